@@ -1,0 +1,217 @@
+"""What a network is shown: named modalities, their size, and the way to the network's own numbers.
+
+Everything in NeuroVis that a person looks at is an image in [0, 1], whatever the network takes:
+ImageNet-normalized RGB, depth in metres, infrared. :class:`InputSpec` is the one place that knows
+how the two are related.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+#: Channel statistics of ImageNet's training pictures in [0, 1], as torchvision's models expect.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A named run of input channels that share a unit, such as ``rgb`` (3) or ``depth`` (1).
+
+    An image value ``v`` in [0, 1] stands for ``low + v * (high - low)`` in the modality's own unit;
+    the network receives ``(that - mean) / std``.
+
+    Args:
+        name: How figures and messages call it. RGB colour is recognized by the name ``"rgb"``.
+        channels: Number of channels, at least 1.
+        range: ``(low, high)`` in the modality's own unit that image values 0 and 1 stand for;
+            ``(0.3, 2.0)`` for depth between 0.3 m and 2 m.
+        mean: Subtracted by the network's preprocessing, in the modality's unit: one value, or one
+            for each channel.
+        std: Divided by after the mean is subtracted; positive.
+
+    Raises:
+        ValueError: If a value is out of its range or a sequence has the wrong length.
+    """
+
+    name: str
+    channels: int
+    range: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a modality needs a name, such as 'rgb' or 'depth'; got ''")
+        if self.channels < 1:
+            raise ValueError(f"modality {self.name!r} needs channels >= 1; got {self.channels}")
+        if len(self.range) != 2 or not _increasing(*self.range):
+            raise ValueError(
+                f"modality {self.name!r} needs a range (low, high) with low < high; "
+                f"got {self.range}"
+            )
+        object.__setattr__(self, "range", tuple(float(limit) for limit in self.range))
+        object.__setattr__(self, "mean", self._per_channel("mean", self.mean))
+        object.__setattr__(self, "std", self._per_channel("std", self.std))
+        if min(self.std) <= 0:
+            raise ValueError(f"modality {self.name!r} needs std > 0; got {self.std}")
+
+    def _per_channel(self, argument: str, values: Sequence[float]) -> tuple[float, ...]:
+        if len(values) == 1:
+            values = tuple(values) * self.channels
+        if len(values) != self.channels or not all(math.isfinite(value) for value in values):
+            raise ValueError(
+                f"modality {self.name!r} has {self.channels} channels and needs one finite "
+                f"{argument} for each, or one for all; got {tuple(values)}"
+            )
+        return tuple(float(value) for value in values)
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the channels are red, green and blue, to be shown and decorrelated as colour."""
+        return self.name == "rgb" and self.channels == 3
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The modalities of a network's input, in channel order, and its size in pixels.
+
+    Args:
+        modalities: In the order in which the network's channels come. Names must differ.
+        size: ``(height, width)`` in pixels; one number means a square.
+
+    Raises:
+        ValueError: If there is no modality, two share a name, or a size is not positive.
+
+    Example:
+        >>> spec = InputSpec.rgbd(64, depth_range=(0.3, 2.0))
+        >>> spec.channels, spec.size
+        (4, (64, 64))
+        >>> images = torch.rand(2, 4, 64, 64)
+        >>> torch.allclose(spec.from_network(spec.to_network(images)), images, atol=1e-6)
+        True
+        >>> {name: tuple(part.shape) for name, part in spec.split(images).items()}
+        {'rgb': (2, 3, 64, 64), 'depth': (2, 1, 64, 64)}
+    """
+
+    modalities: tuple[Modality, ...]
+    size: tuple[int, int] = field(default=(224, 224))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "modalities", tuple(self.modalities))
+        object.__setattr__(self, "size", _size(self.size))
+        if not self.modalities:
+            raise ValueError("an input needs at least one modality; got none")
+        names = [modality.name for modality in self.modalities]
+        if len(set(names)) < len(names):
+            raise ValueError(f"modalities need different names; got {names}")
+
+    @classmethod
+    def rgb(
+        cls,
+        size: int | tuple[int, int] = 224,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> InputSpec:
+        """Three colour channels in [0, 1], normalized with ImageNet's statistics by default."""
+        return cls((Modality("rgb", 3, mean=tuple(mean), std=tuple(std)),), _size(size))
+
+    @classmethod
+    def rgbd(
+        cls,
+        size: int | tuple[int, int] = 224,
+        depth_range: tuple[float, float] = (0.0, 1.0),
+        depth_mean: float = 0.0,
+        depth_std: float = 1.0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> InputSpec:
+        """Colour followed by one depth channel; ``depth_*`` are in the depth's own unit."""
+        colour = Modality("rgb", 3, mean=tuple(mean), std=tuple(std))
+        depth = Modality("depth", 1, range=depth_range, mean=(depth_mean,), std=(depth_std,))
+        return cls((colour, depth), _size(size))
+
+    @property
+    def channels(self) -> int:
+        """Number of input channels over all modalities."""
+        return sum(modality.channels for modality in self.modalities)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape ``(C, H, W)`` of one image."""
+        return (self.channels, *self.size)
+
+    def resized(self, size: int | tuple[int, int]) -> InputSpec:
+        """The same modalities at another size."""
+        return replace(self, size=_size(size))
+
+    def to_network(self, images: Tensor) -> Tensor:
+        """Map images in [0, 1] to what the network takes.
+
+        Args:
+            images: ``(..., C, H, W)`` of any height and width.
+
+        Returns:
+            A tensor of the same shape, dtype and device. :meth:`from_network` gives the images
+            back to within float rounding (1e-7 of the range in float32).
+
+        Raises:
+            ValueError: If the number of channels is not the spec's.
+        """
+        scale, offset = self._affine(images)
+        return images * scale + offset
+
+    def from_network(self, values: Tensor) -> Tensor:
+        """Map what the network takes back to images in [0, 1]; the inverse of :meth:`to_network`.
+
+        Values outside the modalities' ranges come out below 0 or above 1; nothing is clipped.
+        """
+        scale, offset = self._affine(values)
+        return (values - offset) / scale
+
+    def split(self, images: Tensor) -> dict[str, Tensor]:
+        """Views of ``(..., C, H, W)`` images by modality name, each ``(..., channels, H, W)``."""
+        self._check_channels(images)
+        parts = images.split([modality.channels for modality in self.modalities], dim=-3)
+        return {modality.name: part for modality, part in zip(self.modalities, parts, strict=True)}
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Mid-grey images ``(batch, C, H, W)`` in the network's space, for a trial forward."""
+        return self.to_network(torch.full((batch, *self.shape), 0.5))
+
+    def _affine(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and offset ``(C, 1, 1)`` from [0, 1] to the network's space."""
+        self._check_channels(images)
+        scale, offset = [], []
+        for modality in self.modalities:
+            low, high = modality.range
+            for mean, std in zip(modality.mean, modality.std, strict=True):
+                scale.append((high - low) / std)
+                offset.append((low - mean) / std)
+        dtype = images.dtype if images.is_floating_point() else torch.float32
+        affine = torch.tensor([scale, offset], dtype=dtype, device=images.device)
+        return affine[0, :, None, None], affine[1, :, None, None]
+
+    def _check_channels(self, images: Tensor) -> None:
+        if images.ndim < 3 or images.shape[-3] != self.channels:
+            parts = ", ".join(f"{m.name} {m.channels}" for m in self.modalities)
+            raise ValueError(
+                f"expected images (..., {self.channels}, H, W) ({parts}); "
+                f"got shape {tuple(images.shape)}"
+            )
+
+
+def _size(size: int | Sequence[int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else tuple(size)
+    if height < 1 or width < 1:
+        raise ValueError(f"an input size must be at least 1 pixel; got {(height, width)}")
+    return int(height), int(width)
+
+
+def _increasing(low: float, high: float) -> bool:
+    return math.isfinite(low) and math.isfinite(high) and low < high

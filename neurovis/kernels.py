@@ -1,0 +1,74 @@
+"""Which kernels of a layer: from ``"all"``, ``"0-15,20"`` or numbers to a checked list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from numbers import Integral
+
+KernelSelection = str | int | Iterable[int]
+
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?")
+
+
+def select_kernels(selection: KernelSelection, count: int, layer: str) -> list[int]:
+    """The kernels that a selection names, in its order, each once.
+
+    Args:
+        selection: ``"all"``; numbers and inclusive ranges such as ``"0-15,20"``; or 0-based
+            integers.
+        count: How many kernels the layer has.
+        layer: The layer's name, for messages.
+
+    Raises:
+        ValueError: If nothing is selected, the text cannot be read, or a kernel is out of range.
+        TypeError: If a kernel is not an integer.
+
+    Example:
+        >>> select_kernels("0-2,5", count=8, layer="conv1")
+        [0, 1, 2, 5]
+    """
+    if selection == "all":
+        return list(range(count))
+    if isinstance(selection, str):
+        kernels = parse_kernels(selection)
+    elif isinstance(selection, Integral):
+        kernels = [int(selection)]
+    else:
+        kernels = [_integer(kernel) for kernel in selection]  # type: ignore[union-attr]
+    if not kernels:
+        raise ValueError(f'kernels of layer "{layer}": none selected; give "all" or 0-{count - 1}')
+    check_kernels(kernels, count, layer)
+    return list(dict.fromkeys(kernels))
+
+
+def parse_kernels(text: str) -> list[int]:
+    """Numbers and inclusive ranges, ``"0-15,20"``, as a list; an empty text is an empty list."""
+    kernels: list[int] = []
+    for part in filter(None, re.split(r"[,\s]+", text.strip())):
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            raise ValueError(f'kernels: cannot read "{part}"; write them as in "0-15,20" or "all"')
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ValueError(f'kernels: the range "{part}" runs backwards; write "{last}-{first}"')
+        if last - first >= 1_000_000:
+            raise ValueError(f'kernels: the range "{part}" is longer than any layer')
+        kernels.extend(range(first, last + 1))
+    return kernels
+
+
+def check_kernels(kernels: Sequence[int], count: int, layer: str) -> None:
+    """Raise ValueError for the first kernel that the layer does not have."""
+    for kernel in kernels:
+        if not 0 <= kernel < count:
+            raise ValueError(
+                f'kernel {kernel} is out of range: layer "{layer}" has {count} kernels, '
+                f"0 to {count - 1}"
+            )
+
+
+def _integer(kernel: object) -> int:
+    if isinstance(kernel, bool) or not isinstance(kernel, Integral):
+        raise TypeError(f"kernels are integers; got {kernel!r}")
+    return int(kernel)

@@ -1,0 +1,81 @@
+"""Layers by dotted name: find one, and know where its kernels are counted.
+
+A *layer* is a dotted module name, as in ``model.named_modules()``.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from torch import nn
+
+# Their outputs keep the features in the last dimension, whatever the number of dimensions.
+_FEATURES_LAST = (nn.Linear, nn.Bilinear)
+_NORMALIZE_LAST = (nn.LayerNorm, nn.RMSNorm)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the module that ``torch.compile`` wrapped, or ``model`` itself.
+
+    Hooks that are added to a compiled module after its first call do not fire; those of
+    the original do.
+    """
+    original = getattr(model, "_orig_mod", None)
+    return unwrap(original) if isinstance(original, nn.Module) else model
+
+
+def resolve_layer(model: nn.Module, name: str) -> nn.Module:
+    """Return the module called ``name``, as in ``model.named_modules()``.
+
+    Args:
+        model: The network; a compiled one is unwrapped first.
+        name: Dotted name, such as ``"features.10"``.
+
+    Raises:
+        TypeError: If ``name`` is not a string.
+        ValueError: If there is no such layer; the message suggests the nearest names.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a layer is given by its dotted name, a str; got {name!r}")
+    modules: dict[str, nn.Module] = dict(unwrap(model).named_modules(remove_duplicate=False))
+    names = [known for known in modules if known]
+    if not name:
+        raise ValueError(f"the layer's name is empty; {_first_names(names)}")
+    if name not in modules:
+        raise ValueError(f'layer "{name}" not found; {_suggestion(name, names)}')
+    return modules[name]
+
+
+def kernel_axis(module: nn.Module) -> int:
+    """Return the dimension of the module's output that counts its kernels.
+
+    It is 1, as in ``(N, K, H, W)`` and ``(N, K)``, for everything but the layers that keep
+    their features last: ``nn.Linear`` and the layer norms, which ConvNeXt and vision
+    transformers apply to ``(N, H, W, K)`` or ``(N, tokens, K)``. A subclass of a layer norm
+    with a ``forward`` of its own (torchvision's ``LayerNorm2d``) permutes, and counts as 1.
+    """
+    if isinstance(module, _FEATURES_LAST):
+        return -1
+    if any(type(module).forward is layer_norm.forward for layer_norm in _NORMALIZE_LAST):
+        return -1
+    return 1
+
+
+def _suggestion(name: str, names: list[str]) -> str:
+    """Say which of ``names`` may have been meant."""
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.75)
+    if not near:
+        near = [known for known in names if known.endswith(f".{name}")][:3]
+    if not near:
+        return _first_names(names)
+    quoted = [f'"{known}"' for known in near]
+    if len(quoted) > 1:
+        quoted[-2:] = [f"{quoted[-2]} or {quoted[-1]}"]
+    return f"did you mean {', '.join(quoted)}?"
+
+
+def _first_names(names: list[str]) -> str:
+    if not names:
+        return "the model has no layers: it is a single module"
+    listed = ", ".join(f'"{known}"' for known in names[:5])
+    return f"the model's layers are {listed}{', …' if len(names) > 5 else ''}"

@@ -1,0 +1,247 @@
+"""The only owner of hooks: record activations, stop the forward early, and leave no trace.
+
+Whatever NeuroVis changes on somebody's network (a hook, a mode, a flag) is changed by a context
+manager in this file, and put back in its ``finally``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurovis.layers import resolve_layer, unwrap
+
+Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
+
+
+class _AllRecorded(BaseException):
+    """Ends a forward once the last recording is made; no ``except Exception`` may swallow it."""
+
+
+class Recorder:
+    """Records the outputs of any layers in one forward that runs no further than the last of them.
+
+    The network runs in whatever mode it is in (training flags, gradients); see :func:`undisturbed`
+    to watch a network that somebody is training. Hooks are on the network only while it runs.
+
+    A layer that returns a tuple, list or dict is recorded by its first tensor. A recording holds
+    what the layer returned, also when the next layer then works in place. Under gradients it is
+    part of the graph, so that anything computed from it can be differentiated to the input.
+
+    To stop at the right place the recorder must know how often each layer is called, which it
+    learns from one forward of a single image, run without gradients at the first recording.
+
+    Args:
+        model: The network. A ``torch.compile``d one is run as its original, uncompiled self,
+            since compiled code may ignore hooks.
+        layers: Dotted name or names, as in ``model.named_modules()``.
+
+    Raises:
+        ValueError: If there is no layer, or one is not in the model (near misses are suggested).
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True), nn.Conv2d(8, 5, 3))
+        >>> recorded = Recorder(model, ["0", "1"]).record(torch.rand(2, 3, 16, 16))
+        >>> {name: tuple(activation.shape) for name, activation in recorded.items()}
+        {'0': (2, 8, 14, 14), '1': (2, 8, 14, 14)}
+    """
+
+    def __init__(self, model: nn.Module, layers: str | Sequence[str]) -> None:
+        names = [layers] if isinstance(layers, str) else list(layers)
+        if not names:
+            raise ValueError("layers needs at least one layer name; got none")
+        self.model = unwrap(model)
+        self.modules = {name: resolve_layer(self.model, name) for name in names}
+        self._expected_calls: dict[str, int] | None = None
+
+    def record(self, images: Tensor) -> dict[str, Tensor]:
+        """Run the network on ``images`` and return each layer's output.
+
+        Args:
+            images: ``(B, C, H, W)`` in the network's space and on its device.
+
+        Returns:
+            The output of each layer by name, ``(B, K, H', W')`` for a convolution.
+
+        Raises:
+            ValueError: If a layer is never reached, or is called more than once in a forward
+                (:meth:`record_calls` gives every call).
+        """
+        calls = self.record_calls(images)
+        for name, outputs in calls.items():
+            if len(outputs) > 1:
+                raise ValueError(
+                    f'layer "{name}" is called {len(outputs)} times in one forward, so its '
+                    "activation is ambiguous; name a layer that is called once, or use "
+                    "Recorder.record_calls"
+                )
+        return {name: outputs[0] for name, outputs in calls.items()}
+
+    def record_calls(self, images: Tensor) -> dict[str, list[Tensor]]:
+        """As :meth:`record`, with the outputs of all of a layer's calls in their order."""
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images must be a tensor (B, C, H, W); got {type(images).__name__}")
+        if self._expected_calls is None:
+            self._expected_calls = self._count_calls(images[:1])
+        outputs: dict[str, list[Tensor]] = {name: [] for name in self.modules}
+        missing = sum(self._expected_calls.values())
+
+        def keep(name: str, _module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+            nonlocal missing
+            recorded = _first_tensor(name, output)
+            missing -= 1
+            if missing == 0:
+                outputs[name].append(recorded)
+                raise _AllRecorded
+            # The layers that follow may work in place (captum #156): they get a copy, or, where
+            # the output is a structure whose type must not change, the recording is the copy.
+            if recorded is output:
+                outputs[name].append(recorded)
+                return recorded.clone()
+            outputs[name].append(recorded.clone())
+            return None
+
+        with hooked(self.modules, keep), suppress(_AllRecorded):
+            self.model(images)
+        self._check_reached({name: len(calls) for name, calls in outputs.items()})
+        return outputs
+
+    def _count_calls(self, image: Tensor) -> dict[str, int]:
+        """How often each layer is called, from a whole forward of one image without gradients."""
+        calls = dict.fromkeys(self.modules, 0)
+
+        def count(name: str, *_: Any) -> None:
+            calls[name] += 1
+
+        with undisturbed(self.model), torch.no_grad(), hooked(self.modules, count):
+            try:
+                self.model(image.detach())
+            except Exception:
+                # What comes after the layers asked for need not work: a classifier may want
+                # another image size than its convolutions do.
+                if not all(calls.values()):
+                    raise
+        self._check_reached(calls)
+        return calls
+
+    def _check_reached(self, calls: Mapping[str, int]) -> None:
+        unreached = [f'"{name}"' for name, number in calls.items() if number == 0]
+        if unreached:
+            raise ValueError(
+                f"layer {', '.join(unreached)} is never reached in a forward of "
+                f"{type(self.model).__name__}; choose a layer that its forward calls"
+            )
+
+
+@contextmanager
+def hooked(modules: Mapping[str, nn.Module], hook: Hook) -> Iterator[None]:
+    """Call ``hook(name, module, args, output)`` after each call of the modules, while inside.
+
+    What the hook returns, unless None, replaces the module's output. Compiled modules run
+    uncompiled while inside, so that their hooks are called (pytorch #117758).
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        for name, module in modules.items():
+            stack.enter_context(module.register_forward_hook(partial(hook, name)))
+        yield
+
+
+@contextmanager
+def undisturbed(module: nn.Module) -> Iterator[None]:
+    """Run the network in peace in the middle of somebody's training, and leave it bitwise as found.
+
+    Inside: evaluation mode, parameters frozen, autocast off, gradients to the input enabled, also
+    when Lightning validates in inference mode. Afterwards, and after an exception: each module's
+    training flag (user-frozen BatchNorms stay frozen), each parameter's ``requires_grad`` and
+    ``.grad``, buffers, and the random state of Python, NumPy, the CPU and every GPU are what they
+    were. Use :func:`torch.autograd.grad`, never ``.backward()``, inside.
+
+    Tensors made in inference mode cannot be differentiated even here: pass a clone of them.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for device_type in _device_types(module):
+            stack.enter_context(torch.autocast(device_type, enabled=False))
+        stack.enter_context(_same_random_state())
+        stack.enter_context(_same_flags(module))
+        stack.enter_context(_same_buffers(module))
+        yield
+
+
+@contextmanager
+def _same_flags(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode and frozen parameters inside; each flag and gradient as found afterwards."""
+    training = [(part, part.training) for part in module.modules()]
+    parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]
+    try:
+        # The attributes are set directly: a user's own train() or eval() may do more than that.
+        for part, _ in training:
+            part.training = False
+        for parameter, _, _ in parameters:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for part, was_training in training:
+            part.training = was_training
+        for parameter, required_grad, gradient in parameters:
+            parameter.requires_grad_(required_grad)
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
+
+
+@contextmanager
+def _same_buffers(module: nn.Module) -> Iterator[None]:
+    """The same buffers with the same values afterwards, whatever a forward in between does."""
+    found = [
+        (part, name, buffer, buffer.detach().clone())
+        for part in module.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for part, name, buffer, values in found:
+                part._buffers[name] = buffer
+                if not torch.equal(buffer, values):
+                    buffer.copy_(values)
+
+
+@contextmanager
+def _same_random_state() -> Iterator[None]:
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=list(gpus)):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def _device_types(module: nn.Module) -> set[str]:
+    return {"cpu", *(parameter.device.type for parameter in module.parameters())}
+
+
+def _first_tensor(name: str, output: Any) -> Tensor:
+    """The first tensor of whatever a layer returned."""
+    if isinstance(output, Tensor):
+        return output
+    parts = output.values() if isinstance(output, Mapping) else output
+    if isinstance(parts, (tuple, list)) or isinstance(output, Mapping):
+        for part in parts:
+            if isinstance(part, Tensor):
+                return part
+    raise ValueError(
+        f'layer "{name}" returns {type(output).__name__}, which holds no tensor to record'
+    )
