@@ -1,0 +1,183 @@
+"""The ascent itself, as functions over tensors: used by the LightningModules and by monitors.
+
+An image goes through random views, the input's normalization and the network, which stops at the
+layer; the number that is climbed comes back, and the penalties are taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec
+from neurovis.layers import kernel_axis
+from neurovis.maximization.objectives import Readout, Target, joint_values, member_values
+from neurovis.maximization.regularizers import lp_contrast, total_variation
+from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.views import look
+from neurovis.maximization.waking import WakingRectifiers
+from neurovis.recording import Recorder
+
+
+class LayerResponse:
+    """From images in [0, 1] to the activation of one layer, kernels second.
+
+    Args:
+        network: Frozen and in eval mode.
+        layer: Dotted name of a layer whose output has kernels.
+        spec: How images become the network's input.
+
+    Raises:
+        ValueError: If there is no such layer.
+    """
+
+    def __init__(self, network: nn.Module, layer: str, spec: InputSpec) -> None:
+        self.network = network
+        self.layer = layer
+        self.spec = spec
+        self._recorder = Recorder(network, layer)
+        self._kernel_axis = kernel_axis(self._recorder.modules[layer])
+
+    def to(self, device: torch.device) -> None:
+        """Move the network to a device."""
+        self.network.to(device)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""
+        inputs = self.spec.to_network(images)
+        parameter = next(self.network.parameters(), inputs)
+        inputs = inputs.to(device=parameter.device, dtype=parameter.dtype)
+        activation = self._recorder.record(inputs)[self.layer]
+        if activation.ndim < 2:
+            raise ValueError(
+                f'layer "{self.layer}" has no kernels: its output has shape '
+                f"{tuple(activation.shape)} for a batch of {len(images)}"
+            )
+        return activation.movedim(self._kernel_axis, 1)
+
+
+def count_kernels(response: LayerResponse) -> int:
+    """Number of kernels of the layer, from a trial on two noise images.
+
+    Raises:
+        ValueError: If the network cannot take the images, or the layer's response to them is not
+            finite, or is the same whatever it is shown.
+    """
+    spec = response.spec
+    noise = torch.rand(2, *spec.shape, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.no_grad():
+            activation = response(noise)
+    except (RuntimeError, TypeError, IndexError) as error:
+        parts = ", ".join(f"{m.name} {m.channels}" for m in spec.modalities)
+        raise ValueError(
+            f"{type(response.network).__name__} cannot take images of shape {spec.shape} "
+            f"({parts}): {str(error).splitlines()[0]}; give the input_spec it was made for"
+        ) from error
+    if not activation.isfinite().all():
+        raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')
+    if torch.equal(activation[0], activation[1]):
+        raise ValueError(
+            f'layer "{response.layer}" gives the same response to different images: '
+            "there is nothing to maximize"
+        )
+    return activation.shape[1]
+
+
+def ascent_losses(
+    images: Tensor,
+    views: Tensor | None,
+    response: LayerResponse,
+    targets: Sequence[Target],
+    settings: AscentSettings,
+    silent: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """What a step descends, and what it climbs, for each image.
+
+    Args:
+        images: ``(B, C, H, W)`` in [0, 1], with gradients.
+        views: Affine maps ``(B, 2, 3)`` of :func:`~neurovis.maximization.views.draw_views`, or
+            None to show the images as they are.
+        response: The layer's response.
+        targets: One for each image.
+        settings: The readout and the weights of the penalties.
+        silent: ``(B,)`` whose kernels are to be woken, or None if all respond: see
+            :class:`~neurovis.maximization.waking.WakingRectifiers`.
+
+    Returns:
+        Losses ``(B,)``, to be summed since the images are independent, and the joint readouts
+        ``(B,)`` on these views, detached.
+    """
+    shown = images if views is None else look(images, views)
+    with nullcontext() if silent is None else WakingRectifiers(silent):
+        activation = response(shown)
+    climbed = joint_values(member_values(activation, targets, settings.readout), targets)
+    losses = -climbed
+    if settings.tv:
+        losses = losses + settings.tv * total_variation(images)
+    if settings.lp:
+        losses = losses + settings.lp * lp_contrast(images, settings.lp_order)
+    return losses, climbed.detach()
+
+
+@dataclass
+class Evidence:
+    """What an image does to its kernels, on the unmodified network and without random views.
+
+    Attributes:
+        activations: ``(M,)`` readout of each of the target's kernels.
+        target_map: ``(H', W')`` weight of each position in the readout, its peak at 1.
+        resulting_map: ``(H', W')`` response of the target's kernels (joined by their weights).
+    """
+
+    activations: Tensor
+    target_map: Tensor
+    resulting_map: Tensor
+
+
+def gather_evidence(
+    images: Tensor, response: LayerResponse, targets: Sequence[Target], readout: Readout
+) -> list[Evidence]:
+    """Evidence for each image ``(B, C, H, W)`` in [0, 1], on the CPU in float32.
+
+    Raises:
+        ValueError: If a response is not finite.
+    """
+    with torch.enable_grad():
+        activation = response(images.detach()).detach().float().requires_grad_(True)
+        members = member_values(activation, targets, readout)
+        climbed = joint_values(members, targets)
+        (sensitivity,) = torch.autograd.grad(climbed.sum(), activation)
+    if not climbed.isfinite().all():
+        raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for its images')
+    evidence = []
+    for index, target in enumerate(targets):
+        weight = sensitivity[index, list(target.kernels)].sum(0)
+        maps = activation[index].detach()
+        result = torch.stack([maps[kernel] for kernel in target.kernels], dim=-1)
+        evidence.append(
+            Evidence(
+                activations=members[index].detach().cpu(),
+                target_map=_as_map(weight / weight.abs().max().clamp(min=1e-12)),
+                resulting_map=_as_map(_joined_map(result, target)),
+            )
+        )
+    return evidence
+
+
+def _joined_map(maps: Tensor, target: Target) -> Tensor:
+    """Mean of the members' maps ``(..., M)`` over the last dimension, weighted as the target is."""
+    if target.weights is None:
+        return maps.mean(-1)
+    weights = maps.new_tensor(target.weights)
+    return (maps * weights).sum(-1) / weights.abs().sum()
+
+
+def _as_map(values: Tensor) -> Tensor:
+    """Any arrangement of positions as a picture ``(H', W')`` on the CPU."""
+    values = values.detach().cpu()
+    return values if values.ndim == 2 else values.reshape(1, -1)

@@ -1,0 +1,92 @@
+"""Group activation maximization: the image that several kernels want together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+
+from neurovis.inputs import InputSpec
+from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.maximization.objectives import Joint, Target
+from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.target_maximization import TargetMaximization
+
+
+class GroupActivationMaximization(TargetMaximization):
+    """One image for each group of kernels, driving all its members together.
+
+    Every member's activation is reported, so that a group won by one kernel is seen to be.
+
+    Args:
+        model: The network; it is left alone.
+        layer: Dotted name of the layer.
+        groups: ``"all"``: the entire layer as one group; ``"each:N"``: batches of N kernels in
+            order; text such as ``"0-7;8,9"``; or a sequence of kernel selections.
+        input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
+        joint: How members' readouts become the number that is climbed: ``mean``, ``min``, or
+            ``weighted``.
+        member_weights: One sequence for each group, one number for each member; with
+            ``weighted``.
+        **settings: The options of :class:`AscentSettings`.
+
+    Raises:
+        ValueError: If a layer, group, weight, shape or option is not usable.
+        TypeError: If there is no such option.
+    """
+
+    tag = "group_activation_maximization"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: str,
+        groups: str | Iterable[KernelSelection] = "all",
+        input_spec: InputSpec | None = None,
+        joint: Joint = "mean",
+        member_weights: Sequence[Sequence[float]] | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(model, layer, input_spec, AscentSettings(**settings))
+        members = select_groups(groups, self.kernel_count, layer)
+        if member_weights is not None and len(member_weights) != len(members):
+            raise ValueError(
+                f"member_weights has {len(member_weights)} rows for {len(members)} groups"
+            )
+        targets = [
+            Target(tuple(group), joint, tuple(member_weights[index]) if member_weights else None)
+            for index, group in enumerate(members)
+        ]
+        self.set_targets(targets, [_group_label(i, t) for i, t in enumerate(targets)])
+
+
+def select_groups(
+    groups: str | Iterable[KernelSelection], count: int, layer: str
+) -> list[list[int]]:
+    """The kernels of each group; see :class:`GroupActivationMaximization` for what can be asked.
+
+    Example:
+        >>> select_groups("each:3", count=8, layer="conv1")
+        [[0, 1, 2], [3, 4, 5], [6, 7]]
+    """
+    if isinstance(groups, str) and groups.startswith("each:"):
+        size = groups.removeprefix("each:")
+        if not size.isdecimal() or int(size) < 1:
+            raise ValueError(f'groups: "{groups}" needs a number of kernels, as in "each:8"')
+        return [
+            list(range(first, min(first + int(size), count)))
+            for first in range(0, count, int(size))
+        ]
+    selections = groups.split(";") if isinstance(groups, str) else list(groups)
+    if not selections:
+        raise ValueError(f'groups of layer "{layer}": none given; give "all" or "each:8"')
+    return [select_kernels(selection, count, layer) for selection in selections]
+
+
+def _group_label(index: int, target: Target) -> str:
+    kernels = target.kernels
+    if len(kernels) > 2 and kernels == tuple(range(kernels[0], kernels[-1] + 1)):
+        return f"group {index} ({kernels[0]}-{kernels[-1]})"
+    shown = ",".join(str(kernel) for kernel in kernels[:4])
+    return f"group {index} ({shown}{',…' if len(kernels) > 4 else ''})"

@@ -1,0 +1,105 @@
+"""What is climbed: the readout of a kernel's map, and how a group's kernels are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Readout = Callable[[Tensor], Tensor]
+Joint = Literal["mean", "min", "weighted"]
+
+
+def spatial_mean(activation: Tensor) -> Tensor:
+    """Mean over positions: ``(B, K, ...)`` to ``(B, K)``. A vector is its own mean."""
+    return activation.flatten(2).mean(-1) if activation.ndim > 2 else activation
+
+
+def center_unit(activation: Tensor) -> Tensor:
+    """The unit in the middle of each map, ``(B, K, ...)`` to ``(B, K)``: at ``size // 2``."""
+    for size in activation.shape[2:]:
+        activation = activation.select(2, size // 2)
+    return activation
+
+
+def spatial_max(activation: Tensor) -> Tensor:
+    """The most active unit of each map: ``(B, K, ...)`` to ``(B, K)``."""
+    return activation.flatten(2).amax(-1) if activation.ndim > 2 else activation
+
+
+READOUTS: dict[str, Readout] = {
+    "mean": spatial_mean,
+    "center": center_unit,
+    "max": spatial_max,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The kernels that one image is to drive together; most often just one.
+
+    Args:
+        kernels: 0-based channels of the layer, without repetition.
+        joint: How their readouts become one number: their ``mean``, their ``min`` (climb the
+            weakest), or ``weighted``, their mean weighted by ``weights`` over the sum of absolute
+            weights.
+        weights: One for each kernel; only with ``weighted``. Negative weights suppress.
+
+    Raises:
+        ValueError: If there is no kernel, one is repeated, or weights do not fit.
+    """
+
+    kernels: tuple[int, ...]
+    joint: Joint = "mean"
+    weights: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.kernels:
+            raise ValueError("a group needs at least one kernel; got none")
+        if len(set(self.kernels)) < len(self.kernels):
+            raise ValueError(f"a group names each kernel once; got {list(self.kernels)}")
+        if self.joint not in ("mean", "min", "weighted"):
+            raise ValueError(f'joint must be "mean", "min" or "weighted"; got {self.joint!r}')
+        if (self.weights is not None) != (self.joint == "weighted"):
+            raise ValueError('weights are given with joint="weighted", and only with it')
+        if self.weights is not None and len(self.weights) != len(self.kernels):
+            raise ValueError(
+                f"weights must have one value per kernel: {len(self.kernels)} kernels, "
+                f"{len(self.weights)} weights"
+            )
+        if self.weights is not None and not any(self.weights):
+            raise ValueError("weights must not all be zero")
+
+    def join(self, values: Tensor) -> Tensor:
+        """One number from the members' readouts ``(M,)``."""
+        if self.joint == "min":
+            return values.min()
+        if self.weights is not None:
+            weights = values.new_tensor(self.weights)
+            return (weights * values).sum() / weights.abs().sum()
+        return values.mean()
+
+
+def member_values(activation: Tensor, targets: Sequence[Target], readout: Readout) -> list[Tensor]:
+    """Each image's readouts ``(M,)`` of its own target's kernels, in float32.
+
+    Args:
+        activation: ``(B, K, ...)``, kernels second.
+        targets: One for each image.
+        readout: From activations to ``(B, K)``.
+    """
+    values = readout(activation.float())
+    return [
+        row[torch.tensor(target.kernels, device=row.device)]
+        for row, target in zip(values, targets, strict=True)
+    ]
+
+
+def joint_values(members: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
+    """The number that each image climbs, ``(B,)``."""
+    return torch.stack(
+        [target.join(values) for target, values in zip(targets, members, strict=True)]
+    )

@@ -1,0 +1,241 @@
+"""What activation maximization found: images with the numbers that say how much to believe them."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurovis.figures import labelled_grid, modality_rows, save_png, signature_figure, tile
+from neurovis.inputs import InputSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass
+class PreferredImage:
+    """One image, and what it does to the kernels that it was made for.
+
+    Attributes:
+        index: Its place among the images asked for.
+        label: How files and figures call it, such as ``kernel 5``.
+        kernels: The ``M`` kernels it is to drive.
+        weights: Their weights, or None where they count alike.
+        image: ``(C, H, W)`` in [0, 1].
+        start: The image that the ascent started from, ``(C, H, W)`` in [0, 1].
+        activation: The number that was climbed: for a group the joint one.
+        noise_activation: The same number for a noise image.
+        member_activations: ``(M,)`` each kernel's own readout.
+        member_noise_activations: ``(M,)`` the same for the noise image.
+        target_map: ``(H', W')`` weight of each position in the readout.
+        resulting_map: ``(H', W')`` response to the image.
+        curve: ``(steps,)`` what was climbed at each step, on random views.
+    """
+
+    index: int
+    label: str
+    kernels: tuple[int, ...]
+    weights: tuple[float, ...] | None
+    image: Tensor
+    start: Tensor
+    activation: float
+    noise_activation: float
+    member_activations: Tensor
+    member_noise_activations: Tensor
+    target_map: Tensor
+    resulting_map: Tensor
+    curve: Tensor
+
+    @property
+    def dead_members(self) -> list[bool]:
+        """Which kernels stayed silent: zero, or unmoved from what noise gave them."""
+        now, noise = self.member_activations, self.member_noise_activations
+        return [bool(silent) for silent in (now == 0) | (now == noise)]
+
+    @property
+    def dead(self) -> bool:
+        """Whether every kernel stayed silent."""
+        return all(self.dead_members)
+
+    @property
+    def file_name(self) -> str:
+        """A name for its files: ``kernel_0005``, ``group_0000``."""
+        kind = "kernel" if len(self.kernels) == 1 and self.label.startswith("kernel") else "group"
+        return f"{kind}_{self.kernels[0] if kind == 'kernel' else self.index:04d}"
+
+
+@dataclass
+class MaximizationResults:
+    """The preferred images of a layer, in the order in which they were asked for.
+
+    Args:
+        layer: Dotted name.
+        spec: Modalities and size of the images.
+        steps: Ascent steps of each image.
+        seed: The run's seed.
+        items: What was found.
+    """
+
+    layer: str
+    spec: InputSpec
+    steps: int
+    seed: int
+    items: list[PreferredImage] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def images(self) -> Tensor:
+        """Preferred images ``(N, C, H, W)`` in [0, 1]."""
+        return self._stack([item.image for item in self.items])
+
+    @property
+    def starts(self) -> Tensor:
+        """The images that the ascents started from, ``(N, C, H, W)`` in [0, 1]."""
+        return self._stack([item.start for item in self.items])
+
+    @property
+    def activations(self) -> Tensor:
+        """``(N,)`` what was climbed, for the final images and without random views."""
+        return torch.tensor([item.activation for item in self.items])
+
+    @property
+    def noise_activations(self) -> Tensor:
+        """``(N,)`` the same for noise images."""
+        return torch.tensor([item.noise_activation for item in self.items])
+
+    @property
+    def kernels(self) -> list[int]:
+        """All kernels, image by image: the kernel of each image where each has one."""
+        return [kernel for item in self.items for kernel in item.kernels]
+
+    @property
+    def dead(self) -> Tensor:
+        """``(N,)`` whether all kernels of an image stayed silent."""
+        return torch.tensor([item.dead for item in self.items], dtype=torch.bool)
+
+    @property
+    def curves(self) -> Tensor:
+        """``(N, steps)`` what was climbed at each step."""
+        return torch.stack([item.curve for item in self.items])
+
+    def grid(self) -> Figure:
+        """All images with their labels and activations."""
+        labels = [
+            f"{item.label}: dead" if item.dead else f"{item.label}: {item.activation:.3g}"
+            for item in self.items
+        ]
+        return labelled_grid(self.images, labels, self.spec, f"preferred images of {self.layer}")
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write everything into ``folder``: each file appears whole or not at all.
+
+        ``grid.png``, ``images.npz``, ``results.csv``, and for each image a plain picture under
+        ``images/`` and its signature figure under ``signatures/``.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        folder = Path(folder)
+        files = [folder / "grid.png", folder / "images.npz", folder / "results.csv"]
+        for name in ("images", "signatures"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for item in self.items:
+            files += self._save_item(item, folder)
+        save_png(files[0], self.grid())
+        self._save_arrays(files[1])
+        self._save_table(files[2])
+        return files
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """The rows of ``results.csv``: one for each kernel of each image."""
+        grouped = any(len(item.kernels) > 1 for item in self.items)
+        for item in self.items:
+            for member, kernel in enumerate(item.kernels):
+                row: dict[str, object] = {
+                    "layer": self.layer,
+                    "kernel": kernel,
+                    "activation": float(item.member_activations[member]),
+                    "noise_activation": float(item.member_noise_activations[member]),
+                    "steps": self.steps,
+                    "seed": self.seed,
+                    "dead": item.dead_members[member],
+                }
+                if grouped:
+                    row["group"] = item.index
+                    row["weight"] = 1.0 if item.weights is None else item.weights[member]
+                    row["group_activation"] = item.activation
+                    row["group_noise_activation"] = item.noise_activation
+                yield row
+
+    def _save_item(self, item: PreferredImage, folder: Path) -> list[Path]:
+        picture = folder / "images" / f"{item.file_name}.png"
+        signature = folder / "signatures" / f"{item.file_name}.png"
+        rows = modality_rows(item.image[None], self.spec)
+        save_png(picture, tile(torch.cat(list(rows.values())), columns=1))
+        reached = f"{item.activation:.3g} (noise {item.noise_activation:.3g})"
+        figure = signature_figure(
+            item.start,
+            item.image,
+            item.target_map,
+            item.resulting_map,
+            self.spec,
+            f"{self.layer}, {item.label}: {reached}",
+        )
+        save_png(signature, figure)
+        return [picture, signature]
+
+    def _save_arrays(self, path: Path) -> None:
+        arrays = {
+            "images": self.images.numpy(),
+            "starts": self.starts.numpy(),
+            "activations": self.activations.numpy(),
+            "noise_activations": self.noise_activations.numpy(),
+            "curves": self.curves.numpy(),
+            "kernels": np.array(self.kernels),
+            "image_of_kernel": np.repeat(
+                np.arange(len(self)), [len(item.kernels) for item in self.items]
+            ),
+            "modalities": np.array([modality.name for modality in self.spec.modalities]),
+            "layer": np.array(self.layer),
+        }
+        with _whole_file(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    def _save_table(self, path: Path) -> None:
+        rows = list(self.rows())
+        with _whole_file(path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["layer"])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def _stack(self, images: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(images)) if images else torch.empty(0, *self.spec.shape)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """A temporary file in the same folder that takes the path's place once it is whole."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,276 @@
+"""The ascent as a LightningModule: the Trainer gives devices, precision and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+
+from neurovis.figures import curve_figure, render
+from neurovis.inputs import InputSpec
+from neurovis.maximization.ascent import (
+    LayerResponse,
+    ascent_losses,
+    count_kernels,
+    gather_evidence,
+)
+from neurovis.maximization.network import fold_batch_norms, frozen_copy
+from neurovis.maximization.objectives import Target
+from neurovis.maximization.parametrization import PARAMETRIZATIONS
+from neurovis.maximization.results import MaximizationResults, PreferredImage
+from neurovis.maximization.seeding import Stream, image_generator
+from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
+from neurovis.maximization.views import draw_views
+from neurovis.summaries import log_picture
+
+_RESULTS_KEY = "neurovis_results"
+
+#: Far below any gradient: at Adam's default of 1e-8 the images of layers with faint gradients
+#: (1e-9 per spatial frequency is common) would hardly move.
+_ADAM_EPS = 1e-15
+
+
+class TargetMaximization(pl.LightningModule):
+    """Finds an image for each of a list of targets; the base of what users call.
+
+    One ``training_step`` is one ascent step on a batch of images, one epoch is one batch of
+    images from their start to their last step, and the Trainer stops after the last batch.
+    With several devices (``strategy="neurovis_independent"``) the images are dealt out to the
+    ranks, and every rank ends with all results.
+
+    Args:
+        model: The network; it is left alone, a frozen copy that shares its weights is run.
+        layer: Dotted name of the layer.
+        input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
+        settings: How the ascent is done.
+
+    Raises:
+        ValueError: If the layer, the images' shape or the layer's response are not usable.
+    """
+
+    #: First part of TensorBoard tags.
+    tag = "activation_maximization"
+
+    def __init__(
+        self, model: nn.Module, layer: str, input_spec: InputSpec | None, settings: AscentSettings
+    ) -> None:
+        super().__init__()
+        self.layer = layer
+        self.input_spec = input_spec or InputSpec.rgb(224)
+        self.settings = settings
+        # Responses are no submodules: the network is the user's, and has no place in checkpoints,
+        # parameter counts or the optimizer.
+        network = frozen_copy(model)
+        self._response = LayerResponse(network, layer, self.input_spec)
+        self.kernel_count = count_kernels(self._response)
+        folded = fold_batch_norms(network, layer, self.input_spec.example())
+        self._folded_response = LayerResponse(folded, layer, self.input_spec)
+        self.results = MaximizationResults(layer, self.input_spec, settings.steps, settings.seed)
+
+    def set_targets(self, targets: Sequence[Target], labels: Sequence[str]) -> None:
+        """Say what to make images of; called once, by the subclass."""
+        self.targets, self.labels = list(targets), list(labels)
+        count = min(self.settings.batch_size, len(self.targets))
+        self.images = PARAMETRIZATIONS[self.settings.parametrization](count, self.input_spec)
+
+    # What Lightning asks for.
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam over the images' parameters."""
+        return torch.optim.Adam(self.images.parameters(), lr=self.settings.lr, eps=_ADAM_EPS)
+
+    def train_dataloader(self) -> range:
+        """The steps of one epoch; there is no data but the images themselves."""
+        return range(self.settings.steps)
+
+    def on_fit_start(self) -> None:
+        """Bring the network to the images' device; one epoch for each batch of images.
+
+        Raises:
+            ValueError: If the Trainer's strategy would mix the images of several devices.
+        """
+        strategy = self.trainer.strategy
+        if self.trainer.world_size > 1 and not isinstance(strategy, IndependentDDPStrategy):
+            raise ValueError(
+                f"{type(strategy).__name__} would average the images of {self.trainer.world_size} "
+                f'devices; use Trainer(strategy="{STRATEGY_NAME}")'
+            )
+        self._limit_epochs()
+        self._response.to(self.device)
+        self._folded_response.to(self.device)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the next batch of images."""
+        self._batch = self._next_batch()
+        self._start_images()
+        self._starts = self._shown()
+        self._views = draw_views(
+            self.input_spec.size,
+            self.settings.views(self.input_spec),
+            self.settings.seed,
+            self._keys(),
+            self.settings.steps,
+        )
+        self._curves: list[Tensor] = []
+        self._silent: Tensor | None = None
+        for optimizer in self.trainer.optimizers:
+            optimizer.state.clear()
+
+    def training_step(self, step: int) -> Tensor:
+        """One ascent step on the batch; ``step`` counts from 0 within the epoch."""
+        images = self.images()[: len(self._batch)]
+        views = None
+        if not self.settings.views(self.input_spec).is_still:
+            views = self._views[step].to(images)
+        losses, climbed = ascent_losses(
+            images,
+            views,
+            self._folded_response,
+            self._batch_targets(),
+            self.settings,
+            self._silent,
+        )
+        # Only a rectifier leaves exact zeros: those kernels are woken at the next step.
+        silent = climbed == 0
+        self._silent = silent if silent.any() else None
+        self._curves.append(climbed)
+        self.log("activation", climbed.mean(), prog_bar=True, logger=False)
+        self.log(f"{self.tag}/{self.layer}/activation", climbed.mean())
+        return losses.sum()
+
+    def on_train_epoch_end(self) -> None:
+        """Keep the finished batch."""
+        self.results.items = _merged([*self.results.items, *self._finished_batch()])
+
+    def on_train_end(self) -> None:
+        """Write files and pictures into the Trainer's log folder."""
+        folder = self.trainer.log_dir or self.trainer.default_root_dir  # All ranks must ask.
+        if not self.trainer.is_global_zero or not len(self.results):
+            return
+        self.results.save(folder)
+        pictures = {
+            f"{self.tag}/{self.layer}": self.results.grid(),
+            f"{self.tag}/{self.layer}/curves": curve_figure(
+                self.results.curves,
+                [item.label for item in self.results.items],
+                f"ascent in {self.layer}",
+                "activation on random views",
+            ),
+        }
+        for name, figure in pictures.items():
+            log_picture(self.trainer.loggers, name, render(figure), self.global_step, folder)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the results of all ranks beside the images' parameters."""
+        checkpoint[_RESULTS_KEY] = [vars(item) for item in self.results.items]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the images that were not finished."""
+        self.results.items = [PreferredImage(**item) for item in checkpoint[_RESULTS_KEY]]
+
+    # How a batch is started and finished.
+
+    def _limit_epochs(self) -> None:
+        """One epoch a batch: the Trainer stops after the last, and its progress bar knows it."""
+        largest_share = -(-len(self.targets) // self.trainer.world_size)
+        batches = -(-largest_share // self.settings.batch_size)
+        asked = self.trainer.max_epochs
+        if asked is None or asked < 0 or asked > batches:
+            self.trainer.fit_loop.max_epochs = batches
+        elif asked < batches:
+            rank_zero_warn(
+                f"max_epochs={asked} ends before the {batches} batches of images are done; "
+                "give max_epochs=-1 to get them all"
+            )
+
+    def _next_batch(self) -> list[int]:
+        """This rank's next images; one again where there is none left, to keep ranks in step."""
+        share = list(range(len(self.targets)))[self.trainer.global_rank :: self.trainer.world_size]
+        finished = {item.index for item in self.results.items}
+        unfinished = [index for index in share if index not in finished]
+        return (unfinished or share[-1:] or [0])[: self.settings.batch_size]
+
+    def _batch_targets(self) -> list[Target]:
+        return [self.targets[index] for index in self._batch]
+
+    def _keys(self) -> list[int]:
+        """What random numbers belong to: an image's first kernel, so that a group of one is it."""
+        return [target.kernels[0] for target in self._batch_targets()]
+
+    def _start_images(self) -> None:
+        init = self.settings.init
+        if isinstance(init, Tensor):
+            self.images.start_from_image(init)
+        elif init == "zero":
+            self.images.start_from_grey()
+        else:
+            self._start_from_noise()
+
+    def _start_from_noise(self) -> None:
+        self.images.start_from_noise(
+            [image_generator(self.settings.seed, key, Stream.START) for key in self._keys()]
+        )
+
+    def _shown(self) -> Tensor:
+        with torch.no_grad():
+            shown: Tensor = self.images()
+        return shown[: len(self._batch)].clone()
+
+    def _noise_images(self) -> Tensor:
+        """The noise images of this batch, whatever the ascent started from."""
+        if self.settings.init == "noise":
+            return self._starts
+        values = self.images.values.detach().clone()
+        self._start_from_noise()
+        noise = self._shown()
+        with torch.no_grad():
+            self.images.values.copy_(values)
+        return noise
+
+    def _finished_batch(self) -> list[PreferredImage]:
+        """This rank's finished images, together with those of the other ranks."""
+        targets, readout = self._batch_targets(), self.settings.readout
+        finals = self._shown()
+        evidence = gather_evidence(finals, self._response, targets, readout)
+        noise = gather_evidence(self._noise_images(), self._response, targets, readout)
+        curves = torch.stack(self._curves, dim=1).float().cpu()
+        items = []
+        for slot, (index, target) in enumerate(zip(self._batch, targets, strict=True)):
+            now, before = evidence[slot], noise[slot]
+            items.append(
+                PreferredImage(
+                    index=index,
+                    label=self.labels[index],
+                    kernels=target.kernels,
+                    weights=target.weights,
+                    image=finals[slot].cpu(),
+                    start=self._starts[slot].cpu(),
+                    activation=float(target.join(now.activations)),
+                    noise_activation=float(target.join(before.activations)),
+                    member_activations=now.activations,
+                    member_noise_activations=before.activations,
+                    target_map=now.target_map,
+                    resulting_map=now.resulting_map,
+                    curve=curves[slot],
+                )
+            )
+        return _from_all_ranks(items)
+
+
+def _from_all_ranks(items: list[PreferredImage]) -> list[PreferredImage]:
+    """The finished images of every rank, on every rank, so that any checkpoint holds them all."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return items
+    shares: list[list[PreferredImage]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(shares, items)
+    return [item for share in shares for item in share]
+
+
+def _merged(items: list[PreferredImage]) -> list[PreferredImage]:
+    """In order, each once: ranks that had nothing left to do repeated one of theirs."""
+    return [item for _, item in sorted({item.index: item for item in items}.items())]

@@ -1,0 +1,123 @@
+"""Wakes units that a rectifier silences, so that no kernel comes out grey for want of a gradient.
+
+A kernel whose rectified response is zero everywhere passes no gradient, and its image would stay
+what it was. For the images of such kernels the gradient here goes through the rectifier that
+blocks all of it, as if the pre-activation were climbed; once the kernel responds, the plain
+gradient takes over. Passing on the gradient that a silent sample's rectifier blocks is an idea of
+Olah, Mordvintsev & Schubert (2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+@dataclass(frozen=True)
+class _Rectifier:
+    """A rectifier as a function of values and its own parameters, with its slope."""
+
+    function: Callable[..., Tensor]
+    slope: Callable[..., Tensor]
+    parameters: tuple[str, ...] = ("input", "inplace")
+    always_in_place: bool = False
+
+
+def _relu_slope(values: Tensor) -> Tensor:
+    return (values > 0).to(values.dtype)
+
+
+def _hardtanh_slope(values: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    return ((values > min_val) & (values < max_val)).to(values.dtype)
+
+
+def _relu6_slope(values: Tensor) -> Tensor:
+    return _hardtanh_slope(values, 0.0, 6.0)
+
+
+def _hardswish_slope(values: Tensor) -> Tensor:
+    return torch.where(values < -3, 0, torch.where(values > 3, 1, values / 3 + 0.5))
+
+
+_RELU = _Rectifier(torch.relu, _relu_slope)
+_RELU_IN_PLACE = _Rectifier(torch.relu, _relu_slope, always_in_place=True)
+_RECTIFIERS: dict[Any, _Rectifier] = {
+    F.relu: _RELU,
+    torch.relu: _RELU,
+    Tensor.relu: _RELU,
+    torch.relu_: _RELU_IN_PLACE,
+    Tensor.relu_: _RELU_IN_PLACE,
+    F.relu6: _Rectifier(F.relu6, _relu6_slope),
+    # nn.ReLU6 is a nn.Hardtanh between 0 and 6.
+    F.hardtanh: _Rectifier(F.hardtanh, _hardtanh_slope, ("input", "min_val", "max_val", "inplace")),
+    F.hardswish: _Rectifier(F.hardswish, _hardswish_slope),
+}
+
+
+class _PassToSilent(torch.autograd.Function):
+    """A rectifier that lets gradients pass for the silent samples of which it blocks everything."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        silent: Tensor,
+        rectifier: _Rectifier,
+        options: dict[str, Any],
+        inplace: bool,
+    ) -> Tensor:
+        """Values ``(B, ...)`` rectified."""
+        ctx.save_for_backward(rectifier.slope(values, **options), silent)
+        rectified = rectifier.function(values, **options)
+        if not inplace:
+            return rectified
+        ctx.mark_dirty(values)
+        return values.copy_(rectified)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+        """The gradient that passes; for silent samples of which nothing would, all of it."""
+        slope, silent = ctx.saved_tensors
+        (gradient,) = gradients
+        passed = gradient * slope
+        blocked = silent & (passed == 0).flatten(1).all(1)
+        blocked = blocked.reshape(-1, *[1] * (gradient.ndim - 1))
+        return torch.where(blocked, gradient, passed), None, None, None, None
+
+
+class WakingRectifiers(TorchFunctionMode):
+    """While active, rectifiers (modules and functions alike) let silent samples be woken.
+
+    Values are what they are without it, and so are the gradients of the other samples.
+
+    Args:
+        silent: ``(B,)`` which samples of the batch have a kernel to be woken.
+    """
+
+    def __init__(self, silent: Tensor) -> None:
+        super().__init__()
+        self._silent = silent
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Replace rectifiers of values that a gradient will pass."""
+        rectifier = _RECTIFIERS.get(func)
+        if rectifier is None or not torch.is_grad_enabled():
+            return func(*args, **(kwargs or {}))
+        options = dict(zip(rectifier.parameters, args, strict=False)) | (kwargs or {})
+        values = options.pop("input")
+        if not values.requires_grad or len(values) != len(self._silent):
+            return func(*args, **(kwargs or {}))
+        inplace = options.pop("inplace", False) or rectifier.always_in_place
+        return _PassToSilent.apply(values, self._silent, rectifier, options, inplace)
