@@ -1,0 +1,147 @@
+"""The table of a network's layers: how many kernels, how large a map, and what its units see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec
+from neurovis.layers import kernel_axis, resolve_layer, unwrap
+from neurovis.receptive_fields import Field, receptive_fields
+
+_WITH_KERNELS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Linear,
+    nn.Bilinear,
+)
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer of a network, as one row of ``neurovis layers``.
+
+    Args:
+        name: Dotted name, as in ``model.named_modules()``.
+        type: Class of the module.
+        kernels: Number of kernels; None where that is unknown.
+        output_size: ``(H, W)`` of the output, or whatever other dimensions it has between the
+            batch and the kernels; ``()`` for vectors. None if the layer is not reached, or does
+            not return one tensor of one shape.
+        stride: Pixels of the input from a unit to its neighbour: a number, or ``(vertical,
+            horizontal)`` where they differ. None for vectors and where it is unknown.
+        receptive_field: Side in pixels of the theoretical receptive field, or ``(height, width)``
+            where it is not square. It may exceed the input (padding counts); a layer that sees
+            the image as a whole has the input's size. None where it is unknown, and for a
+            layer that is called several times with different fields.
+        calls: How often the layer is called in one forward; 0 if it is not reached.
+        kernel_axis: Dimension of the output that counts the kernels.
+    """
+
+    name: str
+    type: str
+    kernels: int | None
+    output_size: tuple[int, ...] | None
+    stride: int | tuple[int, int] | None
+    receptive_field: int | tuple[int, int] | None
+    calls: int
+    kernel_axis: int
+
+
+def list_layers(
+    model: nn.Module, input_spec: InputSpec, kinds: Literal["kernels", "all"] = "kernels"
+) -> list[LayerInfo]:
+    """List a network's layers in the order in which a forward of one image calls them.
+
+    Args:
+        model: The network; it is left exactly as it was found.
+        input_spec: What it is shown.
+        kinds: ``"kernels"`` for the layers that own kernels (convolutions and linear layers),
+            ``"all"`` for every named module. A block comes after the layers inside it, as its
+            output does. Layers that are not reached come last.
+
+    Raises:
+        ValueError: If the model cannot run on such images, or ``kinds`` is unknown.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> for row in list_layers(model, InputSpec.rgb(32)):
+        ...     print(row.name, row.kernels, row.output_size, row.stride, row.receptive_field)
+        0 8 (14, 14) 2 5
+        2 4 (12, 12) 2 9
+    """
+    if kinds not in ("kernels", "all"):
+        raise ValueError(f'kinds must be "kernels" or "all"; got {kinds!r}')
+    model = unwrap(model)
+    modules = {name: module for name, module in model.named_modules() if name}
+    fields = receptive_fields(model, input_spec.example())
+    in_order = [*fields, *(name for name in modules if name not in fields)]
+    return [
+        _layer_info(name, modules[name], fields.get(name))
+        for name in in_order
+        if kinds == "all" or isinstance(modules[name], _WITH_KERNELS)
+    ]
+
+
+def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, int]:
+    """The dimension of each layer's output that counts its kernels.
+
+    A layer that owns its kernels tells by its type. What others return (an activation in a
+    channels-last stretch, say) is followed through a forward; where that is not possible, their
+    type decides too, as in :func:`~neurovis.layers.kernel_axis`.
+
+    Args:
+        model: The network; it is left exactly as it was found.
+        layers: Dotted names.
+        example: An image ``(1, C, H, W)`` in the network's space.
+
+    Raises:
+        ValueError: If there is no such layer.
+    """
+    modules = {name: resolve_layer(model, name) for name in layers}
+    fields: dict[str, Field] = {}
+    if not all(isinstance(module, _WITH_KERNELS) for module in modules.values()):
+        # The network's head may want another size than the layers that are asked for.
+        with suppress(ValueError):
+            fields = receptive_fields(unwrap(model), example)
+    return {name: _kernel_axis(module, fields.get(name)) for name, module in modules.items()}
+
+
+def _kernel_axis(module: nn.Module, field: Field | None) -> int:
+    if field is None or field.kernel_axis is None or isinstance(module, _WITH_KERNELS):
+        return kernel_axis(module)
+    return field.kernel_axis
+
+
+def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:
+    """The row of one layer; of one that is not reached, if ``field`` is None."""
+    axis = _kernel_axis(module, field)
+    kernels = getattr(module, "out_channels", getattr(module, "out_features", None))
+    output_size = None
+    if field is not None and field.output_shape is not None and len(field.output_shape) > 1:
+        axis %= len(field.output_shape)
+        sizes = list(field.output_shape)
+        kernels = sizes.pop(axis)
+        output_size = tuple(sizes[1:])
+    return LayerInfo(
+        name=name,
+        type=type(module).__name__,
+        kernels=kernels,
+        output_size=output_size,
+        stride=_one_if_equal(field.stride) if field else None,
+        receptive_field=_one_if_equal(field.size) if field else None,
+        calls=field.calls if field else 0,
+        kernel_axis=axis,
+    )
+
+
+def _one_if_equal(pair: tuple[int, int] | None) -> int | tuple[int, int] | None:
+    return pair[0] if pair is not None and pair[0] == pair[1] else pair

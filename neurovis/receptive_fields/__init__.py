@@ -1,0 +1,141 @@
+"""Theoretical receptive fields: which pixels could change a unit, however the network branches.
+
+They are propagated through the operations of one real forward, so that residual connections,
+parallel branches, functional layers and channels-last stretches come out right whatever the code
+looks like. Where an operation is not understood, what follows it is unknown rather than guessed.
+
+Source: Araujo, Norris, Sim (2019), "Computing receptive fields of convolutional neural networks",
+Distill, https://doi.org/10.23915/distill.00021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.receptive_fields.trace import AXES, Trace, axes_of
+from neurovis.receptive_fields.tracking import Tracker
+from neurovis.recording import hooked, undisturbed
+
+__all__ = ["Field", "receptive_fields"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a layer's units see of the image.
+
+    Args:
+        size: Height and width in pixels of the largest receptive field among the layer's units.
+            Padding counts, so that it may exceed the image, except where a unit sees the image as
+            a whole (a linear layer after flattening, anything after global pooling or a
+            squeeze-and-excitation gate): then it is the image's size. None where it is unknown,
+            or where the layer is called several times with different fields.
+        stride: Pixels from a unit to its neighbour below and to its right; None for layers without
+            a map, and where it is unknown or not one whole number.
+        output_shape: Of the layer's output; None if that is not one tensor, or differs from call
+            to call.
+        kernel_axis: Dimension of the output that counts kernels, where the image's axes leave only
+            one; None where that is unclear.
+        calls: How often the layer is called in one forward.
+    """
+
+    size: tuple[int, int] | None
+    stride: tuple[int, int] | None
+    output_shape: tuple[int, ...] | None
+    kernel_axis: int | None
+    calls: int = 1
+
+
+def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
+    """Compute the theoretical receptive field of every layer that a forward reaches.
+
+    The model runs once, in evaluation mode, and is left exactly as it was found. What it computes
+    outside of torch, such as in NumPy, is taken for a constant, and so are numbers taken out of
+    tensors with ``.item()``.
+
+    Args:
+        model: The network, on any device.
+        example: Images ``(B, C, H, W)`` in the network's space, on any device. Their values do
+            not matter unless the model's path depends on them.
+
+    Returns:
+        The layers by dotted name, in the order of their (last) outputs.
+
+    Raises:
+        ValueError: If the model cannot run on the example.
+    """
+    modules = {name: module for name, module in model.named_modules() if name}
+    fields: dict[str, Field] = {}
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), example)
+    with undisturbed(model), torch.no_grad():
+        images = example.detach().to(parameter.device, parameter.dtype, copy=True)
+        tracker = Tracker(images)
+
+        def read(name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+            field = _field(output, tracker)
+            before = fields.pop(name, None)
+            fields[name] = field if before is None else _called_again(before, field)
+
+        with hooked(modules, read):
+            try:
+                with tracker:
+                    model(images)
+            except Exception as error:
+                raise ValueError(_refusal(model, example, error)) from error
+    return fields
+
+
+def _field(output: Any, tracker: Tracker) -> Field:
+    """The field of a layer that just returned ``output``."""
+    if not isinstance(output, Tensor):
+        return Field(None, None, None, None)
+    shape = tuple(output.shape)
+    trace = tracker.trace(output)
+    if trace is None:
+        return Field(None, None, shape, None)
+    vertical, horizontal = trace.extents
+    is_map = all(trace.units(axis) is not None for axis in AXES)
+    stride = None
+    if is_map and vertical.stride is not None and horizontal.stride is not None:
+        stride = (vertical.stride, horizontal.stride)
+    return Field((vertical.size, horizontal.size), stride, shape, _kernel_axis(trace))
+
+
+def _kernel_axis(trace: Trace) -> int | None:
+    """The only dimension behind the batch that counts something and carries no image axis."""
+    candidates = [
+        index
+        for index, dim in enumerate(trace.dims)
+        if index > 0 and trace.shape[index] > 1 and not axes_of(dim)
+    ]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _called_again(before: Field, field: Field) -> Field:
+    """What is true of all calls so far of a layer that is called several times."""
+    calls = before.calls + 1
+    same_shape = before.output_shape == field.output_shape
+    return Field(
+        size=field.size if before.size == field.size else None,
+        stride=field.stride if before.stride == field.stride else None,
+        output_shape=field.output_shape if same_shape else None,
+        kernel_axis=field.kernel_axis if before.kernel_axis == field.kernel_axis else None,
+        calls=calls,
+    )
+
+
+def _refusal(model: nn.Module, example: Tensor, error: Exception) -> str:
+    """Say in one line what the model was given and what it seems to want."""
+    channels, height, width = example.shape[-3:]
+    given = f"images of {channels} channels and {height}x{width} pixels"
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            if module.in_channels != channels:
+                wanted = f'its first convolution "{name}" takes {module.in_channels} channels'
+                return f"{type(model).__name__} cannot run on {given}: {wanted}"
+            break
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return f"{type(model).__name__} cannot run on {given}: {reason}"

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+
+from neurovis.inputs import InputSpec
+from neurovis.layer_table import LayerInfo, kernel_axes, list_layers
+
+
+def rows(model: nn.Module, spec: InputSpec, kinds: str = "kernels") -> dict[str, LayerInfo]:
+    return {row.name: row for row in list_layers(model, spec, kinds)}  # type: ignore[arg-type]
+
+
+class Branching(nn.Module):
+    """Calls its layers in another order than it defines them, one twice and one never."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(6, 4)
+        self.unused = nn.Conv2d(6, 9, 1)
+        self.twice = nn.ReLU()
+        self.stem = nn.Conv2d(3, 6, (1, 7), stride=(1, 2))
+        self.again = nn.Conv2d(6, 6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.twice(self.stem(x))
+        x = self.twice(self.again(x))
+        return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def test_a_row_of_each_kind() -> None:
+    found = rows(models.resnet18(), InputSpec.rgb(224))
+    assert found["conv1"] == LayerInfo("conv1", "Conv2d", 64, (112, 112), 2, 7, 1, 1)
+    assert found["layer4.1.conv2"] == LayerInfo(
+        "layer4.1.conv2", "Conv2d", 512, (7, 7), 32, 435, 1, 1
+    )
+    assert found["fc"] == LayerInfo("fc", "Linear", 1000, (), None, 224, 1, 1)
+    assert len(found) == 21
+
+
+def test_order_is_that_of_execution_and_unreached_layers_come_last() -> None:
+    found = rows(Branching(), InputSpec.rgb(32))
+    assert list(found) == ["stem", "again", "head", "unused"]
+    assert found["unused"] == LayerInfo("unused", "Conv2d", 9, None, None, None, 0, 1)
+
+
+def test_numbers_that_differ_between_the_axes_are_pairs() -> None:
+    stem = rows(Branching(), InputSpec.rgb((32, 48)))["stem"]
+    assert stem.output_size == (32, 21)
+    assert stem.stride == (1, 2)
+    assert stem.receptive_field == (1, 7)
+
+
+def test_a_layer_called_twice_has_no_single_field() -> None:
+    twice = rows(Branching(), InputSpec.rgb(32), "all")["twice"]
+    assert twice.calls == 2
+    assert twice.receptive_field is None
+    assert twice.output_size is None
+    assert twice.kernels is None
+
+
+def test_all_kinds_are_every_module_behind_what_is_inside_it() -> None:
+    model = models.squeezenet1_0()
+    names = list(rows(model, InputSpec.rgb(64), "all"))
+    assert sorted(names) == sorted(name for name, _ in model.named_modules() if name)
+    assert names.index("features.3.expand3x3") < names.index("features.3")
+
+
+def test_kernels_of_channels_last_layers() -> None:
+    found = rows(models.convnext_tiny(), InputSpec.rgb(64), "all")
+    for name, kernels, axis in [
+        ("features.1.0.block.0", 96, 1),
+        ("features.1.0.block.2", 96, 3),
+        ("features.1.0.block.3", 384, 3),
+        ("features.1.0.block.4", 384, 3),
+        ("features.1.0.block.6", 96, 1),
+    ]:
+        row = found[name]
+        assert (row.kernels, row.output_size, row.kernel_axis) == (kernels, (16, 16), axis)
+
+
+def test_a_compiled_model_is_listed_as_its_original() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    assert rows(torch.compile(model), InputSpec.rgb(16)) == rows(model, InputSpec.rgb(16))
+
+
+@pytest.mark.parametrize("kinds", ["conv", ""])
+def test_unknown_kinds_are_refused(kinds: str) -> None:
+    with pytest.raises(ValueError, match=f"got '{kinds}'"):
+        rows(nn.Sequential(nn.Conv2d(3, 4, 3)), InputSpec.rgb(16), kinds)
+
+
+def test_a_spec_of_other_channels_is_refused() -> None:
+    message = 'images of 4 channels and 64x64 pixels: its first convolution "conv1" takes 3'
+    with pytest.raises(ValueError, match=message):
+        list_layers(models.resnet18(), InputSpec.rgbd(64))
+
+
+def test_a_spec_of_another_size_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="AlexNet cannot run on images of 3 channels and 16x16 pixels: "
+    ):
+        list_layers(models.alexnet(), InputSpec.rgb(16))
+
+
+def test_kernel_axes_are_followed_where_types_cannot_tell() -> None:
+    network = models.convnext_tiny(weights=None)
+    block = "features.1.0.block"
+    layers = [f"{block}.0", f"{block}.3", f"{block}.4", f"{block}.6", "features.1.0"]
+    axes = kernel_axes(network, layers, InputSpec.rgb(64).example())
+    assert axes == {
+        f"{block}.0": 1,  # convolution, channels first
+        f"{block}.3": -1,  # linear layer, channels last
+        f"{block}.4": 3,  # activation, channels last
+        f"{block}.6": 1,  # permuted back
+        "features.1.0": 1,
+    }
+
+
+def test_kernel_axes_where_the_head_wants_another_size() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(7, 2))
+    assert kernel_axes(network, ["1"], InputSpec.rgb(16).example()) == {"1": 1}
