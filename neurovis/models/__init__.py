@@ -1,0 +1,182 @@
+"""The user's network: by import path, with its weights, ready to be looked at.
+
+Nothing is loaded by halves: either every parameter comes from the weights, or one line says what
+does not fit. Files are read without running any code in them unless they are trusted.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from neurovis.inputs import InputSpec
+from neurovis.layers import unwrap
+from neurovis.models.import_paths import current_directory_importable, import_by_path, one_line
+from neurovis.models.pretrained import is_weights_name, pretrained_input, pretrained_weights
+from neurovis.models.state_dicts import find_state_dict, load_strictly
+from neurovis.models.weight_files import read_weights
+
+__all__ = ["load_model", "suggested_input_spec"]
+
+# Short names, and where what they stand for is found: its network, and what that is shown.
+_NETWORKS = {"demo": "neurovis.demo.load_demo_network"}
+_INPUTS = {"demo": "neurovis.demo.demo_input_spec"}
+
+
+def load_model(
+    model: str,
+    weights: str | Path | None = None,
+    *,
+    model_args: Mapping[str, Any] | None = None,
+    trust: bool = False,
+) -> nn.Module:
+    """Make a network and load its weights.
+
+    Args:
+        model: Import path of a class or function that makes the network, such as
+            ``"torchvision.models.squeezenet1_0"`` or ``"mypackage.module.Net"``; modules in the
+            current directory are found too. ``"demo"`` is the trained network that is shipped.
+        weights: Name of torchvision weights (``"DEFAULT"``, ``"IMAGENET1K_V1"``), or a file: a
+            state dict (by itself or as ``state_dict``, ``model_state_dict`` or ``model`` in a
+            dictionary), a Lightning checkpoint, or safetensors. Prefixes that a wrapper added to
+            the names, such as ``module.``, are removed. None leaves the network as it is made.
+        model_args: Arguments for the class or function. For a LightningModule's checkpoint they
+            replace the hyperparameters stored in it.
+        trust: Also read files that run code when they are read, such as whole pickled modules.
+            Only for files of your own: they can do anything that you can.
+
+    Returns:
+        The network on the CPU, in eval mode, its parameters in float32.
+
+    Raises:
+        TypeError: If an argument has a wrong type, or ``model`` does not make an ``nn.Module``.
+        ValueError: If the network or the weights cannot be found, made, read or matched; the
+            message is one line.
+    """
+    if not isinstance(model, str):
+        raise TypeError(f"model must be an import path, a str; got {type(model).__name__}")
+    if weights is not None and not isinstance(weights, (str, Path)):
+        raise TypeError(f"weights must be a name or a path; got {type(weights).__name__}")
+    arguments = dict(model_args or {})
+    with current_directory_importable():
+        maker = import_by_path(_NETWORKS.get(model, model))
+        if weights is None:
+            network = _make(model, maker, arguments)
+        elif is_weights_name(weights):
+            named = pretrained_weights(model, maker, str(weights))
+            network = _make(model, maker, {**arguments, "weights": named})
+        else:
+            network = _from_file(model, maker, Path(weights), arguments, trust)
+    return unwrap(network).eval().float()
+
+
+def suggested_input_spec(model: str, weights: str | Path | None = None) -> InputSpec | None:
+    """What a network is shown, as far as its name tells.
+
+    Args:
+        model: As for :func:`load_model`.
+        weights: As for :func:`load_model`. The name of torchvision weights tells the size and the
+            normalization that they were trained with.
+
+    Returns:
+        The input of the demo network and of torchvision's models; None for any other.
+
+    Raises:
+        ValueError: If the model has no weights of that name.
+    """
+    if model in _INPUTS:
+        spec = import_by_path(_INPUTS[model])()
+        return spec if isinstance(spec, InputSpec) else None
+    if not model.startswith("torchvision.models."):
+        return None
+    name = str(weights) if weights is not None and is_weights_name(weights) else None
+    return pretrained_input(model, import_by_path(model), name)
+
+
+def _from_file(
+    model: str, maker: Any, path: Path, arguments: dict[str, Any], trust: bool
+) -> nn.Module:
+    """Make the network and fill it from a file."""
+    content = read_weights(path, trust)
+    is_class = isinstance(maker, type)
+    if isinstance(content, nn.Module) and is_class and isinstance(content, maker):
+        return content
+    is_checkpoint = isinstance(content, Mapping) and "pytorch-lightning_version" in content
+    if is_checkpoint and is_class and _is_lightning(maker):
+        return _from_checkpoint(model, maker, path, arguments, trust)
+    network = _make(model, maker, arguments)
+    load_strictly(unwrap(network), find_state_dict(content, path), path, partial=is_checkpoint)
+    return network
+
+
+def _from_checkpoint(
+    model: str, module_class: Any, path: Path, arguments: dict[str, Any], trust: bool
+) -> nn.Module:
+    """Rebuild a LightningModule from its hyperparameters and weights."""
+    load = module_class.load_from_checkpoint
+    settings: dict[str, Any] = {"map_location": "cpu", "strict": True}
+    if "weights_only" in inspect.signature(load).parameters:
+        settings["weights_only"] = not trust
+    try:
+        network = load(path, **settings, **arguments)
+    except TypeError as error:
+        raise ValueError(
+            f'"{model}" cannot be rebuilt from the hyperparameters in "{path}": {one_line(error)}; '
+            "give what is missing as model_args"
+        ) from error
+    except Exception as error:
+        raise ValueError(f'"{path}" does not fit "{model}": {one_line(error)}') from error
+    return _checked(model, network)
+
+
+def _make(model: str, maker: Any, arguments: dict[str, Any]) -> nn.Module:
+    """Call what makes the network, or copy it if it is one already."""
+    if isinstance(maker, nn.Module):
+        return copy.deepcopy(maker)
+    if not callable(maker):
+        raise TypeError(f'"{model}" is not a class or function but a {type(maker).__name__}')
+    _check_arguments(model, maker, arguments)
+    try:
+        network = maker(**arguments)
+    except URLError as error:
+        raise ValueError(
+            f'the weights of "{model}" could not be downloaded ({one_line(error)}); '
+            "get the file by other means and give its path"
+        ) from error
+    except Exception as error:
+        raise ValueError(f'"{model}" could not be made: {one_line(error)}') from error
+    return _checked(model, network)
+
+
+def _check_arguments(model: str, maker: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    try:
+        signature = inspect.signature(maker)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f'"{model}" cannot be called with model_args {arguments}: {error}; '
+            f"it takes {signature.replace(return_annotation=signature.empty)}"
+        ) from error
+
+
+def _checked(model: str, network: Any) -> nn.Module:
+    if not isinstance(network, nn.Module):
+        raise TypeError(f'"{model}" makes a {type(network).__name__}, not a torch.nn.Module')
+    return network
+
+
+def _is_lightning(module_class: type) -> bool:
+    """Whether it is a LightningModule of either package, ``lightning`` or ``pytorch_lightning``."""
+    if issubclass(module_class, LightningModule):
+        return True
+    return any(base.__name__ == "LightningModule" for base in module_class.__mro__)

@@ -1,0 +1,98 @@
+"""Finds a class or function by its dotted path, or says what may have been meant."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+
+@contextmanager
+def current_directory_importable() -> Iterator[None]:
+    """Find modules in the current directory while inside, as ``python -m`` does."""
+    directory = os.getcwd()
+    sys.path.insert(0, directory)
+    try:
+        yield
+    finally:
+        # Whatever an import did to sys.path stays; one occurrence of ours goes.
+        if directory in sys.path:
+            sys.path.remove(directory)
+
+
+def import_by_path(path: str) -> Any:
+    """Return what a dotted path names.
+
+    Args:
+        path: ``"package.module.name"``, or deeper, as for a class inside a class.
+
+    Raises:
+        ValueError: If there is no such thing, or its module cannot be imported.
+    """
+    parts = path.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise ValueError(
+            f'model "{path}" is not an import path such as "torchvision.models.resnet18"'
+            f"{_torchvision_hint(path)}"
+        )
+    module, names = _import_longest(parts)
+    found: Any = module
+    for position, name in enumerate(names):
+        if not hasattr(found, name):
+            owner = ".".join(parts[: len(parts) - len(names) + position])
+            raise ValueError(f'model "{path}" not found; {_suggestion(owner, found, name)}')
+        found = getattr(found, name)
+    return found
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """An exception's message as a single line of bounded length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+def _import_longest(parts: list[str]) -> tuple[ModuleType, list[str]]:
+    """Import as much of the path as is modules; return the last one and the remaining names."""
+    module: ModuleType | None = None
+    for length in range(1, len(parts) + 1):
+        name = ".".join(parts[:length])
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name and not name.startswith(f"{error.name}."):
+                raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
+            if module is None:
+                raise ValueError(
+                    f'model "{".".join(parts)}" not found: there is no module "{name}" here; '
+                    "run the command where it can be imported, or install it"
+                ) from error
+            return module, parts[length - 1 :]
+        except Exception as error:
+            raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
+    raise ValueError(f'model "{".".join(parts)}" is a module; name a class or function in it')
+
+
+def _suggestion(owner: str, found: Any, name: str) -> str:
+    """Say which of an object's names may have been meant."""
+    names = [known for known in dir(found) if not known.startswith("_")]
+    if isinstance(found, ModuleType) and hasattr(found, "__path__"):
+        names += [module.name for module in pkgutil.iter_modules(found.__path__)]
+    near = difflib.get_close_matches(name, sorted(set(names)), n=3, cutoff=0.7)
+    if not near:
+        return f'"{owner}" has no "{name}"'
+    quoted = [f'"{owner}.{known}"' for known in near]
+    return f"did you mean {' or '.join(quoted)}?"
+
+
+def _torchvision_hint(name: str) -> str:
+    """Suggest the torchvision model of that name, if there is one."""
+    models = importlib.import_module("torchvision.models")
+    if name.isidentifier() and callable(getattr(models, name, None)):
+        return f'; did you mean "torchvision.models.{name}"?'
+    return ""

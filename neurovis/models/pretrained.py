@@ -1,0 +1,59 @@
+"""Torchvision's own weights: their names, and the input that they were trained with."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+from neurovis.inputs import InputSpec
+
+# ``DEFAULT``, ``IMAGENET1K_V1`` or ``SqueezeNet1_0_Weights.IMAGENET1K_V1``: not a file's name.
+_NAME = re.compile(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*")
+
+
+def is_weights_name(weights: str | Path) -> bool:
+    """Whether it is the name of torchvision weights rather than a file."""
+    if isinstance(weights, Path) or Path(weights).exists():
+        return False
+    return _NAME.fullmatch(weights) is not None
+
+
+def pretrained_weights(model: str, maker: Any, name: str) -> Any:
+    """Return the member of a torchvision model's weights that is called ``name``.
+
+    Raises:
+        ValueError: If the model is not torchvision's, or has no such weights.
+    """
+    from torchvision.models import get_model_weights
+
+    try:
+        known = get_model_weights(maker)
+    except (ValueError, RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'"{name}" is a name of torchvision weights, and "{model}" is not a torchvision model; '
+            "give a file"
+        ) from error
+    enum, _, member = name.rpartition(".")
+    names = list(known.__members__)
+    if member in names and enum in ("", known.__name__):
+        return known[member]
+    near = difflib.get_close_matches(member, names, n=1, cutoff=0.6)
+    hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(names)}"
+    raise ValueError(f'"{model}" has no weights "{name}"; {hint}')
+
+
+def pretrained_input(model: str, maker: Any, name: str | None) -> InputSpec:
+    """The input of a torchvision model: that of its weights, or ImageNet's.
+
+    Raises:
+        ValueError: If the model has no weights called ``name``.
+    """
+    if name is None:
+        return InputSpec.rgb(299 if model.endswith(".inception_v3") else 224)
+    preset = pretrained_weights(model, maker, name).transforms()
+    size = getattr(preset, "crop_size", None) or getattr(preset, "resize_size", None) or [224]
+    side = size if isinstance(size, int) else size[0]
+    statistics = {key: getattr(preset, key) for key in ("mean", "std") if hasattr(preset, key)}
+    return InputSpec.rgb(side, **statistics)

@@ -1,0 +1,105 @@
+"""Reads files of weights without running code in them, and says in one line why it cannot."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from neurovis.models.import_paths import one_line
+
+_GLOBAL = re.compile(r"GLOBAL (\S+)")
+
+
+def read_weights(path: Path, trust: bool) -> Any:
+    """Return what a file of weights holds, on the CPU.
+
+    Args:
+        path: What ``torch.save`` or safetensors wrote.
+        trust: Also read a pickle that runs code.
+
+    Raises:
+        ValueError: If the file is missing, damaged, of another kind, or needs ``trust``.
+    """
+    if not path.exists():
+        raise ValueError(f'weights file "{path}" not found')
+    if not path.is_file():
+        raise ValueError(f'weights "{path}" is not a file')
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise ValueError(f'weights file "{path}" cannot be read: {one_line(error)}') from error
+    if not start:
+        raise ValueError(f'weights file "{path}" is empty')
+    if start.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f'weights file "{path}" is a Git LFS pointer, not the weights; run "git lfs pull"'
+        )
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _read_torch(path, start, trust)
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ValueError(
+            f'reading "{path}" needs the safetensors library; pip install safetensors'
+        ) from error
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(_damaged(path, error)) from error
+    return tensors
+
+
+def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
+    if _is_torchscript(path):
+        raise ValueError(
+            f'"{path}" is a TorchScript archive, which has no Python modules to look at; '
+            "save the original model's state_dict instead"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about old pickle protocols
+            return torch.load(path, map_location="cpu", weights_only=not trust)
+    except pickle.UnpicklingError as error:
+        # A pickle starts with its protocol; what else the safe reader stumbles over is damage.
+        is_pickle = start[:1] == b"\x80" or zipfile.is_zipfile(path)
+        if trust or not is_pickle:
+            raise ValueError(_damaged(path, error)) from error
+        found = _GLOBAL.search(str(error))
+        contents = f"holds {found[1]}" if found else "is a pickle of something other than tensors"
+        raise ValueError(
+            f'"{path}" {contents}, which runs code when it is read, and is refused; if you made '
+            "the file yourself, allow it with --trust on the command line or trust=True in Python"
+        ) from error
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f'"{path}" needs code that is not here: {one_line(error)}') from error
+    except Exception as error:
+        raise ValueError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    # Torch's advice about weights_only does not help here, and a bare number says nothing.
+    reason = one_line(error).split(". ")[0].rstrip(".")
+    tells = " " in reason and "weights_only" not in str(error)
+    return (
+        f'weights file "{path}" is truncated, damaged, or not a file of weights'
+        f"{f' ({reason})' if tells else ''}"
+    )
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
