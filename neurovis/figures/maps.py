@@ -1,0 +1,99 @@
+"""Feature maps of one image, beside the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from neurovis.figures.page import GAP, MARGIN, Cells, Heading, Page
+from neurovis.figures.pictures import (
+    finite_range,
+    fitted,
+    grey,
+    modality_rows,
+    square_columns,
+    stated_range,
+)
+from neurovis.inputs import InputSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Maps are at least this large, and a grid of them about as wide as one of these.
+_SMALLEST, _NARROWEST, _WIDEST = 48, 560, 1100
+_MOST_CHANNELS = 8
+
+
+def feature_map_figure(
+    image: Tensor, maps: Tensor, kernels: Sequence[int], spec: InputSpec | None, title: str
+) -> Figure:
+    """One image beside a grid of feature maps, each under its kernel's number.
+
+    All maps share one scale from black, the lowest value in the grid, to white, the highest; both
+    are stated, and so is how many maps are constant. What is not finite is red.
+
+    Args:
+        image: ``(C, H, W)``; in [0, 1] if there is a spec, else in any unit: shown from its own
+            lowest to its own highest value, as the figure says (at most 8 channels).
+        maps: ``(K, H', W')``, one map a kernel; ``(K, 1, 1)`` for a linear layer.
+        kernels: The kernels' numbers.
+        spec: The modalities, see :func:`modality_rows`.
+        title: Stands over the figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no map, or the number of kernels is another.
+    """
+    if maps.ndim != 3 or len(maps) == 0 or len(kernels) != len(maps):
+        raise ValueError(
+            f"needs maps (K, H', W') and K > 0 kernels; got {tuple(maps.shape)} and "
+            f"{len(kernels)} kernels"
+        )
+    rows, image_note = _image_rows(image.detach().float(), spec)
+    smallest = 160 if len(rows) <= 4 else 80
+    shown = Cells({name: fitted(one, smallest, 256) for name, one in rows.items()}, ["image"])
+    maps = maps.detach().float()
+    limits = finite_range(maps)
+    across = square_columns(len(maps), *maps.shape[1:])
+    smallest = max(_SMALLEST, min(128, _NARROWEST // across))
+    pictures = fitted(grey(maps, limits), smallest, max(smallest, min(256, _WIDEST // across)))
+    grid = Cells({"": pictures}, [str(kernel) for kernel in kernels])
+    notes = [f"{len(maps)} feature maps: {stated_range(maps, limits)}{_constant(maps)}", image_note]
+    heading = Heading(
+        title, [note for note in notes if note], max(shown.width + 2 * GAP + grid.width, 420)
+    )
+    body = max(shown.height, grid.height)
+    page = Page(heading.width + 2 * MARGIN, heading.height + body + 2 * MARGIN)
+    heading.draw(page, MARGIN, MARGIN)
+    shown.draw(page, MARGIN, MARGIN + heading.height)
+    grid.draw(page, MARGIN + shown.width + 2 * GAP, MARGIN + heading.height)
+    return page.figure()
+
+
+def _image_rows(image: Tensor, spec: InputSpec | None) -> tuple[dict[str, Tensor], str]:
+    """The image's pictures ``(1, 3, H, W)`` by row label, and what is to be said about them."""
+    if spec is not None:
+        return modality_rows(image[None], spec), ""
+    limits = finite_range(image)
+    planes = grey(image, limits)
+    note = f"image scaled to its own range: {stated_range(image, limits)}"
+    channels = len(image)
+    if channels == 3:
+        return {"image": planes[:, 0][None]}, note
+    if channels > _MOST_CHANNELS:
+        note += f"; channels 0-{_MOST_CHANNELS - 1} of {channels}"
+    rows = {f"[{channel}]": planes[channel][None] for channel in range(channels)[:_MOST_CHANNELS]}
+    return rows, note
+
+
+def _constant(maps: Tensor) -> str:
+    """How many maps are the same everywhere, where that says something."""
+    flat = maps.flatten(1)
+    if flat.shape[1] == 1:
+        return ""
+    constant = int((flat == flat[:, :1]).all(dim=1).sum())
+    return f"; {constant} constant" if constant else ""

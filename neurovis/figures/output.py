@@ -1,0 +1,81 @@
+"""From a Figure to pixels, and from pixels to a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def render(figure: Figure) -> Pixels:
+    """Draw a Figure.
+
+    Args:
+        figure: Drawn at its own size and resolution.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves its Agg classes untyped
+    canvas.draw()
+    pixels: Pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return pixels
+
+
+def save_png(path: str | Path, picture: Pixels | Tensor | Figure) -> None:
+    """Write a picture to a PNG file: all of it, or nothing.
+
+    Args:
+        path: Its folder is made if need be.
+        picture: ``(H, W, 3)`` uint8, a tensor ``(3, H, W)`` in [0, 1] (clipped), or a Figure.
+
+    Raises:
+        ValueError: If an array or tensor has another shape or type.
+        OSError: If the file cannot be written.
+    """
+    from PIL import Image
+
+    pixels = _as_pixels(picture)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            Image.fromarray(pixels).save(file, format="png", compress_level=3)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def to_pixels(picture: Tensor) -> Pixels:
+    """A tensor ``(..., 3, H, W)`` in [0, 1] as ``(..., H, W, 3)`` uint8; NaN is black."""
+    # In place from the second operation on, since a page may hold millions of pixels.
+    values = picture.detach().float().nan_to_num(0).clamp_(0, 1).mul_(255).round_()
+    levels: Pixels = values.to(torch.uint8).movedim(-3, -1).cpu().numpy()
+    return levels
+
+
+def _as_pixels(picture: Pixels | Tensor | Figure) -> Pixels:
+    if isinstance(picture, Tensor):
+        if picture.ndim != 3 or picture.shape[0] != 3:
+            raise ValueError(f"a picture tensor must be (3, H, W); got {tuple(picture.shape)}")
+        return to_pixels(picture)
+    if isinstance(picture, np.ndarray):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise ValueError(
+                f"a picture array must be (H, W, 3) uint8; got {picture.shape} {picture.dtype}"
+            )
+        return picture
+    return render(picture)
