@@ -1,0 +1,169 @@
+"""The few images that a monitor looks at, and where in a batch they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+
+from neurovis.inputs import InputSpec
+
+#: Names that images go by in batches that are dictionaries.
+_NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
+
+
+class Probe:
+    """A fixed batch of images: given, or copied from the first batch that comes by.
+
+    Batches are taken as the Trainer hands them to its hooks. To iterate somebody's dataloader
+    would draw from the random generators, and training would end with other weights.
+
+    Args:
+        owner: Name of the monitor, for messages.
+        images: ``(B, C, H, W)``, in [0, 1] if there is a spec, else in the network's space.
+        spec: What the network is shown.
+        key: Where the images are in a batch, see :func:`find_images`.
+        max_images: How many images of a batch to keep.
+
+    Raises:
+        ValueError: If the images have another shape or range, or there are to be none.
+        TypeError: If they are no tensor.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        images: Tensor | None,
+        spec: InputSpec | None,
+        key: str | int | None,
+        max_images: int,
+    ) -> None:
+        if max_images < 1:
+            raise ValueError(f"max_images must be at least 1; got {max_images}")
+        self._owner = owner
+        self._images = None if images is None else _in_network_space(images, spec)
+        self._key = key
+        self._max_images = max_images
+        self._statement = ""
+        #: Whether no other batch may take its place.
+        self.is_fixed = images is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no images yet."""
+        return self._images is None
+
+    def take(self, batch: Any, stage: str) -> None:
+        """Keep a copy of a batch's first images, away from its device.
+
+        Args:
+            batch: As a hook of the Trainer receives it.
+            stage: What the batch is for, such as ``"validation"``.
+
+        Raises:
+            ValueError: If there are no images in the batch.
+        """
+        images, place = find_images(batch, self._key)
+        self._images = images[: self._max_images].detach().clone().cpu()
+        statement = (
+            f"{self._owner} looks at the first {len(self._images)} images of the first {stage} "
+            f"batch: {place}, {tuple(images.shape)}. Others can be given as probe_images, or "
+            "found by input_key."
+        )
+        if statement != self._statement:
+            self._statement = statement
+            rank_zero_info(statement)
+
+    def images_for(self, pl_module: LightningModule) -> Tensor:
+        """A copy ``(B, C, H, W)`` in the network's space, on its device and in its dtype.
+
+        Made outside of inference mode, it can be differentiated wherever the batch came from.
+        """
+        if self._images is None:
+            raise ValueError(f"{self._owner} has seen no batch; give it probe_images")
+        floating = (p.dtype for p in pl_module.parameters() if p.is_floating_point())
+        dtype = next(floating, self._images.dtype)
+        return self._images.to(pl_module.device, dtype, copy=True)
+
+
+def find_images(batch: Any, key: str | int | None = None) -> tuple[Tensor, str]:
+    """Find the images in a batch.
+
+    Args:
+        batch: A tensor, or tensors in (nested) tuples, lists and dictionaries.
+        key: ``batch[key]`` holds the images. By default the first floating-point tensor with four
+            dimensions does, those named like images before others.
+
+    Returns:
+        The images ``(B, C, H, W)``, and where they were found, such as ``"batch[0]"``.
+
+    Raises:
+        ValueError: If there are none.
+
+    Example:
+        >>> import torch
+        >>> images, place = find_images((torch.rand(8, 3, 32, 32), torch.arange(8)))
+        >>> place
+        'batch[0]'
+    """
+    part, place = batch, "batch"
+    if key is not None:
+        try:
+            part, place = batch[key], f"batch[{key!r}]"
+        except (KeyError, IndexError, TypeError):
+            raise ValueError(
+                f"input_key={key!r} finds nothing in a batch of {_described(batch)}"
+            ) from None
+    found = [
+        (images, where)
+        for images, where in _tensors(part, place)
+        if images.ndim == 4 and images.is_floating_point()
+    ]
+    if not found:
+        raise ValueError(
+            f"no floating-point images (B, C, H, W) in {place}, of a batch of {_described(batch)}; "
+            "say where they are by input_key, or give probe_images"
+        )
+    named = (hit for hit in found if hit[1].endswith(tuple(f"[{n!r}]" for n in _NAMES)))
+    return next(named, found[0])
+
+
+def _tensors(batch: Any, place: str) -> Iterator[tuple[Tensor, str]]:
+    """All tensors in a batch, depth first, and where each is."""
+    if isinstance(batch, Tensor):
+        yield batch, place
+    elif isinstance(batch, Mapping):
+        for key, part in batch.items():
+            yield from _tensors(part, f"{place}[{key!r}]")
+    elif isinstance(batch, (tuple, list)):
+        for index, part in enumerate(batch):
+            yield from _tensors(part, f"{place}[{index}]")
+
+
+def _described(batch: Any) -> str:
+    parts = [f"{place} {tuple(tensor.shape)}" for tensor, place in _tensors(batch, "batch")]
+    return f"{type(batch).__name__} with {', '.join(parts) or 'no tensor'}"
+
+
+def _in_network_space(images: Tensor, spec: InputSpec | None) -> Tensor:
+    """A copy of probe images in the network's space."""
+    if not isinstance(images, Tensor):
+        raise TypeError(f"probe_images must be a tensor; got {type(images).__name__}")
+    if images.ndim != 4 or len(images) == 0 or not images.is_floating_point():
+        raise ValueError(
+            "probe_images must be floating-point (B, C, H, W) with B > 0; "
+            f"got {tuple(images.shape)} {images.dtype}"
+        )
+    images = images.detach().clone().cpu()
+    if spec is None:
+        return images
+    low, high = images.min().item(), images.max().item()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"probe_images must be in [0, 1] where there is an input_spec; got {low:.3g} to "
+            f"{high:.3g}"
+        )
+    return spec.to_network(images)

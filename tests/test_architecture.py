@@ -1,0 +1,205 @@
+"""Three floors, and nothing climbs: what may import what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import neurovis
+
+PACKAGE = Path(neurovis.__file__).parent
+
+GROUND = {
+    *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording"),
+    *("figures", "summaries", "pictures", "_version"),
+}
+MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}
+TOP = {"callbacks", "cli", "__main__"}
+
+USES_LIGHTNING = {"models", "maximization", "tuning", "demo", "callbacks", "cli"}
+LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
+#: What the base of the monitors is made of; monitors share only the base itself.
+BASE_OF_MONITORS = {"base": {"probe", "schedule"}}
+
+
+def violations(module: str, source: str) -> list[str]:
+    """What a module imports against the rules, as sentences."""
+    room, *rest = module.split(".")[1:] or ["__init__"]
+    if room == "__init__":
+        return []
+    if _floor(room) is None:
+        return [f"{module} is on no floor: give {room} its place in the design and in this test"]
+    found = []
+    for imported in _imports(module, source):
+        top, *parts = imported.split(".")
+        if top == "neurovis":
+            found += _climbing(module, room, rest, parts)
+        elif top in LIGHTNING | {"torchmetrics"} and room not in USES_LIGHTNING:
+            found.append(f"{module} imports {top}")
+        elif top == "matplotlib" and room != "figures":
+            found.append(f"{module} imports matplotlib; only figures does")
+    return found
+
+
+def _climbing(module: str, room: str, rest: list[str], parts: list[str]) -> list[str]:
+    target = parts[0] if parts else "__init__"
+    if target == room:
+        return _siblings(module, rest, parts[1:]) if room == "callbacks" else []
+    if target == "__init__":
+        return [f"{module} imports the whole of neurovis; import the module that has the name"]
+    floor, target_floor = _floor(room), _floor(target)
+    if target_floor is None:
+        return [f"{module} imports {target}, which is on no floor"]
+    if floor is None or target_floor > floor:
+        return [f"{module} climbs to {target}"]
+    if room in MIDDLE and target in MIDDLE and room != "demo":
+        return [f"{module} imports its neighbour {target}; only demo may"]
+    if room == "callbacks" and target in TOP:
+        return [f"{module} imports {target}"]
+    return []
+
+
+def _siblings(module: str, rest: list[str], parts: list[str]) -> list[str]:
+    """Monitors import nothing of each other's."""
+    importer = rest[0] if rest else "__init__"
+    target = parts[0] if parts else "__init__"
+    if importer == "__init__" or target in {importer, *BASE_OF_MONITORS.get(importer, ())}:
+        return []
+    if importer not in BASE_OF_MONITORS and target == "base":
+        return []
+    return [f"{module} imports its sibling {target}; monitors share only base"]
+
+
+def _floor(room: str) -> int | None:
+    floors = [number for number, floor in enumerate((GROUND, MIDDLE, TOP)) if room in floor]
+    return floors[0] if floors else None
+
+
+def _imports(module: str, source: str) -> Iterator[str]:
+    """Dotted names of all that is imported anywhere in the source, also inside functions."""
+    tree = ast.parse(source)
+    # Names that only annotations use cost nothing and need no library.
+    annotations = {
+        node
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+        for node in ast.walk(branch)
+    }
+    for node in ast.walk(tree):
+        if node in annotations and "neurovis" not in ast.unparse(node):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.split(".")[: -node.level]
+                base = ".".join([*package, *filter(None, [base])])
+            if base in ("neurovis", "neurovis.callbacks"):
+                # `from neurovis import figures` is an import of figures.
+                yield from (
+                    f"{base}.{alias.name}" if _is_module(base, alias.name) else base
+                    for alias in node.names
+                )
+            else:
+                yield base
+
+
+def _is_module(package: str, name: str) -> bool:
+    folder = PACKAGE.joinpath(*package.split(".")[1:])
+    return (folder / f"{name}.py").exists() or (folder / name).is_dir()
+
+
+def _modules() -> Iterator[tuple[str, Path]]:
+    for folder in (PACKAGE, *(path for path in PACKAGE.iterdir() if path.is_dir())):
+        for path in sorted(folder.rglob("*.py") if folder != PACKAGE else folder.glob("*.py")):
+            parts = path.relative_to(PACKAGE).with_suffix("").parts
+            name = ".".join(["neurovis", *(part for part in parts if part != "__init__")])
+            yield name, path
+
+
+@pytest.mark.parametrize(
+    ("module", "path"), [pytest.param(*pair, id=pair[0]) for pair in _modules()]
+)
+def test_nothing_climbs(module: str, path: Path) -> None:
+    # A package's own __init__ is a module of the package, for relative imports too.
+    name = f"{module}.__init__" if path.stem == "__init__" and module != "neurovis" else module
+    assert violations(name, path.read_text(encoding="utf-8")) == []
+
+
+def test_all_floors_were_seen() -> None:
+    rooms = {name.split(".")[1] for name, _ in _modules() if "." in name}
+    assert {"inputs", "recording", "figures", "maximization", "callbacks"} <= rooms
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "word"),
+    [
+        ("neurovis.inputs", "from neurovis.maximization.ascent import Ascent", "climbs"),
+        ("neurovis.inputs", "from neurovis import maximization", "climbs"),
+        ("neurovis.figures.maps", "from ..callbacks import base", "climbs"),
+        ("neurovis.recording", "def f():\n    import neurovis.cli.main", "climbs"),
+        ("neurovis.recording", "import lightning.pytorch as pl", "lightning"),
+        ("neurovis.summaries", "from pytorch_lightning.loggers import CSVLogger", "lightning"),
+        ("neurovis.saliency", "import torchmetrics", "torchmetrics"),
+        (
+            "neurovis.callbacks.base",
+            "def f():\n    from matplotlib.figure import Figure",
+            "only fig",
+        ),
+        (
+            "neurovis.maximization.ascent",
+            "from neurovis.saliency import kernel_saliency",
+            "neighbour",
+        ),
+        ("neurovis.maximization.ascent", "from neurovis import InputSpec", "whole of neurovis"),
+        ("neurovis.callbacks.saliency", "from neurovis.callbacks.feature_maps import X", "sibling"),
+        (
+            "neurovis.callbacks.saliency",
+            "from neurovis.callbacks import FeatureMapMonitor",
+            "sibling",
+        ),
+        ("neurovis.callbacks.saliency", "from .probe import Probe", "sibling"),
+        ("neurovis.callbacks.base", "from neurovis.callbacks.feature_maps import X", "sibling"),
+        ("neurovis.callbacks.base", "from neurovis.cli.main import main", "imports cli"),
+        ("neurovis.helpers", "", "no floor"),
+        ("neurovis.inputs", "import neurovis.helpers", "no floor"),
+        ("neurovis.inputs", "if TYPE_CHECKING:\n    from neurovis.cli import main", "climbs"),
+        ("neurovis.inputs", "if TYPE_CHECKING:\n    pass\nimport matplotlib", "only figures"),
+    ],
+)
+def test_a_violation_is_found(module: str, source: str, word: str) -> None:
+    (sentence,) = violations(module, source)
+    assert word in sentence
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("neurovis.demo.training", "from neurovis.maximization import ActivationMaximization"),
+        ("neurovis.cli.demo", "from neurovis.callbacks import FeatureMapMonitor\nimport lightning"),
+        ("neurovis.callbacks.saliency", "from neurovis.callbacks.base import Monitor"),
+        ("neurovis.callbacks.base", "from neurovis.callbacks.probe import Probe\nimport lightning"),
+        ("neurovis.callbacks.__init__", "from neurovis.callbacks.feature_maps import X"),
+        ("neurovis.figures.page", "from matplotlib.figure import Figure\nfrom .maps import grey"),
+        ("neurovis.recording", "from neurovis.layers import resolve_layer\nimport torch"),
+        ("neurovis.maximization.results", "if TYPE_CHECKING:\n    import matplotlib.figure"),
+    ],
+)
+def test_what_is_allowed_passes(module: str, source: str) -> None:
+    assert violations(module, source) == []
+
+
+@pytest.mark.parametrize("module", ["neurovis", "neurovis.figures, neurovis.summaries"])
+def test_importing_is_light(module: str) -> None:
+    heavy = ("captum", "matplotlib", "tensorboard")
+    code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
