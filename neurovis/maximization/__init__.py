@@ -3,7 +3,7 @@
 from neurovis.maximization.activation_maximization import ActivationMaximization
 from neurovis.maximization.group_activation_maximization import GroupActivationMaximization
 from neurovis.maximization.results import MaximizationResults, PreferredImage
-from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.strategy import IndependentDDPStrategy, register_strategy
 from neurovis.maximization.target_maximization import TargetMaximization
 
@@ -11,6 +11,7 @@ register_strategy()
 
 __all__ = [
     "ActivationMaximization",
+    "AscentOptions",
     "AscentSettings",
     "GroupActivationMaximization",
     "IndependentDDPStrategy",

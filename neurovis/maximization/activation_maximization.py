@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import nn
+from typing_extensions import Unpack
 
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.maximization.objectives import Target
-from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.target_maximization import TargetMaximization
 
 
@@ -45,7 +44,7 @@ class ActivationMaximization(TargetMaximization):
         layer: str,
         kernels: KernelSelection = "all",
         input_spec: InputSpec | None = None,
-        **settings: Any,
+        **settings: Unpack[AscentOptions],
     ) -> None:
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
         selected = select_kernels(kernels, self.kernel_count, layer)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
-from neurovis.layers import kernel_axis
+from neurovis.layer_table import kernel_axes
 from neurovis.maximization.objectives import Readout, Target, joint_values, member_values
 from neurovis.maximization.regularizers import lp_contrast, total_variation
 from neurovis.maximization.settings import AscentSettings
@@ -40,7 +40,7 @@ class LayerResponse:
         self.layer = layer
         self.spec = spec
         self._recorder = Recorder(network, layer)
-        self._kernel_axis = kernel_axis(self._recorder.modules[layer])
+        self._kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
 
     def to(self, device: torch.device) -> None:
         """Move the network to a device."""

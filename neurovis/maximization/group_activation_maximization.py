@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from torch import nn
+from typing_extensions import Unpack
 
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.maximization.objectives import Joint, Target
-from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.target_maximization import TargetMaximization
 
 
@@ -46,7 +46,7 @@ class GroupActivationMaximization(TargetMaximization):
         input_spec: InputSpec | None = None,
         joint: Joint = "mean",
         member_weights: Sequence[Sequence[float]] | None = None,
-        **settings: Any,
+        **settings: Unpack[AscentOptions],
     ) -> None:
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
         members = select_groups(groups, self.kernel_count, layer)

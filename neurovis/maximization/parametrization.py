@@ -178,4 +178,5 @@ def _decorrelation(spec: InputSpec) -> Tensor:
             blocks.append(color / color.norm() * math.sqrt(modality.channels))
         else:
             blocks.append(torch.eye(modality.channels))
-    return torch.block_diag(*blocks)
+    matrix: Tensor = torch.block_diag(*blocks)
+    return matrix

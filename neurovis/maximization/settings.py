@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from torch import Tensor
 
@@ -16,6 +16,24 @@ from neurovis.maximization.views import ViewRange
 
 #: Views shift by at most this part of the image's shorter side where no jitter is given.
 _DEFAULT_JITTER = 1 / 28
+
+
+class AscentOptions(TypedDict, total=False):
+    """Keyword arguments of :class:`AscentSettings`, each with its default there."""
+
+    steps: int
+    lr: float
+    batch_size: int
+    seed: int
+    objective: Literal["mean", "center", "max"] | Readout
+    parametrization: Parametrization
+    init: Literal["noise", "zero"] | Tensor
+    tv: float
+    lp: float
+    lp_order: float
+    jitter: float | None
+    scale: tuple[float, float]
+    rotate: float
 
 
 @dataclass(frozen=True)

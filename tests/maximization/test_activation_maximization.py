@@ -353,7 +353,7 @@ def test_nan_and_constant_activations_are_named(small_network: nn.Module) -> Non
 def test_a_strategy_that_mixes_images_is_refused(small_network: nn.Module) -> None:
     am = ActivationMaximization(small_network, "3", [0, 1], GREY, steps=2)
     am.trainer = SimpleNamespace(strategy=DDPStrategy(), world_size=2)
-    with pytest.raises(ValueError, match='DDPStrategy would average .*"neurovis_independent"'):
+    with pytest.raises(ValueError, match=r'DDPStrategy would average .*"neurovis_independent"'):
         am.on_fit_start()
 
 

@@ -1,0 +1,204 @@
+"""``neurovis demo``: everything at a small scale, offline, in about two minutes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.table import Table
+
+from neurovis.callbacks import FeatureMapMonitor
+from neurovis.cli.command import Command
+from neurovis.cli.options import check_writable
+from neurovis.cli.report import console, tensorboard_command
+from neurovis.demo import (
+    SHAPES,
+    ShapeClassifier,
+    ShapeScenesDataModule,
+    demo_input_spec,
+    load_demo_network,
+)
+from neurovis.maximization import (
+    ActivationMaximization,
+    AscentOptions,
+    GroupActivationMaximization,
+    MaximizationResults,
+    TargetMaximization,
+)
+
+_CONDITIONS = ("", "_rgb", "_depth")
+#: Weight of total variation for the classes, whose logits reach some hundreds.
+_CLASS_TV = 300.0
+
+
+@dataclass
+class DemoOptions:
+    """How much the demo does.
+
+    Args:
+        folder: Runs are written to its next free version_N.
+        seconds: The training is ended after so long; 0 leaves it out.
+        epochs: Passes over the training scenes.
+        steps: Ascent steps for each preferred image.
+        layer: Layer of the shipped network whose kernels are shown.
+        accelerator: Where to run, as in the Trainer: cpu, gpu, auto.
+    """
+
+    folder: str = "lightning_logs/demo"
+    seconds: int = 60
+    epochs: int = 8
+    steps: int = 96
+    layer: str = "conv3"
+    accelerator: str = "auto"
+
+
+def run(options: Namespace) -> None:
+    """Train with a monitor, maximize activations, and say what came of it."""
+    demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
+    check_writable(demo.folder)
+    folder = _next_version(Path(demo.folder))
+    accuracies = {}
+    if demo.seconds > 0:
+        console().rule("1. A network learns shapes, and its feature maps are watched")
+        accuracies["after this training"] = _train(demo, folder)
+    console().rule("2. What do the kernels and classes of the shipped network want?")
+    accuracies["shipped network"] = _test(demo)
+    results = _maximize(demo, folder)
+    console().rule("3. What came of it")
+    _print_accuracies(accuracies)
+    _print_activations(results, folder)
+    console().print(f"\nSee it with:\n  {tensorboard_command(folder)}", soft_wrap=True)
+
+
+def _next_version(folder: Path) -> Path:
+    """The first ``version_N`` in the folder that does not exist yet."""
+    number = 0
+    while (folder / f"version_{number}").exists():
+        number += 1
+    return folder / f"version_{number}"
+
+
+class _Progress(TQDMProgressBar):
+    """Lightning's progress bar without the end of the run's name."""
+
+    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
+        """What the bar shows at its end."""
+        metrics = super().get_metrics(*arguments)
+        return {name: value for name, value in metrics.items() if name != "v_num"}
+
+
+def _trainer(demo: DemoOptions, **options: Any) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=demo.accelerator,
+        devices=1,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        callbacks=[*options.pop("callbacks", []), _Progress(leave=True)],
+        **options,
+    )
+
+
+def _logger(folder: Path, run_name: str) -> TensorBoardLogger:
+    return TensorBoardLogger(folder, name="", version=run_name)
+
+
+def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:
+    """Train from scratch and watch; returns accuracies on fresh scenes."""
+    pl.seed_everything(0, verbose=False)
+    monitor = FeatureMapMonitor(
+        ["network.relu1", "network.relu3"], max_kernels=24, input_spec=demo_input_spec()
+    )
+    trainer = _trainer(
+        demo,
+        logger=_logger(folder, "training"),
+        max_epochs=demo.epochs,
+        max_time=timedelta(seconds=demo.seconds),
+        callbacks=[monitor],
+    )
+    classifier, scenes = ShapeClassifier(), ShapeScenesDataModule()
+    trainer.fit(classifier, datamodule=scenes)
+    return _accuracies(trainer.test(classifier, datamodule=scenes, verbose=False))
+
+
+def _test(demo: DemoOptions) -> dict[str, float]:
+    """Accuracies of the shipped network on fresh scenes."""
+    classifier = ShapeClassifier()
+    classifier.network = load_demo_network()
+    scenes = ShapeScenesDataModule(seed=1000)
+    trainer = _trainer(demo, logger=False)
+    return _accuracies(trainer.test(classifier, datamodule=scenes, verbose=False))
+
+
+def _accuracies(metrics: list[Any]) -> dict[str, float]:
+    return {condition: metrics[0][f"test_accuracy{condition}"] for condition in _CONDITIONS}
+
+
+def _maximize(demo: DemoOptions, folder: Path) -> dict[str, MaximizationResults]:
+    """AM of a layer's kernels and of the classes, and group AM, each a run of its own."""
+    network, spec = load_demo_network(), demo_input_spec()
+    common: AscentOptions = {"steps": demo.steps, "batch_size": 32}
+    classes: AscentOptions = {**common, "tv": _CLASS_TV}
+    runs: dict[str, TargetMaximization] = {
+        "kernels": ActivationMaximization(network, demo.layer, "all", spec, **common),
+        "classes": ActivationMaximization(network, "classifier", "all", spec, **classes),
+        "groups": GroupActivationMaximization(network, demo.layer, "each:8", spec, **common),
+    }
+    for name, module in runs.items():
+        trainer = _trainer(demo, logger=_logger(folder, name), max_epochs=-1)
+        trainer.fit(module)
+    return {name: module.results for name, module in runs.items()}
+
+
+def _print_accuracies(accuracies: dict[str, dict[str, float]]) -> None:
+    table = Table(title=f"Accuracy on fresh scenes ({len(SHAPES)} shapes, chance 12.5 %)")
+    for heading in ("", "RGB and depth", "RGB alone", "depth alone"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, values in accuracies.items():
+        table.add_row(name, *(f"{100 * values[condition]:.1f} %" for condition in _CONDITIONS))
+    console().print(table)
+
+
+def _print_activations(results: dict[str, MaximizationResults], folder: Path) -> None:
+    table = Table(title="Activation reached against noise (medians over images)")
+    for heading in ("run", "layer"):
+        table.add_column(heading)
+    for heading in ("images", "activation", "of noise", "dead", "files"):
+        table.add_column(heading, justify="right")
+    for name, found in results.items():
+        table.add_row(
+            name,
+            found.layer,
+            str(len(found)),
+            f"{found.activations.median():.3g}",
+            f"{found.noise_activations.median():.3g}",
+            str(int(found.dead.sum())),
+            str(_count_files(folder / name)),
+        )
+    console().print(table)
+    written = _count_files(folder)
+    console().print(f"{written} files written to {folder}", soft_wrap=True)
+
+
+def _count_files(folder: Path) -> int:
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options: how long, and where to."""
+    parser.add_class_arguments(DemoOptions)
+
+
+COMMAND = Command(
+    "See everything work in about two minutes, offline.\n\n"
+    "Trains a small RGB-D network with a monitor attached, then shows what the kernels and "
+    "classes of the shipped network want. Example: neurovis demo",
+    add_arguments,
+    run,
+)

@@ -1,0 +1,57 @@
+"""``neurovis group-am``: one image that drives a group of kernels together."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from neurovis.cli.ascent import add_ascent_arguments, climb, settings
+from neurovis.cli.command import Command
+from neurovis.cli.options import load_model_and_input
+from neurovis.maximization import GroupActivationMaximization
+from neurovis.maximization.objectives import Joint
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of an ascent, and which groups."""
+    add_ascent_arguments(parser)
+    parser.add_argument(
+        "--groups",
+        type=list[list[int]] | list[str] | str,
+        default="all",
+        help='"all": the layer as one group; "each:8": batches of 8 kernels; or as in "0-7;8,9".',
+    )
+    parser.add_argument(
+        "--joint",
+        type=Joint,
+        default="mean",
+        help="How the members' activations become the number that is climbed.",
+    )
+    parser.add_argument(
+        "--member_weights",
+        type=list[list[float]] | None,
+        default=None,
+        help='With --joint weighted: for each group one weight per kernel, "[[1, 0.5], [1, -1]]".',
+    )
+
+
+def run(options: Namespace) -> None:
+    """Optimize an image for each group."""
+    network, spec = load_model_and_input(options)
+    module = GroupActivationMaximization(
+        network,
+        options.layer,
+        options.groups,
+        spec,
+        options.joint,
+        options.member_weights,
+        **settings(options, spec),
+    )
+    climb(module, options)
+
+
+COMMAND = Command(
+    "Group activation maximization: one image that drives a group of kernels together.\n\n"
+    "Example: neurovis group-am --model demo --layer conv3 --groups all",
+    add_arguments,
+    run,
+)

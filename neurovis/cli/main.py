@@ -1,0 +1,70 @@
+"""Reads the command line, runs a command, and turns bad input into one line and exit status 2."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from neurovis._version import __version__
+from neurovis.cli import am, demo, group_am, layers
+from neurovis.cli.command import Command
+
+COMMANDS: dict[str, Command] = {
+    "demo": demo.COMMAND,
+    "layers": layers.COMMAND,
+    "am": am.COMMAND,
+    "group-am": group_am.COMMAND,
+}
+
+#: Set it to see where in the code an error arose, instead of one line.
+TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of the whole command line."""
+    parser = ArgumentParser(
+        prog="neurovis",
+        description="What do a CNN's kernels respond to?",
+        exit_on_error=False,
+        version=__version__,
+    )
+    subcommands = parser.add_subcommands(dest="command")
+    for name, command in COMMANDS.items():
+        subparser = ArgumentParser(description=command.description, exit_on_error=False)
+        subparser.add_argument("--config", action="config", help="A YAML file with these options.")
+        command.add_arguments(subparser)
+        subcommands.add_subcommand(name, subparser, help=command.description.splitlines()[0])
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, or 2 for input that cannot be used."""
+    _hush()
+    parser = build_parser()
+    try:
+        options = parser.parse_args(list(sys.argv[1:] if arguments is None else arguments))
+        options = parser.instantiate(options)
+        name = options.command
+        COMMANDS[name].run(options[name])
+    except (ArgumentError, ValueError, TypeError, OSError) as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        sys.stderr.write(f"neurovis: error: {_one_line(error)}\n")
+        return 2
+    return 0
+
+
+def _hush() -> None:
+    """Keep back what Lightning says of itself and its users can do nothing about."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

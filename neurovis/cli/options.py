@@ -1,0 +1,99 @@
+"""Options that several commands share, and how they become a network, its input and a Trainer."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from torch import nn
+
+from neurovis.inputs import InputSpec, Modality
+from neurovis.models import load_model, suggested_input_spec
+
+
+@dataclass
+class ModelOptions:
+    """Which network.
+
+    Args:
+        model: Import path of a class or function that makes the network, such as
+            torchvision.models.resnet18 or mypackage.Net; or demo, the network that is shipped.
+        weights: Name of torchvision weights such as DEFAULT, or a file: a state dict, a Lightning
+            checkpoint or safetensors.
+        model_args: Arguments for the class or function, as a mapping.
+    """
+
+    model: str = "demo"
+    weights: str | None = None
+    model_args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class InputOptions:
+    """What the network is shown; each option replaces a part of the model's own input.
+
+    Args:
+        size: Height and width in pixels; one number means a square.
+        modalities: rgb (ImageNet statistics), rgbd (the same with depth in [0, 1]), or a list of
+            name, channels, range, mean and std, in the order of the network's channels.
+    """
+
+    size: int | tuple[int, int] | None = None
+    modalities: list[Modality] | str | None = None
+
+    def resolve(self, default: InputSpec) -> InputSpec:
+        """The input, with ``default`` for what is not said.
+
+        Raises:
+            ValueError: If the modalities' name is neither rgb nor rgbd.
+        """
+        spec = default
+        if isinstance(self.modalities, str):
+            known = {"rgb": InputSpec.rgb(default.size), "rgbd": InputSpec.rgbd(default.size)}
+            if self.modalities not in known:
+                raise ValueError(
+                    f'input.modalities must be "rgb", "rgbd" or a list; got {self.modalities!r}'
+                )
+            spec = known[self.modalities]
+        elif self.modalities is not None:
+            spec = InputSpec(tuple(self.modalities), default.size)
+        return spec if self.size is None else spec.resized(self.size)
+
+
+def add_model_arguments(parser: ArgumentParser) -> None:
+    """Options: the network and what it is shown."""
+    parser.add_class_arguments(ModelOptions)
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Also read files that run code when they are read. Only for files of your own.",
+    )
+    parser.add_class_arguments(InputOptions, "input")
+
+
+def load_model_and_input(options: Namespace) -> tuple[nn.Module, InputSpec]:
+    """The network in eval mode with its weights, and what it is shown."""
+    known = suggested_input_spec(options.model, options.weights)
+    spec = options.input.resolve(known or InputSpec.rgb(224))
+    network = load_model(
+        options.model, options.weights, model_args=options.model_args, trust=options.trust
+    )
+    return network, spec
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder that results could not be written to, before hours go into making them.
+
+    Raises:
+        OSError: If the folder, or the nearest one above it that exists, takes no new files.
+    """
+    existing = Path(folder).absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(f'cannot write to "{folder}": "{existing}" is not a folder')
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f'cannot write to "{folder}": no permission in "{existing}"')

@@ -1,0 +1,47 @@
+"""What commands print when they are done."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from neurovis.maximization import MaximizationResults
+
+#: Tables longer than this show their beginning; the whole is in results.csv.
+_MOST_ROWS = 24
+
+
+def console() -> Console:
+    """Where commands print: as wide as the terminal, and wide enough where there is none."""
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+
+
+def print_results(results: MaximizationResults, folder: str | Path) -> None:
+    """Print activations against noise, and where everything was written."""
+    table = Table(title=f"{results.layer}: {len(results)} preferred images")
+    table.add_column("image", overflow="fold")
+    for heading in ("activation", "of noise", "silent kernels"):
+        table.add_column(heading, justify="right")
+    for item in results.items[:_MOST_ROWS]:
+        silent = sum(item.dead_members)
+        table.add_row(
+            item.label,
+            f"{item.activation:.4g}",
+            f"{item.noise_activation:.4g}",
+            f"{silent} of {len(item.kernels)}" if silent else "",
+        )
+    output = console()
+    output.print(table)
+    if len(results) > _MOST_ROWS:
+        output.print(f"… and {len(results) - _MOST_ROWS} more in results.csv")
+    output.print(f"Written to {folder}", soft_wrap=True)
+    output.print(f"See it with: {tensorboard_command(folder)}", soft_wrap=True)
+
+
+def tensorboard_command(folder: str | Path) -> str:
+    """The command that shows a folder's runs, with every logged image kept."""
+    return f"tensorboard --logdir {shlex.quote(str(folder))} --samples_per_plugin images=1000"
