@@ -10,8 +10,9 @@ import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor
 
-from neurovis.cli.options import add_model_arguments, check_writable
+from neurovis.cli.options import add_model_arguments
 from neurovis.cli.report import print_results
+from neurovis.files import check_writable
 from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentOptions, AscentSettings, TargetMaximization
 from neurovis.pictures import read_picture
@@ -49,6 +50,7 @@ def settings(options: Namespace, spec: InputSpec) -> AscentOptions:
 
 def climb(module: TargetMaximization, options: Namespace) -> None:
     """Run the ascent under the Trainer and print what came of it."""
+    # Before Lightning makes a folder in it.
     check_writable(options.trainer.default_root_dir or Path.cwd())
     trainer = pl.Trainer(**options.trainer)
     trainer.fit(module)

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from neurovis.callbacks import FeatureMapMonitor
 from neurovis.cli.command import Command
-from neurovis.cli.options import check_writable
 from neurovis.cli.report import console, tensorboard_command
 from neurovis.demo import (
     SHAPES,
@@ -24,6 +23,7 @@ from neurovis.demo import (
     demo_input_spec,
     load_demo_network,
 )
+from neurovis.files import check_writable
 from neurovis.maximization import (
     ActivationMaximization,
     AscentOptions,
@@ -53,8 +53,8 @@ class DemoOptions:
     folder: str = "lightning_logs/demo"
     seconds: int = 60
     epochs: int = 8
-    steps: int = 96
-    layer: str = "conv3"
+    steps: int = 128
+    layer: str = "relu3"
     accelerator: str = "auto"
 
 
@@ -144,9 +144,10 @@ def _maximize(demo: DemoOptions, folder: Path) -> dict[str, MaximizationResults]
     """AM of a layer's kernels and of the classes, and group AM, each a run of its own."""
     network, spec = load_demo_network(), demo_input_spec()
     common: AscentOptions = {"steps": demo.steps, "batch_size": 32}
+    kernels: AscentOptions = {**common, "objective": "center"}
     classes: AscentOptions = {**common, "tv": _CLASS_TV}
     runs: dict[str, TargetMaximization] = {
-        "kernels": ActivationMaximization(network, demo.layer, "all", spec, **common),
+        "kernels": ActivationMaximization(network, demo.layer, "all", spec, **kernels),
         "classes": ActivationMaximization(network, "classifier", "all", spec, **classes),
         "groups": GroupActivationMaximization(network, demo.layer, "each:8", spec, **common),
     }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -82,18 +80,3 @@ def load_model_and_input(options: Namespace) -> tuple[nn.Module, InputSpec]:
         options.model, options.weights, model_args=options.model_args, trust=options.trust
     )
     return network, spec
-
-
-def check_writable(folder: str | Path) -> None:
-    """Refuse a folder that results could not be written to, before hours go into making them.
-
-    Raises:
-        OSError: If the folder, or the nearest one above it that exists, takes no new files.
-    """
-    existing = Path(folder).absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise NotADirectoryError(f'cannot write to "{folder}": "{existing}" is not a folder')
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(f'cannot write to "{folder}": no permission in "{existing}"')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from neurovis.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,15 +49,8 @@ def save_png(path: str | Path, picture: Pixels | Tensor | Figure) -> None:
     from PIL import Image
 
     pixels = _as_pixels(picture)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            Image.fromarray(pixels).save(file, format="png", compress_level=3)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        Image.fromarray(pixels).save(partial, format="png", compress_level=3)
 
 
 def to_pixels(picture: Tensor) -> Pixels:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neurovis.figures import labelled_grid, modality_rows, save_png, signature_figure, tile
+from neurovis.files import whole_file
 from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
@@ -152,8 +150,6 @@ class MaximizationResults:
         """
         folder = Path(folder)
         files = [folder / "grid.png", folder / "images.npz", folder / "results.csv"]
-        for name in ("images", "signatures"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
         for item in self.items:
             files += self._save_item(item, folder)
         save_png(files[0], self.grid())
@@ -213,29 +209,17 @@ class MaximizationResults:
             "modalities": np.array([modality.name for modality in self.spec.modalities]),
             "layer": np.array(self.layer),
         }
-        with _whole_file(path) as temporary, open(temporary, "wb") as file:
+        with whole_file(path) as partial, open(partial, "wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     def _save_table(self, path: Path) -> None:
         rows = list(self.rows())
-        with _whole_file(path) as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["layer"])
+        with whole_file(path) as partial, open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(
+                file, fieldnames=list(rows[0]) if rows else ["layer"], lineterminator="\n"
+            )
             writer.writeheader()
             writer.writerows(rows)
 
     def _stack(self, images: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(images)) if images else torch.empty(0, *self.spec.shape)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A temporary file in the same folder that takes the path's place once it is whole."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from neurovis.figures import curve_figure, render
+from neurovis.files import check_writable
 from neurovis.inputs import InputSpec
 from neurovis.maximization.ascent import (
     LayerResponse,
@@ -93,6 +94,7 @@ class TargetMaximization(pl.LightningModule):
 
         Raises:
             ValueError: If the Trainer's strategy would mix the images of several devices.
+            OSError: If the Trainer's log folder cannot be written.
         """
         strategy = self.trainer.strategy
         if self.trainer.world_size > 1 and not isinstance(strategy, IndependentDDPStrategy):
@@ -100,6 +102,8 @@ class TargetMaximization(pl.LightningModule):
                 f"{type(strategy).__name__} would average the images of {self.trainer.world_size} "
                 f'devices; use Trainer(strategy="{STRATEGY_NAME}")'
             )
+        self._folder = self.trainer.log_dir or self.trainer.default_root_dir
+        check_writable(self._folder)
         self._limit_epochs()
         self._response.to(self.device)
         self._folded_response.to(self.device)
@@ -149,10 +153,9 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Write files and pictures into the Trainer's log folder."""
-        folder = self.trainer.log_dir or self.trainer.default_root_dir  # All ranks must ask.
         if not self.trainer.is_global_zero or not len(self.results):
             return
-        self.results.save(folder)
+        self.results.save(self._folder)
         pictures = {
             f"{self.tag}/{self.layer}": self.results.grid(),
             f"{self.tag}/{self.layer}/curves": curve_figure(
@@ -163,7 +166,7 @@ class TargetMaximization(pl.LightningModule):
             ),
         }
         for name, figure in pictures.items():
-            log_picture(self.trainer.loggers, name, render(figure), self.global_step, folder)
+            log_picture(self.trainer.loggers, name, render(figure), self.global_step, self._folder)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the results of all ranks beside the images' parameters."""

@@ -2,7 +2,8 @@
 
 A kernel whose rectified response is zero everywhere passes no gradient, and its image would stay
 what it was. For the images of such kernels the gradient here goes through the rectifier that
-blocks all of it, as if the pre-activation were climbed; once the kernel responds, the plain
+blocks all of it, as if the pre-activation were climbed: that of the unit nearest to its threshold,
+since the mean over a map may be highest for a grey image. Once the kernel responds, the plain
 gradient takes over. Passing on the gradient that a silent sample's rectifier blocks is an idea of
 Olah, Mordvintsev & Schubert (2017).
 """
@@ -73,7 +74,7 @@ class _PassToSilent(torch.autograd.Function):
         inplace: bool,
     ) -> Tensor:
         """Values ``(B, ...)`` rectified."""
-        ctx.save_for_backward(rectifier.slope(values, **options), silent)
+        ctx.save_for_backward(rectifier.slope(values, **options), values.clone(), silent)
         rectified = rectifier.function(values, **options)
         if not inplace:
             return rectified
@@ -82,13 +83,24 @@ class _PassToSilent(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        """The gradient that passes; for silent samples of which nothing would, all of it."""
-        slope, silent = ctx.saved_tensors
+        """The gradient that passes; silent samples of which nothing would are woken."""
+        slope, values, silent = ctx.saved_tensors
         (gradient,) = gradients
         passed = gradient * slope
         blocked = silent & (passed == 0).flatten(1).all(1)
         blocked = blocked.reshape(-1, *[1] * (gradient.ndim - 1))
-        return torch.where(blocked, gradient, passed), None, None, None, None
+        woken = torch.where(blocked, _at_nearest_unit(gradient, values), passed)
+        return woken, None, None, None, None
+
+
+def _at_nearest_unit(gradient: Tensor, values: Tensor) -> Tensor:
+    """Each map's gradient ``(B, K, ...)``, all of it at the unit nearest to its threshold."""
+    if gradient.ndim < 3:
+        return gradient
+    flat = gradient.flatten(2)
+    asked = values.flatten(2).masked_fill(flat == 0, -torch.inf)
+    nearest = torch.zeros_like(flat).scatter_(2, asked.argmax(2, keepdim=True), 1)
+    return (nearest * flat.sum(2, keepdim=True)).reshape(gradient.shape)
 
 
 class WakingRectifiers(TorchFunctionMode):

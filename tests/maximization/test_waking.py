@@ -42,11 +42,14 @@ def values() -> Tensor:
 
 
 @pytest.mark.parametrize("name", RECTIFIERS)
-def test_silent_samples_get_the_gradient_of_the_preactivation(name: str, values: Tensor) -> None:
+def test_silent_samples_climb_the_preactivation_of_their_nearest_unit(
+    name: str, values: Tensor
+) -> None:
     plain = _gradient(RECTIFIERS[name], values, waking=False)
     woken = _gradient(RECTIFIERS[name], values, waking=True)
     assert not plain[1].any()
-    torch.testing.assert_close(woken[1, 1], torch.full((4, 4), 1 / 16))
+    expected = (values[1, 1] == values[1, 1].max()).float()
+    torch.testing.assert_close(woken[1, 1], expected)
     assert not woken[1, 0].any()
 
 
@@ -81,3 +84,11 @@ def test_a_branch_that_is_blocked_stays_blocked_in_samples_that_respond(values: 
         summed = F.relu(inputs[:, :1]) + F.relu(inputs[:, 1:])
     (gradient,) = torch.autograd.grad(summed.sum(), inputs)
     assert torch.equal(gradient, (values > 0).float())
+
+
+def test_only_units_that_are_asked_for_are_woken(values: Tensor) -> None:
+    inputs = values.clone().requires_grad_(True)
+    with WakingRectifiers(torch.tensor([False, True, False])):
+        rectified = F.relu(inputs * 1.0)
+    (gradient,) = torch.autograd.grad(rectified[:, 1, 2, 2].sum(), inputs)
+    assert gradient[1].nonzero().tolist() == [[1, 2, 2]]

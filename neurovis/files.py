@@ -1,0 +1,43 @@
+"""Files that appear whole or not at all, in folders that can be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place at the end, if nothing was raised.
+
+    Args:
+        path: Its folder is made if need be; a file that is there is replaced.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder that results could not be written to, before hours go into making them.
+
+    Raises:
+        OSError: If the folder, or the nearest one above it that exists, takes no new files.
+    """
+    existing = Path(folder).absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(f'cannot write to "{folder}": "{existing}" is not a folder')
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f'cannot write to "{folder}": no permission in "{existing}"')
