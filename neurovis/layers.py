@@ -37,8 +37,10 @@ def resolve_layer(model: nn.Module, name: str) -> nn.Module:
     """
     if not isinstance(name, str):
         raise TypeError(f"a layer is given by its dotted name, a str; got {name!r}")
-    modules: dict[str, nn.Module] = dict(unwrap(model).named_modules(remove_duplicate=False))
-    names = [known for known in modules if known]
+    named: dict[str, nn.Module] = dict(unwrap(model).named_modules(remove_duplicate=False))
+    # A part that is compiled on its own goes by the names that it has without torch.compile.
+    modules = {known.replace("_orig_mod.", ""): module for known, module in named.items()} | named
+    names = [known for known in modules if known and "_orig_mod" not in known]
     if not name:
         raise ValueError(f"the layer's name is empty; {_first_names(names)}")
     if name not in modules:

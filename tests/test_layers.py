@@ -81,3 +81,13 @@ def test_kernel_axis_counts_the_kernels(
     module: nn.Module, images: tuple[int, ...], kernels: int
 ) -> None:
     assert module(torch.rand(images)).shape[kernel_axis(module)] == kernels
+
+
+def test_layers_of_a_part_that_is_compiled_keep_their_names() -> None:
+    part = nn.Sequential(nn.Conv2d(3, 4, 3))
+    model = nn.Sequential(part, nn.ReLU())
+    model[0] = torch.compile(part, backend="eager")
+    assert resolve_layer(model, "0.0") is part[0]
+    assert resolve_layer(model, "0._orig_mod.0") is part[0]
+    with pytest.raises(ValueError, match=r'"0\.1" not found; .*"0\.0"'):
+        resolve_layer(model, "0.1")

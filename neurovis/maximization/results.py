@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from neurovis.figures import labelled_grid, modality_rows, save_png, signature_figure, tile
 from neurovis.files import whole_file
@@ -79,14 +80,12 @@ class MaximizationResults:
     Args:
         layer: Dotted name.
         spec: Modalities and size of the images.
-        steps: Ascent steps of each image.
         seed: The run's seed.
         items: What was found.
     """
 
     layer: str
     spec: InputSpec
-    steps: int
     seed: int
     items: list[PreferredImage] = field(default_factory=list)
 
@@ -125,8 +124,10 @@ class MaximizationResults:
 
     @property
     def curves(self) -> Tensor:
-        """``(N, steps)`` what was climbed at each step."""
-        return torch.stack([item.curve for item in self.items])
+        """``(N, steps)`` what was climbed at each step; NaN behind an ascent that was cut short."""
+        return pad_sequence(
+            [item.curve for item in self.items], batch_first=True, padding_value=torch.nan
+        )
 
     def grid(self) -> Figure:
         """All images with their labels and activations."""
@@ -167,7 +168,7 @@ class MaximizationResults:
                     "kernel": kernel,
                     "activation": float(item.member_activations[member]),
                     "noise_activation": float(item.member_noise_activations[member]),
-                    "steps": self.steps,
+                    "steps": len(item.curve),
                     "seed": self.seed,
                     "dead": item.dead_members[member],
                 }

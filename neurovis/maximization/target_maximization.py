@@ -71,7 +71,7 @@ class TargetMaximization(pl.LightningModule):
         self.kernel_count = count_kernels(self._response)
         folded = fold_batch_norms(network, layer, self.input_spec.example())
         self._folded_response = LayerResponse(folded, layer, self.input_spec)
-        self.results = MaximizationResults(layer, self.input_spec, settings.steps, settings.seed)
+        self.results = MaximizationResults(layer, self.input_spec, settings.seed)
 
     def set_targets(self, targets: Sequence[Target], labels: Sequence[str]) -> None:
         """Say what to make images of; called once, by the subclass."""
@@ -90,7 +90,7 @@ class TargetMaximization(pl.LightningModule):
         return range(self.settings.steps)
 
     def on_fit_start(self) -> None:
-        """Bring the network to the images' device; one epoch for each batch of images.
+        """Bring the network to the images' device.
 
         Raises:
             ValueError: If the Trainer's strategy would mix the images of several devices.
@@ -104,9 +104,25 @@ class TargetMaximization(pl.LightningModule):
             )
         self._folder = self.trainer.log_dir or self.trainer.default_root_dir
         check_writable(self._folder)
-        self._limit_epochs()
         self._response.to(self.device)
         self._folded_response.to(self.device)
+
+    def on_train_start(self) -> None:
+        """One epoch for each batch of images that is left, so that progress bars know the end."""
+        ranks = self.trainer.world_size
+        finished = {item.index for item in self.results.items}
+        largest_share = max(
+            len(set(range(rank, len(self.targets), ranks)) - finished) for rank in range(ranks)
+        )
+        needed = self.trainer.current_epoch - (-largest_share // self.settings.batch_size)
+        asked = self.trainer.max_epochs
+        if asked is None or asked < 0 or asked > needed:
+            self.trainer.fit_loop.max_epochs = needed
+        elif asked < needed:
+            rank_zero_warn(
+                f"max_epochs={asked} ends before the {needed} batches of images are done; "
+                "give max_epochs=-1 to get them all"
+            )
 
     def on_train_epoch_start(self) -> None:
         """Start the next batch of images."""
@@ -177,19 +193,6 @@ class TargetMaximization(pl.LightningModule):
         self.results.items = [PreferredImage(**item) for item in checkpoint[_RESULTS_KEY]]
 
     # How a batch is started and finished.
-
-    def _limit_epochs(self) -> None:
-        """One epoch a batch: the Trainer stops after the last, and its progress bar knows it."""
-        largest_share = -(-len(self.targets) // self.trainer.world_size)
-        batches = -(-largest_share // self.settings.batch_size)
-        asked = self.trainer.max_epochs
-        if asked is None or asked < 0 or asked > batches:
-            self.trainer.fit_loop.max_epochs = batches
-        elif asked < batches:
-            rank_zero_warn(
-                f"max_epochs={asked} ends before the {batches} batches of images are done; "
-                "give max_epochs=-1 to get them all"
-            )
 
     def _next_batch(self) -> list[int]:
         """This rank's next images; one again where there is none left, to keep ranks in step."""

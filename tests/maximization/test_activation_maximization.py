@@ -299,6 +299,25 @@ def test_a_checkpoint_holds_results_and_the_ascent_goes_on(
     assert torch.equal(rest.results.images, whole.results.images)
 
 
+def test_a_second_fit_has_nothing_left_to_do(
+    climb: Climber, small_network: nn.Module, tmp_path: Path
+) -> None:
+    am = ActivationMaximization(small_network, "3", [0, 2], GREY, steps=4)
+    climb(am)
+    before = am.results.images
+    (tmp_path / "results.csv").unlink()
+    assert climb(am).global_step == 0
+    assert torch.equal(am.results.images, before)
+    assert (tmp_path / "results.csv").exists()
+
+
+def test_an_ascent_that_is_cut_short_says_so(climb: Climber, small_network: nn.Module) -> None:
+    am = ActivationMaximization(small_network, "3", [0, 2], GREY, steps=4, batch_size=1)
+    climb(am, max_steps=6)
+    assert [row["steps"] for row in am.results.rows()] == [4, 2]
+    assert am.results.curves.isnan().sum() == 2
+
+
 def test_it_pickles(small_network: nn.Module) -> None:
     am = ActivationMaximization(small_network, "3", [0], GREY, steps=2)
     assert pickle.loads(pickle.dumps(am)).targets == am.targets
