@@ -33,8 +33,10 @@ from neurovis.maximization import (
 )
 
 _CONDITIONS = ("", "_rgb", "_depth")
+#: Training steps between two looks at the feature maps: a dozen in all.
+_MONITOR_EVERY = 64
 #: Weight of total variation for the classes, whose logits reach some hundreds.
-_CLASS_TV = 300.0
+_CLASS_TV = 600.0
 
 
 @dataclass
@@ -52,7 +54,7 @@ class DemoOptions:
 
     folder: str = "lightning_logs/demo"
     seconds: int = 60
-    epochs: int = 8
+    epochs: int = 3
     steps: int = 128
     layer: str = "relu3"
     accelerator: str = "auto"
@@ -113,7 +115,10 @@ def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:
     """Train from scratch and watch; returns accuracies on fresh scenes."""
     pl.seed_everything(0, verbose=False)
     monitor = FeatureMapMonitor(
-        ["network.relu1", "network.relu3"], max_kernels=24, input_spec=demo_input_spec()
+        ["network.relu1", "network.relu3"],
+        max_kernels=24,
+        input_spec=demo_input_spec(),
+        every_n_train_steps=_MONITOR_EVERY,
     )
     trainer = _trainer(
         demo,

@@ -132,7 +132,7 @@ class MaximizationResults:
     def grid(self) -> Figure:
         """All images with their labels and activations."""
         labels = [
-            f"{item.label}: dead" if item.dead else f"{item.label}: {item.activation:.3g}"
+            f"{item.label}: dead" if item.dead else f"{item.label}: {item.activation:.4g}"
             for item in self.items
         ]
         return labelled_grid(self.images, labels, self.spec, f"preferred images of {self.layer}")
@@ -184,7 +184,7 @@ class MaximizationResults:
         signature = folder / "signatures" / f"{item.file_name}.png"
         rows = modality_rows(item.image[None], self.spec)
         save_png(picture, tile(torch.cat(list(rows.values())), columns=1))
-        reached = f"{item.activation:.3g} (noise {item.noise_activation:.3g})"
+        reached = f"{item.activation:.4g} (noise {item.noise_activation:.4g})"
         figure = signature_figure(
             item.start,
             item.image,

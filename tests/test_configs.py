@@ -1,0 +1,63 @@
+"""Each committed experiment runs, by the command in its first line, at a small scale."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from neurovis.cli import main
+from neurovis.demo import training
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+QUICK = {
+    "demo": "--seconds 0 --steps 2 --folder {folder}",
+    "layers": "",
+    "am": "--steps 2 --kernels 0,1 --trainer.accelerator cpu --trainer.default_root_dir {folder}",
+    "group-am": "--steps 2 --trainer.accelerator cpu --trainer.default_root_dir {folder}",
+    "training": "--trainer.max_epochs 1 --data.train_length 64 --data.val_length 16 "
+    "--data.test_length 16 --data.batch_size 16 --trainer.accelerator cpu "
+    "--trainer.default_root_dir {folder} --export {folder}/weights.pt",
+}
+#: Nothing is downloaded in a test.
+WITHOUT_DOWNLOAD = {"am_squeezenet_imagenet": "--weights null"}
+
+
+@pytest.fixture(autouse=True)
+def same_number_of_threads() -> Iterator[None]:
+    """The demo's training sets it, for weights that can be reproduced."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_there_are_experiments() -> None:
+    assert len(CONFIGS) >= 6
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_config_runs_by_the_command_in_its_first_line(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    command = shlex.split(config.read_text().splitlines()[0].removeprefix("#"))
+    assert command[-2:] == ["--config", str(config.relative_to(ROOT))]
+    is_training = command[0] == "python"
+    name = "training" if is_training else command[1]
+    monkeypatch.setattr(sys, "argv", ["neurovis"])  # LightningCLI warns of others' arguments
+    quick = shlex.split(QUICK[name].format(folder=tmp_path))
+    quick += shlex.split(WITHOUT_DOWNLOAD.get(config.stem, ""))
+    if is_training:
+        assert command[:3] == ["python", "-m", "neurovis.demo.training"]
+        training.main([*command[3:], *quick])
+    else:
+        assert command[0] == "neurovis"
+        assert main([*command[1:], *quick]) == 0
+    if name != "layers":
+        assert any(path.is_file() for path in tmp_path.rglob("*"))

@@ -1,0 +1,41 @@
+"""What the README tells newcomers to type is understood, and what it links to is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from neurovis.cli.main import build_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted(
+    set(re.findall(r"neurovis (?:demo|layers|am|group-am)\b[^`\n]*", README.replace("\\\n", " ")))
+)
+
+
+def test_the_two_commands_are_there() -> None:
+    lines = [line.strip() for line in README.splitlines()]
+    assert "pip install -e . && neurovis demo" in lines
+    assert 'pip install -e ".[test]" && pytest' in lines
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    build_parser().parse_args(shlex.split(command)[1:])
+
+
+def test_there_are_commands() -> None:
+    assert {command.split()[1] for command in COMMANDS} == {"demo", "layers", "am", "group-am"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#]+)\)", path.read_text())
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert not missing
