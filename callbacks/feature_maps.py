@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions, Picture, Pictures
 from neurovis.figures import feature_map_figure, render
-from neurovis.kernels import select_kernels
+from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
 from neurovis.recording import Recorder
 
@@ -46,17 +46,17 @@ class FeatureMapMonitor(Monitor):
         layers: Sequence[str] | str,
         *,
         max_kernels: int = 64,
-        kernels: Sequence[int] | str | None = None,
+        kernels: KernelSelection | None = None,
         **options: Unpack[MonitorOptions],
     ) -> None:
         super().__init__(layers, **options)
         if max_kernels < 1:
             raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
-        if kernels is not None and len(kernels) == 0:
+        if isinstance(kernels, Sized) and len(kernels) == 0:
             raise ValueError("kernels needs at least one kernel; got none")
         self.max_kernels = max_kernels
         self.kernels = kernels
-        self._kernel_axes: dict[str, int] | None = None
+        self._kernel_axes: dict[str, int | None] | None = None
 
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Pictures:
@@ -81,6 +81,8 @@ class FeatureMapMonitor(Monitor):
 
     @override
     def check(self, pl_module: LightningModule, images: Tensor) -> None:
+        if self.input_spec is not None:
+            self.input_spec.from_network(images)  # Raises if it has other channels.
         self._feature_maps(pl_module, images[:1])
 
     def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, _LayerMaps]:
@@ -88,7 +90,13 @@ class FeatureMapMonitor(Monitor):
             self._kernel_axes = kernel_axes(pl_module, self.layers, images[:1])
         found = {}
         for layer, activation in Recorder(pl_module, self.layers).record(images).items():
-            maps = _as_maps(layer, activation.movedim(self._kernel_axes[layer], 1))
+            axis = self._kernel_axes[layer]
+            if axis is None:
+                raise ValueError(
+                    f'layer "{layer}" does not tell which dimension of its output counts kernels; '
+                    "name a layer that owns them, such as a convolution or a linear layer"
+                )
+            maps = _as_maps(layer, activation.movedim(axis, 1))
             count = maps.shape[1]
             selection = (
                 range(min(self.max_kernels, count)) if self.kernels is None else self.kernels

@@ -61,7 +61,9 @@ class Modality:
         if min(self.std) <= 0:
             raise ValueError(f"modality {self.name!r} needs std > 0; got {self.std}")
 
-    def _per_channel(self, argument: str, values: Sequence[float]) -> tuple[float, ...]:
+    def _per_channel(self, argument: str, values: float | Sequence[float]) -> tuple[float, ...]:
+        if isinstance(values, (int, float)):
+            values = (values,)
         if len(values) == 1:
             values = tuple(values) * self.channels
         if len(values) != self.channels or not all(math.isfinite(value) for value in values):
@@ -103,7 +105,10 @@ class InputSpec:
     size: tuple[int, int] = field(default=(224, 224))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "modalities", tuple(self.modalities))
+        modalities = (
+            (self.modalities,) if isinstance(self.modalities, Modality) else self.modalities
+        )
+        object.__setattr__(self, "modalities", tuple(modalities))
         object.__setattr__(self, "size", _size(self.size))
         if not self.modalities:
             raise ValueError("an input needs at least one modality; got none")
@@ -187,14 +192,15 @@ class InputSpec:
     def _affine(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and offset ``(C, 1, 1)`` from [0, 1] to the network's space."""
         self._check_channels(images)
+        if not images.is_floating_point():
+            raise TypeError(f"images must be floating-point, in [0, 1]; got {images.dtype}")
         scale, offset = [], []
         for modality in self.modalities:
             low, high = modality.range
             for mean, std in zip(modality.mean, modality.std, strict=True):
                 scale.append((high - low) / std)
                 offset.append((low - mean) / std)
-        dtype = images.dtype if images.is_floating_point() else torch.float32
-        affine = torch.tensor([scale, offset], dtype=dtype, device=images.device)
+        affine = torch.tensor([scale, offset], dtype=images.dtype, device=images.device)
         return affine[0, :, None, None], affine[1, :, None, None]
 
     def _check_channels(self, images: Tensor) -> None:
@@ -207,10 +213,17 @@ class InputSpec:
 
 
 def _size(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else tuple(size)
+    sides = (size, size) if isinstance(size, int) else size
+    if (
+        not isinstance(sides, Sequence)
+        or len(sides) != 2
+        or not all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
+    ):
+        raise TypeError(f"an input size is a number of pixels or (height, width); got {size!r}")
+    height, width = sides
     if height < 1 or width < 1:
         raise ValueError(f"an input size must be at least 1 pixel; got {(height, width)}")
-    return int(height), int(width)
+    return height, width
 
 
 def _increasing(low: float, high: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from operator import index
 
 KernelSelection = str | int | Iterable[int]
 
@@ -28,14 +28,12 @@ def select_kernels(selection: KernelSelection, count: int, layer: str) -> list[i
         >>> select_kernels("0-2,5", count=8, layer="conv1")
         [0, 1, 2, 5]
     """
-    if selection == "all":
-        return list(range(count))
     if isinstance(selection, str):
-        kernels = parse_kernels(selection)
-    elif isinstance(selection, Integral):
-        kernels = [int(selection)]
+        kernels = list(range(count)) if selection == "all" else parse_kernels(selection)
+    elif isinstance(selection, Iterable):
+        kernels = [_integer(kernel) for kernel in selection]
     else:
-        kernels = [_integer(kernel) for kernel in selection]  # type: ignore[union-attr]
+        kernels = [_integer(selection)]
     if not kernels:
         raise ValueError(f'kernels of layer "{layer}": none selected; give "all" or 0-{count - 1}')
     check_kernels(kernels, count, layer)
@@ -69,6 +67,9 @@ def check_kernels(kernels: Sequence[int], count: int, layer: str) -> None:
 
 
 def _integer(kernel: object) -> int:
-    if isinstance(kernel, bool) or not isinstance(kernel, Integral):
-        raise TypeError(f"kernels are integers; got {kernel!r}")
-    return int(kernel)
+    try:
+        if isinstance(kernel, bool):
+            raise TypeError
+        return index(kernel)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"kernels are integers; got {kernel!r}") from None

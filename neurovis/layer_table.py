@@ -23,6 +23,16 @@ _WITH_KERNELS = (
     nn.Linear,
     nn.Bilinear,
 )
+#: Whatever they are given, these take its dimension 1 for channels.
+_CHANNELS_FIRST = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.GroupNorm,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ class LayerInfo:
             the image as a whole has the input's size. None where it is unknown, and for a
             layer that is called several times with different fields.
         calls: How often the layer is called in one forward; 0 if it is not reached.
-        kernel_axis: Dimension of the output that counts the kernels.
+        kernel_axis: Dimension of the output that counts the kernels; None where that is unknown.
     """
 
     name: str
@@ -53,7 +63,7 @@ class LayerInfo:
     stride: int | tuple[int, int] | None
     receptive_field: int | tuple[int, int] | None
     calls: int
-    kernel_axis: int
+    kernel_axis: int | None
 
 
 def list_layers(
@@ -91,12 +101,12 @@ def list_layers(
     ]
 
 
-def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, int]:
+def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, int | None]:
     """The dimension of each layer's output that counts its kernels.
 
     A layer that owns its kernels tells by its type. What others return (an activation in a
-    channels-last stretch, say) is followed through a forward; where that is not possible, their
-    type decides too, as in :func:`~neurovis.layers.kernel_axis`.
+    channels-last stretch, say) is followed through a forward. None where that does not tell; where
+    the forward fails as a whole, their type decides, as in :func:`~neurovis.layers.kernel_axis`.
 
     Args:
         model: The network; it is left exactly as it was found.
@@ -115,10 +125,12 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
     return {name: _kernel_axis(module, fields.get(name)) for name, module in modules.items()}
 
 
-def _kernel_axis(module: nn.Module, field: Field | None) -> int:
-    if field is None or field.kernel_axis is None or isinstance(module, _WITH_KERNELS):
-        return kernel_axis(module)
-    return field.kernel_axis
+def _kernel_axis(module: nn.Module, field: Field | None) -> int | None:
+    by_type = kernel_axis(module)
+    if field is None or by_type != 1 or isinstance(module, (*_WITH_KERNELS, *_CHANNELS_FIRST)):
+        return by_type
+    is_vector = field.output_shape is not None and len(field.output_shape) == 2
+    return 1 if is_vector else field.kernel_axis
 
 
 def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:
@@ -127,9 +139,12 @@ def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:
     kernels = getattr(module, "out_channels", getattr(module, "out_features", None))
     output_size = None
     if field is not None and field.output_shape is not None and len(field.output_shape) > 1:
-        axis %= len(field.output_shape)
         sizes = list(field.output_shape)
-        kernels = sizes.pop(axis)
+        if axis is None:
+            kernels = None
+        else:
+            axis %= len(sizes)
+            kernels = sizes.pop(axis)
         output_size = tuple(sizes[1:])
     return LayerInfo(
         name=name,

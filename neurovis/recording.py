@@ -161,8 +161,10 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     Inside: evaluation mode, parameters frozen, autocast off, gradients to the input enabled, also
     when Lightning validates in inference mode. Afterwards, and after an exception: each module's
     training flag (user-frozen BatchNorms stay frozen), each parameter's ``requires_grad`` and
-    ``.grad``, buffers, and the random state of Python, NumPy, the CPU and every GPU are what they
-    were. Use :func:`torch.autograd.grad`, never ``.backward()``, inside.
+    ``.grad``, buffers, plain attributes (a counter, a generator, a submodule), and the random
+    state of Python, NumPy, the CPU and every GPU are what they were. What attributes refer to, such
+    as the contents of a list, is not looked into. Use :func:`torch.autograd.grad`, never
+    ``.backward()``, inside.
 
     Tensors made in inference mode cannot be differentiated even here: pass a clone of them.
     """
@@ -172,6 +174,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         for device_type in _device_types(module):
             stack.enter_context(torch.autocast(device_type, enabled=False))
         stack.enter_context(_same_random_state())
+        stack.enter_context(_same_attributes(module))
         stack.enter_context(_same_flags(module))
         stack.enter_context(_same_buffers(module))
         yield
@@ -196,6 +199,37 @@ def _same_flags(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(required_grad)
             if parameter.grad is not gradient:
                 parameter.grad = gradient
+
+
+@contextmanager
+def _same_attributes(module: nn.Module) -> Iterator[None]:
+    """The same attributes, parts and generators' states afterwards; contents as they are."""
+    found = [
+        (attributes, dict(attributes))
+        for part in module.modules()
+        for attributes in (vars(part), part._modules, part._parameters, part._buffers)
+    ]
+    generators = [
+        (value, value.get_state())
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, torch.Generator)
+    ]
+    try:
+        yield
+    finally:
+        for attributes, before in found:
+            _restore(attributes, before)
+        for generator, state in generators:
+            generator.set_state(state)
+
+
+def _restore(attributes: dict[str, Any], before: dict[str, Any]) -> None:
+    """Make a dictionary what it was; one that did not change is not touched."""
+    same = attributes.keys() == before.keys()
+    if not same or any(attributes[name] is not value for name, value in before.items()):
+        attributes.clear()
+        attributes.update(before)
 
 
 @contextmanager

@@ -348,6 +348,17 @@ class TestFiles:
         path.write_bytes(content[: int(len(content) * kept)])
         assert "truncated, damaged" in refusal(NET, path)
 
+    def test_numbers_that_are_not_what_was_written(
+        self, save: Callable[..., Path], expected: dict[str, Tensor]
+    ) -> None:
+        path = save(expected)
+        content = bytearray(path.read_bytes())
+        numbers = next(iter(expected.values())).numpy().tobytes()
+        start = content.index(numbers)
+        content[start : start + 4] = b"\0\0\0\1"
+        path.write_bytes(content)
+        assert "is damaged: the checksum of" in refusal(NET, path)
+
     def test_missing_files_and_folders(self, tmp_path: Path) -> None:
         assert f'"{tmp_path / "no.pth"}" not found' in refusal(NET, tmp_path / "no.pth")
         assert "is not a file" in refusal(NET, tmp_path)

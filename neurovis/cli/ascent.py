@@ -55,5 +55,9 @@ def climb(module: TargetMaximization, options: Namespace) -> None:
     trainer = pl.Trainer(**options.trainer)
     trainer.fit(module)
     folder = trainer.log_dir or trainer.default_root_dir  # All ranks must ask.
+    if not len(module.results):
+        raise ValueError(
+            "the Trainer stopped before an image was finished; see --trainer.max_epochs"
+        )
     if trainer.is_global_zero:
         print_results(module.results, folder)

@@ -24,9 +24,11 @@ from neurovis.demo import (
     load_demo_network,
 )
 from neurovis.files import check_writable
+from neurovis.layers import resolve_layer
 from neurovis.maximization import (
     ActivationMaximization,
     AscentOptions,
+    AscentSettings,
     GroupActivationMaximization,
     MaximizationResults,
     TargetMaximization,
@@ -63,7 +65,7 @@ class DemoOptions:
 def run(options: Namespace) -> None:
     """Train with a monitor, maximize activations, and say what came of it."""
     demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
-    check_writable(demo.folder)
+    _check(demo)
     folder = _next_version(Path(demo.folder))
     accuracies = {}
     if demo.seconds > 0:
@@ -76,6 +78,18 @@ def run(options: Namespace) -> None:
     _print_accuracies(accuracies)
     _print_activations(results, folder)
     console().print(f"\nSee it with:\n  {tensorboard_command(folder)}", soft_wrap=True)
+
+
+def _check(demo: DemoOptions) -> None:
+    """Refuse what cannot work before a minute goes into the training."""
+    check_writable(demo.folder)
+    if demo.seconds < 0 or demo.epochs < 1:
+        raise ValueError(
+            "seconds must be at least 0 and epochs at least 1; "
+            f"got {demo.seconds} and {demo.epochs}"
+        )
+    AscentSettings(steps=demo.steps)
+    resolve_layer(load_demo_network(), demo.layer)
 
 
 def _next_version(folder: Path) -> Path:

@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from jsonargparse import ArgumentError, ArgumentParser
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from neurovis._version import __version__
 from neurovis.cli import am, demo, group_am, layers
@@ -44,14 +46,14 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, or 2 for input that cannot be used."""
-    _hush()
     parser = build_parser()
     try:
-        options = parser.parse_args(list(sys.argv[1:] if arguments is None else arguments))
-        options = parser.instantiate(options)
-        name = options.command
-        COMMANDS[name].run(options[name])
-    except (ArgumentError, ValueError, TypeError, OSError) as error:
+        with _hushed():
+            options = parser.parse_args(list(sys.argv[1:] if arguments is None else arguments))
+            options = parser.instantiate(options)
+            name = options.command
+            COMMANDS[name].run(options[name])
+    except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         sys.stderr.write(f"neurovis: error: {_one_line(error)}\n")
@@ -59,11 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _hush() -> None:
+@contextmanager
+def _hushed() -> Iterator[None]:
     """Keep back what Lightning says of itself and its users can do nothing about."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
-    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+            warnings.filterwarnings("ignore", message=".*does not have many workers")
+            warnings.filterwarnings("ignore", message="The number of training batches")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _one_line(error: BaseException) -> str:

@@ -19,7 +19,7 @@ class ActivationMaximization(TargetMaximization):
     their activations and those of noise, also written to the Trainer's log folder.
 
     Args:
-        model: The network; it is left alone, a frozen copy that shares its weights is run.
+        model: The network as it is now; it is left alone, a frozen copy is run.
         layer: Dotted name of a convolution, linear layer or any layer with kernels.
         kernels: ``"all"``, numbers, or text such as ``"0-15,20"``.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.

@@ -7,11 +7,11 @@ layer; the number that is climbed comes back, and the penalties are taken off.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointError
 
 from neurovis.inputs import InputSpec
 from neurovis.layer_table import kernel_axes
@@ -40,18 +40,27 @@ class LayerResponse:
         self.layer = layer
         self.spec = spec
         self._recorder = Recorder(network, layer)
-        self._kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
+        axis = kernel_axes(network, [layer], spec.example())[layer]
+        if axis is None:
+            raise ValueError(
+                f'layer "{layer}" does not tell which dimension of its output counts kernels; name '
+                "a layer that owns them, such as a convolution or a linear layer"
+            )
+        self._kernel_axis = axis
 
     def to(self, device: torch.device) -> None:
         """Move the network to a device."""
         self.network.to(device)
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] in the network's space, type and device."""
         inputs = self.spec.to_network(images)
         parameter = next(self.network.parameters(), inputs)
-        inputs = inputs.to(device=parameter.device, dtype=parameter.dtype)
-        activation = self._recorder.record(inputs)[self.layer]
+        return inputs.to(device=parameter.device, dtype=parameter.dtype)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""
+        activation = self._recorder.record(self.inputs(images))[self.layer]
         if activation.ndim < 2:
             raise ValueError(
                 f'layer "{self.layer}" has no kernels: its output has shape '
@@ -65,10 +74,10 @@ def count_kernels(response: LayerResponse) -> int:
 
     Raises:
         ValueError: If the network cannot take the images, or the layer's response to them is not
-            finite, or is the same whatever it is shown.
+            finite, or does not depend on what it is shown.
     """
     spec = response.spec
-    noise = torch.rand(2, *spec.shape, generator=torch.Generator().manual_seed(0))
+    noise = noise_images(spec, count=2)
     try:
         with torch.no_grad():
             activation = response(noise)
@@ -80,12 +89,28 @@ def count_kernels(response: LayerResponse) -> int:
         ) from error
     if not activation.isfinite().all():
         raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')
-    if torch.equal(activation[0], activation[1]):
+    if torch.equal(activation[0], activation[1]) and not _can_be_woken(response, noise):
         raise ValueError(
             f'layer "{response.layer}" gives the same response to different images: '
             "there is nothing to maximize"
         )
     return activation.shape[1]
+
+
+def noise_images(spec: InputSpec, count: int) -> Tensor:
+    """The same white noise each time, ``(count, C, H, W)`` in [0, 1], to try a network with."""
+    return torch.rand(count, *spec.shape, generator=torch.Generator().manual_seed(0))
+
+
+def _can_be_woken(response: LayerResponse, images: Tensor) -> bool:
+    """Whether a layer that is silent as a whole has a gradient behind its rectifier."""
+    images = images.requires_grad_(True)
+    with torch.enable_grad(), WakingRectifiers():
+        activation = response(images)
+        if not activation.requires_grad:
+            return False
+        (gradient,) = torch.autograd.grad(activation.sum(), images)
+    return bool(gradient.any())
 
 
 def ascent_losses(
@@ -94,9 +119,11 @@ def ascent_losses(
     response: LayerResponse,
     targets: Sequence[Target],
     settings: AscentSettings,
-    silent: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What a step descends, and what it climbs, for each image.
+
+    Where kernels of a target are silent, the loss has the gradient that wakes them as well (and
+    its value then means nothing).
 
     Args:
         images: ``(B, C, H, W)`` in [0, 1], with gradients.
@@ -105,23 +132,76 @@ def ascent_losses(
         response: The layer's response.
         targets: One for each image.
         settings: The readout and the weights of the penalties.
-        silent: ``(B,)`` whose kernels are to be woken, or None if all respond: see
-            :class:`~neurovis.maximization.waking.WakingRectifiers`.
 
     Returns:
         Losses ``(B,)``, to be summed since the images are independent, and the joint readouts
         ``(B,)`` on these views, detached.
     """
-    shown = images if views is None else look(images, views)
-    with nullcontext() if silent is None else WakingRectifiers(silent):
-        activation = response(shown)
-    climbed = joint_values(member_values(activation, targets, settings.readout), targets)
+    activation = response(images if views is None else look(images, views))
+    members = member_values(activation, targets, settings.readout)
+    climbed = joint_values(members, targets)
     losses = -climbed
+    # Only a rectifier leaves exact zeros.
+    silent = [
+        (values.detach() == 0) & target.wanted(values.device)
+        for values, target in zip(members, targets, strict=True)
+    ]
+    asleep = torch.stack([kernels.any() for kernels in silent])
+    if asleep.any():
+        waking = waking_gradients(images, views, response, targets, settings.readout, silent)
+        losses = losses - (images * waking).flatten(1).sum(1)
     if settings.tv:
         losses = losses + settings.tv * total_variation(images)
     if settings.lp:
         losses = losses + settings.lp * lp_contrast(images, settings.lp_order)
     return losses, climbed.detach()
+
+
+def waking_gradients(
+    images: Tensor,
+    views: Tensor | None,
+    response: LayerResponse,
+    targets: Sequence[Target],
+    readout: Readout,
+    silent: Sequence[Tensor],
+) -> Tensor:
+    """The direction for each image that wakes the silent kernels of its target.
+
+    A pass of its own over the images concerned, so that all others, and whatever the network does
+    in its backward pass, stay as they are.
+
+    Args:
+        images: ``(B, C, H, W)`` in [0, 1].
+        views: As in :func:`ascent_losses`.
+        response: The layer's response.
+        targets: One for each image.
+        readout: From activations to ``(B, K)``.
+        silent: ``(M,)`` for each image: which of its target's kernels are to be woken.
+
+    Returns:
+        ``(B, C, H, W)``, zero for images whose kernels all respond.
+
+    Raises:
+        ValueError: If the network uses gradient checkpointing before the layer.
+    """
+    rows = [row for row, kernels in enumerate(silent) if kernels.any()]
+    asleep = images.detach()[rows].requires_grad_(True)
+    with torch.enable_grad(), WakingRectifiers():
+        activation = response(asleep if views is None else look(asleep, views[rows]))
+    members = member_values(activation, [targets[row] for row in rows], readout)
+    total = torch.stack(
+        [values[silent[row]].mean() for row, values in zip(rows, members, strict=True)]
+    ).sum()
+    directions = torch.zeros_like(images)
+    try:
+        (directions[rows],) = torch.autograd.grad(total, asleep)
+    except CheckpointError as error:
+        # What is computed again in the backward pass meets the plain rectifiers.
+        raise ValueError(
+            f'kernels of layer "{response.layer}" are silent, and cannot be woken through gradient '
+            "checkpointing; switch it off in the network"
+        ) from error
+    return directions
 
 
 @dataclass

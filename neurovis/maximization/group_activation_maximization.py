@@ -49,6 +49,7 @@ class GroupActivationMaximization(TargetMaximization):
         **settings: Unpack[AscentOptions],
     ) -> None:
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
+        self.results.grouped = True
         members = select_groups(groups, self.kernel_count, layer)
         if member_weights is not None and len(member_weights) != len(members):
             raise ValueError(

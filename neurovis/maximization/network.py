@@ -1,6 +1,6 @@
 """The network as activation maximization runs it: frozen, in eval mode, and no slower than need be.
 
-The user's own network is never touched: what runs is a copy that shares its weights.
+The user's own network is never touched: what runs is a copy.
 """
 
 from __future__ import annotations
@@ -20,49 +20,61 @@ _FOLDING_TOLERANCE = 1e-4
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode that needs no gradients and shares the original's weights in memory."""
-    original = unwrap(model)
-    shared: dict[int, Any] = {
-        id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
-        for parameter in original.parameters()
-    }
-    shared.update((id(buffer), buffer.detach()) for buffer in original.buffers())
-    copied = copy.deepcopy(original, shared)
+    """A copy in eval mode that needs no gradients: what becomes of the original does not reach it.
+
+    Forward hooks that are on the original are on the copy too.
+    """
+    return _copied(unwrap(model), share=False)
+
+
+def _copied(model: nn.Module, share: bool) -> nn.Module:
+    """A frozen copy in eval mode; ``share`` makes it use the same weights in memory."""
+    copies: dict[int, Any] = {}
+    for module in model.modules():
+        # Old-style weight and spectral norms keep computed tensors that deepcopy refuses.
+        for tensor in (*module._parameters.values(), *vars(module).values()):
+            if isinstance(tensor, Tensor):
+                copies[id(tensor)] = tensor.detach() if share else tensor.detach().clone()
+    for parameter in model.parameters():
+        copies[id(parameter)] = nn.Parameter(copies[id(parameter)], requires_grad=False)
+    copied = copy.deepcopy(model, copies)
     for module in copied.modules():
         module.training = False
     return copied
 
 
-def fold_batch_norms(network: nn.Module, layer: str, example: Tensor) -> nn.Module:
+def fold_batch_norms(network: nn.Module, layer: str, examples: Tensor) -> nn.Module:
     """A copy whose convolution-batch-norm pairs before ``layer`` are single convolutions.
 
     Args:
         network: From :func:`frozen_copy`.
         layer: The layer whose activations must stay what they are.
-        example: Images ``(B, C, H, W)`` in the network's space, to find the pairs and to check.
+        examples: Images ``(B, C, H, W)`` in the network's space that drive it, such as noise: to
+            find the pairs and to check.
 
     Returns:
         The folded copy; or ``network`` itself where there is nothing to fold, or where folding
         would change the activations (a convolution whose output is used twice, say).
     """
     names: dict[nn.Module, str] = {module: name for name, module in network.named_modules()}
-    pairs = _conv_bn_pairs(network, layer, example)
+    pairs = _conv_bn_pairs(network, layer, examples)
     if not pairs:
         return network
-    folded = frozen_copy(network)
+    folded = _copied(network, share=True)
     for convolution, norm in pairs:
         fused = fuse_conv_bn_eval(convolution, norm)
         _replace(folded, names[convolution], fused.requires_grad_(False))
         _replace(folded, names[norm], nn.Identity())
     with torch.no_grad():
-        before = Recorder(network, layer).record(example)[layer]
-        after = Recorder(folded, layer).record(example)[layer]
-    close = (after - before).abs().max() <= _FOLDING_TOLERANCE * before.abs().max()
-    return folded if close else network
+        before = Recorder(network, layer).record(examples)[layer]
+        after = Recorder(folded, layer).record(examples)[layer]
+    largest, error = before.abs().max(), (after - before).abs().max()
+    # Where all is silent nothing can be compared, and so nothing is folded.
+    return folded if largest > 0 and error <= _FOLDING_TOLERANCE * largest else network
 
 
 def _conv_bn_pairs(
-    network: nn.Module, layer: str, example: Tensor
+    network: nn.Module, layer: str, examples: Tensor
 ) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
     """Convolutions whose output goes straight into a batch norm, each called once."""
     made_by: dict[int, tuple[nn.Conv2d, Tensor]] = {}
@@ -71,24 +83,27 @@ def _conv_bn_pairs(
 
     def follow(_name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         calls[module] = calls.get(module, 0) + 1
-        if isinstance(module, nn.Conv2d):
+        if type(module) is nn.Conv2d:
             made_by[id(output)] = (module, output)
-        elif isinstance(module, nn.BatchNorm2d) and args and id(args[0]) in made_by:
+        elif type(module) is nn.BatchNorm2d and args and id(args[0]) in made_by:
             convolution, _ = made_by[id(args[0])]
             if module.track_running_stats and convolution is not watched.get(layer):
                 pairs.append((convolution, module))
 
-    watched = {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d))
-    }
+    watched = {name: module for name, module in network.named_modules() if _is_plain(module)}
     recorder = Recorder(network, layer)
     with torch.no_grad():
-        recorder.record(example)  # Learns where to stop, so that the next forward is a single one.
+        recorder.record(examples)  # Learns where to stop, so that the next forward is a single one.
         with hooked(watched, follow):
-            recorder.record(example)
+            recorder.record(examples)
     return [pair for pair in pairs if calls[pair[0]] == calls[pair[1]] == 1]
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a module is what its type says: no subclass, parametrization or hook changes it."""
+    return type(module) in (nn.Conv2d, nn.BatchNorm2d) and not (
+        module._forward_hooks or module._forward_pre_hooks
+    )
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -70,8 +71,15 @@ class Target:
                 f"weights must have one value per kernel: {len(self.kernels)} kernels, "
                 f"{len(self.weights)} weights"
             )
+        if self.weights is not None and not all(map(math.isfinite, self.weights)):
+            raise ValueError(f"weights must be finite numbers; got {list(self.weights)}")
         if self.weights is not None and not any(self.weights):
             raise ValueError("weights must not all be zero")
+
+    def wanted(self, device: torch.device) -> Tensor:
+        """``(M,)`` which kernels are to respond: all but those with a weight of 0 or less."""
+        weights = self.weights or (1.0,) * len(self.kernels)
+        return torch.tensor([weight > 0 for weight in weights], device=device)
 
     def join(self, values: Tensor) -> Tensor:
         """One number from the members' readouts ``(M,)``."""
@@ -90,8 +98,16 @@ def member_values(activation: Tensor, targets: Sequence[Target], readout: Readou
         activation: ``(B, K, ...)``, kernels second.
         targets: One for each image.
         readout: From activations to ``(B, K)``.
+
+    Raises:
+        ValueError: If the readout returns another shape.
     """
     values = readout(activation.float())
+    if values.shape != activation.shape[:2]:
+        raise ValueError(
+            f"an objective must return one number for each image and kernel, "
+            f"{tuple(activation.shape[:2])}; it returned {tuple(values.shape)}"
+        )
     return [
         row[torch.tensor(target.kernels, device=row.device)]
         for row, target in zip(values, targets, strict=True)

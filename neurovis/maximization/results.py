@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from neurovis.figures import labelled_grid, modality_rows, save_png, signature_figure, tile
+from neurovis.figures import (
+    curve_figure,
+    labelled_grid,
+    modality_rows,
+    save_png,
+    signature_figure,
+    tile,
+)
 from neurovis.files import whole_file
 from neurovis.inputs import InputSpec
 
@@ -57,14 +64,19 @@ class PreferredImage:
 
     @property
     def dead_members(self) -> list[bool]:
-        """Which kernels stayed silent: zero, or unmoved from what noise gave them."""
+        """Which kernels stayed silent: zero, or unmoved from what noise gave them.
+
+        Kernels that were to be silenced, with a weight of 0 or less, are not counted.
+        """
         now, noise = self.member_activations, self.member_noise_activations
-        return [bool(silent) for silent in (now == 0) | (now == noise)]
+        wanted = torch.tensor([weight > 0 for weight in self.weights or (1.0,) * len(now)])
+        return ((now == 0) | (now == noise)).logical_and(wanted).tolist()
 
     @property
     def dead(self) -> bool:
-        """Whether every kernel stayed silent."""
-        return all(self.dead_members)
+        """Whether every kernel that was to respond stayed silent."""
+        wanted = sum(weight > 0 for weight in self.weights or (1.0,) * len(self.kernels))
+        return 0 < wanted == sum(self.dead_members)
 
     @property
     def file_name(self) -> str:
@@ -81,12 +93,14 @@ class MaximizationResults:
         layer: Dotted name.
         spec: Modalities and size of the images.
         seed: The run's seed.
+        grouped: Whether images are of groups, so that the table tells groups and weights.
         items: What was found.
     """
 
     layer: str
     spec: InputSpec
     seed: int
+    grouped: bool = False
     items: list[PreferredImage] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -137,11 +151,20 @@ class MaximizationResults:
         ]
         return labelled_grid(self.images, labels, self.spec, f"preferred images of {self.layer}")
 
+    def curves_figure(self) -> Figure:
+        """What was climbed over the steps."""
+        return curve_figure(
+            self.curves,
+            [item.label for item in self.items],
+            f"ascent in {self.layer}",
+            "activation on random views",
+        )
+
     def save(self, folder: str | Path) -> list[Path]:
         """Write everything into ``folder``: each file appears whole or not at all.
 
-        ``grid.png``, ``images.npz``, ``results.csv``, and for each image a plain picture under
-        ``images/`` and its signature figure under ``signatures/``.
+        ``grid.png``, ``curves.png``, ``images.npz``, ``results.csv``, and for each image a picture
+        under ``images/`` and its signature figure under ``signatures/``.
 
         Returns:
             The files written.
@@ -150,17 +173,18 @@ class MaximizationResults:
             OSError: If the folder cannot be written.
         """
         folder = Path(folder)
-        files = [folder / "grid.png", folder / "images.npz", folder / "results.csv"]
+        names = ("grid.png", "curves.png", "images.npz", "results.csv")
+        grid, curves, arrays, table = files = [folder / name for name in names]
         for item in self.items:
             files += self._save_item(item, folder)
-        save_png(files[0], self.grid())
-        self._save_arrays(files[1])
-        self._save_table(files[2])
+        save_png(grid, self.grid())
+        save_png(curves, self.curves_figure())
+        self._save_arrays(arrays)
+        self._save_table(table)
         return files
 
     def rows(self) -> Iterator[dict[str, object]]:
         """The rows of ``results.csv``: one for each kernel of each image."""
-        grouped = any(len(item.kernels) > 1 for item in self.items)
         for item in self.items:
             for member, kernel in enumerate(item.kernels):
                 row: dict[str, object] = {
@@ -172,7 +196,7 @@ class MaximizationResults:
                     "seed": self.seed,
                     "dead": item.dead_members[member],
                 }
-                if grouped:
+                if self.grouped:
                     row["group"] = item.index
                     row["weight"] = 1.0 if item.weights is None else item.weights[member]
                     row["group_activation"] = item.activation

@@ -77,34 +77,38 @@ class AscentSettings:
     rotate: float = 10.0
 
     def __post_init__(self) -> None:
-        for option in ("steps", "batch_size"):
+        for option, least in (("steps", 1), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, option)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{option} must be an integer of at least 1; got {value!r}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0; got {self.seed}")
-        if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise ValueError(f"lr must be a positive number; got {self.lr}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{option} must be an integer of at least {least}; got {value!r}")
         for option in ("tv", "lp", "rotate", "jitter"):
             value = getattr(self, option)
-            if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"{option} must be a number of at least 0; got {value}")
-        if not self.lp_order >= 1:
-            raise ValueError(f"lp_order must be at least 1; got {self.lp_order}")
-        low, high = self.scale
-        if not 0 < low <= high:
+            if not (value is None and option == "jitter"):
+                _check_number(option, value, at_least=0)
+        _check_number("lp_order", self.lp_order, at_least=1)
+        _check_number("lr", self.lr, at_least=0)
+        if self.lr == 0:
+            raise ValueError("lr must be a positive number; got 0")
+        if len(tuple(self.scale)) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale must be two numbers 0 < low <= high; got {self.scale}")
-        self._check_names()
+        self._check_choices()
 
-    def _check_names(self) -> None:
-        if isinstance(self.objective, str) and self.objective not in READOUTS:
-            raise ValueError(f"objective must be {_choice(READOUTS)}; got {self.objective!r}")
+    def _check_choices(self) -> None:
+        named = isinstance(self.objective, str) and self.objective in READOUTS
+        if not named and not callable(self.objective):
+            raise ValueError(
+                f"objective must be {_choice(READOUTS)} or a function; got {self.objective!r}"
+            )
         if self.parametrization not in PARAMETRIZATIONS:
             raise ValueError(
                 f"parametrization must be {_choice(PARAMETRIZATIONS)}; got {self.parametrization!r}"
             )
-        if isinstance(self.init, str) and self.init not in ("noise", "zero"):
-            raise ValueError(f'init must be "noise", "zero" or an image; got {self.init!r}')
+        if isinstance(self.init, Tensor):
+            if not (self.init.is_floating_point() and 0 <= self.init.min() <= self.init.max() <= 1):
+                raise ValueError("the init image must be floating-point with values in [0, 1]")
+        elif not isinstance(self.init, str) or self.init not in ("noise", "zero"):
+            came = repr(self.init) if isinstance(self.init, str) else type(self.init).__name__
+            raise ValueError(f'init must be "noise", "zero" or an image tensor; got {came}')
 
     @property
     def readout(self) -> Readout:
@@ -115,6 +119,12 @@ class AscentSettings:
         """How far random views of an image of this size may stray."""
         jitter = min(spec.size) * _DEFAULT_JITTER if self.jitter is None else self.jitter
         return ViewRange(jitter=jitter, scale=self.scale, rotate=self.rotate)
+
+
+def _check_number(option: str, value: float, at_least: float) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not at_least <= value < math.inf:
+        raise ValueError(f"{option} must be a number of at least {at_least}; got {value!r}")
 
 
 def _choice(names: Iterable[str]) -> str:

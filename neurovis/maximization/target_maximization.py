@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
-from neurovis.figures import curve_figure, render
+from neurovis.figures import render
 from neurovis.files import check_writable
 from neurovis.inputs import InputSpec
 from neurovis.maximization.ascent import (
@@ -18,18 +18,20 @@ from neurovis.maximization.ascent import (
     ascent_losses,
     count_kernels,
     gather_evidence,
+    noise_images,
 )
+from neurovis.maximization.checks import check_trainer, check_types, is_trial
 from neurovis.maximization.network import fold_batch_norms, frozen_copy
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.parametrization import PARAMETRIZATIONS
 from neurovis.maximization.results import MaximizationResults, PreferredImage
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
 from neurovis.maximization.views import draw_views
 from neurovis.summaries import log_picture
 
 _RESULTS_KEY = "neurovis_results"
+_BATCH_KEY = "neurovis_unfinished_batch"
 
 #: Far below any gradient: at Adam's default of 1e-8 the images of layers with faint gradients
 #: (1e-9 per spatial frequency is common) would hardly move.
@@ -45,7 +47,7 @@ class TargetMaximization(pl.LightningModule):
     ranks, and every rank ends with all results.
 
     Args:
-        model: The network; it is left alone, a frozen copy that shares its weights is run.
+        model: The network as it is now; it is left alone, a frozen copy is run.
         layer: Dotted name of the layer.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         settings: How the ascent is done.
@@ -64,18 +66,23 @@ class TargetMaximization(pl.LightningModule):
         self.layer = layer
         self.input_spec = input_spec or InputSpec.rgb(224)
         self.settings = settings
+        check_types(model, layer, self.input_spec)
         # Responses are no submodules: the network is the user's, and has no place in checkpoints,
         # parameter counts or the optimizer.
         network = frozen_copy(model)
         self._response = LayerResponse(network, layer, self.input_spec)
         self.kernel_count = count_kernels(self._response)
-        folded = fold_batch_norms(network, layer, self.input_spec.example())
+        examples = self._response.inputs(noise_images(self.input_spec, count=2))
+        folded = fold_batch_norms(network, layer, examples)
         self._folded_response = LayerResponse(folded, layer, self.input_spec)
         self.results = MaximizationResults(layer, self.input_spec, settings.seed)
+        self._unfinished: dict[str, Any] | None = None
 
     def set_targets(self, targets: Sequence[Target], labels: Sequence[str]) -> None:
         """Say what to make images of; called once, by the subclass."""
         self.targets, self.labels = list(targets), list(labels)
+        self._batch: list[int] = []
+        self._curves: list[Tensor] = []
         count = min(self.settings.batch_size, len(self.targets))
         self.images = PARAMETRIZATIONS[self.settings.parametrization](count, self.input_spec)
 
@@ -93,15 +100,11 @@ class TargetMaximization(pl.LightningModule):
         """Bring the network to the images' device.
 
         Raises:
-            ValueError: If the Trainer's strategy would mix the images of several devices.
+            ValueError: If the Trainer would mix images, of several devices or of a batch, or would
+                take a step for something else than one ascent step.
             OSError: If the Trainer's log folder cannot be written.
         """
-        strategy = self.trainer.strategy
-        if self.trainer.world_size > 1 and not isinstance(strategy, IndependentDDPStrategy):
-            raise ValueError(
-                f"{type(strategy).__name__} would average the images of {self.trainer.world_size} "
-                f'devices; use Trainer(strategy="{STRATEGY_NAME}")'
-            )
+        check_trainer(self.trainer, self.images)
         self._folder = self.trainer.log_dir or self.trainer.default_root_dir
         check_writable(self._folder)
         self._response.to(self.device)
@@ -109,13 +112,15 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """One epoch for each batch of images that is left, so that progress bars know the end."""
+        if self._unfinished is not None:
+            self._resume_batch(self._unfinished)
         ranks = self.trainer.world_size
         finished = {item.index for item in self.results.items}
         largest_share = max(
             len(set(range(rank, len(self.targets), ranks)) - finished) for rank in range(ranks)
         )
         needed = self.trainer.current_epoch - (-largest_share // self.settings.batch_size)
-        asked = self.trainer.max_epochs
+        self._asked_epochs = asked = self.trainer.max_epochs
         if asked is None or asked < 0 or asked > needed:
             self.trainer.fit_loop.max_epochs = needed
         elif asked < needed:
@@ -126,38 +131,25 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the next batch of images."""
-        self._batch = self._next_batch()
+        self._start_batch(self._next_batch())
         self._start_images()
         self._starts = self._shown()
-        self._views = draw_views(
-            self.input_spec.size,
-            self.settings.views(self.input_spec),
-            self.settings.seed,
-            self._keys(),
-            self.settings.steps,
-        )
-        self._curves: list[Tensor] = []
-        self._silent: Tensor | None = None
         for optimizer in self.trainer.optimizers:
             optimizer.state.clear()
 
-    def training_step(self, step: int) -> Tensor:
-        """One ascent step on the batch; ``step`` counts from 0 within the epoch."""
+    def training_step(self, _step: int) -> Tensor:
+        """One ascent step on the batch; how many were made is counted here, also after a resume."""
         images = self.images()[: len(self._batch)]
         views = None
         if not self.settings.views(self.input_spec).is_still:
-            views = self._views[step].to(images)
+            views = self._views[len(self._curves)].to(images)
         losses, climbed = ascent_losses(
             images,
             views,
             self._folded_response,
             self._batch_targets(),
             self.settings,
-            self._silent,
         )
-        # Only a rectifier leaves exact zeros: those kernels are woken at the next step.
-        silent = climbed == 0
-        self._silent = silent if silent.any() else None
         self._curves.append(climbed)
         self.log("activation", climbed.mean(), prog_bar=True, logger=False)
         self.log(f"{self.tag}/{self.layer}/activation", climbed.mean())
@@ -169,30 +161,66 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Write files and pictures into the Trainer's log folder."""
-        if not self.trainer.is_global_zero or not len(self.results):
-            return
-        self.results.save(self._folder)
-        pictures = {
-            f"{self.tag}/{self.layer}": self.results.grid(),
-            f"{self.tag}/{self.layer}/curves": curve_figure(
-                self.results.curves,
-                [item.label for item in self.results.items],
-                f"ascent in {self.layer}",
-                "activation on random views",
-            ),
-        }
-        for name, figure in pictures.items():
-            log_picture(self.trainer.loggers, name, render(figure), self.global_step, self._folder)
+        self.trainer.fit_loop.max_epochs = self._asked_epochs
+        if len(self.results) and self.trainer.is_global_zero and not is_trial(self.trainer):
+            self.results.save(self._folder)
+            tag = f"{self.tag}/{self.layer}"
+            figures = {tag: self.results.grid(), f"{tag}/curves": self.results.curves_figure()}
+            for name, figure in figures.items():
+                # Without a logger that takes images, the files are enough.
+                log_picture(self.trainer.loggers, name, render(figure), self.global_step, None)
+
+    def on_fit_end(self) -> None:
+        """Say so if nothing came of it."""
+        if not len(self.results):
+            rank_zero_warn("the Trainer stopped before an image was finished: there are no results")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the results of all ranks beside the images' parameters."""
+        """Keep the results of all ranks, and what the images' parameters do not say of a batch."""
         checkpoint[_RESULTS_KEY] = [vars(item) for item in self.results.items]
+        finished = {item.index for item in self.results.items}
+        if self._curves and not finished.issuperset(self._batch):
+            checkpoint[_BATCH_KEY] = {
+                "batch": self._batch,
+                "starts": self._starts.cpu(),
+                "curves": torch.stack(self._curves).cpu(),
+            }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the images that were not finished."""
         self.results.items = [PreferredImage(**item) for item in checkpoint[_RESULTS_KEY]]
+        self._unfinished = checkpoint.get(_BATCH_KEY)
 
     # How a batch is started and finished.
+
+    def _start_batch(self, batch: list[int]) -> None:
+        """Settle which images are optimized together, and the views that they will be shown in."""
+        self._batch = batch
+        self._views = draw_views(
+            self.input_spec.size,
+            self.settings.views(self.input_spec),
+            self.settings.seed,
+            self._keys(),
+            self.settings.steps,
+        )
+        self._curves = []
+
+    def _resume_batch(self, unfinished: dict[str, Any]) -> None:
+        """Go on in the middle of a batch; Lightning restores the images and their optimizer."""
+        if self.trainer.world_size > 1:
+            raise ValueError(
+                "a checkpoint from the middle of a batch holds the images of one process only; "
+                "resume from one that was written at the end of an epoch"
+            )
+        self._start_batch(unfinished["batch"])
+        self._starts = unfinished["starts"].to(self.device)
+        self._curves = list(unfinished["curves"].to(self.device))
+        self._unfinished = None
+        if len(self._curves) == self.settings.steps:
+            # Written after the last step and before the end of the epoch, which Lightning skips,
+            # together with the start of the next.
+            self.on_train_epoch_end()
+            self.on_train_epoch_start()
 
     def _next_batch(self) -> list[int]:
         """This rank's next images; one again where there is none left, to keep ranks in step."""
@@ -205,7 +233,7 @@ class TargetMaximization(pl.LightningModule):
         return [self.targets[index] for index in self._batch]
 
     def _keys(self) -> list[int]:
-        """What random numbers belong to: an image's first kernel, so that a group of one is it."""
+        """What random numbers belong to: an image's first kernel, as if it were alone."""
         return [target.kernels[0] for target in self._batch_targets()]
 
     def _start_images(self) -> None:

@@ -1,11 +1,11 @@
 """Wakes units that a rectifier silences, so that no kernel comes out grey for want of a gradient.
 
 A kernel whose rectified response is zero everywhere passes no gradient, and its image would stay
-what it was. For the images of such kernels the gradient here goes through the rectifier that
-blocks all of it, as if the pre-activation were climbed: that of the unit nearest to its threshold,
-since the mean over a map may be highest for a grey image. Once the kernel responds, the plain
-gradient takes over. Passing on the gradient that a silent sample's rectifier blocks is an idea of
-Olah, Mordvintsev & Schubert (2017).
+what it was. Here its gradient goes through the rectifier that blocks all of it, as if the
+pre-activation were climbed: that of the unit nearest to its threshold, since the mean over a map
+may be highest for a grey image. Once the kernel responds, its plain gradient is all there is.
+Passing on the gradient that a silent sample's rectifier blocks is an idea of Olah, Mordvintsev &
+Schubert (2017).
 """
 
 from __future__ import annotations
@@ -46,8 +46,16 @@ def _hardswish_slope(values: Tensor) -> Tensor:
     return torch.where(values < -3, 0, torch.where(values > 3, 1, values / 3 + 0.5))
 
 
+def _clamp_slope(values: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    inside = torch.ones_like(values)
+    if min is not None:
+        inside = inside * (values > min)
+    return inside if max is None else inside * (values < max)
+
+
 _RELU = _Rectifier(torch.relu, _relu_slope)
 _RELU_IN_PLACE = _Rectifier(torch.relu, _relu_slope, always_in_place=True)
+_CLAMP = _Rectifier(torch.clamp, _clamp_slope, ("input", "min", "max"))
 _RECTIFIERS: dict[Any, _Rectifier] = {
     F.relu: _RELU,
     torch.relu: _RELU,
@@ -58,23 +66,22 @@ _RECTIFIERS: dict[Any, _Rectifier] = {
     # nn.ReLU6 is a nn.Hardtanh between 0 and 6.
     F.hardtanh: _Rectifier(F.hardtanh, _hardtanh_slope, ("input", "min_val", "max_val", "inplace")),
     F.hardswish: _Rectifier(F.hardswish, _hardswish_slope),
+    torch.clamp: _CLAMP,
+    Tensor.clamp: _CLAMP,
+    torch.clamp_min: _CLAMP,
+    Tensor.clamp_min: _CLAMP,
 }
 
 
-class _PassToSilent(torch.autograd.Function):
-    """A rectifier that lets gradients pass for the silent samples of which it blocks everything."""
+class _PassBlocked(torch.autograd.Function):
+    """A rectifier that lets gradients pass for the samples of which it blocks everything."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        values: Tensor,
-        silent: Tensor,
-        rectifier: _Rectifier,
-        options: dict[str, Any],
-        inplace: bool,
+        ctx: Any, values: Tensor, rectifier: _Rectifier, options: dict[str, Any], inplace: bool
     ) -> Tensor:
         """Values ``(B, ...)`` rectified."""
-        ctx.save_for_backward(rectifier.slope(values, **options), values.clone(), silent)
+        ctx.save_for_backward(rectifier.slope(values, **options), values.clone())
         rectified = rectifier.function(values, **options)
         if not inplace:
             return rectified
@@ -82,15 +89,15 @@ class _PassToSilent(torch.autograd.Function):
         return values.copy_(rectified)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        """The gradient that passes; silent samples of which nothing would are woken."""
-        slope, values, silent = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        """The gradient that passes; samples of which nothing would are woken."""
+        slope, values = ctx.saved_tensors
         (gradient,) = gradients
         passed = gradient * slope
-        blocked = silent & (passed == 0).flatten(1).all(1)
+        blocked = (passed == 0).flatten(1).all(1)
         blocked = blocked.reshape(-1, *[1] * (gradient.ndim - 1))
         woken = torch.where(blocked, _at_nearest_unit(gradient, values), passed)
-        return woken, None, None, None, None
+        return woken, None, None, None
 
 
 def _at_nearest_unit(gradient: Tensor, values: Tensor) -> Tensor:
@@ -104,17 +111,10 @@ def _at_nearest_unit(gradient: Tensor, values: Tensor) -> Tensor:
 
 
 class WakingRectifiers(TorchFunctionMode):
-    """While active, rectifiers (modules and functions alike) let silent samples be woken.
+    """While active, rectifiers (modules and functions alike) wake samples that they silence.
 
-    Values are what they are without it, and so are the gradients of the other samples.
-
-    Args:
-        silent: ``(B,)`` which samples of the batch have a kernel to be woken.
+    Values are what they are without it; so are gradients of samples of which any passes.
     """
-
-    def __init__(self, silent: Tensor) -> None:
-        super().__init__()
-        self._silent = silent
 
     def __torch_function__(
         self,
@@ -129,7 +129,7 @@ class WakingRectifiers(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         options = dict(zip(rectifier.parameters, args, strict=False)) | (kwargs or {})
         values = options.pop("input")
-        if not values.requires_grad or len(values) != len(self._silent):
+        if not values.requires_grad:
             return func(*args, **(kwargs or {}))
         inplace = options.pop("inplace", False) or rectifier.always_in_place
-        return _PassToSilent.apply(values, self._silent, rectifier, options, inplace)
+        return _PassBlocked.apply(values, rectifier, options, inplace)

@@ -67,6 +67,7 @@ def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
             f'"{path}" is a TorchScript archive, which has no Python modules to look at; '
             "save the original model's state_dict instead"
         )
+    _check_sums(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about old pickle protocols
@@ -86,6 +87,21 @@ def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
         raise ValueError(f'"{path}" needs code that is not here: {one_line(error)}') from error
     except Exception as error:
         raise ValueError(_damaged(path, error)) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Refuse a zip archive with a member that is not what was written; torch does not look."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch.serialization.set_crc32_options(False) leaves them all at 0.
+            has_sums = any(member.CRC for member in archive.infolist())
+            damaged = archive.testzip() if has_sums else None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise ValueError(_damaged(path, error)) from error
+    if damaged is not None:
+        raise ValueError(f'weights file "{path}" is damaged: the checksum of {damaged} is wrong')
 
 
 def _damaged(path: Path, error: BaseException) -> str:

@@ -106,11 +106,9 @@ def _field(output: Any, tracker: Tracker) -> Field:
 
 def _kernel_axis(trace: Trace) -> int | None:
     """The only dimension behind the batch that counts something and carries no image axis."""
-    candidates = [
-        index
-        for index, dim in enumerate(trace.dims)
-        if index > 0 and trace.shape[index] > 1 and not axes_of(dim)
-    ]
+    free = [index for index, dim in enumerate(trace.dims) if index > 0 and not axes_of(dim)]
+    # A dimension of size 1 counts kernels only if there is no other: a single kernel.
+    candidates = [index for index in free if trace.shape[index] > 1] or free
     return candidates[0] if len(candidates) == 1 else None
 
 

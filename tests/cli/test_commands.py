@@ -105,7 +105,7 @@ def test_am_starts_from_a_picture(tmp_path: Path) -> None:
         (("--kernels", "3-x"), 'cannot read "3-x"'),
         (("--steps", "0"), "steps must be an integer of at least 1; got 0"),
         (("--steps", "many"), "steps"),
-        (("--lr", "-1"), "lr must be a positive number"),
+        (("--lr", "-1"), "lr must be a number of at least 0; got -1.0"),
         (("--objective", "median"), "objective"),
         (("--init", "nowhere.png"), 'there is no picture "nowhere.png"'),
         (("--input.modalities", "rgb"), "cannot take images of shape (3, 64, 64) (rgb 3)"),

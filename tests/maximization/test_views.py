@@ -68,6 +68,17 @@ def test_views_stay_within_their_range(option: str) -> None:
     assert spread[option]
 
 
+def test_drawn_views_turn_without_shearing() -> None:
+    """In pixels a view's linear part is a rotation over its zoom, also on oblong images."""
+    maps = draw_views(SIZE, ViewRange(0, (0.8, 1.2), 30), 0, range(10), 20).flatten(0, 1)
+    height, width = SIZE
+    to_pixels = torch.tensor([width / 2, height / 2])
+    linear = maps[:, :, :2] * to_pixels[:, None] / to_pixels
+    gram = linear.transpose(1, 2) @ linear
+    zoom = 1 / torch.linalg.det(linear)
+    torch.testing.assert_close(gram * zoom[:, None, None], torch.eye(2).expand(200, 2, 2))
+
+
 def test_views_depend_on_seed_kernel_and_step_alone() -> None:
     views = ViewRange(4, (0.9, 1.1), 10)
     together = draw_views(SIZE, views, seed=3, kernels=[1, 5, 9], steps=8)

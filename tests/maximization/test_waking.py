@@ -7,6 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurovis.inputs import InputSpec, Modality
+from neurovis.maximization import AscentSettings
+from neurovis.maximization.ascent import LayerResponse, ascent_losses
+from neurovis.maximization.objectives import Target, joint_values, member_values
 from neurovis.maximization.waking import WakingRectifiers
 
 RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -18,6 +22,8 @@ RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
     "method": lambda values: values.relu(),
     "ReLU6": nn.ReLU6(),
     "hardswish": nn.Hardswish(),
+    "clamp": lambda values: values.clamp(min=0),
+    "clamp_min": lambda values: torch.clamp_min(values, 0),
 }
 
 
@@ -25,7 +31,7 @@ def _gradient(rectify: Callable[[Tensor], Tensor], values: Tensor, waking: bool)
     """Gradient of the mean of each sample's second channel after a rectifier."""
     inputs = values.clone().requires_grad_(True)
     if waking:
-        with WakingRectifiers(torch.tensor([False, True, False])):
+        with WakingRectifiers():
             rectified = rectify(inputs * 1.0)
     else:
         rectified = rectify(inputs * 1.0)
@@ -63,7 +69,7 @@ def test_samples_that_respond_get_their_plain_gradient(name: str, values: Tensor
 @pytest.mark.parametrize("name", RECTIFIERS)
 def test_values_and_side_effects_are_unchanged(name: str, values: Tensor) -> None:
     seen = []
-    for context in (torch.enable_grad(), WakingRectifiers(torch.tensor([False, True, True]))):
+    for context in (torch.enable_grad(), WakingRectifiers()):
         inputs = values.clone().requires_grad_(True) * 1.0
         with context:
             rectified = RECTIFIERS[name](inputs)
@@ -73,22 +79,55 @@ def test_values_and_side_effects_are_unchanged(name: str, values: Tensor) -> Non
 
 
 def test_without_gradients_nothing_is_replaced(values: Tensor) -> None:
-    with WakingRectifiers(torch.ones(3, dtype=torch.bool)), torch.no_grad():
+    with WakingRectifiers(), torch.no_grad():
         assert torch.equal(F.relu(values), values.clamp(min=0))
-
-
-def test_a_branch_that_is_blocked_stays_blocked_in_samples_that_respond(values: Tensor) -> None:
-    """In a sum of branches one may be silent for good reason while the other responds."""
-    inputs = values.clone().requires_grad_(True)
-    with WakingRectifiers(torch.tensor([False, False, False])):
-        summed = F.relu(inputs[:, :1]) + F.relu(inputs[:, 1:])
-    (gradient,) = torch.autograd.grad(summed.sum(), inputs)
-    assert torch.equal(gradient, (values > 0).float())
 
 
 def test_only_units_that_are_asked_for_are_woken(values: Tensor) -> None:
     inputs = values.clone().requires_grad_(True)
-    with WakingRectifiers(torch.tensor([False, True, False])):
+    with WakingRectifiers():
         rectified = F.relu(inputs * 1.0)
     (gradient,) = torch.autograd.grad(rectified[:, 1, 2, 2].sum(), inputs)
     assert gradient[1].nonzero().tolist() == [[1, 2, 2]]
+
+
+def _layer() -> tuple[nn.Module, InputSpec]:
+    """Kernel 0 sleeps on grey, kernel 1 does not; kernel 2 sleeps deeply."""
+    layer = nn.Conv2d(1, 3, 3)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.copy_(torch.tensor([-5.0, 0.0, -30.0]))
+    return nn.Sequential(layer, nn.ReLU()), InputSpec((Modality("grey", 1),), size=(6, 6))
+
+
+def _losses(targets: list[Target]) -> tuple[Tensor, Tensor]:
+    """Gradients of an ascent step on grey images, with and without what wakes."""
+    network, spec = _layer()
+    response = LayerResponse(network.requires_grad_(False), "1", spec)
+    images = torch.full((len(targets), *spec.shape), 0.5, requires_grad=True)
+    losses, climbed = ascent_losses(images, None, response, targets, AscentSettings())
+    (gradient,) = torch.autograd.grad(losses.sum(), images)
+    members = member_values(response(images), targets, AscentSettings().readout)
+    (plain,) = torch.autograd.grad(-joint_values(members, targets).sum(), images)
+    assert torch.equal(climbed, joint_values(members, targets).detach())
+    return gradient, plain
+
+
+def test_an_ascent_step_wakes_silent_kernels_and_leaves_the_others_alone() -> None:
+    gradient, plain = _losses([Target((0,)), Target((1,)), Target((2,))])
+    assert not plain[0].any()
+    assert not plain[2].any()
+    assert gradient[0].min() < 0, "the image gets brighter where the kernel looks"
+    assert gradient[2].min() < 0
+    assert torch.equal(gradient[1], plain[1])
+
+
+def test_a_silent_member_of_a_group_is_woken_beside_one_that_responds() -> None:
+    gradient, plain = _losses([Target((0, 1))])
+    assert plain.any()
+    assert (gradient - plain).min() < 0
+
+
+def test_members_that_are_to_be_silent_stay_so() -> None:
+    gradient, plain = _losses([Target((0, 1), "weighted", (-1.0, 1.0))])
+    assert torch.equal(gradient, plain)

@@ -1,0 +1,50 @@
+"""What a network and a Trainer must be like for the images to be what they are said to be."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+
+from neurovis.inputs import InputSpec
+from neurovis.maximization.parametrization import Images
+from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
+
+
+def check_types(model: object, layer: object, input_spec: object) -> None:
+    """Raise TypeError for what cannot be a network, a layer's name or an input."""
+    for argument, value, expected in (
+        ("model", model, nn.Module),
+        ("layer", layer, str),
+        ("input_spec", input_spec, InputSpec),
+    ):
+        if not isinstance(value, expected):
+            raise TypeError(
+                f"{argument} must be of type {expected.__name__}; got {type(value).__name__}"
+            )
+
+
+def check_trainer(trainer: pl.Trainer, images: Images) -> None:
+    """Raise ValueError for options under which images would mix, or steps not be ascent steps."""
+    if trainer.world_size > 1 and not isinstance(trainer.strategy, IndependentDDPStrategy):
+        raise ValueError(
+            f"{type(trainer.strategy).__name__} would average the images of "
+            f'{trainer.world_size} devices; use Trainer(strategy="{STRATEGY_NAME}")'
+        )
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError("one step is one ascent step: leave accumulate_grad_batches at 1")
+    if trainer.gradient_clip_val:
+        raise ValueError(
+            "gradient_clip_val would make an image depend on those that share its batch; "
+            "leave it out"
+        )
+    if images.values.dtype != torch.float32:
+        raise ValueError(
+            f"images are optimized in float32, not {images.values.dtype}; use "
+            'precision="32-true" or "bf16-mixed"'
+        )
+
+
+def is_trial(trainer: pl.Trainer) -> bool:
+    """Whether the Trainer only tries the code out (``fast_dev_run``) and is to write nothing."""
+    return bool(getattr(trainer, "fast_dev_run", False))
