@@ -269,13 +269,17 @@ def _device_types(module: nn.Module) -> set[str]:
 
 def _first_tensor(name: str, output: Any) -> Tensor:
     """The first tensor of whatever a layer returned."""
-    if isinstance(output, Tensor):
-        return output
-    parts = output.values() if isinstance(output, Mapping) else output
-    if isinstance(parts, (tuple, list)) or isinstance(output, Mapping):
-        for part in parts:
-            if isinstance(part, Tensor):
-                return part
+    for tensor in _tensors(output):
+        return tensor
     raise ValueError(
         f'layer "{name}" returns {type(output).__name__}, which holds no tensor to record'
     )
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists and mappings, in their order."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, (tuple, list, Mapping)):
+        for part in output.values() if isinstance(output, Mapping) else output:
+            yield from _tensors(part)

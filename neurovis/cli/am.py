@@ -14,7 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Options of an ascent, and which kernels."""
     add_ascent_arguments(parser)
     parser.add_argument(
-        "--kernels", type=list[int] | str, default="all", help='"all", or as in "0-15,20".'
+        "--kernels", type=int | list[int] | str, default="all", help='"all", or as in "0-15,20".'
     )
 
 

@@ -81,7 +81,12 @@ def count_kernels(response: LayerResponse) -> int:
     try:
         with torch.no_grad():
             activation = response(noise)
-    except (RuntimeError, TypeError, IndexError) as error:
+    except TypeError as error:
+        raise ValueError(
+            f"{type(response.network).__name__} cannot be called with images alone: "
+            f"{str(error).splitlines()[0]}; wrap it in a module that can"
+        ) from error
+    except (RuntimeError, IndexError) as error:
         parts = ", ".join(f"{m.name} {m.channels}" for m in spec.modalities)
         raise ValueError(
             f"{type(response.network).__name__} cannot take images of shape {spec.shape} "

@@ -494,6 +494,15 @@ def test_unknown_options_and_kernels_of_other_types_are_named(small_network: nn.
         ActivationMaximization(small_network, "3", input_spec=224)
 
 
+def test_a_forward_that_wants_more_than_images_is_named() -> None:
+    class Asking(nn.Conv2d):
+        def forward(self, images: Tensor, question: str) -> Tensor:
+            return super().forward(images) if question else images
+
+    with pytest.raises(ValueError, match=r"cannot be called with images alone: .*question"):
+        ActivationMaximization(nn.Sequential(Asking(1, 2, 3)), "0", input_spec=GREY)
+
+
 def test_an_objective_of_another_shape_is_named(climb: Climber, small_network: nn.Module) -> None:
     am = ActivationMaximization(
         small_network, "3", [1], GREY, steps=2, objective=lambda maps: maps.mean()
