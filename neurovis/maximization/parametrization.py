@@ -7,6 +7,7 @@ the same whatever its neighbours are. Pixels live behind a sigmoid, hence always
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,7 +28,7 @@ NOISE_STD = 0.3
 _DARKEST = 1e-3
 
 
-class Images(nn.Module):
+class Images(nn.Module, ABC):
     """Base of the parametrizations: ``count`` images of ``spec``, each its own parameter slice.
 
     Subclasses say how logits are made from :attr:`values` and back.
@@ -44,21 +45,21 @@ class Images(nn.Module):
         self.spec = spec
         self.values = nn.Parameter(torch.zeros(count, *self.value_shape(spec)))
 
+    @abstractmethod
     def value_shape(self, spec: InputSpec) -> tuple[int, ...]:
         """Shape of one image's parameters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def logits(self) -> Tensor:
         """Images ``(count, C, H, W)`` before the sigmoid."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_logits(self, logits: Tensor) -> Tensor:
         """Parameters of given logits; the inverse of :meth:`logits`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def noise(self, generator: torch.Generator) -> Tensor:
         """Parameters of one noise image, drawn on the CPU so that every device starts alike."""
-        raise NotImplementedError
 
     def forward(self) -> Tensor:
         """The images ``(count, C, H, W)`` in (0, 1), float32 also under autocast."""
