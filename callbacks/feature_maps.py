@@ -56,7 +56,7 @@ class FeatureMapMonitor(Monitor):
             raise ValueError("kernels needs at least one kernel; got none")
         self.max_kernels = max_kernels
         self.kernels = kernels
-        self._kernel_axes: dict[str, int | None] | None = None
+        self._kernel_axes: dict[str, int] | None = None
 
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Pictures:
@@ -90,13 +90,7 @@ class FeatureMapMonitor(Monitor):
             self._kernel_axes = kernel_axes(pl_module, self.layers, images[:1])
         found = {}
         for layer, activation in Recorder(pl_module, self.layers).record(images).items():
-            axis = self._kernel_axes[layer]
-            if axis is None:
-                raise ValueError(
-                    f'layer "{layer}" does not tell which dimension of its output counts kernels; '
-                    "name a layer that owns them, such as a convolution or a linear layer"
-                )
-            maps = _as_maps(layer, activation.movedim(axis, 1))
+            maps = _as_maps(layer, activation.movedim(self._kernel_axes[layer], 1))
             count = maps.shape[1]
             selection = (
                 range(min(self.max_kernels, count)) if self.kernels is None else self.kernels

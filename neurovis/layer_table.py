@@ -101,12 +101,12 @@ def list_layers(
     ]
 
 
-def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, int | None]:
+def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, int]:
     """The dimension of each layer's output that counts its kernels.
 
     A layer that owns its kernels tells by its type. What others return (an activation in a
-    channels-last stretch, say) is followed through a forward. None where that does not tell; where
-    the forward fails as a whole, their type decides, as in :func:`~neurovis.layers.kernel_axis`.
+    channels-last stretch, say) is followed through a forward; where the forward fails as a whole,
+    their type decides, as in :func:`~neurovis.layers.kernel_axis`.
 
     Args:
         model: The network; it is left exactly as it was found.
@@ -114,7 +114,7 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
         example: An image ``(1, C, H, W)`` in the network's space.
 
     Raises:
-        ValueError: If there is no such layer.
+        ValueError: If there is no such layer, or nothing tells which dimension it is.
     """
     modules = {name: resolve_layer(model, name) for name in layers}
     fields: dict[str, Field] = {}
@@ -122,7 +122,16 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
         # The network's head may want another size than the layers that are asked for.
         with suppress(ValueError):
             fields = receptive_fields(unwrap(model), example)
-    return {name: _kernel_axis(module, fields.get(name)) for name, module in modules.items()}
+    axes = {}
+    for name, module in modules.items():
+        axis = _kernel_axis(module, fields.get(name))
+        if axis is None:
+            raise ValueError(
+                f'layer "{name}" does not tell which dimension of its output counts kernels; name '
+                "a layer that owns them, such as a convolution or a linear layer"
+            )
+        axes[name] = axis
+    return axes
 
 
 def _kernel_axis(module: nn.Module, field: Field | None) -> int | None:

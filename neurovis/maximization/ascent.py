@@ -15,7 +15,13 @@ from torch.utils.checkpoint import CheckpointError
 
 from neurovis.inputs import InputSpec
 from neurovis.layer_table import kernel_axes
-from neurovis.maximization.objectives import Readout, Target, joint_values, member_values
+from neurovis.maximization.objectives import (
+    Readout,
+    Target,
+    joint_values,
+    member_values,
+    wanted_members,
+)
 from neurovis.maximization.regularizers import lp_contrast, total_variation
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.views import look
@@ -40,13 +46,7 @@ class LayerResponse:
         self.layer = layer
         self.spec = spec
         self._recorder = Recorder(network, layer)
-        axis = kernel_axes(network, [layer], spec.example())[layer]
-        if axis is None:
-            raise ValueError(
-                f'layer "{layer}" does not tell which dimension of its output counts kernels; name '
-                "a layer that owns them, such as a convolution or a linear layer"
-            )
-        self._kernel_axis = axis
+        self._kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
 
     def to(self, device: torch.device) -> None:
         """Move the network to a device."""
@@ -148,7 +148,8 @@ def ascent_losses(
     losses = -climbed
     # Only a rectifier leaves exact zeros.
     silent = [
-        (values.detach() == 0) & target.wanted(values.device)
+        (values.detach() == 0)
+        & values.new_tensor(wanted_members(len(values), target.weights), dtype=torch.bool)
         for values, target in zip(members, targets, strict=True)
     ]
     asleep = torch.stack([kernels.any() for kernels in silent])

@@ -76,11 +76,6 @@ class Target:
         if self.weights is not None and not any(self.weights):
             raise ValueError("weights must not all be zero")
 
-    def wanted(self, device: torch.device) -> Tensor:
-        """``(M,)`` which kernels are to respond: all but those with a weight of 0 or less."""
-        weights = self.weights or (1.0,) * len(self.kernels)
-        return torch.tensor([weight > 0 for weight in weights], device=device)
-
     def join(self, values: Tensor) -> Tensor:
         """One number from the members' readouts ``(M,)``."""
         if self.joint == "min":
@@ -89,6 +84,11 @@ class Target:
             weights = values.new_tensor(self.weights)
             return (weights * values).sum() / weights.abs().sum()
         return values.mean()
+
+
+def wanted_members(count: int, weights: Sequence[float] | None) -> list[bool]:
+    """Which of ``count`` members are to respond: all but those with a weight of 0 or less."""
+    return [True] * count if weights is None else [weight > 0 for weight in weights]
 
 
 def member_values(activation: Tensor, targets: Sequence[Target], readout: Readout) -> list[Tensor]:

@@ -23,6 +23,7 @@ from neurovis.figures import (
 )
 from neurovis.files import whole_file
 from neurovis.inputs import InputSpec
+from neurovis.maximization.objectives import wanted_members
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,14 +70,17 @@ class PreferredImage:
         Kernels that were to be silenced, with a weight of 0 or less, are not counted.
         """
         now, noise = self.member_activations, self.member_noise_activations
-        wanted = torch.tensor([weight > 0 for weight in self.weights or (1.0,) * len(now)])
+        wanted = torch.tensor(self._wanted_members)
         return ((now == 0) | (now == noise)).logical_and(wanted).tolist()
 
     @property
     def dead(self) -> bool:
         """Whether every kernel that was to respond stayed silent."""
-        wanted = sum(weight > 0 for weight in self.weights or (1.0,) * len(self.kernels))
-        return 0 < wanted == sum(self.dead_members)
+        return 0 < sum(self._wanted_members) == sum(self.dead_members)
+
+    @property
+    def _wanted_members(self) -> list[bool]:
+        return wanted_members(len(self.kernels), self.weights)
 
     @property
     def file_name(self) -> str:

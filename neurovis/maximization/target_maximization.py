@@ -74,7 +74,10 @@ class TargetMaximization(pl.LightningModule):
         self.kernel_count = count_kernels(self._response)
         examples = self._response.inputs(noise_images(self.input_spec, count=2))
         folded = fold_batch_norms(network, layer, examples)
-        self._folded_response = LayerResponse(folded, layer, self.input_spec)
+        # Where nothing was folded there is no second network to be traced and moved.
+        self._folded_response = (
+            self._response if folded is network else LayerResponse(folded, layer, self.input_spec)
+        )
         self.results = MaximizationResults(layer, self.input_spec, settings.seed)
         self._unfinished: dict[str, Any] | None = None
 
@@ -140,9 +143,7 @@ class TargetMaximization(pl.LightningModule):
     def training_step(self, _step: int) -> Tensor:
         """One ascent step on the batch; how many were made is counted here, also after a resume."""
         images = self.images()[: len(self._batch)]
-        views = None
-        if not self.settings.views(self.input_spec).is_still:
-            views = self._views[len(self._curves)].to(images)
+        views = None if self._views is None else self._views[len(self._curves)].to(images)
         losses, climbed = ascent_losses(
             images,
             views,
@@ -196,12 +197,13 @@ class TargetMaximization(pl.LightningModule):
     def _start_batch(self, batch: list[int]) -> None:
         """Settle which images are optimized together, and the views that they will be shown in."""
         self._batch = batch
-        self._views = draw_views(
-            self.input_spec.size,
-            self.settings.views(self.input_spec),
-            self.settings.seed,
-            self._keys(),
-            self.settings.steps,
+        views = self.settings.views(self.input_spec)
+        self._views = (
+            None
+            if views.is_still
+            else draw_views(
+                self.input_spec.size, views, self.settings.seed, self._keys(), self.settings.steps
+            )
         )
         self._curves = []
 
