@@ -6,12 +6,23 @@ A *layer* is a dotted module name, as in ``model.named_modules()``.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 
 from torch import nn
+
+#: Layers by dotted name, by type (``nn.Conv2d``, or its name ``"Conv2d"``), or ``"all-conv"``.
+LayerSelection = str | type[nn.Module] | Iterable[str | type[nn.Module]]
+
+#: Selects all convolutions.
+ALL_CONVOLUTIONS = "all-conv"
 
 # Their outputs keep the features in the last dimension, whatever the number of dimensions.
 _FEATURES_LAST = (nn.Linear, nn.Bilinear)
 _NORMALIZE_LAST = (nn.LayerNorm, nn.RMSNorm)
+_CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -46,6 +57,62 @@ def resolve_layer(model: nn.Module, name: str) -> nn.Module:
     if name not in modules:
         raise ValueError(f'layer "{name}" not found; {_suggestion(name, names)}')
     return modules[name]
+
+
+def select_layers(model: nn.Module, selection: LayerSelection) -> list[str]:
+    """The dotted names of the layers that a selection means, each once.
+
+    Args:
+        model: The network; a compiled one is unwrapped first.
+        selection: Dotted names; types of modules, or their names (``"Conv2d"``), for all layers of
+            that type; ``"all-conv"`` for all convolutions; or several of these. Layers selected by
+            type come in the order of ``model.named_modules()``.
+
+    Raises:
+        TypeError: If a part is neither a string nor a type of modules.
+        ValueError: If nothing is selected, or there is no such layer or type.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.ReLU())
+        >>> select_layers(model, "all-conv"), select_layers(model, ["2", nn.ReLU])
+        (['0', '2'], ['2', '1', '3'])
+    """
+    parts = [selection] if isinstance(selection, (str, type)) else list(selection)
+    if not parts:
+        raise ValueError("layers needs at least one layer; got none")
+    modules = {
+        name.replace("_orig_mod.", ""): module
+        for name, module in unwrap(model).named_modules()
+        if name and not name.endswith("_orig_mod")
+    }
+    names: dict[str, None] = {}
+    for part in parts:
+        matched = [] if part in modules else _of_type(modules, part)
+        if not matched:
+            resolve_layer(model, _as_name(part))  # Raises, with suggestions, if there is none.
+            matched = [str(part)]
+        names.update(dict.fromkeys(matched))
+    return list(names)
+
+
+def _of_type(modules: dict[str, nn.Module], part: str | type[nn.Module]) -> list[str]:
+    """Names of the modules that a type, or a type's name, stands for."""
+    if part == ALL_CONVOLUTIONS:
+        return [name for name, module in modules.items() if isinstance(module, _CONVOLUTIONS)]
+    if isinstance(part, type):
+        return [name for name, module in modules.items() if isinstance(module, part)]
+    return [
+        name
+        for name, module in modules.items()
+        if any(base.__name__ == part for base in type(module).__mro__ if base is not nn.Module)
+    ]
+
+
+def _as_name(part: str | type[nn.Module]) -> str:
+    if isinstance(part, type) or part == ALL_CONVOLUTIONS:
+        what = part.__name__ if isinstance(part, type) else "convolution"
+        raise ValueError(f"the model has no layer of type {what}")
+    return part
 
 
 def kernel_axis(module: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""Send what a monitor made to whatever loggers a Lightning run has.
+"""Send what a monitor saw to whatever loggers a Lightning run has.
 
 Loggers are told apart by what they can do, not by their class: those of ``lightning`` and of
 ``pytorch_lightning`` are different classes, and there are others.
@@ -6,21 +6,162 @@ Loggers are told apart by what they can do, not by their class: those of ``light
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from neurovis.figures import save_png
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How values are distributed: exact counts in equal bins.
+
+    Attributes:
+        edges: ``(bins + 1,)``, increasing.
+        counts: ``(bins,)``.
+        total: Sum of the values.
+        total_squared: Sum of their squares.
+    """
+
+    edges: list[float]
+    counts: list[int]
+    total: float
+    total_squared: float
+
+    @classmethod
+    def of(cls, values: Tensor, bins: int = 64) -> Histogram:
+        """Count values of any shape; those that are not finite are left out.
+
+        Example:
+            >>> Histogram.of(torch.tensor([0.0, 0.0, 1.0, 4.0]), bins=2).counts
+            [3, 1]
+        """
+        values = values.detach().float().flatten()
+        finite = values.isfinite()
+        if not finite.all():
+            values = values[finite]
+        if not len(values):
+            return cls([0.0, 1.0], [0], 0.0, 0.0)
+        low, high = (limit.item() for limit in values.aminmax())
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        counts = torch.histc(values, bins, low, high)
+        return cls(
+            edges=np.linspace(low, high, bins + 1).tolist(),
+            counts=[int(count) for count in counts.tolist()],
+            total=values.sum(dtype=torch.float64).item(),
+            total_squared=values.double().square().sum().item(),
+        )
+
+
+@dataclass
+class Observation:
+    """What a monitor saw at one step, by tag.
+
+    Attributes:
+        pictures: ``(H, W, 3)`` uint8.
+        scalars: Numbers.
+        histograms: Distributions.
+    """
+
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    scalars: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+
+
+def log_observation(
+    loggers: Iterable[object], observation: Observation, step: int, folder: str | Path | None
+) -> None:
+    """Log pictures, scalars and histograms to every logger that takes them.
+
+    Pictures and scalars that no logger takes are written to files, see :func:`log_picture` and
+    :func:`log_scalars`. Histograms go to TensorBoard-like loggers
+    (``logger.experiment.add_histogram_raw``) only.
+
+    Args:
+        loggers: As in ``trainer.loggers``.
+        observation: What to log.
+        step: As Lightning's own scalars.
+        folder: For files; None if there are to be none.
+
+    Raises:
+        OSError: If a file cannot be written. What a logger raises is passed on.
+    """
+    loggers = list(loggers)
+    for tag, picture in observation.pictures.items():
+        log_picture(loggers, tag, picture, step, folder)
+    log_scalars(loggers, observation.scalars, step, folder)
+    for tag, histogram in observation.histograms.items():
+        log_histogram(loggers, tag, histogram, step)
+
+
+def log_scalars(
+    loggers: Iterable[object], scalars: Mapping[str, float], step: int, folder: str | Path | None
+) -> None:
+    """Log numbers by ``logger.log_metrics``; without a logger, append them to ``scalars.csv``.
+
+    Args:
+        loggers: As in ``trainer.loggers``.
+        scalars: By tag.
+        step: As Lightning's own scalars.
+        folder: For the file, of ``step, tag, value``; None if there is to be none.
+
+    Raises:
+        OSError: If the file cannot be written. What a logger raises is passed on.
+    """
+    if not scalars:
+        return
+    logged = False
+    for logger in loggers:
+        log_metrics = getattr(logger, "log_metrics", None)
+        if callable(log_metrics):
+            log_metrics(dict(scalars), step=step)
+            logged = True
+    if not logged and folder is not None:
+        _append_scalars(Path(folder) / "scalars.csv", scalars, step)
+
+
+def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, step: int) -> None:
+    """Log a histogram to every TensorBoard-like logger.
+
+    Args:
+        loggers: As in ``trainer.loggers``.
+        tag: Such as ``"feature_maps/conv1"``.
+        histogram: The counts.
+        step: As Lightning's own scalars.
+    """
+    for logger in loggers:
+        experiment = getattr(logger, "experiment", None)
+        add_histogram_raw = getattr(experiment, "add_histogram_raw", None)
+        if callable(add_histogram_raw):
+            add_histogram_raw(
+                tag,
+                min=histogram.edges[0],
+                max=histogram.edges[-1],
+                num=sum(histogram.counts),
+                sum=histogram.total,
+                sum_squares=histogram.total_squared,
+                bucket_limits=histogram.edges[1:],
+                bucket_counts=histogram.counts,
+                global_step=step,
+            )
 
 
 def log_picture(
     loggers: Iterable[object],
     tag: str,
-    picture: npt.NDArray[np.uint8],
+    picture: Picture,
     step: int,
     folder: str | Path | None,
 ) -> None:
@@ -52,6 +193,16 @@ def log_picture(
             logged = True
     if not logged and folder is not None:
         save_png(Path(folder) / picture_path(tag, step), picture)
+
+
+def _append_scalars(path: Path, scalars: Mapping[str, float], step: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if is_new:
+            writer.writerow(["step", "tag", "value"])
+        writer.writerows([step, tag, value] for tag, value in scalars.items())
 
 
 def picture_path(tag: str, step: int) -> Path:

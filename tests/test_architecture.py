@@ -16,7 +16,8 @@ PACKAGE = Path(neurovis.__file__).parent
 
 GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording"),
-    *("figures", "summaries", "pictures", "files", "_version"),
+    *("readouts", "rectifiers", "copies", "figures", "summaries", "pictures", "files"),
+    "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}
 TOP = {"callbacks", "cli", "__main__"}

@@ -16,7 +16,6 @@ from torch.utils.checkpoint import CheckpointError
 from neurovis.inputs import InputSpec
 from neurovis.layer_table import kernel_axes
 from neurovis.maximization.objectives import (
-    Readout,
     Target,
     joint_values,
     member_values,
@@ -26,6 +25,7 @@ from neurovis.maximization.regularizers import lp_contrast, total_variation
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.views import look
 from neurovis.maximization.waking import WakingRectifiers
+from neurovis.readouts import Readout
 from neurovis.recording import Recorder
 
 

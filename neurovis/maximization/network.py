@@ -5,49 +5,24 @@ The user's own network is never touched: what runs is a copy.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from neurovis.layers import unwrap
+from neurovis.copies import frozen_copy
 from neurovis.recording import Recorder, hooked
 
 #: How far a folded network's activations may be from the original's, relative to their largest.
 _FOLDING_TOLERANCE = 1e-4
 
 
-def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode that needs no gradients: what becomes of the original does not reach it.
-
-    Forward hooks that are on the original are on the copy too.
-    """
-    return _copied(unwrap(model), share=False)
-
-
-def _copied(model: nn.Module, share: bool) -> nn.Module:
-    """A frozen copy in eval mode; ``share`` makes it use the same weights in memory."""
-    copies: dict[int, Any] = {}
-    for module in model.modules():
-        # Old-style weight and spectral norms keep computed tensors that deepcopy refuses.
-        for tensor in (*module._parameters.values(), *vars(module).values()):
-            if isinstance(tensor, Tensor):
-                copies[id(tensor)] = tensor.detach() if share else tensor.detach().clone()
-    for parameter in model.parameters():
-        copies[id(parameter)] = nn.Parameter(copies[id(parameter)], requires_grad=False)
-    copied = copy.deepcopy(model, copies)
-    for module in copied.modules():
-        module.training = False
-    return copied
-
-
 def fold_batch_norms(network: nn.Module, layer: str, examples: Tensor) -> nn.Module:
     """A copy whose convolution-batch-norm pairs before ``layer`` are single convolutions.
 
     Args:
-        network: From :func:`frozen_copy`.
+        network: From :func:`~neurovis.copies.frozen_copy`.
         layer: The layer whose activations must stay what they are.
         examples: Images ``(B, C, H, W)`` in the network's space that drive it, such as noise: to
             find the pairs and to check.
@@ -60,7 +35,7 @@ def fold_batch_norms(network: nn.Module, layer: str, examples: Tensor) -> nn.Mod
     pairs = _conv_bn_pairs(network, layer, examples)
     if not pairs:
         return network
-    folded = _copied(network, share=True)
+    folded = frozen_copy(network, share=True)
     for convolution, norm in pairs:
         fused = fuse_conv_bn_eval(convolution, norm)
         _replace(folded, names[convolution], fused.requires_grad_(False))

@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-Readout = Callable[[Tensor], Tensor]
+from neurovis.readouts import Readout
+
 Joint = Literal["mean", "min", "weighted"]
-
-
-def spatial_mean(activation: Tensor) -> Tensor:
-    """Mean over positions: ``(B, K, ...)`` to ``(B, K)``. A vector is its own mean."""
-    return activation.flatten(2).mean(-1) if activation.ndim > 2 else activation
-
-
-def center_unit(activation: Tensor) -> Tensor:
-    """The unit in the middle of each map, ``(B, K, ...)`` to ``(B, K)``: at ``size // 2``."""
-    for size in activation.shape[2:]:
-        activation = activation.select(2, size // 2)
-    return activation
-
-
-def spatial_max(activation: Tensor) -> Tensor:
-    """The most active unit of each map: ``(B, K, ...)`` to ``(B, K)``."""
-    return activation.flatten(2).amax(-1) if activation.ndim > 2 else activation
-
-
-READOUTS: dict[str, Readout] = {
-    "mean": spatial_mean,
-    "center": center_unit,
-    "max": spatial_max,
-}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Literal, TypedDict
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.objectives import READOUTS, Readout
 from neurovis.maximization.parametrization import PARAMETRIZATIONS, Parametrization
 from neurovis.maximization.views import ViewRange
+from neurovis.readouts import READOUTS, Readout
 
 #: Views shift by at most this part of the image's shorter side where no jitter is given.
 _DEFAULT_JITTER = 1 / 28

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from neurovis.copies import frozen_copy
 from neurovis.figures import render
 from neurovis.files import check_writable
 from neurovis.inputs import InputSpec
@@ -21,7 +22,7 @@ from neurovis.maximization.ascent import (
     noise_images,
 )
 from neurovis.maximization.checks import check_trainer, check_types, is_trial
-from neurovis.maximization.network import fold_batch_norms, frozen_copy
+from neurovis.maximization.network import fold_batch_norms
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.parametrization import PARAMETRIZATIONS
 from neurovis.maximization.results import MaximizationResults, PreferredImage

@@ -9,8 +9,9 @@ import torchvision
 from climbing import GREY
 from torch import Tensor, nn
 
+from neurovis.copies import frozen_copy
 from neurovis.inputs import InputSpec
-from neurovis.maximization.network import fold_batch_norms, frozen_copy
+from neurovis.maximization.network import fold_batch_norms
 from neurovis.recording import Recorder
 
 
