@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neurovis.maximization import ActivationMaximization, GroupActivationMaximization
     from neurovis.models import load_model
     from neurovis.recording import Recorder, undisturbed
+    from neurovis.saliency import cascading_randomization, kernel_saliency
 
 _HOMES = {
     "InputSpec": "neurovis.inputs",
@@ -27,6 +28,8 @@ _HOMES = {
     "load_model": "neurovis.models",
     "Recorder": "neurovis.recording",
     "undisturbed": "neurovis.recording",
+    "cascading_randomization": "neurovis.saliency",
+    "kernel_saliency": "neurovis.saliency",
 }
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "Modality",
     "Recorder",
     "__version__",
+    "cascading_randomization",
+    "kernel_saliency",
     "list_layers",
     "load_model",
     "undisturbed",

@@ -1,0 +1,178 @@
+"""Does a saliency map depend on what the network has learned? Randomize it layer by layer and see.
+
+A map that stays what it is while the network's weights are replaced by random ones shows the image,
+not the network, however convincing it looks.
+
+Source: Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim, "Sanity checks for saliency maps",
+NeurIPS 2018: the cascading parameter randomization test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from neurovis.copies import frozen_copy
+from neurovis.recording import undisturbed
+from neurovis.saliency.explanation import check, explain
+from neurovis.saliency.maps import SaliencyMaps
+from neurovis.saliency.parameter_use import modules_in_use
+from neurovis.saliency.ranks import rank_correlations
+from neurovis.saliency.settings import Method, SaliencyOptions
+from neurovis.saliency.target import KernelChoice, LayerTarget
+
+#: How the stage is called at which nothing is randomized.
+TRAINED = "trained"
+
+
+@dataclass
+class RandomizationCheck:
+    """Maps of a network whose layers are randomized one after another, from the top down.
+
+    Args:
+        stages: ``"trained"``, then the layer that was randomized last.
+        maps: ``(S, B, H, W)``, pooled over all channels as :meth:`SaliencyMaps.pooled` does.
+        correlations: ``(S, B)``: Spearman's rank correlation of the maps' magnitudes with those of
+            the trained network, 1 at stage 0. NaN where a map is the same everywhere and has no
+            ranks: random weights may silence a kernel behind a rectifier (another ``seed`` may
+            not), and a map of a silent kernel is all zero.
+        signed_correlations: ``(S, B)``: of the maps with their signs, summed over channels.
+        method: One of :data:`~neurovis.saliency.METHODS`.
+        layer: Dotted name of the layer; ``"output"`` for the network's output.
+        kernels: The kernel of each image; None where the target was a function.
+    """
+
+    stages: list[str]
+    maps: Tensor
+    correlations: Tensor
+    signed_correlations: Tensor
+    method: str
+    layer: str
+    kernels: list[int] | None
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One row for each stage and image, as a table has them."""
+        for stage, randomized in enumerate(self.stages):
+            for image in range(self.maps.shape[1]):
+                yield {
+                    "layer": self.layer,
+                    "method": self.method,
+                    "image": image,
+                    "kernel": None if self.kernels is None else self.kernels[image],
+                    "stage": stage,
+                    "randomized": randomized,
+                    "correlation": self.correlations[stage, image].item(),
+                    "signed_correlation": self.signed_correlations[stage, image].item(),
+                }
+
+
+def cascading_randomization(
+    model: nn.Module,
+    images: Tensor,
+    layer: str | LayerTarget | None,
+    kernel: KernelChoice,
+    method: Method = "gradient",
+    *,
+    max_stages: int | None = None,
+    **options: Unpack[SaliencyOptions],
+) -> RandomizationCheck:
+    """How much of a saliency map is left as the network's layers lose what they have learned.
+
+    Modules that own parameters and work towards the layer, itself included, are randomized one
+    after another, from the one that comes in last to the first, and stay so. Each is given what its
+    ``reset_parameters()`` gives, or, where it has none or is left as it was by it, normal
+    numbers of the parameter's own mean and standard deviation. The network itself is not
+    touched: all this is done to a copy.
+
+    Magnitudes keep some correlation under any weights, since they follow the image's contrast;
+    compare methods. Measured on an ImageNet SqueezeNet with all weights random: 0.02 to 0.18 is
+    left of the gradient, 0.3 to 0.5 of guided backprop, which is known to fail.
+
+    Args:
+        model: The network.
+        images: As in :func:`~neurovis.saliency.kernel_saliency`.
+        layer: As there.
+        kernel: As there. ``"strongest"`` is decided by the trained network, and then kept.
+        method: As there.
+        max_stages: At most so many stages after the first; each then randomizes several modules.
+            The last has everything randomized in any case. By default one for each module.
+        **options: As there; ``seed`` also fixes the random weights.
+
+    Raises:
+        ValueError: If an argument is out of its range, or no parameter works towards the layer.
+        TypeError: If an argument is of another type.
+    """
+    settings = check(model, images, kernel, method, **options)
+    if max_stages is not None and (isinstance(max_stages, bool) or max_stages < 1):
+        raise ValueError(f"max_stages must be an integer of at least 1; got {max_stages!r}")
+    with undisturbed(model):
+        images = images.clone().detach()
+        network = frozen_copy(model)
+        target = layer if isinstance(layer, LayerTarget) else LayerTarget.find(model, layer, images)
+        found = [explain(network, images, target, kernel, method, settings)]
+        kernels = found[0].kernels
+        kept = kernel if kernels is None else kernels
+        stages = [TRAINED]
+        for modules in _stages(network, target, images, max_stages):
+            # What a forward draws, if it does, must not change the weights of later stages.
+            torch.manual_seed(settings.seed + len(found))
+            for module in modules.values():
+                randomize(module)
+            stages.append(list(modules)[-1])
+            found.append(explain(network, images, target, kept, method, settings))
+    return _compared(stages, found)
+
+
+def _stages(
+    network: nn.Module, target: LayerTarget, images: Tensor, max_stages: int | None
+) -> Iterator[dict[str, nn.Module]]:
+    """The modules to randomize at each stage, from the top down."""
+    modules = list(reversed(modules_in_use(network, target, images[:1]).items()))
+    if not modules:
+        raise ValueError(f'no parameter works towards layer "{target.label}": nothing to randomize')
+    number = len(modules) if max_stages is None else min(max_stages, len(modules))
+    ends = [round(len(modules) * (stage + 1) / number) for stage in range(number)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        yield dict(modules[start:end])
+
+
+@torch.no_grad()
+def randomize(module: nn.Module) -> None:
+    """Give a module's own parameters random values, from the current random state.
+
+    A batch norm's running statistics are reset with its weights, by its own ``reset_parameters``.
+    Those of the trained network do not fit what random weights make: kept, they let the activations
+    of a CIFAR ResNet-32 grow to 1e12.
+    """
+    parameters = list(module.parameters(recurse=False))
+    trained = [parameter.clone() for parameter in parameters]
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+    for parameter, before in zip(parameters, trained, strict=True):
+        # A weight norm's reset writes into a weight that is computed anew in the next forward.
+        if parameter.is_floating_point() and torch.equal(parameter, before):
+            parameter.normal_(before.mean().item(), before.std(correction=0).item())
+
+
+def _compared(stages: list[str], found: list[SaliencyMaps]) -> RandomizationCheck:
+    pooled = torch.stack([maps.pooled()[""] for maps in found])
+    signed = torch.stack([maps.maps.sum(1) for maps in found])
+    trained = found[0]
+    return RandomizationCheck(
+        stages=stages,
+        maps=pooled,
+        correlations=_correlations(pooled.abs()),
+        signed_correlations=_correlations(signed),
+        method=trained.method,
+        layer=trained.layer,
+        kernels=trained.kernels,
+    )
+
+
+def _correlations(maps: Tensor) -> Tensor:
+    return torch.stack([rank_correlations(of_stage, maps[0]) for of_stage in maps]).float()

@@ -1,0 +1,237 @@
+"""What is explained: one number for each image, read from a layer, that pixels can account for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.kernels import select_kernels
+from neurovis.layer_table import kernel_axes
+from neurovis.layers import unwrap
+from neurovis.readouts import READOUTS
+from neurovis.recording import Recorder
+from neurovis.saliency.settings import ReadoutOption, SaliencySettings
+
+#: From a layer's activation ``(B, K, ...)`` to one number for each image, ``(B,)``. Each image's
+#: number is to depend on that image's activation only: some methods change the batch.
+CallableTarget = Callable[[Tensor], Tensor]
+#: A kernel's number, the kernel with the largest readout of each image, or a function.
+KernelChoice = int | Literal["strongest"] | CallableTarget
+
+#: How the network's output is called where a layer's name is shown.
+OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class LayerTarget:
+    """A layer and the dimension of its activation that counts kernels.
+
+    Finding that dimension may take a traced forward. Whoever explains one layer many times finds
+    it once and passes this in place of the layer's name; it holds nothing of the network.
+
+    Args:
+        name: Dotted name; None for the network's output.
+        kernel_axis: Dimension that counts kernels.
+    """
+
+    name: str | None
+    kernel_axis: int = 1
+
+    @classmethod
+    def find(cls, model: nn.Module, layer: str | None, images: Tensor) -> LayerTarget:
+        """Find a layer's kernel dimension; the output of a network has its kernels second.
+
+        Args:
+            model: The network; it is left exactly as it was found.
+            layer: Dotted name; None for the output.
+            images: ``(B, C, H, W)`` in the network's space.
+
+        Raises:
+            ValueError: If there is no such layer, or nothing tells which dimension it is.
+        """
+        if layer is None:
+            return cls(None)
+        return cls(layer, kernel_axes(model, [layer], images[:1])[layer])
+
+    @property
+    def label(self) -> str:
+        """The layer's name, or ``"output"``."""
+        return OUTPUT if self.name is None else self.name
+
+
+class _WholeNetwork(nn.Module):
+    """Gives a network's own output a layer's name, so that it is recorded as any layer's is."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.output = network
+
+    def forward(self, images: Tensor) -> object:
+        """What the network returns."""
+        return self.output(images)
+
+
+class TargetValue:
+    """The number that is explained, as a function of images: ``value(images, kernels)``.
+
+    Args:
+        model: The network, inside :func:`~neurovis.recording.undisturbed`.
+        target: The layer.
+        readout: What of a kernel's map is read; None for its mean.
+        function: Reads the number from the activation instead.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target: LayerTarget,
+        readout: ReadoutOption | None = None,
+        function: CallableTarget | None = None,
+    ) -> None:
+        model = unwrap(model)
+        is_output = target.name is None
+        self.model = model
+        self.target = target
+        self._network = _WholeNetwork(model) if is_output else model
+        self._prefix = f"{OUTPUT}." if is_output else ""
+        self._readout: ReadoutOption = "mean" if readout is None else readout
+        self._function = function
+        self.recorder = Recorder(self._network, target.label)
+
+    def __call__(self, images: Tensor, kernels: Tensor | None = None) -> Tensor:
+        """The number of each image.
+
+        Args:
+            images: ``(B, C, H, W)``.
+            kernels: ``(B,)``, one an image; None for a function of the activation.
+
+        Returns:
+            ``(B,)``.
+
+        Raises:
+            ValueError: If a gradient to the images is wanted, and there is none.
+        """
+        values = self.of_activation(self.activation(images), kernels)
+        if images.requires_grad and torch.is_grad_enabled() and not values.requires_grad:
+            raise ValueError(
+                f'the value of layer "{self.target.label}" has no gradient to the images: on the '
+                'way something is detached, rounded or an integer; method "occlusion" needs none'
+            )
+        return values
+
+    def activation(self, images: Tensor) -> Tensor:
+        """The layer's activation, ``(B, K, ...)``: kernels are second."""
+        # A copy, since a network may begin by working in place.
+        recorded = self.recorder.record(images.clone())[self.target.label]
+        return self._kernels_second(recorded)
+
+    def activation_with(self, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The activations of another layer, as it is, and of the target, from one forward."""
+        name = self._prefix + layer
+        recorded = Recorder(self._network, [name, self.target.label]).record(images.clone())
+        return recorded[name], self._kernels_second(recorded[self.target.label])
+
+    def readings(self, activation: Tensor) -> Tensor:
+        """The number of each kernel, ``(B, K)``, from activations ``(B, K, ...)``."""
+        if isinstance(self._readout, str):
+            return READOUTS[self._readout](activation)
+        row, column = self._readout
+        if activation.ndim != 4:
+            raise ValueError(
+                f'readout {self._readout} asks for a unit of a map; layer "{self.target.label}" '
+                f"has activations of shape {tuple(activation.shape)}, not (B, K, H, W)"
+            )
+        height, width = activation.shape[2:]
+        if row >= height or column >= width:
+            raise ValueError(
+                f"readout {self._readout} lies outside the {height} x {width} map of layer "
+                f'"{self.target.label}": rows are 0 to {height - 1}, columns 0 to {width - 1}'
+            )
+        return activation[:, :, row, column]
+
+    def of_activation(self, activation: Tensor, kernels: Tensor | None) -> Tensor:
+        """The number of each image, ``(B,)``, from activations ``(B, K, ...)``."""
+        if self._function is not None:
+            values = self._function(activation)
+            if not isinstance(values, Tensor) or values.shape != activation.shape[:1]:
+                came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+                raise ValueError(
+                    "a kernel function gives one number for each image, a tensor of shape "
+                    f"({len(activation)},) here; got {came}"
+                )
+            return values
+        if kernels is None:
+            raise ValueError("kernels are needed where the target is not a function")
+        return self.readings(activation).gather(1, kernels[:, None])[:, 0]
+
+    def _kernels_second(self, activation: Tensor) -> Tensor:
+        if activation.ndim == 1:
+            return activation[:, None]
+        return activation.movedim(self.target.kernel_axis, 1)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a method is asked: which pixels of these images account for these values?
+
+    Args:
+        value: From images and kernels to what is explained.
+        images: ``(B, C, H, W)`` in the network's space, for the methods to keep.
+        kernels: ``(B,)``, one an image; None where the value is a function of the activation.
+        settings: How.
+    """
+
+    value: TargetValue
+    images: Tensor
+    kernels: Tensor | None
+    settings: SaliencySettings
+
+    def values(self, images: Tensor) -> Tensor:
+        """The values ``(B,)`` of images that stand for the question's own, without gradients."""
+        with torch.no_grad():
+            return self.value(images, self.kernels)
+
+    @property
+    def forward_arguments(self) -> tuple[Tensor, ...] | None:
+        """What a forward is given besides images; captum repeats it as it repeats images."""
+        return None if self.kernels is None else (self.kernels,)
+
+
+def choose_kernels(
+    value: TargetValue, kernel: KernelChoice | list[int], images: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """Which kernel is explained for each image, and the values that are.
+
+    Args:
+        value: From images and kernels to what is explained.
+        kernel: One for all images, ``"strongest"``, one for each image, or a function.
+        images: ``(B, C, H, W)``.
+
+    Returns:
+        Kernels ``(B,)``, or None for a function, and values ``(B,)``.
+
+    Raises:
+        ValueError: If a kernel is out of range.
+        TypeError: If it is of another type.
+    """
+    with torch.no_grad():
+        activation = value.activation(images)
+        kernels = None
+        if not callable(kernel):
+            kernels = _kernels(value, kernel, activation)
+        return kernels, value.of_activation(activation, kernels)
+
+
+def _kernels(value: TargetValue, kernel: int | str | list[int], activation: Tensor) -> Tensor:
+    batch, count = activation.shape[:2]
+    if kernel == "strongest":
+        return value.readings(activation).argmax(1)
+    if isinstance(kernel, str):
+        raise ValueError(f'kernel must be a number, "strongest" or a function; got "{kernel}"')
+    if not isinstance(kernel, list):
+        kernel = select_kernels(kernel, count, value.target.label) * batch
+    return torch.tensor(kernel, device=activation.device)
