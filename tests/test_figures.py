@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from legible import assert_legible, assert_no_text_over_pictures, contains, texts
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor
 
@@ -28,58 +28,6 @@ from neurovis.inputs import InputSpec, Modality
 MULTI = InputSpec((Modality("rgb", 3), Modality("depth", 1), Modality("infrared", 2)), 16)
 SPECS = [InputSpec.rgb(16), InputSpec.rgbd(16), MULTI]
 LONG = "features.denseblock4.denselayer16.a_name_that_never_ends." * 3 + "conv2 $x_1$, kernel 511"
-
-
-def texts(figure: Figure) -> str:
-    return " | ".join(text.get_text() for text in figure.findobj(Text))
-
-
-def assert_legible(figure: Figure) -> None:
-    """No text overlaps another, leaves the page, or is too small to be read."""
-    pixels = render(figure)
-    renderer = figure.canvas.get_renderer()
-    beyond = {
-        label
-        for axes in figure.axes
-        for axis in (axes.xaxis, axes.yaxis)
-        for tick in axis.get_major_ticks()
-        if not axis.get_view_interval()[0] <= tick.get_loc() <= axis.get_view_interval()[1]
-        for label in (tick.label1, tick.label2)
-    }
-    boxes = [
-        (text.get_text(), text.get_window_extent(renderer))
-        for text in figure.findobj(Text)
-        if text.get_text() and text.get_visible() and text not in beyond
-    ]
-    assert boxes
-    height, width = pixels.shape[:2]
-    for name, box in boxes:
-        assert box.x0 >= 0, name
-        assert box.y0 >= 0, name
-        assert box.x1 <= width, name
-        assert box.y1 <= height, name
-        assert box.height >= 7, name
-    for index, (name, box) in enumerate(boxes):
-        for other_name, other in boxes[index + 1 :]:
-            apart = (
-                box.x1 <= other.x0 + 1
-                or other.x1 <= box.x0 + 1
-                or box.y1 <= other.y0 + 1
-                or other.y1 <= box.y0 + 1
-            )
-            assert apart, f"{name!r} overlaps {other_name!r}"
-
-
-def assert_no_text_over_pictures(figure: Figure) -> None:
-    """The page under every text is white."""
-    (backdrop,) = figure.artists
-    page = backdrop._pixels
-    renderer = figure.canvas.get_renderer()
-    for text in figure.texts:
-        box = text.get_window_extent(renderer)
-        height = len(page)
-        under = page[int(height - box.y1) : int(height - box.y0), int(box.x0) : int(box.x1)]
-        assert (under == 255).all(), text.get_text()
 
 
 class TestModalityRows:
@@ -175,7 +123,7 @@ class TestLabelledGrid:
         images = torch.randint(0, 256, (2, 3, 100, 100)) / 255
         page = render(labelled_grid(images, ["0", "1"], SPECS[0], "title"))
         for image in images:
-            assert _contains(page, (image * 255).round().byte().permute(1, 2, 0).numpy())
+            assert contains(page, (image * 255).round().byte().permute(1, 2, 0).numpy())
 
     def test_large_images_of_large_grids_shrink(self) -> None:
         labels = [str(index) for index in range(100)]
@@ -210,7 +158,7 @@ class TestSignatureFigure:
 
     def test_uniform_target_is_white(self) -> None:
         page = render(_signature(torch.ones(3, 3), torch.zeros(3, 3)))
-        assert _contains(page, np.full((80, 80, 3), 255, np.uint8))
+        assert contains(page, np.full((80, 80, 3), 255, np.uint8))
 
     def test_constant_and_not_finite(self) -> None:
         assert "constant 5.00" in texts(_signature(torch.ones(1, 1), torch.full((1, 1), 5.0)))
@@ -356,7 +304,7 @@ class TestOutput:
         figure.savefig(tmp_path / "large.png", dpi=2 * figure.dpi)
         large = _read(tmp_path / "large.png")
         assert large.shape[:2] == (2 * small.shape[0], 2 * small.shape[1])
-        assert _contains(large, np.zeros((200, 200, 3), np.uint8))
+        assert contains(large, np.zeros((200, 200, 3), np.uint8))
         figure.savefig(tmp_path / "page.pdf")
 
     def test_users_style_has_no_say(self) -> None:
@@ -376,13 +324,3 @@ class TestOutput:
 
 def _read(path: Path) -> np.ndarray[Any, Any]:
     return np.asarray(Image.open(path).convert("RGB"))
-
-
-def _contains(page: np.ndarray[Any, Any], part: np.ndarray[Any, Any]) -> bool:
-    """Whether a picture is somewhere on a page, exactly."""
-    height, width = part.shape[:2]
-    rows, columns = np.nonzero((page == part[0, 0]).all(axis=2))
-    return any(
-        np.array_equal(page[row : row + height, column : column + width], part)
-        for row, column in zip(rows, columns, strict=True)
-    )

@@ -7,18 +7,25 @@ imported when the first one is made.
 """
 
 from neurovis.figures.curves import curve_figure
+from neurovis.figures.first_and_now import first_and_now_figure
 from neurovis.figures.kernels import labelled_grid, signature_figure
 from neurovis.figures.maps import feature_map_figure
-from neurovis.figures.output import render, save_png
+from neurovis.figures.output import render, save_png, stacked
 from neurovis.figures.pictures import modality_rows, tile
+from neurovis.figures.randomization import randomization_figure
+from neurovis.figures.saliency import saliency_figure
 
 __all__ = [
     "curve_figure",
     "feature_map_figure",
+    "first_and_now_figure",
     "labelled_grid",
     "modality_rows",
+    "randomization_figure",
     "render",
+    "saliency_figure",
     "save_png",
     "signature_figure",
+    "stacked",
     "tile",
 ]

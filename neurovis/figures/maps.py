@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurovis.figures.page import GAP, MARGIN, Cells, Heading, Page
 from neurovis.figures.pictures import (
+    constant_maps,
     finite_range,
     fitted,
     grey,
@@ -62,7 +63,10 @@ def feature_map_figure(
     smallest = max(_SMALLEST, min(128, _NARROWEST // across))
     pictures = fitted(grey(maps, limits), smallest, max(smallest, min(256, _WIDEST // across)))
     grid = Cells({"": pictures}, [str(kernel) for kernel in kernels])
-    notes = [f"{len(maps)} feature maps: {stated_range(maps, limits)}{_constant(maps)}", image_note]
+    notes = [
+        f"{len(maps)} feature maps: {stated_range(maps, limits)}{constant_maps(maps)}",
+        image_note,
+    ]
     heading = Heading(
         title, [note for note in notes if note], max(shown.width + 2 * GAP + grid.width, 420)
     )
@@ -88,12 +92,3 @@ def _image_rows(image: Tensor, spec: InputSpec | None) -> tuple[dict[str, Tensor
         note += f"; channels 0-{_MOST_CHANNELS - 1} of {channels}"
     rows = {f"[{channel}]": planes[channel][None] for channel in range(channels)[:_MOST_CHANNELS]}
     return rows, note
-
-
-def _constant(maps: Tensor) -> str:
-    """How many maps are the same everywhere, where that says something."""
-    flat = maps.flatten(1)
-    if flat.shape[1] == 1:
-        return ""
-    constant = int((flat == flat[:, :1]).all(dim=1).sum())
-    return f"; {constant} constant" if constant else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,17 @@ def render(figure: Figure) -> Pixels:
     canvas.draw()
     pixels: Pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return pixels
+
+
+def stacked(pictures: Sequence[Pixels]) -> Pixels:
+    """Pictures ``(H, W, 3)`` one below the other, on white where they differ in width."""
+    width = max(picture.shape[1] for picture in pictures)
+    return np.concatenate(
+        [
+            np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
+            for picture in pictures
+        ]
+    )
 
 
 def save_png(path: str | Path, picture: Pixels | Tensor | Figure) -> None:

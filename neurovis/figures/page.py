@@ -60,7 +60,8 @@ class Page:
     ) -> None:
         """Put lines of text here, ``y`` being the upper edge of the first."""
         for row, line in enumerate(lines):
-            self._texts.append((x, y + row * line_height(size) + size, line, size, align))
+            if line:
+                self._texts.append((x, y + row * line_height(size) + size, line, size, align))
 
     def figure(self) -> Figure:
         """The finished page."""

@@ -122,8 +122,9 @@ def fitted(pictures: Tensor, min_size: int, max_size: int) -> Tensor:
 
 def finite_range(values: Tensor) -> tuple[float, float] | None:
     """The lowest and highest finite value, or None if there is none."""
-    finite = values[values.isfinite()]
-    return (finite.min().item(), finite.max().item()) if len(finite) else None
+    here = values.isfinite()
+    finite = values if bool(here.all()) else values[here]
+    return (finite.min().item(), finite.max().item()) if finite.numel() else None
 
 
 def grey(maps: Tensor, limits: tuple[float, float] | None) -> Tensor:
@@ -135,9 +136,13 @@ def grey(maps: Tensor, limits: tuple[float, float] | None) -> Tensor:
     # Halved before subtracting, so that the widest range of float32 does not overflow.
     span = high / 2 - low / 2
     level = (maps / 2 - low / 2) / span if span > 0 else torch.full_like(maps, 0.5)
-    pictures = level.clamp(0, 1)[:, None].expand(-1, 3, -1, -1)
-    alarm = torch.tensor(NOT_FINITE, device=maps.device).view(1, 3, 1, 1)
-    return torch.where(maps.isfinite()[:, None], pictures, alarm)
+    return alarmed(level.clamp(0, 1)[:, None].expand(-1, 3, -1, -1), maps.isfinite())
+
+
+def alarmed(pictures: Tensor, finite: Tensor) -> Tensor:
+    """Pictures ``(N, 3, H, W)`` that are red wherever ``finite`` ``(N, H, W)`` is false."""
+    alarm = torch.tensor(NOT_FINITE, device=pictures.device).view(1, 3, 1, 1)
+    return torch.where(finite[:, None], pictures, alarm)
 
 
 def number(value: float) -> str:
@@ -161,3 +166,12 @@ def stated_range(values: Tensor, limits: tuple[float, float] | None) -> str:
     else:
         words = f"black {number(limits[0])}, white {number(limits[1])}"
     return words + (f", {missing} not finite (red)" if missing else "")
+
+
+def constant_maps(maps: Tensor) -> str:
+    """How many maps are the same everywhere, where that says something."""
+    flat = maps.flatten(1)
+    if flat.shape[1] == 1:
+        return ""
+    constant = int((flat == flat[:, :1]).all(dim=1).sum())
+    return f"; {constant} constant" if constant else ""

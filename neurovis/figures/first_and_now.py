@@ -1,0 +1,84 @@
+"""What training did to feature maps: those of the first look over those of now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from neurovis.figures.page import MARGIN, Cells, Heading, Page
+from neurovis.figures.pictures import (
+    constant_maps,
+    finite_range,
+    fitted,
+    grey,
+    square_columns,
+    stated_range,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NARROWEST, _WIDEST = 420, 1000
+#: Sizes of maps; small ones are enlarged as far as the page allows.
+_SMALLEST, _LARGE, _LARGEST = 64, 128, 192
+
+
+def first_and_now_figure(
+    first: Tensor,
+    now: Tensor,
+    labels: Sequence[str],
+    rows: tuple[str, str],
+    title: str,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """Feature maps of one image at two moments, one above the other for each kernel.
+
+    The maps of a moment share one scale from black, their lowest value, to white, their highest;
+    each moment has its own, since activations grow by orders of magnitude. Both are stated, and so
+    is how many maps are constant. What is not finite is red.
+
+    Args:
+        first: ``(K, H', W')``, one map a kernel; ``(K, 1, 1)`` for a linear layer.
+        now: Likewise, of the same kernels.
+        labels: One for each kernel, such as ``"5: r 0.42"``.
+        rows: What to call the two moments, such as ``("step 0", "step 120")``; they differ.
+        title: Stands over the figure.
+        notes: Lines under the title.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no map, the two shapes or the number of labels differ, or the two
+            moments have the same name.
+    """
+    if first.ndim != 3 or first.numel() == 0 or first.shape != now.shape:
+        raise ValueError(
+            f"first and now must both be (K, H', W'), K > 0; got {tuple(first.shape)} and "
+            f"{tuple(now.shape)}"
+        )
+    if len(labels) != len(first):
+        raise ValueError(f"needs one label for each kernel; got {len(labels)} for {len(first)}")
+    if rows[0] == rows[1]:
+        raise ValueError(f"rows must be two different names; got {rows[0]!r} twice")
+    across = square_columns(len(first), 2 * first.shape[1], first.shape[2])
+    smallest = max(_SMALLEST, min(_LARGE, _WIDEST // across))
+    largest = max(smallest, min(_LARGEST, _WIDEST // across))
+    pictures, scales = {}, []
+    for row, maps in zip(rows, (first, now), strict=True):
+        maps = maps.detach().float().cpu()
+        limits = finite_range(maps)
+        pictures[row] = fitted(grey(maps, limits), smallest, largest)
+        scales.append(f"{row}: {stated_range(maps, limits)}{constant_maps(maps)}")
+    grid = Cells(pictures, labels, across)
+    heading = Heading(
+        title,
+        [*notes, "the maps of each row share one scale", *scales],
+        max(grid.width, _NARROWEST),
+    )
+    page = Page(heading.width + 2 * MARGIN, heading.height + grid.height + 2 * MARGIN)
+    heading.draw(page, MARGIN, MARGIN)
+    grid.draw(page, MARGIN, MARGIN + heading.height)
+    return page.figure()

@@ -1,0 +1,124 @@
+"""Does a saliency map depend on what the network learned? Maps while its weights are randomized."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from neurovis.figures.colours import PERCENTILE, Key, colour_limit, colour_words, coloured
+from neurovis.figures.modalities import shown_images
+from neurovis.figures.output import Pixels, to_pixels
+from neurovis.figures.page import MARGIN, Heading, Page
+from neurovis.figures.panels import Block, Blocks, Panel, lines_of
+from neurovis.figures.pictures import finite_range, fitted
+from neurovis.inputs import InputSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_NARROWEST, _WIDEST = 420, 1500
+_RHO = "\N{GREEK SMALL LETTER RHO}"
+#: Sizes of pictures where stages are few and where they are many.
+_LARGE, _SMALL, _MANY = (128, 192), (96, 112), 8
+
+
+def randomization_figure(
+    images: Tensor,
+    maps: Tensor,
+    stages: Sequence[str],
+    correlations: Tensor,
+    spec: InputSpec | None,
+    title: str,
+    signed: bool,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """Images, and after each its saliency map at every stage of a randomization of the weights.
+
+    Adebayo et al., "Sanity Checks for Saliency Maps", 2018: layers are randomized one after the
+    other, from the output down; a map that stays the same does not show what the network learned.
+    Below each map stands its rank correlation with the first. Each map has its own scale, as in
+    the paper. What is not finite is red.
+
+    Args:
+        images: ``(B, C, H, W)``, in [0, 1] if there is a spec, else in any unit.
+        maps: ``(S, B, H, W)``, one for each stage and image.
+        stages: Names of the stages, the first being the trained network; long ones are wrapped.
+        correlations: ``(S, B)``; NaN where there is none, as for a constant map.
+        spec: The modalities, shown one below the other.
+        title: Stands over the figure.
+        signed: Whether the maps' sign matters. If not, their sizes are shown.
+        notes: Lines under the title.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no image or stage, or the shapes do not fit each other.
+    """
+    shown = shown_images(images, spec)
+    expected = (len(stages), len(images), *images.shape[-2:])
+    if len(stages) == 0 or maps.shape != expected:
+        raise ValueError(
+            f"maps must be (S, B, H, W), S > 0, of the stages and images: {expected}; "
+            f"got {tuple(maps.shape)}"
+        )
+    if correlations.shape != maps.shape[:2]:
+        raise ValueError(
+            f"correlations must be (S, B) = {expected[:2]}; got {tuple(correlations.shape)}"
+        )
+    maps = maps.detach().float().cpu()
+    sizes = _LARGE if len(stages) <= _MANY else _SMALL
+    rows = [to_pixels(fitted(row, *sizes)) for row in shown.pictures.values()]
+    across = _WIDEST // rows[0].shape[2] - 1
+    blocks = []
+    for index in range(len(images)):
+        image = Panel("image", [row[index] for row in rows])
+        panels = _panels(maps[:, index], stages, correlations[:, index].tolist(), signed, sizes)
+        blocks.append(Block("", image, lines_of(panels, across), shown.names))
+    grid = Blocks(blocks, 1)
+    heading = Heading(title, [*notes, _scale(signed), *shown.notes], max(grid.width, _NARROWEST))
+    page = Page(heading.width + 2 * MARGIN, heading.height + grid.height + 2 * MARGIN)
+    heading.draw(page, MARGIN, MARGIN)
+    grid.draw(page, MARGIN, MARGIN + heading.height)
+    return page.figure()
+
+
+def _scale(signed: bool) -> str:
+    """What colours and numbers stand for."""
+    return (
+        f"each map on its own scale: {colour_words(signed)}, up to the {PERCENTILE:g}th percentile "
+        f"of {'|map|' if signed else 'the map'} where it is not 0; "
+        f"{_RHO}: rank correlation with the first map"
+    )
+
+
+def _panels(
+    maps: Tensor,
+    stages: Sequence[str],
+    correlations: Sequence[float],
+    signed: bool,
+    sizes: tuple[int, int],
+) -> list[Panel]:
+    """One for each stage of one image."""
+    limits = torch.tensor([colour_limit(one) for one in maps])
+    pictures: Pixels = to_pixels(fitted(coloured(maps, limits, signed), *sizes))
+    panels = []
+    for stage, one, correlation, picture in zip(stages, maps, correlations, pictures, strict=True):
+        words = _stated(one, correlation)
+        panels.append(Panel(stage, [picture], Key(picture.shape[1], 0, signed, words)))
+    return panels
+
+
+def _stated(one: Tensor, correlation: float) -> str:
+    """What stands below a map: of a constant one a correlation, were there any, says nothing."""
+    span, missing = finite_range(one), one.numel() - int(one.isfinite().sum())
+    if not missing and span is not None and span[0] == span[1]:
+        return "constant map"
+    # Adding 0 turns a rounded -0 into 0.
+    rounded = f"{round(correlation, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+    words = f"{_RHO} not defined" if math.isnan(correlation) else f"{_RHO} {rounded}"
+    return words + (f"; {missing} not finite (red)" if missing else "")

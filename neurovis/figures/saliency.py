@@ -1,0 +1,173 @@
+"""What drove a kernel, where in an image: saliency maps beside and over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from neurovis.figures.colours import (
+    PERCENTILE,
+    Key,
+    colour_limit,
+    colour_words,
+    coloured,
+    overlaid,
+    stated_maps,
+)
+from neurovis.figures.modalities import ShownImages, shown_images
+from neurovis.figures.output import Pixels, to_pixels
+from neurovis.figures.page import MARGIN, Heading, Page
+from neurovis.figures.panels import Block, Blocks, Panel
+from neurovis.figures.pictures import fitted, square_columns
+from neurovis.inputs import InputSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: A page is at least this wide, and its pictures together at most about that wide.
+_NARROWEST, _WIDEST = 420, 1600
+#: Sizes of pictures; about what a block's texts take, in pixels down.
+_LARGEST, _SMALLEST, _TEXT = 256, 128, 90
+#: Few images stand one below the other where they are large: a narrow page can be read as it is.
+_FEW, _NARROW = 4, 1200
+
+
+def saliency_figure(
+    images: Tensor,
+    maps: Mapping[str, Tensor],
+    labels: Sequence[str],
+    spec: InputSpec | None,
+    title: str,
+    signed: bool,
+    notes: Sequence[str] = (),
+    first: tuple[str, Mapping[str, Tensor]] | None = None,
+) -> Figure:
+    """Images, each beside its saliency map and under it; one row a modality.
+
+    Columns: the image; the image in grey under its map; the map; the first map, if given. The maps
+    of an image share one scale over its modalities, and so do its first maps; below the maps stand
+    the colours with the values of their ends, and the extremes. What is not finite is red.
+
+    Args:
+        images: ``(B, C, H, W)``, in [0, 1] if there is a spec, else in any unit: shown from their
+            lowest to their highest value, as the figure says.
+        maps: ``(B, H, W)`` for each modality by its name; or only one, by ``""``, which belongs to
+            all modalities. Without a spec there is only that.
+        labels: One for each image.
+        spec: The modalities. One with several channels that is not ``rgb`` is shown as their mean.
+        title: Stands over the figure.
+        signed: Whether the maps' sign matters. If not, their sizes are shown.
+        notes: Lines under the title.
+        first: What to call the first maps, such as ``"first (step 0)"``, and those maps.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no image, or the labels or maps are not the images'.
+
+    Example:
+        >>> images, maps = torch.rand(2, 4, 8, 8), torch.rand(2, 8, 8)
+        >>> figure = saliency_figure(
+        ...     images, {"rgb": maps, "depth": maps}, ["0", "1"], InputSpec.rgbd(8), "t", False
+        ... )
+    """
+    shown = shown_images(images, spec)
+    if len(labels) != len(images):
+        raise ValueError(f"needs one label for each image; got {len(labels)} for {len(images)}")
+    scaled = [_Scaled("map", _checked("maps", maps, shown), signed)]
+    if first is not None:
+        scaled.append(_Scaled(first[0], _checked("first", first[1], shown), signed))
+        if set(first[1]) != set(maps):
+            raise ValueError(f"first has maps of {list(first[1])}, but maps of {list(maps)}")
+    blocks = _blocks(shown, scaled, labels, signed)
+    scale = (
+        f"{colour_words(signed)}; the colours end at the {PERCENTILE:g}th percentile of "
+        f"{'|map|' if signed else 'the map'} where it is not 0"
+    )
+    heading = Heading(title, [*notes, scale, *shown.notes], max(blocks.width, _NARROWEST))
+    page = Page(heading.width + 2 * MARGIN, heading.height + blocks.height + 2 * MARGIN)
+    heading.draw(page, MARGIN, MARGIN)
+    blocks.draw(page, MARGIN, MARGIN + heading.height)
+    return page.figure()
+
+
+def _checked(argument: str, maps: Mapping[str, Tensor], shown: ShownImages) -> dict[str, Tensor]:
+    """The maps in the order of the rows, as float32 on the CPU."""
+    names = list(shown.pictures)
+    if set(maps) != set(names) and set(maps) != {""}:
+        raise ValueError(
+            f'{argument} must have one map for each of {names}, or only one, named ""; '
+            f"got {list(maps)}"
+        )
+    number, _, height, width = next(iter(shown.pictures.values())).shape
+    for name, one in maps.items():
+        if one.shape != (number, height, width):
+            raise ValueError(
+                f"{argument}[{name!r}] must be ({number}, {height}, {width}), as the images are; "
+                f"got {tuple(one.shape)}"
+            )
+    order = names if set(maps) == set(names) else [""]
+    return {name: maps[name].detach().float().cpu() for name in order}
+
+
+class _Scaled:
+    """Maps by modality, those of one image on one scale."""
+
+    def __init__(self, heading: str, maps: dict[str, Tensor], signed: bool) -> None:
+        self._heading = heading
+        self.maps = maps if signed else {name: one.abs() for name, one in maps.items()}
+        self._signed = signed
+        self._of_images = torch.stack(list(self.maps.values()), dim=1)
+        self.limits = torch.tensor([colour_limit(one) for one in self._of_images])
+
+    def panels(self, largest: int) -> list[Panel]:
+        """One for each image."""
+        pictures = [
+            _pixels(coloured(one, self.limits, self._signed), largest) for one in self.maps.values()
+        ]
+        width = pictures[0].shape[2]
+        panels = []
+        for index, (values, limit) in enumerate(
+            zip(self._of_images, self.limits.tolist(), strict=True)
+        ):
+            words = stated_maps(dict(zip(self.maps, values, strict=True)), limit, self._signed)
+            key = Key(width, limit, self._signed, words)
+            panels.append(Panel(self._heading, [one[index] for one in pictures], key))
+        return panels
+
+
+def _blocks(
+    shown: ShownImages, scaled: Sequence[_Scaled], labels: Sequence[str], signed: bool
+) -> Blocks:
+    """A block for each image, in a grid that is about square."""
+    rows = list(shown.pictures.values())
+    height, width = (max(side, _SMALLEST) for side in rows[0].shape[-2:])
+    columns = 2 + len(scaled)
+    across = square_columns(len(labels), len(rows) * height + _TEXT, columns * width)
+    if len(labels) <= _FEW:
+        across = max(1, min(across, _NARROW // (columns * width)))
+    largest = max(_SMALLEST, min(_LARGEST, _WIDEST // (across * columns)))
+    images = [_pixels(row, largest) for row in rows]
+    maps = scaled[0].maps
+    overlays = [
+        _pixels(
+            overlaid(row, maps[name if name in maps else ""], scaled[0].limits, signed), largest
+        )
+        for name, row in shown.pictures.items()
+    ]
+    panels = [one.panels(largest) for one in scaled]
+    blocks = []
+    for index, label in enumerate(labels):
+        image = Panel("image", [row[index] for row in images])
+        overlay = Panel("map over image", [row[index] for row in overlays])
+        line = [overlay, *(of_maps[index] for of_maps in panels)]
+        blocks.append(Block(label, image, [line], shown.names))
+    return Blocks(blocks, across)
+
+
+def _pixels(pictures: Tensor, largest: int) -> Pixels:
+    return to_pixels(fitted(pictures, _SMALLEST, largest))
