@@ -7,31 +7,22 @@ A monitor runs its own forward of the raw LightningModule on a few fixed images,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypedDict
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
-from neurovis.callbacks.probe import Probe
+from neurovis.callbacks.probe import ImageFinder, Probe
 from neurovis.callbacks.schedule import Schedule, steps_done
+from neurovis.callbacks.training_run import defines, files_folder, shards_parameters, watched
 from neurovis.inputs import InputSpec
-from neurovis.layers import resolve_layer
-from neurovis.recording import undisturbed
-from neurovis.summaries import log_picture
-
-Picture = npt.NDArray[np.uint8]
-Pictures = Mapping[str, Picture]
-
-_SHARDED = (FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy)
+from neurovis.layers import LayerSelection, select_layers
+from neurovis.summaries import Observation, log_observation
 
 
 class MonitorOptions(TypedDict, total=False):
@@ -42,6 +33,7 @@ class MonitorOptions(TypedDict, total=False):
     probe_images: Tensor | None
     input_spec: InputSpec | None
     input_key: str | int | None
+    get_images: Callable[[Any], Tensor] | None
     max_images: int
     on_error: Literal["warn", "raise"]
 
@@ -50,16 +42,18 @@ class Monitor(Callback, ABC):
     """Base of the monitors: a subclass says what to look at in :meth:`observe`, and no more.
 
     It runs during ``fit`` on its schedule, and in ``validate``, ``test`` and ``predict`` once at
-    the end; not while sanity checking. Pictures go to every logger that takes images, or else to
-    PNG files in ``trainer.log_dir``. Their step is that of Lightning's own scalars: the 0-based
-    index of the last training step (in manual optimization: batch); after ``fit``, the number of
-    steps. Only the first process observes and logs.
+    the end; not while sanity checking. What it saw goes to every logger that takes it; pictures
+    that no logger takes go to PNG files in ``trainer.log_dir``, and without any logger scalars to
+    ``scalars.csv`` there. Steps are those of Lightning's own scalars: the 0-based index of the
+    last training step (in manual optimization: batch); after ``fit``, the number of steps. Only
+    the first process observes and logs.
 
     What is misconfigured raises before the first training step. What fails later is a warning,
     once, and training goes on.
 
     Args:
-        layers: Dotted name or names, as in ``pl_module.named_modules()``.
+        layers: Dotted names as in ``pl_module.named_modules()``, types of modules or their names
+            (``"Conv2d"``), ``"all-conv"``, or several of these; None for the network's output.
         every_n_epochs: Run at the end of every n-th training epoch, after its validation; the
             default, with 1.
         every_n_train_steps: Run after every n-th optimizer step instead.
@@ -67,26 +61,28 @@ class Monitor(Callback, ABC):
             ``input_spec``, else in the network's own space. By default the first images of the
             first validation batch; without one in time, of the first training batch.
         input_spec: What the network is shown, so that images can be drawn as such.
-        input_key: Where the images are in a batch: ``batch[input_key]``. By default they are the
-            batch itself, or the first floating-point ``(B, C, H, W)`` tensor in it; the log says
-            which.
+        input_key: Where the images are in a batch: ``batch[input_key]``, or ``batch.input_key`` of
+            a dataclass. By default they are the batch itself, or the first floating-point
+            ``(B, C, H, W)`` tensor in it, one named like images before others; the log says which.
+        get_images: Finds the images in a batch instead, ``get_images(batch) -> (B, C, H, W)``.
         max_images: How many images of a batch to look at.
         on_error: ``"raise"`` if a monitor that fails should end the training run.
 
     Raises:
-        ValueError: If an argument is out of its range, or both schedules are given.
+        ValueError: If an argument is out of its range, or arguments exclude each other.
         TypeError: If an argument is of the wrong type.
     """
 
     def __init__(
         self,
-        layers: Sequence[str] | str,
+        layers: LayerSelection | None,
         *,
         every_n_epochs: int | None = None,
         every_n_train_steps: int | None = None,
         probe_images: Tensor | None = None,
         input_spec: InputSpec | None = None,
         input_key: str | int | None = None,
+        get_images: Callable[[Any], Tensor] | None = None,
         max_images: int = 4,
         on_error: Literal["warn", "raise"] = "warn",
     ) -> None:
@@ -96,15 +92,18 @@ class Monitor(Callback, ABC):
             raise ValueError(f'on_error must be "warn" or "raise"; got {on_error!r}')
         self.on_error = on_error
         self.input_spec = input_spec
-        self.probe = Probe(type(self).__name__, probe_images, input_spec, input_key, max_images)
-        self._is_checked = False
+        name = type(self).__name__
+        finder = ImageFinder(input_key, get_images)
+        self.probe = Probe(name, probe_images, input_spec, finder, max_images)
+        self._has_begun = False
+        self._is_ready = False
         self._has_warned = False
         self._steps_seen = 0
         self._folder: str | None = None
 
     @abstractmethod
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Pictures:
-        """Look at the network, and return pictures ``(H, W, 3)`` uint8 by tag.
+    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        """Look at the network, and return pictures, scalars and histograms by tag.
 
         Called inside :func:`~neurovis.recording.undisturbed`.
 
@@ -114,17 +113,22 @@ class Monitor(Callback, ABC):
             step: As it will be logged.
         """
 
-    def check(self, pl_module: LightningModule, images: Tensor) -> None:
-        """Raise ValueError or TypeError for what is misconfigured; called before the first step.
+    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
+        """Raise ValueError or TypeError for what is misconfigured, and take a first look.
 
-        In the same circumstances and with the same arguments as :meth:`observe`.
+        Called before the first training step, on every process, in the same circumstances and with
+        the same arguments as :meth:`observe`; ``step`` is the number of steps already done.
         """
+
+    def layer_names(self, pl_module: nn.Module) -> list[str]:
+        """The dotted names of the layers, none for the network's output."""
+        return select_layers(pl_module, self.layers) if self.layers else []
 
     @property
     @override
     def state_key(self) -> str:
         return self._generate_state_key(
-            layers=self.layers,
+            layers=[str(layer) for layer in self.layers],
             every_n_epochs=self.schedule.every_n_epochs,
             every_n_train_steps=self.schedule.every_n_train_steps,
         )
@@ -132,27 +136,25 @@ class Monitor(Callback, ABC):
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         name = type(self).__name__
-        if isinstance(trainer.strategy, _SHARDED):
+        if shards_parameters(trainer):
             raise ValueError(
                 f"{name} runs on one process, which {type(trainer.strategy).__name__} does not "
                 "allow: it shards the parameters; use DDP or one device"
             )
-        if type(pl_module).forward is LightningModule.forward and "forward" not in vars(pl_module):
+        if not defines(pl_module, "forward"):
             raise ValueError(
                 f"{name} calls the LightningModule with images, but {type(pl_module).__name__} "
                 "defines no forward(images); add one"
             )
-        if not is_overridden("configure_model", pl_module):
-            self._check_layers(pl_module)
-        # A broadcast: every process has to ask for it.
-        folder = trainer.log_dir
-        if not getattr(trainer, "fast_dev_run", False):
-            self._folder = folder if isinstance(folder, str) else trainer.default_root_dir
+        if not defines(pl_module, "configure_model"):
+            self.layer_names(pl_module)
+        folder = files_folder(trainer)
+        self._folder = None if getattr(trainer, "fast_dev_run", False) else folder
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._check_layers(pl_module)
-        self._is_checked = False
+        self.layer_names(pl_module)
+        self._has_begun = False
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -162,13 +164,11 @@ class Monitor(Callback, ABC):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self._is_checked:
+        if self._has_begun:
             return
         if self.probe.is_empty:
             self.probe.take(batch, "training")
-        self._is_checked = True
-        with self._guarded(torch.OutOfMemoryError), undisturbed(pl_module):
-            self.check(pl_module, self.probe.images_for(pl_module))
+        self._begin(pl_module, steps_done(trainer, pl_module))
 
     @override
     def on_validation_batch_start(
@@ -182,9 +182,9 @@ class Monitor(Callback, ABC):
         if self.probe.is_fixed or batch_idx > 0 or dataloader_idx > 0:
             return
         # Once training is under way, a batch without images is no reason to end it.
-        with self._guarded(Exception if self._is_checked else ()):
+        with self._guarded(Exception if self._has_begun else ()):
             self.probe.take(batch, "validation")
-            self.probe.is_fixed = not trainer.sanity_checking
+            self.probe.is_fixed = True
 
     @override
     def on_test_batch_start(
@@ -232,25 +232,39 @@ class Monitor(Callback, ABC):
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":
-            self._run(trainer, pl_module, steps_done(trainer, pl_module))
+            self._run_after_training(trainer, pl_module)
 
     @override
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._run(trainer, pl_module, steps_done(trainer, pl_module))
+        self._run_after_training(trainer, pl_module)
 
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._run(trainer, pl_module, steps_done(trainer, pl_module))
+        self._run_after_training(trainer, pl_module)
+
+    def _run_after_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        step = steps_done(trainer, pl_module)
+        if not self._has_begun:
+            self._begin(pl_module, step)
+        self._run(trainer, pl_module, step)
+
+    def _begin(self, pl_module: LightningModule, step: int) -> None:
+        self._has_begun, self._is_ready = True, False
+        with self._guarded(torch.OutOfMemoryError), watched(pl_module):
+            self.begin(pl_module, self.probe.images_for(pl_module), step)
+            self._is_ready = True
 
     def _run(self, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
         """Observe and log, on the first process."""
         self.probe.is_fixed = True
         if not trainer.is_global_zero:
             return
-        with self._guarded(Exception), undisturbed(pl_module):
-            pictures = self.observe(pl_module, self.probe.images_for(pl_module), step)
-            for tag, picture in pictures.items():
-                log_picture(trainer.loggers, tag, picture, step, self._folder)
+        with self._guarded(Exception), watched(pl_module):
+            if not self._is_ready:  # The memory was too small to begin before.
+                self.begin(pl_module, self.probe.images_for(pl_module), step)
+                self._is_ready = True
+            seen = self.observe(pl_module, self.probe.images_for(pl_module), step)
+            log_observation(trainer.loggers, seen, step, self._folder)
 
     @contextmanager
     def _guarded(self, caught: type[Exception] | tuple[()]) -> Iterator[None]:
@@ -268,16 +282,18 @@ class Monitor(Callback, ABC):
                     f"{type(error).__name__}: {error}"
                 )
 
-    def _check_layers(self, pl_module: LightningModule) -> None:
-        for layer in self.layers:
-            resolve_layer(pl_module, layer)
 
-
-def _checked_layers(layers: Sequence[str] | str) -> tuple[str, ...]:
-    names = (layers,) if isinstance(layers, str) else tuple(layers)
-    if not names:
+def _checked_layers(layers: LayerSelection | None) -> tuple[str | type[nn.Module], ...]:
+    if layers is None:
+        return ()
+    parts = (layers,) if isinstance(layers, (str, type)) else tuple(layers)
+    if not parts:
         raise ValueError("layers needs at least one layer name; got none")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"layers are dotted names, such as 'features.0'; got {name!r}")
-    return names
+    for part in parts:
+        if not isinstance(part, str) and not (
+            isinstance(part, type) and issubclass(part, nn.Module)
+        ):
+            raise TypeError(
+                f"layers are dotted names such as 'features.0', or types of modules; got {part!r}"
+            )
+    return parts

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from typing_extensions import Unpack, override
 
-from neurovis.callbacks.base import Monitor, MonitorOptions, Picture, Pictures
-from neurovis.figures import feature_map_figure, render
-from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layer_table import kernel_axes
+from neurovis.callbacks.base import Monitor, MonitorOptions
+from neurovis.figures import feature_map_figure, first_and_now_figure, render, stacked
+from neurovis.kernels import KernelSelection, reusable, select_kernels
+from neurovis.layer_table import usable_layers
+from neurovis.layers import LayerSelection
 from neurovis.recording import Recorder
+from neurovis.summaries import Histogram, Observation, Picture
+
+#: Selects the kernels with the highest mean activation on the probe images.
+MOST_ACTIVE = "most_active"
 
 
 class FeatureMapMonitor(Monitor):
-    """Logs a grid of feature maps beside each probe image, for each layer.
+    """Logs feature maps beside the probe images, and how each layer's activations are distributed.
 
-    One picture a layer, under the tag ``feature_maps/<layer>``: the probe images one below the
-    other, each beside its maps, which share a scale from black (lowest) to white (highest value).
-    A linear layer's maps are single values.
+    For each layer there is a picture under the tag ``feature_maps/<layer>``: the probe images one
+    below the other, each beside its maps, which share a scale from black (lowest) to white (highest
+    value). A linear layer's maps are single values. Under tags that begin with it there are
+
+    - ``/activations``: a histogram of all of them;
+    - ``/first_and_now``: a picture of the first image's maps before training above those now, with
+      the correlation of the two for each kernel;
+    - ``/correlation_with_first``: the median of these correlations over all kernels;
+    - ``/mean``: the mean activation;
+    - ``/dead``: the fraction of kernels that do not respond: the same value at each unit for each
+      probe image (a few images prove little, but a rising fraction is a warning).
 
     Args:
-        layers: Dotted name or names, as in ``pl_module.named_modules()``.
-        max_kernels: Show the first kernels of a layer, up to this many.
-        kernels: Show these kernels of every layer instead: numbers, or text such as ``"0-7,12"``.
+        layers: Dotted names as in ``pl_module.named_modules()``; types of modules or their names
+            (``"Conv2d"``); ``"all-conv"``; or several of these.
+        max_kernels: Show up to this many kernels of a layer: the first ones, or the most active.
+        kernels: Show these kernels of every layer instead: numbers, or text such as ``"0-7,12"``;
+            or ``"most_active"``, those with the highest mean activation at each step. A kernel
+            keeps its place in the picture for as long as it is among them.
+        first_and_now: Whether to compare with the maps before training.
         **options: ``every_n_epochs``, ``every_n_train_steps``, ``probe_images``, ``input_spec``,
-            ``input_key``, ``max_images`` and ``on_error`` of
+            ``input_key``, ``get_images``, ``max_images`` and ``on_error`` of
             :class:`~neurovis.callbacks.base.Monitor`.
 
     Raises:
@@ -43,70 +61,161 @@ class FeatureMapMonitor(Monitor):
 
     def __init__(
         self,
-        layers: Sequence[str] | str,
+        layers: LayerSelection,
         *,
         max_kernels: int = 64,
         kernels: KernelSelection | None = None,
+        first_and_now: bool = True,
         **options: Unpack[MonitorOptions],
     ) -> None:
         super().__init__(layers, **options)
         if max_kernels < 1:
             raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
-        if isinstance(kernels, Sized) and len(kernels) == 0:
-            raise ValueError("kernels needs at least one kernel; got none")
         self.max_kernels = max_kernels
-        self.kernels = kernels
-        self._kernel_axes: dict[str, int] | None = None
+        self.kernels = None if kernels is None else reusable(kernels)
+        self.first_and_now = first_and_now
+        self._kernel_axes: dict[str, int] = {}
+        self._slots: dict[str, list[int]] = {}
+        self._first: dict[str, _FirstLook] = {}
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Pictures:
-        spec = self.input_spec
-        shown = (images if spec is None else spec.from_network(images)).cpu()
-        pictures = {}
-        for layer, found in self._feature_maps(pl_module, images).items():
-            number = len(found.kernels)
-            which = f"{number} of {found.count} kernels, " if number < found.count else ""
-            figures = [
-                feature_map_figure(
-                    image,
-                    maps,
-                    found.kernels,
-                    spec,
-                    f"{layer}, {which}image {index + 1} of {len(images)}, step {step}",
-                )
-                for index, (image, maps) in enumerate(zip(shown, found.maps.cpu(), strict=True))
-            ]
-            pictures[f"feature_maps/{layer}"] = _stacked([render(figure) for figure in figures])
-        return pictures
-
-    @override
-    def check(self, pl_module: LightningModule, images: Tensor) -> None:
+    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
         if self.input_spec is not None:
             self.input_spec.from_network(images)  # Raises if it has other channels.
-        self._feature_maps(pl_module, images[:1])
+        self._kernel_axes = usable_layers(pl_module, self.layers, images[:1])
+        self._first = {}
+        for layer, maps in self._feature_maps(pl_module, images[:1]).items():
+            self._choose(layer, maps)
+            if self.first_and_now:
+                self._look_first(layer, maps, images, step)
 
-    def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, _LayerMaps]:
-        if self._kernel_axes is None:
-            self._kernel_axes = kernel_axes(pl_module, self.layers, images[:1])
-        found = {}
-        for layer, activation in Recorder(pl_module, self.layers).record(images).items():
-            maps = _as_maps(layer, activation.movedim(self._kernel_axes[layer], 1))
-            count = maps.shape[1]
-            selection = (
-                range(min(self.max_kernels, count)) if self.kernels is None else self.kernels
+    @override
+    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        shown = images if self.input_spec is None else self.input_spec.from_network(images)
+        seen = Observation()
+        for layer, maps in self._feature_maps(pl_module, images).items():
+            tag = f"feature_maps/{layer}"
+            kernels = self._choose(layer, maps)
+            seen.pictures[tag] = self._picture(layer, maps, kernels, shown.cpu(), step)
+            seen.histograms[f"{tag}/activations"] = Histogram.of(maps)
+            seen.scalars[f"{tag}/mean"] = maps.mean().item()
+            seen.scalars[f"{tag}/dead"] = _unresponsive(maps).float().mean().item()
+            if self.first_and_now:
+                self._compare(seen, layer, maps, kernels, images, step)
+        return seen
+
+    def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:
+        """The maps ``(B, K, H', W')`` of each layer, in float32."""
+        layers = list(self._kernel_axes)
+        return {
+            layer: _as_maps(layer, activation.movedim(self._kernel_axes[layer], 1)).float()
+            for layer, activation in Recorder(pl_module, layers).record(images).items()
+        }
+
+    def _choose(self, layer: str, maps: Tensor) -> list[int]:
+        """The kernels to show, in the order of their places."""
+        count = maps.shape[1]
+        number = min(self.max_kernels, count)
+        if self.kernels == MOST_ACTIVE:
+            activity = maps.mean((0, 2, 3)).nan_to_num(-torch.inf)
+            wanted = activity.topk(number).indices.tolist()
+            self._slots[layer] = _in_place(self._slots.get(layer, []), wanted)
+            return self._slots[layer]
+        return select_kernels(range(number) if self.kernels is None else self.kernels, count, layer)
+
+    def _picture(
+        self, layer: str, maps: Tensor, kernels: list[int], shown: Tensor, step: int
+    ) -> Picture:
+        count = maps.shape[1]
+        ranked = "most active " if self.kernels == MOST_ACTIVE else ""
+        which = f"{len(kernels)} {ranked}of {count} kernels, " if len(kernels) < count else ""
+        pictures = [
+            render(
+                feature_map_figure(
+                    image,
+                    of_image,
+                    kernels,
+                    self.input_spec,
+                    f"{layer}, {which}image {index + 1} of {len(shown)}, step {step}",
+                )
             )
-            kernels = select_kernels(selection, count, layer)
-            found[layer] = _LayerMaps(kernels, count, maps[:, kernels])
-        return found
+            for index, (image, of_image) in enumerate(
+                zip(shown, maps[:, kernels].cpu(), strict=True)
+            )
+        ]
+        return stacked(pictures)
+
+    def _look_first(self, layer: str, maps: Tensor, images: Tensor, step: int) -> None:
+        self._first[layer] = _FirstLook(step, images[0].cpu(), maps[0].cpu())
+
+    def _compare(
+        self,
+        seen: Observation,
+        layer: str,
+        maps: Tensor,
+        kernels: list[int],
+        images: Tensor,
+        step: int,
+    ) -> None:
+        """Add what has changed since the first look."""
+        first = self._first.get(layer)
+        if first is None or not torch.equal(first.image, images[0].cpu()):
+            # Other images have come since: validation's, where training's were all there was.
+            self._look_first(layer, maps, images, step)
+            return
+        now = maps[0].cpu()
+        correlations = _correlations(first.maps, now)
+        known = correlations[correlations.isfinite()]
+        tag = f"feature_maps/{layer}"
+        if len(known):
+            seen.scalars[f"{tag}/correlation_with_first"] = known.median().item()
+        figure = first_and_now_figure(
+            first.maps[kernels],
+            now[kernels],
+            [_label(kernel, correlations[kernel].item()) for kernel in kernels],
+            (f"first, step {first.step}", f"now, step {step}"),
+            f"{layer}: the first image's maps at first and now",
+            ["r: correlation of a kernel's two maps"] if len(known) else [],
+        )
+        seen.pictures[f"{tag}/first_and_now"] = render(figure)
 
 
 @dataclass(frozen=True)
-class _LayerMaps:
-    """The chosen kernels of a layer's ``count``, and their maps ``(B, K, H', W')``."""
+class _FirstLook:
+    """The maps ``(K, H', W')`` of an image ``(C, H, W)`` at a step, all on the CPU."""
 
-    kernels: list[int]
-    count: int
+    step: int
+    image: Tensor
     maps: Tensor
+
+
+def _label(kernel: int, correlation: float) -> str:
+    return str(kernel) if np.isnan(correlation) else f"{kernel}: r {correlation:.2f}"
+
+
+def _in_place(before: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """The wanted kernels; those that were there before keep their places."""
+    newcomers = iter([kernel for kernel in wanted if kernel not in before])
+    kept = [kernel if kernel in wanted else next(newcomers) for kernel in before[: len(wanted)]]
+    return [*kept, *newcomers]
+
+
+def _unresponsive(maps: Tensor) -> Tensor:
+    """Which kernels ``(K,)`` of ``(B, K, H', W')`` give the same value always, or a lone zero."""
+    values = maps.movedim(1, 0).flatten(1)
+    if values.shape[1] == 1:
+        return values[:, 0] == 0
+    return (values == values[:, :1]).all(1)
+
+
+def _correlations(first: Tensor, now: Tensor) -> Tensor:
+    """Pearson's correlation ``(K,)`` of maps ``(K, H', W')``; NaN where one is constant."""
+    pair = torch.stack([first, now]).flatten(2)
+    low, high = pair.aminmax(dim=2)
+    centred = pair - pair.mean(2, keepdim=True)
+    products: Tensor = centred.prod(0).sum(1) / centred.norm(dim=2).prod(0)
+    # Rounding errors around the mean of a constant map would correlate with anything.
+    return products.masked_fill((low == high).any(0), torch.nan)
 
 
 def _as_maps(layer: str, activation: Tensor) -> Tensor:
@@ -120,15 +229,4 @@ def _as_maps(layer: str, activation: Tensor) -> Tensor:
     raise ValueError(
         f'layer "{layer}" has {activation.ndim}-dimensional activations; feature maps can be drawn '
         "of 2, 3 or 4: (B, K), (B, K, L) or (B, K, H, W)"
-    )
-
-
-def _stacked(pictures: list[Picture]) -> Picture:
-    """Pictures ``(H, W, 3)`` one below the other, on white where they differ in width."""
-    width = max(picture.shape[1] for picture in pictures)
-    return np.concatenate(
-        [
-            np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
-            for picture in pictures
-        ]
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from lightning.pytorch import LightningModule
@@ -15,6 +16,43 @@ from neurovis.inputs import InputSpec
 _NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
 
 
+@dataclass(frozen=True)
+class ImageFinder:
+    """Where in a batch the images are.
+
+    Args:
+        input_key: See :func:`find_images`.
+        get_images: A function that finds them instead.
+
+    Raises:
+        ValueError: If both are given.
+        TypeError: If ``get_images`` cannot be called.
+    """
+
+    input_key: str | int | None = None
+    get_images: Callable[[Any], Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        if self.get_images is not None and self.input_key is not None:
+            raise ValueError("input_key and get_images exclude each other; got both")
+        if self.get_images is not None and not callable(self.get_images):
+            raise TypeError(
+                f"get_images must be a function of a batch; got {type(self.get_images).__name__}"
+            )
+
+    def __call__(self, batch: Any) -> tuple[Tensor, str]:
+        """The images ``(B, C, H, W)``, and where they were found."""
+        if self.get_images is None:
+            return find_images(batch, self.input_key)
+        images = self.get_images(batch)
+        if not _are_images(images):
+            came = f"{tuple(images.shape)} {images.dtype}" if isinstance(images, Tensor) else images
+            raise ValueError(
+                f"get_images must return floating-point images (B, C, H, W); it returned {came}"
+            )
+        return images, "what get_images finds"
+
+
 class Probe:
     """A fixed batch of images: given, or copied from the first batch that comes by.
 
@@ -25,7 +63,7 @@ class Probe:
         owner: Name of the monitor, for messages.
         images: ``(B, C, H, W)``, in [0, 1] if there is a spec, else in the network's space.
         spec: What the network is shown.
-        key: Where the images are in a batch, see :func:`find_images`.
+        finder: Where the images are in a batch.
         max_images: How many images of a batch to keep.
 
     Raises:
@@ -38,14 +76,14 @@ class Probe:
         owner: str,
         images: Tensor | None,
         spec: InputSpec | None,
-        key: str | int | None,
+        finder: ImageFinder,
         max_images: int,
     ) -> None:
         if max_images < 1:
             raise ValueError(f"max_images must be at least 1; got {max_images}")
         self._owner = owner
         self._images = None if images is None else _in_network_space(images, spec)
-        self._key = key
+        self._finder = finder
         self._max_images = max_images
         self._statement = ""
         #: Whether no other batch may take its place.
@@ -66,12 +104,12 @@ class Probe:
         Raises:
             ValueError: If there are no images in the batch.
         """
-        images, place = find_images(batch, self._key)
+        images, place = self._finder(batch)
         self._images = images[: self._max_images].detach().clone().cpu()
         statement = (
             f"{self._owner} looks at the first {len(self._images)} images of the first {stage} "
             f"batch: {place}, {tuple(images.shape)}. Others can be given as probe_images, or "
-            "found by input_key."
+            "found by input_key or get_images."
         )
         if statement != self._statement:
             self._statement = statement
@@ -93,9 +131,10 @@ def find_images(batch: Any, key: str | int | None = None) -> tuple[Tensor, str]:
     """Find the images in a batch.
 
     Args:
-        batch: A tensor, or tensors in (nested) tuples, lists and dictionaries.
-        key: ``batch[key]`` holds the images. By default the first floating-point tensor with four
-            dimensions does, those named like images before others.
+        batch: A tensor, or tensors in (nested) tuples, lists, dictionaries and dataclasses.
+        key: ``batch[key]`` holds the images, or ``batch.key`` of a dataclass or named tuple. By
+            default the first floating-point tensor with four dimensions does, those named like
+            images before others.
 
     Returns:
         The images ``(B, C, H, W)``, and where they were found, such as ``"batch[0]"``.
@@ -109,26 +148,38 @@ def find_images(batch: Any, key: str | int | None = None) -> tuple[Tensor, str]:
         >>> place
         'batch[0]'
     """
-    part, place = batch, "batch"
-    if key is not None:
-        try:
-            part, place = batch[key], f"batch[{key!r}]"
-        except (KeyError, IndexError, TypeError):
-            raise ValueError(
-                f"input_key={key!r} finds nothing in a batch of {_described(batch)}"
-            ) from None
-    found = [
-        (images, where)
-        for images, where in _tensors(part, place)
-        if images.ndim == 4 and images.is_floating_point()
-    ]
+    part, place = (batch, "batch") if key is None else _part(batch, key)
+    found = [(images, where) for images, where in _tensors(part, place) if _are_images(images)]
     if not found:
         raise ValueError(
             f"no floating-point images (B, C, H, W) in {place}, of a batch of {_described(batch)}; "
-            "say where they are by input_key, or give probe_images"
+            "say where they are by input_key or get_images, or give probe_images"
         )
-    named = (hit for hit in found if hit[1].endswith(tuple(f"[{n!r}]" for n in _NAMES)))
-    return next(named, found[0])
+    endings = tuple(ending for name in _NAMES for ending in (f"[{name!r}]", f".{name}"))
+    return next((hit for hit in found if hit[1].endswith(endings)), found[0])
+
+
+def _are_images(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 4 and value.is_floating_point()
+
+
+def _part(batch: Any, key: str | int) -> tuple[Any, str]:
+    """What a key finds in a batch, and its place."""
+    if isinstance(key, str) and key in _field_names(batch):
+        return getattr(batch, key), f"batch.{key}"
+    try:
+        return batch[key], f"batch[{key!r}]"
+    except (KeyError, IndexError, TypeError):
+        raise ValueError(
+            f"input_key={key!r} finds nothing in a batch of {_described(batch)}"
+        ) from None
+
+
+def _field_names(batch: Any) -> tuple[str, ...]:
+    """The fields of a dataclass or a named tuple."""
+    if is_dataclass(batch) and not isinstance(batch, type):
+        return tuple(field.name for field in fields(batch))
+    return tuple(getattr(batch, "_fields", ())) if isinstance(batch, tuple) else ()
 
 
 def _tensors(batch: Any, place: str) -> Iterator[tuple[Tensor, str]]:
@@ -138,6 +189,9 @@ def _tensors(batch: Any, place: str) -> Iterator[tuple[Tensor, str]]:
     elif isinstance(batch, Mapping):
         for key, part in batch.items():
             yield from _tensors(part, f"{place}[{key!r}]")
+    elif _field_names(batch):
+        for name in _field_names(batch):
+            yield from _tensors(getattr(batch, name), f"{place}.{name}")
     elif isinstance(batch, (tuple, list)):
         for index, part in enumerate(batch):
             yield from _tensors(part, f"{place}[{index}]")

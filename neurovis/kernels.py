@@ -40,6 +40,21 @@ def select_kernels(selection: KernelSelection, count: int, layer: str) -> list[i
     return list(dict.fromkeys(kernels))
 
 
+def reusable(selection: KernelSelection) -> str | int | tuple[int, ...]:
+    """A selection that can be read more than once, also if it was given as an iterator.
+
+    Raises:
+        ValueError: If it is empty.
+        TypeError: If a kernel is not an integer.
+    """
+    if isinstance(selection, (str, int)):
+        return selection
+    kernels = tuple(_integer(kernel) for kernel in selection)
+    if not kernels:
+        raise ValueError("kernels needs at least one kernel; got none")
+    return kernels
+
+
 def parse_kernels(text: str) -> list[int]:
     """Numbers and inclusive ranges, ``"0-15,20"``, as a list; an empty text is an empty list."""
     kernels: list[int] = []

@@ -10,7 +10,13 @@ from typing import Literal
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
-from neurovis.layers import kernel_axis, resolve_layer, unwrap
+from neurovis.layers import (
+    LayerSelection,
+    kernel_axis,
+    resolve_layer,
+    select_layers,
+    unwrap,
+)
 from neurovis.receptive_fields import Field, receptive_fields
 
 _WITH_KERNELS = (
@@ -131,6 +137,45 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
                 "a layer that owns them, such as a convolution or a linear layer"
             )
         axes[name] = axis
+    return axes
+
+
+def usable_layers(model: nn.Module, selection: LayerSelection, example: Tensor) -> dict[str, int]:
+    """The layers that a selection means and whose activations can be taken, with the kernels' axes.
+
+    Layers that are named must be usable, see :func:`kernel_axes`. Of those that are selected by
+    type, those are left out that a forward does not call exactly once, or that do not tell which
+    dimension counts kernels.
+
+    Args:
+        model: The network; it is left exactly as it was found.
+        selection: As in :func:`~neurovis.layers.select_layers`.
+        example: An image ``(1, C, H, W)`` in the network's space.
+
+    Returns:
+        The dimension of each layer's output that counts its kernels, by name.
+
+    Raises:
+        ValueError: If a layer does not exist or cannot be used, or none is left.
+    """
+    parts = [selection] if isinstance(selection, (str, type)) else list(selection)
+    names = select_layers(model, parts)
+    if set(names) <= set(parts):
+        return kernel_axes(model, names, example)
+    fields = receptive_fields(unwrap(model), example)
+    axes: dict[str, int] = {}
+    for name in names:
+        field = fields.get(name)
+        axis = _kernel_axis(resolve_layer(model, name), field)
+        if name in parts:
+            axes |= kernel_axes(model, [name], example)
+        elif axis is not None and field is not None and field.calls == 1:
+            axes[name] = axis
+    if not axes:
+        raise ValueError(
+            f"of the layers selected by {', '.join(map(str, parts))} none is called exactly once "
+            "in a forward; give layers by name"
+        )
     return axes
 
 

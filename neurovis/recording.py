@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from typing import Any
+from operator import is_
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from neurovis.layers import resolve_layer, unwrap
 
+_Value = TypeVar("_Value")
 Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
 
 
@@ -161,22 +163,26 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     Inside: evaluation mode, parameters frozen, autocast off, gradients to the input enabled, also
     when Lightning validates in inference mode. Afterwards, and after an exception: each module's
     training flag (user-frozen BatchNorms stay frozen), each parameter's ``requires_grad`` and
-    ``.grad``, buffers, plain attributes (a counter, a generator, a submodule), and the random
-    state of Python, NumPy, the CPU and every GPU are what they were. What attributes refer to, such
-    as the contents of a list, is not looked into. Use :func:`torch.autograd.grad`, never
-    ``.backward()``, inside.
+    ``.grad``, buffers, plain attributes (a counter, a tensor, a list, a generator, a submodule),
+    and the random state of Python, NumPy, the CPU and every GPU are what they were. Lists and
+    dictionaries get their items back; into what else attributes refer to nobody looks. Use
+    :func:`torch.autograd.grad`, never ``.backward()``, inside.
+
+    Compiled modules run uncompiled inside: code compiled for a few images in evaluation mode would
+    count towards the limit after which a training is no longer run as compiled.
 
     Tensors made in inference mode cannot be differentiated even here: pass a clone of them.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
         for device_type in _device_types(module):
             stack.enter_context(torch.autocast(device_type, enabled=False))
         stack.enter_context(_same_random_state())
         stack.enter_context(_same_attributes(module))
         stack.enter_context(_same_flags(module))
-        stack.enter_context(_same_buffers(module))
+        stack.enter_context(_same_tensors(module))
         yield
 
 
@@ -203,28 +209,36 @@ def _same_flags(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _same_attributes(module: nn.Module) -> Iterator[None]:
-    """The same attributes, parts and generators' states afterwards; contents as they are."""
+    """The same attributes, parts, buffers, items of lists and generators' states afterwards."""
     found = [
         (attributes, dict(attributes))
         for part in module.modules()
-        for attributes in (vars(part), part._modules, part._parameters, part._buffers)
+        for attributes in (vars(part), *_values(part, dict))
     ]
+    lists = [(items, list(items)) for part in module.modules() for items in _values(part, list)]
     generators = [
-        (value, value.get_state())
+        (generator, generator.get_state())
         for part in module.modules()
-        for value in vars(part).values()
-        if isinstance(value, torch.Generator)
+        for generator in _values(part, torch.Generator)
     ]
     try:
         yield
     finally:
         for attributes, before in found:
             _restore(attributes, before)
+        for items, items_before in lists:
+            if len(items) != len(items_before) or not all(map(is_, items, items_before)):
+                items[:] = items_before
         for generator, state in generators:
             generator.set_state(state)
 
 
-def _restore(attributes: dict[str, Any], before: dict[str, Any]) -> None:
+def _values(part: nn.Module, kind: type[_Value]) -> list[_Value]:
+    """The values of a module's attributes that are of a kind."""
+    return [value for value in vars(part).values() if isinstance(value, kind)]
+
+
+def _restore(attributes: dict[Any, Any], before: dict[Any, Any]) -> None:
     """Make a dictionary what it was; one that did not change is not touched."""
     same = attributes.keys() == before.keys()
     if not same or any(attributes[name] is not value for name, value in before.items()):
@@ -233,22 +247,33 @@ def _restore(attributes: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _same_buffers(module: nn.Module) -> Iterator[None]:
-    """The same buffers with the same values afterwards, whatever a forward in between does."""
+def _same_tensors(module: nn.Module) -> Iterator[None]:
+    """The same values in buffers and plain tensors afterwards, whatever a forward does."""
     found = [
-        (part, name, buffer, buffer.detach().clone())
+        (tensor, tensor.detach().clone(), _version(tensor))
         for part in module.modules()
-        for name, buffer in part._buffers.items()
-        if buffer is not None
+        for tensor in (*part._buffers.values(), *_values(part, Tensor))
+        if tensor is not None
     ]
     try:
         yield
     finally:
         with torch.no_grad():
-            for part, name, buffer, values in found:
-                part._buffers[name] = buffer
-                if not torch.equal(buffer, values):
-                    buffer.copy_(values)
+            for tensor, values, version in found:
+                if _differs(tensor, values, version):
+                    tensor.copy_(values)
+
+
+def _differs(tensor: Tensor, before: Tensor, version: int | None) -> bool:
+    try:
+        return not torch.equal(tensor, before)
+    except NotImplementedError:  # Sparse and nested tensors cannot be compared.
+        return _version(tensor) != version
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was changed in place, where that is counted."""
+    return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager

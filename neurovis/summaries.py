@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Histogram:
 
 @dataclass
 class Observation:
-    """What a monitor saw at one step, by tag.
+    """What a monitor saw at one step, by tag; TensorBoard shows one kind of data under a tag.
 
     Attributes:
         pictures: ``(H, W, 3)`` uint8.
@@ -85,6 +86,8 @@ def log_observation(
 ) -> None:
     """Log pictures, scalars and histograms to every logger that takes them.
 
+    A logger that fails does not deprive the others: what it raises is raised in the end.
+
     Pictures and scalars that no logger takes are written to files, see :func:`log_picture` and
     :func:`log_scalars`. Histograms go to TensorBoard-like loggers
     (``logger.experiment.add_histogram_raw``) only.
@@ -96,14 +99,23 @@ def log_observation(
         folder: For files; None if there are to be none.
 
     Raises:
-        OSError: If a file cannot be written. What a logger raises is passed on.
+        ValueError: If a tag is used for two kinds of data, of which TensorBoard would show one.
+        OSError: If a file cannot be written. What a logger raises is passed on in the end.
     """
-    loggers = list(loggers)
+    kinds = (observation.pictures, observation.scalars, observation.histograms)
+    tags = [tag for kind in kinds for tag in kind]
+    if len(set(tags)) < len(tags):
+        raise ValueError(f"each tag can be used for one kind of data; got {sorted(tags)}")
+    loggers, failures = list(loggers), _Failures()
     for tag, picture in observation.pictures.items():
-        log_picture(loggers, tag, picture, step, folder)
-    log_scalars(loggers, observation.scalars, step, folder)
+        with failures.postponed():
+            log_picture(loggers, tag, picture, step, folder)
+    with failures.postponed():
+        log_scalars(loggers, observation.scalars, step, folder)
     for tag, histogram in observation.histograms.items():
-        log_histogram(loggers, tag, histogram, step)
+        with failures.postponed():
+            log_histogram(loggers, tag, histogram, step)
+    failures.raise_first()
 
 
 def log_scalars(
@@ -122,14 +134,16 @@ def log_scalars(
     """
     if not scalars:
         return
-    logged = False
+    logged, failures = False, _Failures()
     for logger in loggers:
         log_metrics = getattr(logger, "log_metrics", None)
         if callable(log_metrics):
-            log_metrics(dict(scalars), step=step)
             logged = True
+            with failures.postponed():
+                log_metrics(dict(scalars), step=step)
     if not logged and folder is not None:
         _append_scalars(Path(folder) / "scalars.csv", scalars, step)
+    failures.raise_first()
 
 
 def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, step: int) -> None:
@@ -141,10 +155,13 @@ def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, ste
         histogram: The counts.
         step: As Lightning's own scalars.
     """
+    failures = _Failures()
     for logger in loggers:
         experiment = getattr(logger, "experiment", None)
         add_histogram_raw = getattr(experiment, "add_histogram_raw", None)
-        if callable(add_histogram_raw):
+        if not callable(add_histogram_raw):
+            continue
+        with failures.postponed():
             add_histogram_raw(
                 tag,
                 min=histogram.edges[0],
@@ -156,6 +173,7 @@ def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, ste
                 bucket_counts=histogram.counts,
                 global_step=step,
             )
+    failures.raise_first()
 
 
 def log_picture(
@@ -181,18 +199,39 @@ def log_picture(
     Raises:
         OSError: If the file cannot be written. What a logger raises is passed on.
     """
-    logged = False
+    logged, failures = False, _Failures()
     for logger in loggers:
         add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
         log_image = getattr(logger, "log_image", None)
-        if callable(add_image):
-            add_image(tag, picture, step, dataformats="HWC")
-            logged = True
-        elif callable(log_image):
-            log_image(key=tag, images=[picture], step=step)
-            logged = True
+        logged = logged or callable(add_image) or callable(log_image)
+        with failures.postponed():
+            if callable(add_image):
+                add_image(tag, picture, step, dataformats="HWC")
+            elif callable(log_image):
+                log_image(key=tag, images=[picture], step=step)
     if not logged and folder is not None:
         save_png(Path(folder) / picture_path(tag, step), picture)
+    failures.raise_first()
+
+
+class _Failures:
+    """Exceptions of some loggers, kept until the others have had their turn."""
+
+    def __init__(self) -> None:
+        self._errors: list[Exception] = []
+
+    @contextmanager
+    def postponed(self) -> Iterator[None]:
+        """Keep what is raised inside."""
+        try:
+            yield
+        except Exception as error:
+            self._errors.append(error)
+
+    def raise_first(self) -> None:
+        """Raise what was kept first, if anything was."""
+        if self._errors:
+            raise self._errors[0]
 
 
 def _append_scalars(path: Path, scalars: Mapping[str, float], step: int) -> None:

@@ -13,7 +13,13 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.table import Table
 
-from neurovis.callbacks import FeatureMapMonitor
+from neurovis.callbacks import (
+    ActivationMaximizationMonitor,
+    FeatureMapMonitor,
+    Monitor,
+    SaliencyMonitor,
+)
+from neurovis.callbacks.base import MonitorOptions
 from neurovis.cli.command import Command
 from neurovis.cli.report import console, tensorboard_command
 from neurovis.demo import (
@@ -35,7 +41,7 @@ from neurovis.maximization import (
 )
 
 _CONDITIONS = ("", "_rgb", "_depth")
-#: Training steps between two looks at the feature maps: a dozen in all.
+#: Training steps between two looks of the monitors: a dozen in all.
 _MONITOR_EVERY = 64
 #: Weight of total variation for the classes, whose logits reach some hundreds.
 _CLASS_TV = 600.0
@@ -63,13 +69,13 @@ class DemoOptions:
 
 
 def run(options: Namespace) -> None:
-    """Train with a monitor, maximize activations, and say what came of it."""
+    """Train with monitors, maximize activations, and say what came of it."""
     demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
     _check(demo)
     folder = _next_version(Path(demo.folder))
     accuracies = {}
     if demo.seconds > 0:
-        console().rule("1. A network learns shapes, and its feature maps are watched")
+        console().rule("1. A network learns shapes, and monitors watch it")
         accuracies["after this training"] = _train(demo, folder)
     console().rule("2. What do the kernels and classes of the shipped network want?")
     accuracies["shipped network"] = _test(demo)
@@ -128,22 +134,29 @@ def _logger(folder: Path, run_name: str) -> TensorBoardLogger:
 def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:
     """Train from scratch and watch; returns accuracies on fresh scenes."""
     pl.seed_everything(0, verbose=False)
-    monitor = FeatureMapMonitor(
-        ["network.relu1", "network.relu3"],
-        max_kernels=24,
-        input_spec=demo_input_spec(),
-        every_n_train_steps=_MONITOR_EVERY,
-    )
     trainer = _trainer(
         demo,
         logger=_logger(folder, "training"),
         max_epochs=demo.epochs,
         max_time=timedelta(seconds=demo.seconds),
-        callbacks=[monitor],
+        callbacks=_monitors(),
     )
     classifier, scenes = ShapeClassifier(), ShapeScenesDataModule()
     trainer.fit(classifier, datamodule=scenes)
     return _accuracies(trainer.test(classifier, datamodule=scenes, verbose=False))
+
+
+def _monitors() -> list[Monitor]:
+    """All there are, on a common schedule."""
+    common: MonitorOptions = {
+        "input_spec": demo_input_spec(),
+        "every_n_train_steps": _MONITOR_EVERY,
+    }
+    return [
+        FeatureMapMonitor(["network.relu1", "network.relu3"], max_kernels=24, **common),
+        SaliencyMonitor(method="integrated_gradients", **common),
+        ActivationMaximizationMonitor("network.relu3", objective="center", **common),
+    ]
 
 
 def _test(demo: DemoOptions) -> dict[str, float]:
@@ -217,7 +230,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 COMMAND = Command(
     "See everything work in about two minutes, offline.\n\n"
-    "Trains a small RGB-D network with a monitor attached, then shows what the kernels and "
+    "Trains a small RGB-D network with monitors attached, then shows what the kernels and "
     "classes of the shipped network want. Example: neurovis demo",
     add_arguments,
     run,

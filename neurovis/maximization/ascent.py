@@ -6,7 +6,7 @@ layer; the number that is climbed comes back, and the penalties are taken off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,15 @@ from neurovis.maximization.waking import WakingRectifiers
 from neurovis.readouts import Readout
 from neurovis.recording import Recorder
 
+#: Far below any gradient: at Adam's default of 1e-8 the images of layers with faint gradients
+#: (1e-9 per spatial frequency is common) would hardly move.
+_ADAM_EPS = 1e-15
+
+
+def image_optimizer(parameters: Iterable[Tensor], lr: float) -> torch.optim.Adam:
+    """Adam over the parameters of images."""
+    return torch.optim.Adam(parameters, lr=lr, eps=_ADAM_EPS)
+
 
 class LayerResponse:
     """From images in [0, 1] to the activation of one layer, kernels second.
@@ -36,17 +45,23 @@ class LayerResponse:
         network: Frozen and in eval mode.
         layer: Dotted name of a layer whose output has kernels.
         spec: How images become the network's input.
+        kernel_axis: The dimension of the layer's output that counts its kernels, where it is
+            known; finding it may take a traced forward.
 
     Raises:
-        ValueError: If there is no such layer.
+        ValueError: If there is no such layer, or nothing tells which dimension counts its kernels.
     """
 
-    def __init__(self, network: nn.Module, layer: str, spec: InputSpec) -> None:
+    def __init__(
+        self, network: nn.Module, layer: str, spec: InputSpec, kernel_axis: int | None = None
+    ) -> None:
         self.network = network
         self.layer = layer
         self.spec = spec
         self._recorder = Recorder(network, layer)
-        self._kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
+        if kernel_axis is None:
+            kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
+        self.kernel_axis = kernel_axis
 
     def to(self, device: torch.device) -> None:
         """Move the network to a device."""
@@ -66,7 +81,7 @@ class LayerResponse:
                 f'layer "{self.layer}" has no kernels: its output has shape '
                 f"{tuple(activation.shape)} for a batch of {len(images)}"
             )
-        return activation.movedim(self._kernel_axis, 1)
+        return activation.movedim(self.kernel_axis, 1)
 
 
 def count_kernels(response: LayerResponse) -> int:
@@ -76,22 +91,9 @@ def count_kernels(response: LayerResponse) -> int:
         ValueError: If the network cannot take the images, or the layer's response to them is not
             finite, or does not depend on what it is shown.
     """
-    spec = response.spec
-    noise = noise_images(spec, count=2)
-    try:
-        with torch.no_grad():
-            activation = response(noise)
-    except TypeError as error:
-        raise ValueError(
-            f"{type(response.network).__name__} cannot be called with images alone: "
-            f"{str(error).splitlines()[0]}; wrap it in a module that can"
-        ) from error
-    except (RuntimeError, IndexError) as error:
-        parts = ", ".join(f"{m.name} {m.channels}" for m in spec.modalities)
-        raise ValueError(
-            f"{type(response.network).__name__} cannot take images of shape {spec.shape} "
-            f"({parts}): {str(error).splitlines()[0]}; give the input_spec it was made for"
-        ) from error
+    noise = noise_images(response.spec, count=2)
+    with torch.no_grad():
+        activation = try_response(response, noise)
     if not activation.isfinite().all():
         raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')
     if torch.equal(activation[0], activation[1]) and not _can_be_woken(response, noise):
@@ -100,6 +102,30 @@ def count_kernels(response: LayerResponse) -> int:
             "there is nothing to maximize"
         )
     return activation.shape[1]
+
+
+def try_response(response: LayerResponse, images: Tensor) -> Tensor:
+    """The activation ``(B, K, ...)`` of some images, the first that the network is shown.
+
+    Raises:
+        ValueError: If the network cannot take them.
+    """
+    spec = response.spec
+    try:
+        return response(images)
+    except TypeError as error:
+        raise ValueError(
+            f"{type(response.network).__name__} cannot be called with images alone: "
+            f"{str(error).splitlines()[0]}; wrap it in a module that can"
+        ) from error
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        parts = ", ".join(f"{m.name} {m.channels}" for m in spec.modalities)
+        raise ValueError(
+            f"{type(response.network).__name__} cannot take images of shape {spec.shape} "
+            f"({parts}): {str(error).splitlines()[0]}; give the input_spec it was made for"
+        ) from error
 
 
 def noise_images(spec: InputSpec, count: int) -> Tensor:

@@ -19,6 +19,7 @@ from neurovis.maximization.ascent import (
     ascent_losses,
     count_kernels,
     gather_evidence,
+    image_optimizer,
     noise_images,
 )
 from neurovis.maximization.checks import check_trainer, check_types, is_trial
@@ -33,10 +34,6 @@ from neurovis.summaries import log_picture
 
 _RESULTS_KEY = "neurovis_results"
 _BATCH_KEY = "neurovis_unfinished_batch"
-
-#: Far below any gradient: at Adam's default of 1e-8 the images of layers with faint gradients
-#: (1e-9 per spatial frequency is common) would hardly move.
-_ADAM_EPS = 1e-15
 
 
 class TargetMaximization(pl.LightningModule):
@@ -94,7 +91,7 @@ class TargetMaximization(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the images' parameters."""
-        return torch.optim.Adam(self.images.parameters(), lr=self.settings.lr, eps=_ADAM_EPS)
+        return image_optimizer(self.images.parameters(), self.settings.lr)
 
     def train_dataloader(self) -> range:
         """The steps of one epoch; there is no data but the images themselves."""

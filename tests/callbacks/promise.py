@@ -1,24 +1,67 @@
 """The promise that watching does not disturb, as a harness for every monitor.
 
 ``outcome`` trains a small network that has everything a careless monitor is known to trip over,
-and returns all that training leaves behind; two outcomes are compared bitwise.
+and returns all that training leaves behind; two outcomes are compared bitwise. ``every_monitor``
+is what there is to watch with.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from neurovis import callbacks as monitors
+from neurovis.callbacks import FeatureMapMonitor, Monitor
+
 SIZE, CLASSES, BATCH, BATCHES, EPOCHS = 12, 3, 4, 5, 2
+
+#: Whatever of a Trainer's and a module's settings may interact with what a monitor does.
+MATRIX = list(itertools.product(["32", "bf16-mixed"], [1, 2], [False, True]))
+
+#: Two instances of every monitor, with different work to do.
+MONITORS: list[tuple[type[Monitor], dict[str, Any]]] = [
+    (FeatureMapMonitor, {"layers": ["conv1", "head"], "max_kernels": 2}),
+    (FeatureMapMonitor, {"layers": "all-conv", "kernels": "most_active", "max_kernels": 2}),
+]
+if hasattr(monitors, "SaliencyMonitor"):
+    MONITORS += [
+        (monitors.SaliencyMonitor, {"method": "smoothgrad"}),
+        (monitors.SaliencyMonitor, {"layer": "conv2", "kernels": [1], "method": "guided_gradcam"}),
+    ]
+if hasattr(monitors, "ActivationMaximizationMonitor"):
+    MONITORS += [
+        (monitors.ActivationMaximizationMonitor, {"layer": "conv2", "kernels": [0], "steps": 2}),
+        (monitors.ActivationMaximizationMonitor, {"layer": "head", "kernels": [2], "steps": 1}),
+    ]
+#: Every monitor once.
+KINDS = dict(reversed(MONITORS))
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+def every_monitor(**options: Any) -> list[Callback]:
+    """Two of each monitor: the first of them fires on epochs, the second on steps."""
+    schedules = itertools.cycle([{"every_n_epochs": 1}, {"every_n_train_steps": 2}])
+    common = {"max_images": 1, "on_error": "raise", **options}
+    return [
+        kind(**arguments, **schedule, **common)
+        for (kind, arguments), schedule in zip(MONITORS, schedules, strict=False)
+    ]
+
+
+def one_monitor(kind: type[Monitor], **options: Any) -> Monitor:
+    """A monitor with little to do."""
+    return kind(**{"max_images": 1, "on_error": "raise", **KINDS[kind], **options})
 
 
 class TinyModule(LightningModule):
@@ -62,6 +105,25 @@ class TinyModule(LightningModule):
         return functional.cross_entropy(self(images), classes)
 
 
+class TwoOptimizers(TinyModule):
+    """Steps two optimizers by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any) -> None:  # type: ignore[override]
+        loss = super().training_step(batch)
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:  # type: ignore[override]
+        parts = (self.conv1, nn.ModuleList([self.conv2, self.norm, self.head]))
+        return [torch.optim.Adam(part.parameters(), lr=1e-2) for part in parts]
+
+
 def loader(shuffle: bool = False, seed: int = 0, batches: int = BATCHES) -> DataLoader[Any]:
     """Batches of noise; shuffled by the global random generator, as somebody's would be."""
     generator = torch.Generator().manual_seed(seed)
@@ -87,23 +149,56 @@ def trainer(folder: Path, **arguments: Any) -> Trainer:
 
 
 def outcome(
-    callbacks: Sequence[Callback], folder: Path, compiled: bool = False, **arguments: Any
+    callbacks: Sequence[Callback],
+    folder: Path,
+    compiled: bool = False,
+    kind: Callable[[], LightningModule] = TinyModule,
+    **arguments: Any,
 ) -> dict[str, Any]:
     """Train a fresh network, and return everything that training leaves behind, by name."""
     seed_everything(1, verbose=False)
-    module = TinyModule()
+    module = kind()
     run = trainer(folder, callbacks=list(callbacks), **arguments)
     fitted = torch.compile(module, backend="eager") if compiled else module
     run.fit(fitted, loader(shuffle=True), loader(seed=1, batches=2))
     left: dict[str, Any] = {f"weights.{key}": value for key, value in module.state_dict().items()}
-    for index, state in run.optimizers[0].state_dict()["state"].items():
-        left |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+    for number, optimizer in enumerate(run.optimizers):
+        for index, state in optimizer.state_dict()["state"].items():
+            left |= {f"optimizer.{number}.{index}.{key}": value for key, value in state.items()}
     left |= {f"training.{key}": part.training for key, part in module.named_modules()}
     left |= {f"requires_grad.{key}": p.requires_grad for key, p in module.named_parameters()}
     left["random.torch"] = torch.get_rng_state()
     left["random.numpy"] = torch.as_tensor(np.random.get_state()[1].astype(np.int64))
     left["random.python"] = random.getstate()
     return left
+
+
+def fit(
+    callbacks: Callback | Sequence[Callback],
+    folder: Path,
+    module: LightningModule | None = None,
+    **arguments: Any,
+) -> Trainer:
+    """Train, and return the Trainer."""
+    callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    run = trainer(folder, callbacks=callbacks, **arguments)
+    run.fit(module or TinyModule(), loader(shuffle=True), loader(seed=1, batches=2))
+    return run
+
+
+def png_steps(folder: Path) -> list[int]:
+    """The steps of all pictures in a folder, each once."""
+    return sorted({int(path.stem.removeprefix("step_")) for path in folder.rglob("*.png")})
+
+
+def number_of_hooks(module: nn.Module) -> int:
+    """All hooks of any sort on a module and its parts."""
+    return sum(
+        len(hooks)
+        for part in module.modules()
+        for name, hooks in vars(part).items()
+        if name.endswith("_hooks") and not name.startswith("_state_dict")
+    )
 
 
 def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:

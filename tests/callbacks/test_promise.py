@@ -2,104 +2,114 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from promise import differences, outcome
-from typing_extensions import override
+from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
+from promise import KINDS, MATRIX, differences, every_monitor, outcome
 
-from neurovis.callbacks import FeatureMapMonitor
-
-LAYERS = ["conv1", "frozen_norm", "head"]
+matrix = pytest.mark.parametrize(("precision", "accumulate", "compiled"), MATRIX)
 
 
-def monitors() -> list[Callback]:
-    return [
-        FeatureMapMonitor(LAYERS, max_images=1, on_error="raise"),
-        FeatureMapMonitor(LAYERS, every_n_train_steps=1, max_images=1, on_error="raise"),
-    ]
+def observed_steps(folder: Path) -> dict[str, set[int]]:
+    """The steps at which there are pictures, by the kind of monitor that made them."""
+    return {
+        kind.name: {int(path.stem.removeprefix("step_")) for path in kind.rglob("*.png")}
+        for kind in folder.iterdir()
+        if kind.is_dir()
+    }
 
 
-@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_watching_does_not_disturb(precision: Any, accumulate: int, tmp_path: Path) -> None:
+def assert_all_fired(folder: Path, accumulate: int) -> None:
+    """On epochs and on every second step, all monitors."""
+    on_epochs, on_steps = ({4, 9}, {1, 3, 5, 7, 9}) if accumulate == 1 else ({2, 5}, {1, 3, 5})
+    steps = observed_steps(folder)
+    assert len(steps) == len(KINDS)
+    assert all(found == on_epochs | on_steps for found in steps.values())
+
+
+@matrix
+def test_watching_does_not_disturb(
+    precision: Any, accumulate: int, compiled: bool, tmp_path: Path
+) -> None:
     arguments = {"precision": precision, "accumulate_grad_batches": accumulate}
-    watched = outcome(monitors(), tmp_path / "with", **arguments)
-    assert differences(watched, outcome([], tmp_path / "without", **arguments)) == []
-    steps = {path.stem for path in (tmp_path / "with").rglob("*.png")}
-    assert len(steps) == 2 * (5 if accumulate == 1 else 3)
-
-
-def test_watching_a_compiled_module_does_not_disturb(tmp_path: Path) -> None:
-    watched = outcome(monitors(), tmp_path / "with", compiled=True)
-    assert differences(watched, outcome([], tmp_path / "without", compiled=True)) == []
-    assert list((tmp_path / "with").rglob("*.png"))
+    watched = outcome(every_monitor(), tmp_path / "with", compiled, **arguments)
+    assert differences(watched, outcome([], tmp_path / "without", compiled, **arguments)) == []
+    assert_all_fired(tmp_path / "with", accumulate)
 
 
 def test_validation_in_mid_epoch_does_not_matter(tmp_path: Path) -> None:
     arguments = {"val_check_interval": 2, "num_sanity_val_steps": 0}
-    watched = outcome(monitors(), tmp_path / "with", **arguments)
+    watched = outcome(every_monitor(), tmp_path / "with", **arguments)
     assert differences(watched, outcome([], tmp_path / "without", **arguments)) == []
 
 
-class Careless(Callback):
-    """What monitors elsewhere have been seen to do; every one must be found out."""
+class TestTwoProcesses:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """What all trainings with two processes left behind."""
+        folder = tmp_path_factory.mktemp("two")
+        script = Path(__file__).with_name("two_processes.py")
+        finished = subprocess.run(
+            [sys.executable, str(script), str(folder)],
+            timeout=300,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert finished.returncode == 0, finished.stderr[-3000:]
+        return folder
 
-    @override
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    @staticmethod
+    def left(folder: Path, name: str, rank: int) -> dict[str, Any]:
+        left: dict[str, Any] = torch.load(folder / f"{name}.{rank}.pt", weights_only=False)
+        return left
+
+    @matrix
+    def test_watching_does_not_disturb(
+        self, folder: Path, precision: str, accumulate: int, compiled: bool
     ) -> None:
-        self.watch(pl_module, batch[0].clone())
+        case = f"{precision}-{accumulate}-{compiled}"
+        for rank in (0, 1):
+            watched = self.left(folder, f"{case}-True", rank)
+            assert differences(watched, self.left(folder, f"{case}-False", rank)) == []
+        # Each process has half of the batches.
+        steps = observed_steps(folder / f"{case}-True")
+        assert len(steps) == len(KINDS)
+        expected = {1, 2, 3, 5} if accumulate == 1 else {1, 3}
+        assert all(found == expected for found in steps.values())
 
-    def watch(self, pl_module: LightningModule, images: torch.Tensor) -> None:
-        raise NotImplementedError
+    def test_the_processes_trained_together(self, folder: Path) -> None:
+        first, second = (self.left(folder, "32-1-False-False", rank) for rank in (0, 1))
+        trained = {name for name in differences(first, second) if name.startswith("weights.")}
+        # All but the statistics of what each of them was shown.
+        assert all("norm.running" in name for name in trained)
 
-
-class ForwardInTrainMode(Careless):
-    def watch(self, pl_module: LightningModule, images: torch.Tensor) -> None:
-        with torch.no_grad():
-            pl_module(images)
-
-
-class EvalThenTrain(Careless):
-    def watch(self, pl_module: LightningModule, images: torch.Tensor) -> None:
-        pl_module.eval()
-        with torch.no_grad():
-            pl_module(images)
-        pl_module.train()
-
-
-class DrawsNoise(Careless):
-    @override
-    def watch(self, pl_module: LightningModule, images: torch.Tensor) -> None:
-        torch.randn_like(images)
-
-
-class Backward(Careless):
-    """Puts every mode back, and clears the gradients that others were accumulating."""
-
-    def watch(self, pl_module: LightningModule, images: torch.Tensor) -> None:
-        modes = {part: part.training for part in pl_module.modules()}
-        pl_module.eval()
-        pl_module(images).sum().backward()
-        pl_module.zero_grad()
-        for part, mode in modes.items():
-            part.training = mode
+    @pytest.mark.parametrize("careless", [DrawsNoise, ForwardInTrainMode])
+    def test_careless_monitors_are_found_out(self, folder: Path, careless: type) -> None:
+        for rank in (0, 1):
+            watched = self.left(folder, careless.__name__, rank)
+            different = differences(watched, self.left(folder, "32-1-False-False", rank))
+            assert [name for name in different if name.startswith("weights.conv")]
 
 
 @pytest.mark.parametrize(
     ("careless", "accumulate"),
     [(ForwardInTrainMode, 1), (EvalThenTrain, 1), (DrawsNoise, 1), (Backward, 2)],
 )
+@pytest.mark.parametrize("compiled", [False, True])
 def test_careless_monitors_are_found_out(
-    careless: type[Careless], accumulate: int, tmp_path: Path
+    careless: type[Careless], accumulate: int, compiled: bool, tmp_path: Path
 ) -> None:
     arguments = {"accumulate_grad_batches": accumulate}
-    watched = outcome([careless()], tmp_path, **arguments)
-    different = differences(watched, outcome([], tmp_path, **arguments))
+    watched = outcome([careless()], tmp_path, compiled, **arguments)
+    different = differences(watched, outcome([], tmp_path, compiled, **arguments))
     assert [name for name in different if name.startswith("weights.")]
 
 

@@ -1,0 +1,198 @@
+"""Saliency as training goes on: which pixels of the same few images drive a kernel or a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from typing_extensions import Unpack, override
+
+from neurovis.callbacks.base import Monitor, MonitorOptions
+from neurovis.figures import render, saliency_figure, stacked
+from neurovis.kernels import KernelSelection, reusable, select_kernels
+from neurovis.saliency import (
+    LayerTarget,
+    Method,
+    SaliencyMaps,
+    SaliencyOptions,
+    SaliencySettings,
+    kernel_saliency,
+)
+from neurovis.saliency.settings import ReadoutOption, check_method
+from neurovis.saliency.target import CallableTarget, KernelChoice, TargetValue
+from neurovis.summaries import Observation, Picture
+
+#: Explains, for each image, the kernel with the highest value.
+STRONGEST: Literal["strongest"] = "strongest"
+
+
+class SaliencyMonitor(Monitor):
+    """Logs which pixels of the probe images drive kernels, classes, units, or any number.
+
+    Under the tag ``saliency/<method>/<layer>`` (``output`` for the network's own): for each kernel
+    the probe images, each beside its map laid over it, the plain map, and the map before training;
+    a row for each modality. The label says what was explained, and its value. Integrated gradients
+    also log ``/completeness_error``: how far the maps' sums are from what they should add up to,
+    relative, the median over images.
+
+    Args:
+        layer: Dotted name, as in ``pl_module.named_modules()``; None for the network's output.
+        kernels: Kernels of the layer, or classes of the output: numbers, or text such as
+            ``"0-3,7"``; or ``"strongest"``, for each image the one with the highest value: the
+            predicted class.
+        method: ``gradient``, ``input_x_gradient``, ``smoothgrad``, ``integrated_gradients``,
+            ``guided_backprop``, ``deconvnet``, ``gradcam``, ``guided_gradcam`` or ``occlusion``;
+            see :func:`~neurovis.saliency.kernel_saliency`.
+        readout: What of a kernel's map is explained: its ``mean`` (the default), its ``max``, its
+            ``center`` unit, or the unit at ``(row, column)``.
+        target: Explain this function of the layer's activation ``(B, K, ...)`` instead of kernels;
+            it returns one number for each image, ``(B,)``.
+        method_options: Further options of the method: those of
+            :class:`~neurovis.saliency.SaliencySettings` by name.
+        first_and_now: Whether to show the maps before training beside those now.
+        **options: ``every_n_epochs``, ``every_n_train_steps``, ``probe_images``, ``input_spec``,
+            ``input_key``, ``get_images``, ``max_images`` and ``on_error`` of
+            :class:`~neurovis.callbacks.base.Monitor`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or arguments exclude each other.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> monitor = SaliencyMonitor(method="integrated_gradients")
+        >>> trainer = Trainer(callbacks=[monitor], accelerator="cpu", logger=False)
+    """
+
+    def __init__(
+        self,
+        layer: str | None = None,
+        kernels: KernelSelection | None = None,
+        method: Method = "gradient",
+        *,
+        readout: ReadoutOption | None = None,
+        target: CallableTarget | None = None,
+        method_options: SaliencyOptions | None = None,
+        first_and_now: bool = True,
+        **options: Unpack[MonitorOptions],
+    ) -> None:
+        super().__init__(layer, **options)
+        if target is not None and kernels is not None:
+            raise ValueError("target and kernels exclude each other; got both")
+        if target is not None and readout is not None:
+            raise ValueError("target and readout exclude each other; got both")
+        self.layer = layer
+        self.kernels = STRONGEST if kernels is None else reusable(kernels)
+        self.method = check_method(method)
+        self.target = target
+        self.first_and_now = first_and_now
+        self.method_options: SaliencyOptions = {
+            "readout": readout,
+            "input_spec": self.input_spec,
+            **(method_options or {}),
+        }
+        SaliencySettings(**self.method_options)
+        self._layer_target: LayerTarget | None = None
+        self._first: dict[KernelChoice, _FirstLook] = {}
+
+    @property
+    @override
+    def state_key(self) -> str:
+        return f"{super().state_key}{self.method}{self.kernels}"
+
+    @override
+    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
+        self._layer_target = LayerTarget.find(pl_module, self.layer, images)
+        self._first = {}
+        for choice in self._choices(pl_module, images):
+            found = self._saliency(pl_module, images, choice)
+            if self.first_and_now:
+                self._first[choice] = self._look(found, images, step)
+
+    @override
+    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        shown = images if self.input_spec is None else self.input_spec.from_network(images)
+        seen = Observation()
+        pictures, errors = [], []
+        for choice in self._choices(pl_module, images):
+            found, first = self._saliency(pl_module, images, choice), None
+            if self.first_and_now:
+                first = self._first_look(choice, images)
+            pictures.append(self._picture(found, shown.cpu(), step, first))
+            if self.first_and_now and first is None:
+                # Other images have come since: validation's, where training's were all there was.
+                self._first[choice] = self._look(found, images, step)
+            if found.completeness_error is not None:
+                errors.append(found.completeness_error)
+        tag = f"saliency/{self.method}/{self.layer or 'output'}"
+        seen.pictures[tag] = stacked(pictures)
+        if errors:
+            seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanmedian().item()
+        return seen
+
+    def _choices(self, pl_module: LightningModule, images: Tensor) -> list[KernelChoice]:
+        """What is explained, one after the other."""
+        if self.target is not None:
+            return [self.target]
+        if self.kernels == STRONGEST:
+            return [STRONGEST]
+        target = self._found_target()
+        count = TargetValue(pl_module, target).activation(images[:1]).shape[1]
+        return list(select_kernels(self.kernels, count, target.label))
+
+    def _saliency(
+        self, pl_module: LightningModule, images: Tensor, choice: KernelChoice
+    ) -> SaliencyMaps:
+        return kernel_saliency(
+            pl_module, images, self._found_target(), choice, self.method, **self.method_options
+        )
+
+    def _found_target(self) -> LayerTarget:
+        if self._layer_target is None:
+            raise RuntimeError("the layer was not found when the run began")
+        return self._layer_target
+
+    def _look(self, found: SaliencyMaps, images: Tensor, step: int) -> _FirstLook:
+        return _FirstLook(step, images.cpu(), found.pooled(self.input_spec))
+
+    def _first_look(self, choice: KernelChoice, images: Tensor) -> _FirstLook | None:
+        """The first look at these very images, if there was one."""
+        first = self._first.get(choice)
+        return first if first is not None and torch.equal(first.images, images.cpu()) else None
+
+    def _picture(
+        self, found: SaliencyMaps, shown: Tensor, step: int, first: _FirstLook | None
+    ) -> Picture:
+        is_strongest = self.target is None and self.kernels == STRONGEST
+        figure = saliency_figure(
+            shown,
+            found.pooled(self.input_spec),
+            _labels(found),
+            self.input_spec,
+            f"{self.method} of {found.layer}, step {step}",
+            found.is_signed,
+            notes=["the first map is of what was strongest then"] if first and is_strongest else [],
+            first=None if first is None else (f"first (step {first.step})", first.maps),
+        )
+        return render(figure)
+
+
+@dataclass(frozen=True)
+class _FirstLook:
+    """The maps ``(B, H, W)`` of images ``(B, C, H, W)`` by modality, all on the CPU."""
+
+    step: int
+    images: Tensor
+    maps: dict[str, Tensor]
+
+
+def _labels(found: SaliencyMaps) -> list[str]:
+    """What was explained in each image, and its value."""
+    kind = "class" if found.layer == "output" else "kernel"
+    names: list[Any] = found.kernels or ["target"] * len(found.values)
+    return [
+        f"{kind} {name}: {value:.3g}" if found.kernels else f"{name}: {value:.3g}"
+        for name, value in zip(names, found.values.tolist(), strict=True)
+    ]

@@ -1,0 +1,244 @@
+"""What every monitor sees arrives at whatever loggers a run has."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from promise import (
+    BATCHES,
+    EPOCHS,
+    KINDS,
+    TinyModule,
+    differences,
+    every_monitor,
+    fit,
+    loader,
+    one_monitor,
+    outcome,
+    png_steps,
+    trainer,
+)
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from neurovis.callbacks import FeatureMapMonitor, Monitor
+
+STEPS = EPOCHS * BATCHES
+LAST_STEPS = [BATCHES - 1, STEPS - 1]
+ROOMS = {"feature_maps", "saliency", "activation_maximization"}
+
+
+def all_kinds(**options: Any) -> list[Monitor]:
+    return [one_monitor(kind, **options) for kind in KINDS]
+
+
+def events_of(folder: str) -> EventAccumulator:
+    events = EventAccumulator(folder, size_guidance={"images": 0, "scalars": 0, "histograms": 0})
+    events.Reload()
+    return events
+
+
+class WandbLike(Logger):
+    """As Lightning's WandbLogger: images by the logger, not by its experiment."""
+
+    name = "wandb"
+    version = "0"
+    experiment = object()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[tuple[str, int | None]] = []
+        self.scalars: list[tuple[str, int | None]] = []
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None) -> None:
+        self.images += [(key, step) for image in images if image.shape[2] == 3]
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.scalars += [(name, step) for name in metrics]
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+class TestTensorBoard:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
+        folder = tmp_path_factory.mktemp("board")
+        logger = TensorBoardLogger(folder)
+        fit(all_kinds(), folder, logger=logger)
+        assert not list(folder.rglob("*.png"))
+        return events_of(logger.log_dir)
+
+    def test_steps_are_those_of_lightnings_scalars(self, events: EventAccumulator) -> None:
+        tags = events.Tags()
+        assert {tag.split("/")[0] for tag in tags["images"]} == ROOMS
+        for tag in tags["images"]:
+            steps = [event.step for event in events.Images(tag)]
+            assert steps == [event.step for event in events.Scalars("loss_epoch")] == LAST_STEPS
+        for tag in tags["scalars"]:
+            if tag.split("/")[0] in ROOMS:
+                assert [event.step for event in events.Scalars(tag)] == LAST_STEPS
+
+    def test_scalars_of_two_rooms(self, events: EventAccumulator) -> None:
+        tags = events.Tags()["scalars"]
+        assert "feature_maps/conv1/mean" in tags
+        assert "activation_maximization/conv2/noise_activation" in tags
+
+    def test_histograms(self, events: EventAccumulator) -> None:
+        tags = events.Tags()["histograms"]
+        assert tags == ["feature_maps/conv1", "feature_maps/head"]
+        for tag, values in {"feature_maps/conv1": 4 * 10 * 10, "feature_maps/head": 3}.items():
+            assert [event.step for event in events.Histograms(tag)] == LAST_STEPS
+            assert all(e.histogram_value.num == values for e in events.Histograms(tag))
+
+
+def test_on_steps_of_lightnings_scalars_when_accumulating(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    monitors = all_kinds(every_n_train_steps=1)
+    fit(monitors, tmp_path, logger=logger, accumulate_grad_batches=2)
+    events = events_of(logger.log_dir)
+    expected = [event.step for event in events.Scalars("loss_step")]
+    for tag in events.Tags()["images"]:
+        assert [event.step for event in events.Images(tag)] == expected
+
+
+def test_several_loggers(tmp_path: Path) -> None:
+    csv_logger, board, wandb = CSVLogger(tmp_path / "a"), TensorBoardLogger(tmp_path), WandbLike()
+    fit(all_kinds(), tmp_path, logger=[csv_logger, board, wandb])
+    events = events_of(board.log_dir)
+    pictures, scalars = set(events.Tags()["images"]), set(events.Tags()["scalars"])
+    assert {key for key, _ in wandb.images} == pictures
+    assert {key for key, _ in wandb.scalars} == scalars - {"hp_metric"}
+    assert {step for _, step in wandb.images} == set(LAST_STEPS)
+    assert {step for key, step in wandb.scalars if key.split("/")[0] in ROOMS} == set(LAST_STEPS)
+    assert not png_steps(tmp_path)
+    with open(Path(csv_logger.log_dir, "metrics.csv"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    named = [(int(row["step"]), row["feature_maps/conv1/mean"]) for row in rows]
+    of_maps = {step: float(value) for step, value in named if value}
+    assert list(of_maps) == LAST_STEPS
+    for event in events.Scalars("feature_maps/conv1/mean"):
+        assert of_maps[event.step] == pytest.approx(event.value)
+
+
+@pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
+def test_a_logger_of_numbers(package: str, tmp_path: Path) -> None:
+    logger = pytest.importorskip(f"{package}.loggers").CSVLogger(tmp_path)
+    fit(all_kinds(), tmp_path, logger=logger)
+    folder = Path(logger.log_dir)
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == ROOMS
+    assert png_steps(folder) == LAST_STEPS
+    assert not (tmp_path / "scalars.csv").exists()
+    with open(folder / "metrics.csv", newline="") as file:
+        columns = csv.DictReader(file).fieldnames or []
+    assert {"feature_maps/conv1/dead", "activation_maximization/conv2/activation"} <= {*columns}
+
+
+def test_no_logger(tmp_path: Path) -> None:
+    fit(all_kinds(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == ROOMS
+    assert png_steps(tmp_path) == LAST_STEPS
+    with open(tmp_path / "scalars.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    means = [row for row in rows if row["tag"] == "feature_maps/conv1/mean"]
+    assert [int(row["step"]) for row in means] == LAST_STEPS
+
+
+@pytest.mark.parametrize("logger", [True, False])
+def test_fast_dev_run_writes_nothing(logger: bool, tmp_path: Path) -> None:
+    fit(all_kinds(), tmp_path, fast_dev_run=True, logger=logger)
+    assert not list(tmp_path.iterdir())
+
+
+class TestPytorchLightning:
+    """The other package of the same name: its loggers, its Trainer, its LightningModule."""
+
+    def test_its_tensorboard_logger(self, tmp_path: Path) -> None:
+        loggers = pytest.importorskip("pytorch_lightning.loggers")
+        logger = loggers.TensorBoardLogger(tmp_path)
+        assert not isinstance(logger, TensorBoardLogger)
+        fit(all_kinds(), tmp_path, logger=logger)
+        tags = events_of(logger.log_dir).Tags()
+        assert {tag.split("/")[0] for tag in tags["images"]} == ROOMS
+        assert "feature_maps/conv1" in tags["histograms"]
+        assert "feature_maps/conv1/mean" in tags["scalars"]
+        assert not list(tmp_path.rglob("*.png"))
+
+    def test_its_trainer(self, tmp_path: Path) -> None:
+        package = pytest.importorskip("pytorch_lightning")
+        left = []
+        for name, callbacks in {"with": every_monitor(), "without": []}.items():
+            module = _of_package(package)
+            logger = package.loggers.TensorBoardLogger(tmp_path / name)
+            run = _its_trainer(package, tmp_path / name, callbacks=callbacks, logger=logger)
+            package.seed_everything(1, verbose=False)
+            run.fit(module, loader(shuffle=True), loader(seed=1))
+            run.test(module, loader(seed=2), verbose=False)
+            left.append(dict(module.state_dict()))
+            found = {tag.split("/")[0] for tag in events_of(logger.log_dir).Tags()["images"]}
+            assert found == (ROOMS if callbacks else set())
+        assert differences(*left) == []
+
+    def test_what_is_missing_is_said(self, tmp_path: Path) -> None:
+        package = pytest.importorskip("pytorch_lightning")
+        module = _of_package(package)
+        type(module).forward = package.LightningModule.forward
+        run = _its_trainer(package, tmp_path, callbacks=[FeatureMapMonitor("conv1")])
+        with pytest.raises(ValueError, match=r"Other defines no forward\(images\)"):
+            run.fit(module, loader())
+
+    def test_layers_that_are_built_late(self, tmp_path: Path) -> None:
+        package = pytest.importorskip("pytorch_lightning")
+        module = _of_package(package)
+
+        def configure_model(self: Any) -> None:
+            self.late = self.conv1
+
+        type(module).configure_model = configure_model
+        run = _its_trainer(package, tmp_path, callbacks=[one_monitor(FeatureMapMonitor, layers="late")])
+        run.fit(module, loader())
+        assert png_steps(tmp_path) == LAST_STEPS
+
+
+def _of_package(package: Any) -> Any:
+    """A module of another package with the network and the steps of :class:`TinyModule`."""
+
+    class Other(package.LightningModule):  # type: ignore[misc]
+        forward = TinyModule.forward
+        training_step = TinyModule.training_step
+        validation_step = TinyModule.validation_step
+        test_step = TinyModule.test_step
+        configure_optimizers = TinyModule.configure_optimizers
+        _loss = TinyModule._loss
+
+        def __init__(self) -> None:
+            super().__init__()
+            for name, part in TinyModule().named_children():
+                setattr(self, name, part)
+
+    package.seed_everything(1, verbose=False)
+    return Other()
+
+
+def _its_trainer(package: Any, folder: Path, **arguments: Any) -> Any:
+    quiet = {
+        "accelerator": "cpu",
+        "max_epochs": EPOCHS,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "log_every_n_steps": 1,
+        "default_root_dir": folder,
+    }
+    return package.Trainer(**{**quiet, **arguments})
+
+
+def test_loggers_do_not_matter(tmp_path: Path) -> None:
+    with_board = outcome(every_monitor(), tmp_path / "a", logger=TensorBoardLogger(tmp_path))
+    without = outcome([], tmp_path / "b", logger=TensorBoardLogger(tmp_path))
+    assert differences(with_board, without) == []
