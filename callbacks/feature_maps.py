@@ -16,6 +16,7 @@ from neurovis.figures import feature_map_figure, first_and_now_figure, render, s
 from neurovis.kernels import KernelSelection, reusable, select_kernels
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection
+from neurovis.readouts import as_maps
 from neurovis.recording import Recorder
 from neurovis.summaries import Histogram, Observation, Picture
 
@@ -108,7 +109,7 @@ class FeatureMapMonitor(Monitor):
         """The maps ``(B, K, H', W')`` of each layer, in float32."""
         layers = list(self._kernel_axes)
         return {
-            layer: _as_maps(layer, activation.movedim(self._kernel_axes[layer], 1)).float()
+            layer: as_maps(layer, activation.movedim(self._kernel_axes[layer], 1)).float()
             for layer, activation in Recorder(pl_module, layers).record(images).items()
         }
 
@@ -216,17 +217,3 @@ def _correlations(first: Tensor, now: Tensor) -> Tensor:
     products: Tensor = centred.prod(0).sum(1) / centred.norm(dim=2).prod(0)
     # Rounding errors around the mean of a constant map would correlate with anything.
     return products.masked_fill((low == high).any(0), torch.nan)
-
-
-def _as_maps(layer: str, activation: Tensor) -> Tensor:
-    """Activations ``(B, K, …)`` with the two spatial dimensions that a picture has."""
-    if activation.ndim == 2:
-        return activation[:, :, None, None]
-    if activation.ndim == 3:
-        return activation[:, :, None, :]
-    if activation.ndim == 4:
-        return activation
-    raise ValueError(
-        f'layer "{layer}" has {activation.ndim}-dimensional activations; feature maps can be drawn '
-        "of 2, 3 or 4: (B, K), (B, K, L) or (B, K, H, W)"
-    )

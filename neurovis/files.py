@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.partial")
+    # Not the name itself, which may be as long as a file system allows.
+    digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:12]
+    partial = path.with_name(f".{digest}.{os.getpid()}.partial")
     try:
         yield partial
         os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""From a kernel's map to one number: its mean, its center unit, its maximum."""
+"""What is read from activations: a map for each kernel, and from a map one number."""
 
 from __future__ import annotations
 
@@ -32,3 +32,28 @@ READOUTS: dict[str, Readout] = {
     "center": center_unit,
     "max": spatial_max,
 }
+
+
+def as_maps(layer: str, activation: Tensor) -> Tensor:
+    """Activations ``(B, K, ...)`` with the two spatial dimensions that a picture has.
+
+    Args:
+        layer: Its name, for messages.
+        activation: ``(B, K)``, ``(B, K, L)`` or ``(B, K, H', W')``, kernels second.
+
+    Returns:
+        ``(B, K, H', W')``; vectors have maps of one unit, sequences of one row.
+
+    Raises:
+        ValueError: If there are more dimensions.
+    """
+    if activation.ndim == 2:
+        return activation[:, :, None, None]
+    if activation.ndim == 3:
+        return activation[:, :, None, :]
+    if activation.ndim == 4:
+        return activation
+    raise ValueError(
+        f'layer "{layer}" has {activation.ndim}-dimensional activations; feature maps can be drawn '
+        "of 2, 3 or 4: (B, K), (B, K, L) or (B, K, H, W)"
+    )

@@ -48,7 +48,11 @@ class Histogram:
             >>> Histogram.of(torch.tensor([0.0, 0.0, 1.0, 4.0]), bins=2).counts
             [3, 1]
         """
-        values = values.detach().float().flatten()
+        values = values.detach().flatten()
+        if values.device.type == "mps" or torch.are_deterministic_algorithms_enabled():
+            # The one has no double precision; the other forbids counting on a GPU.
+            values = values.cpu()
+        values = values.double()
         finite = values.isfinite()
         if not finite.all():
             values = values[finite]
@@ -56,13 +60,14 @@ class Histogram:
             return cls([0.0, 1.0], [0], 0.0, 0.0)
         low, high = (limit.item() for limit in values.aminmax())
         if low == high:
-            low, high = low - 0.5, high + 0.5
+            margin = max(0.5, abs(low) * 1e-6)
+            low, high = low - margin, high + margin
         counts = torch.histc(values, bins, low, high)
         return cls(
             edges=np.linspace(low, high, bins + 1).tolist(),
             counts=[int(count) for count in counts.tolist()],
-            total=values.sum(dtype=torch.float64).item(),
-            total_squared=values.double().square().sum().item(),
+            total=values.sum().item(),
+            total_squared=values.square().sum().item(),
         )
 
 

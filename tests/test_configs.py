@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from neurovis.cli import main
 from neurovis.demo import training
@@ -21,12 +22,20 @@ QUICK = {
     "layers": "",
     "am": "--steps 2 --kernels 0,1 --trainer.accelerator cpu --trainer.default_root_dir {folder}",
     "group-am": "--steps 2 --trainer.accelerator cpu --trainer.default_root_dir {folder}",
+    "features": "--images {folder}/pictures --trainer.accelerator cpu "
+    "--trainer.default_root_dir {folder}/results",
+    "saliency": "--steps 2 --samples 2 --images {folder}/pictures --trainer.accelerator cpu "
+    "--trainer.default_root_dir {folder}/results",
     "training": "--trainer.max_epochs 1 --data.train_length 64 --data.val_length 16 "
     "--data.test_length 16 --data.batch_size 16 --trainer.accelerator cpu "
     "--trainer.default_root_dir {folder} --export {folder}/weights.pt",
 }
 #: Nothing is downloaded in a test.
-WITHOUT_DOWNLOAD = {"am_squeezenet_imagenet": "--weights null"}
+WITHOUT_DOWNLOAD = {
+    "am_squeezenet_imagenet": "--weights null",
+    "saliency_squeezenet_imagenet": "--weights null --input.size 64 "
+    "--images {folder}/pictures/X_RGB.png",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +46,23 @@ def same_number_of_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Colour, with depth in metres beside it."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (32, 24), (200, 100, 0)).save(folder / "X_RGB.png")
+    Image.new("F", (32, 24), 1.0).save(folder / "X_perfect_depth.tiff")
+    return folder
+
+
 def test_there_are_experiments() -> None:
     assert len(CONFIGS) >= 6
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_config_runs_by_the_command_in_its_first_line(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Path, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     command = shlex.split(config.read_text().splitlines()[0].removeprefix("#"))
@@ -51,13 +70,13 @@ def test_config_runs_by_the_command_in_its_first_line(
     is_training = command[0] == "python"
     name = "training" if is_training else command[1]
     monkeypatch.setattr(sys, "argv", ["neurovis"])  # LightningCLI warns of others' arguments
-    quick = shlex.split(QUICK[name].format(folder=tmp_path))
-    quick += shlex.split(WITHOUT_DOWNLOAD.get(config.stem, ""))
+    quick = f"{QUICK[name]} {WITHOUT_DOWNLOAD.get(config.stem, '')}".format(folder=tmp_path)
     if is_training:
         assert command[:3] == ["python", "-m", "neurovis.demo.training"]
-        training.main([*command[3:], *quick])
+        training.main([*command[3:], *shlex.split(quick)])
     else:
         assert command[0] == "neurovis"
-        assert main([*command[1:], *quick]) == 0
+        assert main([*command[1:], *shlex.split(quick)]) == 0
     if name != "layers":
-        assert any(path.is_file() for path in tmp_path.rglob("*"))
+        written = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert any(pictures not in path.parents for path in written)

@@ -12,8 +12,9 @@ from neurovis.cli.main import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+NAMES = ("demo", "layers", "am", "group-am", "features", "saliency")
 COMMANDS = sorted(
-    set(re.findall(r"neurovis (?:demo|layers|am|group-am)\b[^`\n]*", README.replace("\\\n", " ")))
+    set(re.findall(rf"neurovis (?:{'|'.join(NAMES)})\b[^`\n]*", README.replace("\\\n", " ")))
 )
 
 
@@ -30,7 +31,7 @@ def test_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_there_are_commands() -> None:
-    assert {command.split()[1] for command in COMMANDS} == {"demo", "layers", "am", "group-am"}
+    assert {command.split()[1] for command in COMMANDS} == set(NAMES)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from neurovis._version import __version__
-from neurovis.cli import am, demo, group_am, layers
+from neurovis.cli import am, demo, features, group_am, layers, saliency
 from neurovis.cli.command import Command
 
 COMMANDS: dict[str, Command] = {
@@ -21,6 +21,8 @@ COMMANDS: dict[str, Command] = {
     "layers": layers.COMMAND,
     "am": am.COMMAND,
     "group-am": group_am.COMMAND,
+    "features": features.COMMAND,
+    "saliency": saliency.COMMAND,
 }
 
 #: Set it to see where in the code an error arose, instead of one line.
@@ -72,6 +74,8 @@ def _hushed() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             warnings.filterwarnings("ignore", message="The number of training batches")
+            # Of pictures with names in scripts that the font does not have.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             yield
     finally:
         logger.setLevel(level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -10,6 +10,9 @@ from torch import nn
 
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec
+
+#: The range of a depth that has no unit.
+_RELATIVE = (0.0, 1.0)
 
 
 @dataclass
@@ -37,16 +40,21 @@ class InputOptions:
         size: Height and width in pixels; one number means a square.
         modalities: rgb (ImageNet statistics), rgbd (the same with depth in [0, 1]), or a list of
             name, channels, range, mean and std, in the order of the network's channels.
+        depth_range: Depths in the unit of your files, such as metres, that stand for 0 and 1. A
+            network of relative depth, such as demo and rgbd, is shown them as 0 and 1; one whose
+            depth has another range than [0, 1] is shown its unit as before.
     """
 
     size: int | tuple[int, int] | None = None
     modalities: list[Modality] | str | None = None
+    depth_range: tuple[float, float] | None = None
 
     def resolve(self, default: InputSpec) -> InputSpec:
         """The input, with ``default`` for what is not said.
 
         Raises:
-            ValueError: If the modalities' name is neither rgb nor rgbd.
+            ValueError: If the modalities' name is neither rgb nor rgbd, or there is a range of
+                depth and no depth.
         """
         spec = default
         if isinstance(self.modalities, str):
@@ -58,7 +66,31 @@ class InputOptions:
             spec = known[self.modalities]
         elif self.modalities is not None:
             spec = InputSpec(tuple(self.modalities), default.size)
+        if self.depth_range is not None:
+            spec = _with_depth_range(spec, self.depth_range)
         return spec if self.size is None else spec.resized(self.size)
+
+
+def _with_depth_range(spec: InputSpec, depth_range: tuple[float, float]) -> InputSpec:
+    """The same input with another range of the modality called depth."""
+    names = [modality.name for modality in spec.modalities]
+    if "depth" not in names:
+        raise ValueError(
+            f"input.depth_range needs a modality called depth; the input has {', '.join(names)}. "
+            "See input.modalities"
+        )
+    depth = spec.modalities[names.index("depth")]
+    changed = replace(depth, range=depth_range)
+    if depth.range == _RELATIVE:
+        # Mean and std are in the modality's unit: what the network is shown stays in [0, 1].
+        low, high = changed.range
+        changed = replace(
+            changed,
+            mean=tuple(low + mean * (high - low) for mean in depth.mean),
+            std=tuple(std * (high - low) for std in depth.std),
+        )
+    modalities = tuple(changed if part is depth else part for part in spec.modalities)
+    return replace(spec, modalities=modalities)
 
 
 def add_model_arguments(parser: ArgumentParser) -> None:

@@ -1,0 +1,208 @@
+"""``neurovis features``: what each kernel makes of one's own pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+from rich.table import Table
+from torch import Tensor, nn
+
+from neurovis.cli.command import Command
+from neurovis.cli.options import load_model_and_input
+from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments
+from neurovis.cli.report import console
+from neurovis.figures import feature_map_figure
+from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.layer_table import usable_layers
+from neurovis.readouts import as_maps
+from neurovis.recording import Recorder, undisturbed
+
+_COLUMNS = ("layer", "kernel", "mean", "std", "min", "max", "constant", "silent")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options: the network, the pictures, and which layers and kernels."""
+    add_picture_arguments(parser)
+    parser.add_argument(
+        "--layer",
+        nargs="+",
+        required=True,
+        help="Dotted names, see neurovis layers; types such as Conv2d; or all-conv.",
+    )
+    parser.add_argument(
+        "--kernels", type=int | list[int] | str, default="all", help='"all", or as in "0-15,20".'
+    )
+    parser.add_argument(
+        "--max_kernels", type=int, default=64, help="Kernels in a figure; the files hold all."
+    )
+
+
+def run(options: Namespace) -> None:
+    """Record the layers' maps of each picture."""
+    if options.max_kernels < 1:
+        raise ValueError(f"max_kernels must be at least 1; got {options.max_kernels}")
+    network, spec = load_model_and_input(options)
+    axes = usable_layers(network, _layers(options.layer), spec.example())
+    pictures = PictureRun(options, spec)
+    network.to(pictures.device)
+    features = _Features(network, axes, options.kernels)
+    # Whatever is wrong is found before anything is written.
+    features.record(spec.to_network(pictures.first_image()).to(pictures.device))
+    with undisturbed(network), pictures.table("results.csv", _COLUMNS) as table:
+        for numbered, images in pictures.batches():
+            found = features.record(spec.to_network(images).to(pictures.device))
+            for layer, maps in found:
+                for picture, image, of_picture in zip(numbered, images, maps, strict=True):
+                    layer.save(pictures, picture, image, of_picture, options.max_kernels)
+                    table.writerows(layer.rows(picture, of_picture))
+    _print(features.layers, len(pictures))
+    pictures.finish()
+
+
+def _layers(given: object) -> list[str]:
+    """Layers as the command line or a config has them; names such as 0 are numbers in YAML."""
+    parts = given if isinstance(given, list) else [given]
+    for part in parts:
+        if isinstance(part, bool) or not isinstance(part, (str, int)):
+            raise ValueError(f"layers are names or types of modules; got {part!r}")
+    return [str(part) for part in parts]
+
+
+@dataclass
+class _Layer:
+    """The chosen kernels of a layer, and what they did so far.
+
+    Args:
+        name: Dotted name.
+        kernels: The ``K`` chosen ones.
+        count: How many the layer has.
+        size: Of its maps.
+    """
+
+    name: str
+    kernels: list[int]
+    count: int
+    size: tuple[int, int]
+    _means: list[float] = field(default_factory=list)
+    _silent: Tensor | None = None
+
+    @property
+    def tag(self) -> str:
+        """As in the monitor of feature maps."""
+        return f"feature_maps/{self.name}"
+
+    def save(
+        self, run: PictureRun, picture: Numbered, image: Tensor, maps: Tensor, most: int
+    ) -> None:
+        """Write the figure and the raw maps ``(K, H', W')`` of a picture ``(C, H, W)``."""
+        shown = self.kernels[:most]
+        which = "" if len(shown) == self.count else f", {len(shown)} of {self.count} kernels"
+        title = f"{self.name}{which}: {picture.name}"
+        figure = feature_map_figure(image, maps[:most], shown, run.spec, title)
+        run.save_figure(self.tag, picture, figure)
+        arrays = {"maps": maps.numpy(), "kernels": self.kernels, "layer": self.name}
+        run.save_arrays(self.tag, picture, arrays)
+
+    def rows(self, picture: Numbered, maps: Tensor) -> list[dict[str, object]]:
+        """One row of the table for each kernel's map."""
+        flat = maps.flatten(1)
+        silent = (flat == 0).all(1)
+        self._silent = silent if self._silent is None else self._silent & silent
+        self._means.append(flat.mean().item())
+        numbers = {
+            "mean": flat.mean(1),
+            "std": flat.std(1, correction=0),
+            "min": flat.amin(1),
+            "max": flat.amax(1),
+            "constant": (flat == flat[:, :1]).all(1),
+            "silent": silent,
+        }
+        columns = {name: values.tolist() for name, values in numbers.items()}
+        return [
+            {
+                **picture.columns,
+                "layer": self.name,
+                "kernel": kernel,
+                **{name: values[place] for name, values in columns.items()},
+            }
+            for place, kernel in enumerate(self.kernels)
+        ]
+
+    @property
+    def mean(self) -> float:
+        """Over pictures, kernels and positions."""
+        return sum(self._means) / len(self._means)
+
+    @property
+    def silent(self) -> int:
+        """How many kernels were zero everywhere in every picture."""
+        return 0 if self._silent is None else int(self._silent.sum())
+
+
+class _Features:
+    """Records the chosen kernels' maps.
+
+    Args:
+        network: On its device.
+        axes: The dimension that counts kernels, by layer.
+        kernels: Which kernels of every layer.
+    """
+
+    def __init__(self, network: nn.Module, axes: dict[str, int], kernels: KernelSelection) -> None:
+        self._network = network
+        self._axes = axes
+        self._selection = kernels
+        self._recorder = Recorder(network, list(axes))
+        self._layers: dict[str, _Layer] = {}
+
+    @property
+    def layers(self) -> list[_Layer]:
+        """The layers, once there was a recording."""
+        return list(self._layers.values())
+
+    def record(self, images: Tensor) -> list[tuple[_Layer, Tensor]]:
+        """The maps ``(B, K, H', W')`` of each layer, on the CPU.
+
+        Args:
+            images: ``(B, C, H, W)`` in the network's space and on its device.
+        """
+        with undisturbed(self._network), torch.no_grad():
+            recorded = self._recorder.record(images)
+        found = []
+        for name, activation in recorded.items():
+            maps = as_maps(name, activation.movedim(self._axes[name], 1))
+            count, size = maps.shape[1], (maps.shape[2], maps.shape[3])
+            if name not in self._layers:
+                kernels = select_kernels(self._selection, count, name)
+                self._layers[name] = _Layer(name, kernels, count, size)
+            layer = self._layers[name]
+            found.append((layer, maps[:, layer.kernels].float().cpu()))
+        return found
+
+
+def _print(layers: list[_Layer], pictures: int) -> None:
+    table = Table(title=f"Feature maps of {pictures} picture{'s' if pictures > 1 else ''}")
+    table.add_column("layer", overflow="fold")
+    for heading in ("kernels", "size", "mean activation", "silent in all"):
+        table.add_column(heading, justify="right")
+    for layer in layers:
+        chosen = len(layer.kernels)
+        table.add_row(
+            layer.name,
+            str(chosen) if chosen == layer.count else f"{chosen} of {layer.count}",
+            " x ".join(map(str, layer.size)),
+            f"{layer.mean:.4g}",
+            str(layer.silent),
+        )
+    console().print(table)
+
+
+COMMAND = Command(
+    "Feature maps: what each kernel makes of your own pictures.\n\n"
+    "Example: neurovis features --model torchvision.models.squeezenet1_0 --weights DEFAULT "
+    "--layer features.0 features.12 --images photos",
+    add_arguments,
+    run,
+)

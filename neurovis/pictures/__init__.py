@@ -1,0 +1,10 @@
+"""A person's own pictures: found in files and folders, and read into images in [0, 1].
+
+An image of several modalities, colour and depth say, is a file each; their names, or patterns that
+are given, tell which belong together.
+"""
+
+from neurovis.pictures.finding import PICTURE_SUFFIXES, PictureFiles, find_pictures
+from neurovis.pictures.reading import read_picture
+
+__all__ = ["PICTURE_SUFFIXES", "PictureFiles", "find_pictures", "read_picture"]
