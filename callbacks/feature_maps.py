@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ class FeatureMapMonitor(Monitor):
         self,
         layers: LayerSelection,
         *,
-        max_kernels: int = 64,
+        max_kernels: int = 32,
         kernels: KernelSelection | None = None,
         first_and_now: bool = True,
         **options: Unpack[MonitorOptions],
@@ -76,6 +76,7 @@ class FeatureMapMonitor(Monitor):
         self.kernels = None if kernels is None else reusable(kernels)
         self.first_and_now = first_and_now
         self._kernel_axes: dict[str, int] = {}
+        self._calls: Mapping[str, int] | None = None
         self._slots: dict[str, list[int]] = {}
         self._first: dict[str, _FirstLook] = {}
 
@@ -84,7 +85,7 @@ class FeatureMapMonitor(Monitor):
         if self.input_spec is not None:
             self.input_spec.from_network(images)  # Raises if it has other channels.
         self._kernel_axes = usable_layers(pl_module, self.layers, images[:1])
-        self._first = {}
+        self._calls, self._first = None, {}
         for layer, maps in self._feature_maps(pl_module, images[:1]).items():
             self._choose(layer, maps)
             if self.first_and_now:
@@ -107,10 +108,12 @@ class FeatureMapMonitor(Monitor):
 
     def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:
         """The maps ``(B, K, H', W')`` of each layer, in float32."""
-        layers = list(self._kernel_axes)
+        recorder = Recorder(pl_module, list(self._kernel_axes), self._calls)
+        recorded = recorder.record(images)
+        self._calls = recorder.calls
         return {
             layer: as_maps(layer, activation.movedim(self._kernel_axes[layer], 1)).float()
-            for layer, activation in Recorder(pl_module, layers).record(images).items()
+            for layer, activation in recorded.items()
         }
 
     def _choose(self, layer: str, maps: Tensor) -> list[int]:

@@ -44,6 +44,11 @@ class Recorder:
         model: The network. A ``torch.compile``d one is run as its original, uncompiled self,
             since compiled code may ignore hooks.
         layers: Dotted name or names, as in ``model.named_modules()``.
+        calls: How often each layer is called in one forward, where an earlier recorder of these
+            layers has learned it already.
+
+    Attributes:
+        calls: How often each layer is called in one forward; None before the first recording.
 
     Raises:
         ValueError: If there is no layer, or one is not in the model (near misses are suggested).
@@ -55,13 +60,18 @@ class Recorder:
         {'0': (2, 8, 14, 14), '1': (2, 8, 14, 14)}
     """
 
-    def __init__(self, model: nn.Module, layers: str | Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: str | Sequence[str],
+        calls: Mapping[str, int] | None = None,
+    ) -> None:
         names = [layers] if isinstance(layers, str) else list(layers)
         if not names:
             raise ValueError("layers needs at least one layer name; got none")
         self.model = unwrap(model)
         self.modules = {name: resolve_layer(self.model, name) for name in names}
-        self._expected_calls: dict[str, int] | None = None
+        self.calls = calls
 
     def record(self, images: Tensor) -> dict[str, Tensor]:
         """Run the network on ``images`` and return each layer's output.
@@ -90,10 +100,10 @@ class Recorder:
         """As :meth:`record`, with the outputs of all of a layer's calls in their order."""
         if not isinstance(images, Tensor):
             raise TypeError(f"images must be a tensor (B, C, H, W); got {type(images).__name__}")
-        if self._expected_calls is None:
-            self._expected_calls = self._count_calls(images[:1])
+        if self.calls is None:
+            self.calls = self._count_calls(images[:1])
         outputs: dict[str, list[Tensor]] = {name: [] for name in self.modules}
-        missing = sum(self._expected_calls.values())
+        missing = sum(self.calls.values())
 
         def keep(name: str, _module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
             nonlocal missing

@@ -16,6 +16,20 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_two_files_of_a_folder_at_once(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a") as a, whole_file(tmp_path / "b") as b:
+        a.write_text("a")
+        b.write_text("b")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "a", "b": "b"}
+
+
+def test_a_name_as_long_as_can_be(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    with whole_file(path) as partial:
+        partial.write_text("long")
+    assert path.read_text() == "long"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_what_fails_on_the_way_leaves_the_old_file(
     tmp_path: Path, error: type[BaseException]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from neurovis.kernels import select_kernels
+from neurovis.kernels import KernelSelection, reusable, select_kernels
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,18 @@ def test_unusable_selections_are_named(selection: object, message: str) -> None:
 def test_kernels_are_integers(kernel: object) -> None:
     with pytest.raises(TypeError, match="kernels are integers"):
         select_kernels([kernel], 8, "conv")  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("selection", ["all", "0-3", 5, [2, 1], range(3)])
+def test_a_reusable_selection_means_the_same(selection: KernelSelection) -> None:
+    kept = reusable(selection)
+    assert select_kernels(kept, 8, "conv") == select_kernels(selection, 8, "conv")
+
+
+def test_an_iterator_can_be_read_again() -> None:
+    kept = reusable(kernel for kernel in (4, 2))
+    assert select_kernels(kept, 8, "conv") == select_kernels(kept, 8, "conv") == [4, 2]
+    with pytest.raises(ValueError, match="at least one kernel"):
+        reusable(iter(()))
+    with pytest.raises(TypeError, match=r"integers; got 1\.5"):
+        reusable([1.5])  # type: ignore[list-item]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from neurovis.inputs import InputSpec
-from neurovis.layer_table import LayerInfo, kernel_axes, list_layers
+from neurovis.layer_table import LayerInfo, kernel_axes, list_layers, usable_layers
 
 
 def rows(model: nn.Module, spec: InputSpec, kinds: str = "kernels") -> dict[str, LayerInfo]:
@@ -123,3 +123,46 @@ def test_kernel_axes_are_followed_where_types_cannot_tell() -> None:
 def test_kernel_axes_where_the_head_wants_another_size() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(7, 2))
     assert kernel_axes(network, ["1"], InputSpec.rgb(16).example()) == {"1": 1}
+
+
+class TestUsableLayers:
+    """Of :class:`Branching`: ``twice`` is called twice, ``unused`` never."""
+
+    EXAMPLE = InputSpec.rgb(32).example()
+
+    @pytest.mark.parametrize(
+        ("selection", "axes"),
+        [
+            ("all-conv", {"stem": 1, "again": 1}),
+            (nn.Linear, {"head": -1}),
+            (["head", "Conv2d"], {"head": -1, "stem": 1, "again": 1}),
+            (["again"], {"again": 1}),
+            ("again", {"again": 1}),
+        ],
+    )
+    def test_those_of_a_type_are_left_out_that_cannot_be_used(
+        self, selection: object, axes: dict[str, int]
+    ) -> None:
+        assert usable_layers(Branching(), selection, self.EXAMPLE) == axes  # type: ignore[arg-type]
+
+    def test_axes_where_types_cannot_tell(self) -> None:
+        model = models.convnext_tiny(weights=None)
+        axes = usable_layers(model, [nn.GELU], InputSpec.rgb(64).example())
+        assert set(axes.values()) == {3}
+        assert len(axes) == 18
+
+    def test_none_that_can_be_used(self) -> None:
+        with pytest.raises(ValueError, match="selected by ReLU none is called exactly once"):
+            usable_layers(Branching(), "ReLU", self.EXAMPLE)
+
+    def test_layers_that_do_not_exist(self) -> None:
+        with pytest.raises(ValueError, match='"stam" not found; did you mean "stem"'):
+            usable_layers(Branching(), ["stam", "Conv2d"], self.EXAMPLE)
+
+    def test_the_model_is_as_it_was(self) -> None:
+        model = Branching().train()
+        state = torch.get_rng_state()
+        usable_layers(model, "all-conv", self.EXAMPLE)
+        assert torch.equal(torch.get_rng_state(), state)
+        assert all(part.training for part in model.modules())
+        assert not any(part._forward_hooks for part in model.modules())

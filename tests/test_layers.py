@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models.convnext import LayerNorm2d
 
-from neurovis.layers import kernel_axis, resolve_layer, unwrap
+from neurovis.layers import kernel_axis, resolve_layer, select_layers, unwrap
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +91,77 @@ def test_layers_of_a_part_that_is_compiled_keep_their_names() -> None:
     assert resolve_layer(model, "0._orig_mod.0") is part[0]
     with pytest.raises(ValueError, match=r'"0\.1" not found; .*"0\.0"'):
         resolve_layer(model, "0.1")
+
+
+class TestSelectLayers:
+    """Of SqueezeNet and a small model with a part that is compiled on its own."""
+
+    @pytest.fixture
+    @staticmethod
+    def small() -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3),
+            nn.ReLU(),
+            nn.Sequential(nn.ConvTranspose2d(8, 4, 3), nn.Conv1d(4, 4, 1), Special(4, 2, 1)),
+            nn.Linear(2, 2),
+        )
+
+    @pytest.mark.parametrize(
+        ("selection", "names"),
+        [
+            ("2.2", ["2.2"]),
+            (["3", "0"], ["3", "0"]),
+            ("all-conv", ["0", "2.0", "2.1", "2.2"]),
+            ("Conv2d", ["0", "2.2"]),
+            (nn.Conv2d, ["0", "2.2"]),
+            (nn.ReLU, ["1"]),
+            ("Special", ["2.2"]),
+            (["3", nn.Conv2d, "2.2", "Linear"], ["3", "0", "2.2"]),
+            (iter(["1", "0"]), ["1", "0"]),
+        ],
+    )
+    def test_by_name_and_type(self, small: nn.Module, selection: object, names: list[str]) -> None:
+        assert select_layers(small, selection) == names  # type: ignore[arg-type]
+
+    def test_all_convolutions_of_a_known_network(self, squeezenet: nn.Module) -> None:
+        expected = [n for n, part in squeezenet.named_modules() if type(part).__name__ == "Conv2d"]
+        assert len(expected) == 26
+        assert select_layers(squeezenet, "all-conv") == expected
+        assert select_layers(torch.compile(squeezenet), nn.Conv2d) == expected
+
+    def test_a_name_stands_before_a_type_of_that_name(self) -> None:
+        model = nn.ModuleDict({"Linear": nn.Conv2d(3, 3, 1), "other": nn.Linear(2, 2)})
+        assert select_layers(model, "Linear") == ["Linear"]
+
+    def test_of_a_part_that_is_compiled(self, small: nn.Module) -> None:
+        model = nn.Sequential(torch.compile(small, backend="eager"), nn.Conv2d(3, 3, 1))
+        assert select_layers(model, "Conv2d") == ["0.0", "0.2.2", "1"]
+        for name in select_layers(model, "all-conv"):
+            assert isinstance(
+                resolve_layer(model, name), (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
+            )
+
+    @pytest.mark.parametrize(
+        ("selection", "error", "message"),
+        [
+            ([], ValueError, "at least one layer; got none"),
+            ("2.3", ValueError, 'layer "2.3" not found; the model'),
+            (["0", "Conv3d"], ValueError, 'layer "Conv3d" not found'),
+            ("Specials", ValueError, 'layer "Specials" not found'),
+            (nn.Conv3d, ValueError, "no layer of type Conv3d"),
+            ([3], TypeError, "got 3"),
+        ],
+    )
+    def test_what_is_not_there(
+        self, small: nn.Module, selection: object, error: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(error, match=message):
+            select_layers(small, selection)  # type: ignore[arg-type]
+
+    def test_no_convolution(self) -> None:
+        with pytest.raises(ValueError, match="no layer of type convolution"):
+            select_layers(nn.Sequential(nn.Linear(3, 3)), "all-conv")
+
+
+class Special(nn.Conv2d):
+    """Somebody's own kind of convolution."""

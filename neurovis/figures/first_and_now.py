@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _NARROWEST, _WIDEST = 420, 1000
 #: Sizes of maps; small ones are enlarged as far as the page allows.
-_SMALLEST, _LARGE, _LARGEST = 64, 128, 192
+_SMALLEST, _LARGE, _LARGEST = 56, 128, 192
 
 
 def first_and_now_figure(
@@ -64,7 +64,7 @@ def first_and_now_figure(
     if rows[0] == rows[1]:
         raise ValueError(f"rows must be two different names; got {rows[0]!r} twice")
     across = square_columns(len(first), 2 * first.shape[1], first.shape[2])
-    smallest = max(_SMALLEST, min(_LARGE, _WIDEST // across))
+    smallest = max(_SMALLEST, min(_LARGE, _NARROWEST // across))
     largest = max(smallest, min(_LARGEST, _WIDEST // across))
     pictures, scales = {}, []
     for row, maps in zip(rows, (first, now), strict=True):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Maps are at least this large, and a grid of them about as wide as one of these.
-_SMALLEST, _NARROWEST, _WIDEST = 48, 440, 880
+_SMALLEST, _NARROWEST, _WIDEST = 48, 320, 880
 _MOST_CHANNELS = 8
 
 

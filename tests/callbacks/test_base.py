@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+from promise import each_kind, one_monitor
 
-from neurovis.callbacks import FeatureMapMonitor
-from neurovis.callbacks.probe import find_images
+from neurovis.callbacks import FeatureMapMonitor, Monitor
+from neurovis.callbacks.probe import ImageFinder, find_images
 from neurovis.callbacks.schedule import Schedule
 from neurovis.inputs import InputSpec
 
 IMAGES = torch.rand(2, 3, 4, 4)
 
 
+@dataclass
+class Record:
+    mask: Any
+    left: Any
+
+
+class Named(NamedTuple):
+    mask: Any
+    left: Any
+
+
+@each_kind
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"layers": []}, ValueError, "at least one layer"),
-        ({"layers": [3]}, TypeError, "got 3"),
         ({"every_n_epochs": 1, "every_n_train_steps": 5}, ValueError, "exclude.* got 1 and 5"),
         ({"every_n_epochs": 0}, ValueError, "every_n_epochs must be at least 1; got 0"),
         ({"every_n_train_steps": -2}, ValueError, "every_n_train_steps must .* got -2"),
         ({"every_n_train_steps": 1.5}, TypeError, "every_n_train_steps must .* got 1.5"),
         ({"every_n_epochs": True}, TypeError, "must be an integer; got True"),
         ({"max_images": 0}, ValueError, "max_images must be at least 1; got 0"),
-        ({"max_kernels": 0}, ValueError, "max_kernels must be at least 1; got 0"),
-        ({"kernels": []}, ValueError, "at least one kernel"),
         ({"on_error": "ignore"}, ValueError, "got 'ignore'"),
         ({"probe_images": [1]}, TypeError, "must be a tensor; got list"),
         ({"probe_images": IMAGES[0]}, ValueError, r"got \(3, 4, 4\)"),
+        ({"probe_images": IMAGES[:0]}, ValueError, r"got \(0, 3, 4, 4\)"),
         ({"probe_images": IMAGES.int()}, ValueError, "torch.int32"),
         (
             {"probe_images": IMAGES + 1, "input_spec": InputSpec.rgb(4)},
@@ -40,18 +51,43 @@ IMAGES = torch.rand(2, 3, 4, 4)
             r"must be in \[0, 1\]",
         ),
         ({"probe_images": IMAGES, "input_spec": InputSpec.rgbd(4)}, ValueError, "rgb 3, depth 1"),
+        ({"input_key": 0, "get_images": len}, ValueError, "exclude each other; got both"),
+        ({"get_images": "image"}, TypeError, "get_images must be a function .* got str"),
     ],
 )
-def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_bad_arguments(
+    kind: type[Monitor], arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        one_monitor(kind, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"layers": []}, ValueError, "at least one layer"),
+        ({"layers": [3]}, TypeError, "got 3"),
+        ({"layers": [int]}, TypeError, "got <class 'int'>"),
+        ({"max_kernels": 0}, ValueError, "max_kernels must be at least 1; got 0"),
+        ({"kernels": []}, ValueError, "at least one kernel"),
+    ],
+)
+def test_bad_arguments_of_feature_maps(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         FeatureMapMonitor(**{"layers": "conv1", **arguments})
 
 
-def test_sharded_parameters_are_refused() -> None:
-    strategy = object.__new__(FSDPStrategy)
-    run: Any = SimpleNamespace(strategy=strategy)
-    with pytest.raises(ValueError, match="FSDPStrategy does not allow"):
-        FeatureMapMonitor("conv1").setup(run, torch.nn.Identity(), "fit")  # type: ignore[arg-type]
+@each_kind
+@pytest.mark.parametrize("strategy", [FSDPStrategy, DeepSpeedStrategy])
+def test_sharded_parameters_are_refused(kind: type[Monitor], strategy: type) -> None:
+    class TheirOwn(strategy):  # type: ignore[misc]
+        pass
+
+    run: Any = SimpleNamespace(strategy=object.__new__(TheirOwn))
+    with pytest.raises(ValueError, match="TheirOwn does not allow"):
+        one_monitor(kind).setup(run, torch.nn.Identity(), "fit")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +116,13 @@ def test_schedule(arguments: dict[str, int], epochs: list[int], steps: list[int]
         ({"mask": torch.zeros(2, 1, 4, 4), "left": IMAGES}, "left", "batch['left']"),
         ({"views": (IMAGES, IMAGES + 1), "label": torch.arange(2)}, None, "batch['views'][0]"),
         ((IMAGES.byte(), IMAGES), None, "batch[1]"),
+        (Record(torch.arange(2), IMAGES), None, "batch.left"),
+        (Record(IMAGES + 1, IMAGES), "left", "batch.left"),
+        (Named(torch.arange(2), IMAGES), None, "batch.left"),
+        (Named(IMAGES + 1, IMAGES), "left", "batch.left"),
+        (Named(IMAGES + 1, IMAGES), 1, "batch[1]"),
+        ({"deep": [Named(0, (IMAGES,))]}, None, "batch['deep'][0].left[0]"),
+        ({"x_ray": IMAGES + 1, "img": IMAGES}, None, "batch['img']"),
     ],
 )
 def test_images_are_found(batch: Any, key: str | int | None, place: str) -> None:
@@ -101,8 +144,29 @@ def test_images_are_found(batch: Any, key: str | int | None, place: str) -> None
         ),
         ((IMAGES,), 3, "input_key=3 finds nothing"),
         (SimpleNamespace(image=IMAGES), "image", "finds nothing in a batch of SimpleNamespace"),
+        (Record(IMAGES, 0), "right", r"batch of Record with batch.mask \(2, 3, 4, 4\)"),
+        (Named(torch.arange(2), IMAGES), "mask", r"no floating-point images .* in batch.mask"),
     ],
 )
 def test_images_are_missed(batch: Any, key: str | int | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_images(batch, key)
+
+
+def test_what_get_images_returns_is_checked() -> None:
+    images, place = ImageFinder(get_images=lambda batch: batch["a"])({"a": IMAGES})
+    assert images is IMAGES
+    assert place == "what get_images finds"
+    for wrong, message in [
+        (IMAGES[0], r"\(3, 4, 4\) torch.float32"),
+        (IMAGES.byte(), "torch.uint8"),
+        ([1], r"returned \[1\]"),
+    ]:
+        with pytest.raises(ValueError, match=f"get_images must return .*{message}"):
+            ImageFinder(get_images=lambda batch: batch)(wrong)
+
+
+@each_kind
+def test_two_of_one_class_have_states_of_their_own(kind: type[Monitor]) -> None:
+    keys = {one_monitor(kind, every_n_epochs=n).state_key for n in (1, 2)}
+    assert len(keys) == 2

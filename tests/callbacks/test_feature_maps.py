@@ -2,42 +2,37 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
-from promise import BATCHES, EPOCHS, SIZE, TinyModule, loader, trainer
+from promise import (
+    BATCHES,
+    EPOCHS,
+    SIZE,
+    TinyModule,
+    TwoOptimizers,
+    fit,
+    loader,
+    png_steps,
+    trainer,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 from typing_extensions import override
 
 from neurovis.callbacks import FeatureMapMonitor
+from neurovis.callbacks.feature_maps import _correlations
 from neurovis.inputs import InputSpec
+from neurovis.summaries import Observation
 
 STEPS = EPOCHS * BATCHES
-
-
-def fit(monitor: Any, folder: Path, module: LightningModule | None = None, **arguments: Any) -> Any:
-    """Train, and return the Trainer."""
-    run = trainer(folder, callbacks=monitor, **arguments)
-    run.fit(module or TinyModule(), loader(shuffle=True), loader(seed=1, batches=2))
-    return run
-
-
-def number_of_hooks(module: nn.Module) -> int:
-    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
-
-
-def png_steps(folder: Path) -> list[int]:
-    return sorted(int(path.stem.removeprefix("step_")) for path in folder.rglob("*.png"))
 
 
 class TestTensorBoard:
@@ -52,11 +47,16 @@ class TestTensorBoard:
         return events
 
     def test_tags(self, events: EventAccumulator) -> None:
-        assert sorted(events.Tags()["images"]) == [
-            "feature_maps/conv1",
-            "feature_maps/head",
-            "feature_maps/relu",
-        ]
+        layers = [f"feature_maps/{layer}" for layer in ("conv1", "head", "relu")]
+        both = sorted([*layers, *(f"{layer}/first_and_now" for layer in layers)])
+        assert sorted(events.Tags()["images"]) == both
+        histograms = [f"{layer}/activations" for layer in layers]
+        assert sorted(events.Tags()["histograms"]) == histograms
+        endings = ("correlation_with_first", "dead", "mean")
+        scalars = {tag for tag in events.Tags()["scalars"] if tag.startswith("feature_maps")}
+        # Single values, of a linear layer, correlate with nothing.
+        expected = {f"{layer}/{ending}" for layer in layers for ending in endings}
+        assert scalars == expected - {"feature_maps/head/correlation_with_first"}
 
     def test_steps_are_those_of_lightnings_scalars(self, events: EventAccumulator) -> None:
         steps = [event.step for event in events.Images("feature_maps/conv1")]
@@ -126,38 +126,6 @@ class TestSchedule:
         fit(FeatureMapMonitor("conv1"), tmp_path, max_steps=0, num_sanity_val_steps=2)
         assert png_steps(tmp_path) == []
 
-    @pytest.mark.parametrize("stage", ["validate", "test", "predict"])
-    def test_once_after_training(self, stage: str, tmp_path: Path) -> None:
-        module = TinyModule()
-        run = fit(FeatureMapMonitor("conv1", on_error="raise"), tmp_path, module, max_epochs=1)
-        getattr(run, stage)(
-            module, loader(seed=2), **({} if stage == "predict" else {"verbose": 0})
-        )
-        assert png_steps(tmp_path) == [BATCHES - 1, BATCHES]
-
-    @pytest.mark.parametrize("stage", ["validate", "test", "predict"])
-    def test_without_training(self, stage: str, tmp_path: Path) -> None:
-        run = trainer(tmp_path, callbacks=[FeatureMapMonitor("conv1", on_error="raise")])
-        getattr(run, stage)(TinyModule(), loader())
-        assert png_steps(tmp_path) == [0]
-
-
-class TwoOptimizers(TinyModule):
-    def __init__(self) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-
-    def training_step(self, batch: Any) -> None:  # type: ignore[override]
-        loss = super().training_step(batch)
-        self.manual_backward(loss)
-        for optimizer in self.optimizers():
-            optimizer.step()
-            optimizer.zero_grad()
-
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:  # type: ignore[override]
-        parts = (self.conv1, nn.ModuleList([self.conv2, self.norm, self.head]))
-        return [torch.optim.SGD(part.parameters(), lr=1e-3) for part in parts]
-
 
 class TestProbe:
     def test_first_validation_batch(self, tmp_path: Path) -> None:
@@ -176,20 +144,6 @@ class TestProbe:
         monitor = FeatureMapMonitor("conv1")
         trainer(tmp_path, callbacks=[monitor]).fit(TinyModule(), loader())
         assert torch.equal(monitor.probe._images, next(iter(loader()))[0])
-
-    def test_the_same_in_all_validations(self, tmp_path: Path) -> None:
-        seen: list[Tensor] = []
-
-        class Remembering(FeatureMapMonitor):
-            @override
-            def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-                seen.append(self.probe.images_for(pl_module))
-
-        monitor = Remembering("conv1", every_n_train_steps=STEPS)
-        run = trainer(tmp_path, callbacks=[monitor], val_check_interval=1, num_sanity_val_steps=0)
-        run.fit(TinyModule(), loader(), loader(shuffle=True))
-        assert len(seen) == STEPS
-        assert all(torch.equal(images, seen[0]) for images in seen)
 
     def test_given_images_in_the_specs_range(self, tmp_path: Path) -> None:
         spec, images = InputSpec.rgb(SIZE), torch.rand(2, 3, SIZE, SIZE)
@@ -228,7 +182,7 @@ class Differentiating(FeatureMapMonitor):
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Any:
         images.requires_grad_()
         (self.gradient,) = torch.autograd.grad(pl_module(images).square().sum(), images)
-        return {}
+        return Observation()
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
@@ -240,34 +194,57 @@ def test_monitors_can_differentiate(stage: str, tmp_path: Path) -> None:
     assert not monitor.probe._images.requires_grad
 
 
-class TestWithoutTensorBoard:
-    def test_numbers_only_logger(self, tmp_path: Path) -> None:
-        logger = CSVLogger(tmp_path)
-        fit(FeatureMapMonitor("conv1"), tmp_path, logger=logger)
-        folder = Path(logger.log_dir, "feature_maps", "conv1")
-        assert png_steps(folder) == [BATCHES - 1, STEPS - 1]
-        picture = np.asarray(Image.open(folder / f"step_{STEPS - 1:08d}.png"))
-        assert picture.shape[2] == 3
+class TestFeatureMaps:
+    """The maps that are looked at, against calls of the layers themselves."""
 
-    def test_no_logger(self, tmp_path: Path) -> None:
-        fit(FeatureMapMonitor("conv1"), tmp_path)
-        assert png_steps(tmp_path / "feature_maps" / "conv1") == [BATCHES - 1, STEPS - 1]
+    def test_convolutions(self) -> None:
+        module, images = TinyModule().eval(), torch.randn(2, 3, SIZE, SIZE)
+        maps = begun(FeatureMapMonitor("conv1"), module, images)._feature_maps(module, images)
+        torch.testing.assert_close(maps["conv1"], module.conv1(images))
 
-    def test_several_loggers(self, tmp_path: Path) -> None:
-        loggers = [CSVLogger(tmp_path / "csv"), TensorBoardLogger(tmp_path / "board")]
-        fit(FeatureMapMonitor("conv1"), tmp_path, logger=loggers)
-        events = EventAccumulator(loggers[1].log_dir)
-        events.Reload()
-        assert events.Tags()["images"] == ["feature_maps/conv1"]
-        assert not png_steps(tmp_path)
+    def test_linear_layers_have_one_value_a_kernel(self) -> None:
+        module, images = TinyModule().eval(), torch.randn(2, 3, SIZE, SIZE)
+        maps = begun(FeatureMapMonitor("head"), module, images)._feature_maps(module, images)
+        torch.testing.assert_close(maps["head"][:, :, 0, 0], module(images))
 
-    @pytest.mark.parametrize("logger", [True, False])
-    def test_fast_dev_run_writes_nothing(self, logger: bool, tmp_path: Path) -> None:
-        fit(FeatureMapMonitor("conv1"), tmp_path, fast_dev_run=True, logger=logger)
-        assert not list(tmp_path.iterdir())
+    def test_features_last_and_tokens(self) -> None:
+        module = Tokens().eval()
+        images = torch.randn(2, 3, 4, 5)
+        monitor = begun(FeatureMapMonitor(["last", "tokens"]), module, images)
+        maps = monitor._feature_maps(module, images)
+        expected = module.last(images.movedim(1, -1)).movedim(-1, 1)
+        torch.testing.assert_close(maps["last"], expected)
+        assert maps["tokens"].shape == (2, 7, 1, 20)
+
+    def test_volumes_are_refused(self) -> None:
+        module = nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 1))
+        with pytest.raises(ValueError, match='"1" has 5-dimensional activations'):
+            begun(FeatureMapMonitor("1"), module, torch.zeros(1, 3, 4, 4))
+
+    @pytest.mark.parametrize(
+        ("layers", "found"),
+        [
+            ("all-conv", ["conv1", "conv2"]),
+            (nn.Conv2d, ["conv1", "conv2"]),
+            ("BatchNorm2d", ["frozen_norm", "norm"]),
+            (["head", nn.ReLU], ["head", "relu"]),
+        ],
+    )
+    def test_layers_by_type(self, layers: Any, found: list[str]) -> None:
+        module, images = TinyModule().eval(), torch.randn(1, 3, SIZE, SIZE)
+        seen = begun(FeatureMapMonitor(layers), module, images).observe(module, images, 0)
+        assert list(seen.histograms) == [f"feature_maps/{layer}/activations" for layer in found]
 
 
-class TestWhatIsShown:
+def begun(monitor: Any, module: Any, images: Tensor) -> Any:
+    """A monitor whose training has begun with a module and images."""
+    monitor.begin(module, images, 0)
+    return monitor
+
+
+class TestKernels:
+    MAPS = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+
     @pytest.mark.parametrize(
         ("arguments", "kernels"),
         [
@@ -277,31 +254,113 @@ class TestWhatIsShown:
             ({"kernels": "1-2", "max_kernels": 1}, [1, 2]),
         ],
     )
-    def test_kernels(self, arguments: dict[str, Any], kernels: list[int]) -> None:
-        module, images = TinyModule().eval(), torch.randn(2, 3, SIZE, SIZE)
-        found = FeatureMapMonitor("conv1", **arguments)._feature_maps(module, images)["conv1"]
-        assert (found.kernels, found.count) == (kernels, 4)
-        torch.testing.assert_close(found.maps, module.conv1(images)[:, kernels])
+    def test_chosen(self, arguments: dict[str, Any], kernels: list[int]) -> None:
+        assert FeatureMapMonitor("conv1", **arguments)._choose("conv1", self.MAPS) == kernels
 
-    def test_linear_layers_have_one_value_a_kernel(self) -> None:
-        module, images = TinyModule().eval(), torch.randn(2, 3, SIZE, SIZE)
-        maps = FeatureMapMonitor("head")._feature_maps(module, images)["head"].maps
-        torch.testing.assert_close(maps[:, :, 0, 0], module(images))
+    def test_most_active_keep_their_places(self) -> None:
+        monitor = FeatureMapMonitor("a", kernels="most_active", max_kernels=3)
 
-    def test_features_last_and_tokens(self) -> None:
-        module = Tokens().eval()
-        images = torch.randn(2, 3, 4, 5)
-        maps = FeatureMapMonitor(["last", "tokens"])._feature_maps(module, images)
-        assert maps["last"].maps.shape == (2, 3, 4, 5)
-        torch.testing.assert_close(
-            maps["last"].maps, module.last(images.movedim(1, -1)).movedim(-1, 1)
+        def chosen(*activities: float) -> list[int]:
+            activities = tuple(map(float, activities))
+            return list(monitor._choose("a", torch.tensor(activities).reshape(1, -1, 1, 1)))
+
+        assert chosen(5, 1, 4, 2, 3) == [0, 2, 4]
+        assert chosen(4, 1, 9, 2, 8) == [0, 2, 4]  # Others are first, the places are the same.
+        assert chosen(0, 7, 9, 2, 8) == [1, 2, 4]  # A newcomer takes the free place.
+        assert chosen(9, 7, 0, 8, 0) == [1, 0, 3] or chosen(9, 7, 0, 8, 0) == [1, 3, 0]
+        assert monitor._choose("b", torch.tensor([1.0, 2.0])[None, :, None, None]) == [1, 0]
+
+    def test_what_is_not_a_number_is_not_active(self) -> None:
+        monitor = FeatureMapMonitor("a", kernels="most_active", max_kernels=2)
+        maps = torch.tensor([1.0, torch.nan, 2.0])[None, :, None, None]
+        assert sorted(monitor._choose("a", maps)) == [0, 2]
+
+
+class Scaled(nn.Module):
+    """Two kernels of a picture: one as it is, one that is dead until it is told otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 1)
+        self.set(1.0, 0.0)
+
+    def set(self, *weights: float) -> None:
+        with torch.no_grad():
+            self.layer.weight.copy_(torch.tensor(weights).reshape(2, 1, 1, 1))
+            self.layer.bias.zero_()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images)
+
+
+class TestScalars:
+    IMAGES = torch.randn(3, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+
+    def observed(self, monitor: Any, module: Any, images: Tensor, step: int) -> dict[str, float]:
+        scalars = monitor.observe(module, images, step).scalars
+        return {tag.removeprefix("feature_maps/layer/"): value for tag, value in scalars.items()}
+
+    def test_mean_dead_and_correlation(self) -> None:
+        module = Scaled()
+        monitor = begun(FeatureMapMonitor("layer"), module, self.IMAGES)
+        first = self.observed(monitor, module, self.IMAGES, 1)
+        assert first["mean"] == pytest.approx(self.IMAGES.mean().item() / 2, abs=1e-6)
+        assert first["dead"] == 0.5
+        assert first["correlation_with_first"] == pytest.approx(1)
+        module.set(-3.0, 2.0)
+        then = self.observed(monitor, module, self.IMAGES, 2)
+        assert then["mean"] == pytest.approx(-self.IMAGES.mean().item() / 2, abs=1e-6)
+        assert then["dead"] == 0
+        # The dead kernel's first map is constant, and correlates with nothing.
+        assert then["correlation_with_first"] == pytest.approx(-1)
+
+    def test_correlations_are_numpys(self) -> None:
+        first, now = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1))
+        first[2] = 1 / 3
+        found = _correlations(first, now)
+        for kernel in (0, 1, 3):
+            expected = np.corrcoef(first[kernel].flatten(), now[kernel].flatten())[0, 1]
+            assert found[kernel].item() == pytest.approx(expected, abs=1e-5)
+        assert found[2].isnan()
+
+    def test_not_compared_on_request(self) -> None:
+        module = Scaled()
+        monitor = begun(FeatureMapMonitor("layer", first_and_now=False), module, self.IMAGES)
+        seen = monitor.observe(module, self.IMAGES, 3)
+        assert set(seen.pictures) == {"feature_maps/layer"}
+        assert set(seen.scalars) == {"feature_maps/layer/mean", "feature_maps/layer/dead"}
+
+    def test_other_images_start_anew(self) -> None:
+        """Validation's, where there were only training's before; compared with them afterwards."""
+        module, others = Scaled(), self.IMAGES.flip(3)
+        monitor = begun(FeatureMapMonitor("layer"), module, self.IMAGES)
+        assert "correlation_with_first" not in self.observed(monitor, module, others, 3)
+        module.set(2.0, 1.0)
+        assert self.observed(monitor, module, others, 4)["correlation_with_first"] == pytest.approx(
+            1
         )
-        assert maps["tokens"].maps.shape == (2, 7, 1, 20)
 
-    def test_volumes_are_refused(self) -> None:
-        module = nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 1))
-        with pytest.raises(ValueError, match='"1" has 5-dimensional activations'):
-            FeatureMapMonitor("1")._feature_maps(module, torch.zeros(1, 3, 4, 4))
+    def test_a_new_training_starts_anew(self) -> None:
+        module = Scaled()
+        monitor = begun(FeatureMapMonitor("layer"), module, self.IMAGES)
+        module.set(-1.0, 0.0)
+        begun(monitor, module, self.IMAGES)
+        assert self.observed(monitor, module, self.IMAGES, 1)["correlation_with_first"] > 0.99
+
+    def test_histogram_of_all_that_is_seen(self) -> None:
+        module = Scaled()
+        monitor = begun(FeatureMapMonitor("layer", max_kernels=1), module, self.IMAGES)
+        found = monitor.observe(module, self.IMAGES, 1).histograms["feature_maps/layer/activations"]
+        counts, _ = np.histogram(module(self.IMAGES).detach(), len(found.counts))
+        assert found.counts == counts.tolist()
+
+    def test_the_first_step_is_not_the_first_look(self) -> None:
+        """Both are step 0: nothing has been done before, and index 0 is that of the first step."""
+        module = Scaled()
+        monitor = begun(FeatureMapMonitor("layer"), module, self.IMAGES)
+        assert (
+            "feature_maps/layer/first_and_now" in monitor.observe(module, self.IMAGES, 0).pictures
+        )
 
 
 class Tokens(nn.Module):
@@ -314,143 +373,9 @@ class Tokens(nn.Module):
         return self.tokens(self.last(images.movedim(1, -1)).flatten(1, 2))
 
 
-class TestNothingIsLeft:
-    def test_on_the_module(self, tmp_path: Path) -> None:
-        module = TinyModule()
-        fit(FeatureMapMonitor(["conv1", "head"], every_n_train_steps=2), tmp_path, module)
-        assert number_of_hooks(module) == 0
-        torch.save(module, tmp_path / "module.pt")
-        pickle.dumps(module)
-
-    @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt()])
-    def test_after_an_exception_in_the_monitor(self, error: BaseException, tmp_path: Path) -> None:
-        class Interrupted(FeatureMapMonitor):
-            def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Any:
-                super().observe(pl_module, images, step)
-                raise error
-
-        module = TinyModule()
-        with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
-            fit(Interrupted("conv1", on_error="raise"), tmp_path, module)
-        assert number_of_hooks(module) == 0
-        assert all(parameter.requires_grad for parameter in module.conv1.parameters())
-
-    def test_monitors_can_be_pickled(self, tmp_path: Path) -> None:
-        monitor = FeatureMapMonitor(["conv1"], probe_images=torch.rand(1, 3, SIZE, SIZE))
-        pickle.loads(pickle.dumps(monitor))
-        fit(monitor, tmp_path)
-        again = pickle.loads(pickle.dumps(monitor))
-        assert again.state_key == monitor.state_key
-
-    def test_checkpoints_do_not_depend_on_monitors(self, tmp_path: Path) -> None:
-        run = fit(FeatureMapMonitor("conv1"), tmp_path)
-        run.save_checkpoint(tmp_path / "with.ckpt")
-        run = trainer(tmp_path, max_epochs=EPOCHS + 1)
-        run.fit(TinyModule(), loader(), ckpt_path=tmp_path / "with.ckpt")
-        run.save_checkpoint(tmp_path / "without.ckpt")
-        run = trainer(tmp_path, max_epochs=EPOCHS + 2, callbacks=[FeatureMapMonitor("conv1")])
-        run.fit(TinyModule(), loader(), ckpt_path=tmp_path / "without.ckpt")
-
-
 def test_two_monitors_of_one_class(tmp_path: Path) -> None:
     monitors = [FeatureMapMonitor("conv1"), FeatureMapMonitor("conv2", every_n_train_steps=5)]
     assert monitors[0].state_key != monitors[1].state_key
     fit(monitors, tmp_path, max_epochs=1)
     assert png_steps(tmp_path / "feature_maps" / "conv1") == [BATCHES - 1]
     assert png_steps(tmp_path / "feature_maps" / "conv2") == [BATCHES - 1]
-
-
-class Strict(TinyModule):
-    """Fails the test if a training step is reached."""
-
-    @override
-    def training_step(self, batch: Any) -> Tensor:
-        raise AssertionError("a training step was reached")
-
-
-class NoForward(Strict):
-    forward = LightningModule.forward
-
-
-class Unreached(Strict):
-    def __init__(self) -> None:
-        super().__init__()
-        self.unused = nn.Conv2d(3, 3, 1)
-
-
-class BuiltLate(TinyModule):
-    """Makes a layer in configure_model, after setup."""
-
-    def configure_model(self) -> None:
-        self.late = nn.Identity()
-
-    def forward(self, images: Tensor) -> Tensor:
-        return super().forward(self.late(images))
-
-
-class TestMisconfigured:
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [
-            ({"layers": "conv3"}, 'layer "conv3" not found; did you mean "conv'),
-            ({"layers": "conv1", "kernels": [1, 4]}, "kernel 4 is out of range.* has 4 kernels"),
-            ({"layers": "unused"}, '"unused" is never reached'),
-            ({"layers": "conv1", "input_key": "image"}, "input_key='image' finds nothing"),
-            ({"layers": "conv1", "input_key": 1}, r"no floating-point images .* batch\[1\] \(4,\)"),
-        ],
-    )
-    @pytest.mark.parametrize("sanity", [0, 2])
-    def test_before_the_first_step(
-        self, arguments: dict[str, Any], message: str, sanity: int, tmp_path: Path
-    ) -> None:
-        with pytest.raises(ValueError, match=message):
-            fit(FeatureMapMonitor(**arguments), tmp_path, Unreached(), num_sanity_val_steps=sanity)
-
-    def test_wrong_probe_size(self, tmp_path: Path) -> None:
-        monitor = FeatureMapMonitor("conv1", probe_images=torch.rand(1, 5, 8, 8))
-        with pytest.raises(RuntimeError, match="5 channels"):
-            fit(monitor, tmp_path, Strict())
-
-    def test_no_forward(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"NoForward defines no forward\(images\)"):
-            fit(FeatureMapMonitor("conv1"), tmp_path, NoForward())
-
-    def test_layers_that_are_built_late(self, tmp_path: Path) -> None:
-        fit(FeatureMapMonitor("late", on_error="raise"), tmp_path, BuiltLate())
-        with pytest.raises(ValueError, match='"lat" not found'):
-            fit(FeatureMapMonitor("lat"), tmp_path, BuiltLate())
-
-
-class TestFailures:
-    def test_warns_once_and_training_goes_on(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def full(*_: Any, **__: Any) -> None:
-            raise OSError("no space left on device")
-
-        monkeypatch.setattr("neurovis.summaries.save_png", full)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            run = fit(FeatureMapMonitor("conv1", every_n_train_steps=1), tmp_path)
-        assert run.global_step == STEPS
-        said = [str(one.message) for one in caught if "FeatureMapMonitor" in str(one.message)]
-        assert len(said) == 1
-        assert "training goes on" in said[0]
-        assert "no space left on device" in said[0]
-
-    def test_a_failing_logger(self, tmp_path: Path) -> None:
-        logger = TensorBoardLogger(tmp_path)
-        logger.experiment.add_image = _raise
-        with pytest.warns(UserWarning, match="ConnectionError: no route"):
-            run = fit(FeatureMapMonitor("conv1"), tmp_path, logger=logger)
-        assert run.global_step == STEPS
-
-    def test_raises_on_request(self, tmp_path: Path) -> None:
-        logger = TensorBoardLogger(tmp_path)
-        logger.experiment.add_image = _raise
-        with pytest.raises(ConnectionError, match="no route"):
-            fit(FeatureMapMonitor("conv1", on_error="raise"), tmp_path, logger=logger)
-
-
-def _raise(*_: Any, **__: Any) -> None:
-    raise ConnectionError("no route to host")

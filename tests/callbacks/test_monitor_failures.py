@@ -1,4 +1,4 @@
-"""Misconfigured monitors stop a run before it starts; later failures never do, nor leave a trace."""
+"""What is misconfigured stops a run before it starts; what fails later never does."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ class TestMisconfigured:
     def test_no_forward(self, kind: type[Monitor], tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"NoForward defines no forward\(images\)"):
             fit(one_monitor(kind), tmp_path, NoForward())
+        run = trainer(tmp_path, callbacks=[one_monitor(kind)])
         with pytest.raises(ValueError, match=r"NoForward defines no forward\(images\)"):
-            run = trainer(tmp_path, callbacks=[one_monitor(kind)])
             run.fit(torch.compile(NoForward(), backend="eager"), loader())
 
     @each_kind
@@ -187,20 +187,22 @@ class TooLarge(TinyModule):
         pass
 
 
-def _no_space(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch, _: Path) -> None:
+def _no_space(monkeypatch: pytest.MonkeyPatch, _folder: Path) -> dict[str, Any]:
     monkeypatch.setattr("neurovis.summaries.save_png", full)
+    return {}
 
 
-def _failing_logger(arguments: dict[str, Any], _: pytest.MonkeyPatch, folder: Path) -> None:
-    arguments["logger"] = TensorBoardLogger(folder)
-    arguments["logger"].experiment.add_image = lost
+def _failing_logger(_monkeypatch: pytest.MonkeyPatch, folder: Path) -> dict[str, Any]:
+    logger = TensorBoardLogger(folder)
+    logger.experiment.add_image = lost
+    return {"logger": logger}
 
 
-def _no_memory(arguments: dict[str, Any], *_: Any) -> None:
-    arguments["kind"] = TooLarge
+def _no_memory(_monkeypatch: pytest.MonkeyPatch, _folder: Path) -> dict[str, Any]:
+    return {"kind": TooLarge}
 
 
-FAILURES: dict[str, tuple[Callable[..., None], str]] = {
+FAILURES: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
     "disk": (_no_space, "OSError: no space left"),
     "logger": (_failing_logger, "ConnectionError: no route"),
     "memory": (_no_memory, "OutOfMemoryError: CUDA out of memory"),
@@ -214,8 +216,7 @@ class TestFailures:
         self, kind: type[Monitor], failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         prepare, message = FAILURES[failure]
-        arguments: dict[str, Any] = {}
-        prepare(arguments, monkeypatch, tmp_path)
+        arguments = prepare(monkeypatch, tmp_path)
         monitor = one_monitor(kind, every_n_train_steps=1, on_error="warn")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -231,8 +232,7 @@ class TestFailures:
         self, kind: type[Monitor], failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         prepare, message = FAILURES[failure]
-        arguments: dict[str, Any] = {}
-        prepare(arguments, monkeypatch, tmp_path)
+        arguments = prepare(monkeypatch, tmp_path)
         error, text = message.split(": ")
         with pytest.raises((OSError, torch.OutOfMemoryError), match=text) as raised:
             outcome([one_monitor(kind, on_error="raise")], tmp_path, **arguments)

@@ -20,7 +20,6 @@ from promise import (
     one_monitor,
     outcome,
     png_steps,
-    trainer,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -90,8 +89,10 @@ class TestTensorBoard:
 
     def test_histograms(self, events: EventAccumulator) -> None:
         tags = events.Tags()["histograms"]
-        assert tags == ["feature_maps/conv1", "feature_maps/head"]
-        for tag, values in {"feature_maps/conv1": 4 * 10 * 10, "feature_maps/head": 3}.items():
+        expected = {"conv1": 4 * 10 * 10, "head": 3}
+        assert sorted(tags) == [f"feature_maps/{layer}/activations" for layer in expected]
+        for layer, values in expected.items():
+            tag = f"feature_maps/{layer}/activations"
             assert [event.step for event in events.Histograms(tag)] == LAST_STEPS
             assert all(e.histogram_value.num == values for e in events.Histograms(tag))
 
@@ -164,7 +165,7 @@ class TestPytorchLightning:
         fit(all_kinds(), tmp_path, logger=logger)
         tags = events_of(logger.log_dir).Tags()
         assert {tag.split("/")[0] for tag in tags["images"]} == ROOMS
-        assert "feature_maps/conv1" in tags["histograms"]
+        assert "feature_maps/conv1/activations" in tags["histograms"]
         assert "feature_maps/conv1/mean" in tags["scalars"]
         assert not list(tmp_path.rglob("*.png"))
 
@@ -199,7 +200,9 @@ class TestPytorchLightning:
             self.late = self.conv1
 
         type(module).configure_model = configure_model
-        run = _its_trainer(package, tmp_path, callbacks=[one_monitor(FeatureMapMonitor, layers="late")])
+        run = _its_trainer(
+            package, tmp_path, callbacks=[one_monitor(FeatureMapMonitor, layers="late")]
+        )
         run.fit(module, loader())
         assert png_steps(tmp_path) == LAST_STEPS
 

@@ -109,7 +109,10 @@ def test_what_is_kept_is_little_and_on_the_cpu(kind: type[Monitor], tmp_path: Pa
 def test_no_tensor_stays_behind_a_firing(kind: type[Monitor], tmp_path: Path) -> None:
     """Those that there are after firing are the module's, the Trainer's, and what is kept."""
     counts = {}
-    for name, callbacks in {"with": [one_monitor(kind, every_n_train_steps=2)], "without": []}.items():
+    for name, callbacks in {
+        "with": [one_monitor(kind, every_n_train_steps=2)],
+        "without": [],
+    }.items():
         ledger = Ledger([], every=1, warm=4)
         run = trainer(tmp_path, callbacks=[*callbacks, ledger], max_epochs=2)
         run.fit(TinyModule(), loader(), loader(seed=1, batches=1))
@@ -123,7 +126,7 @@ def test_no_tensor_stays_behind_a_firing(kind: type[Monitor], tmp_path: Path) ->
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     ledger = watch(tmp_path, 30, every=10, warm=10)
     assert len(ledger.objects) == 3
-    assert ledger.pickled[1] == ledger.pickled[2]
+    assert max(ledger.pickled) - min(ledger.pickled) < 50
     assert ledger.objects[1]["tensors"] == ledger.objects[2]["tensors"]
     grown = ledger.objects[2]["objects"] - ledger.objects[1]["objects"]
     # 30 firings of three monitors: whatever each of them left would be there ten times.
@@ -133,8 +136,8 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_does_not_grow_over_a_thousand_firings(tmp_path: Path) -> None:
     ledger = watch(tmp_path, 1000, every=100, warm=100)
-    print("objects", ledger.objects, "pickled", ledger.pickled, "resident", ledger.resident)
-    assert len(set(ledger.pickled[1:])) == 1
+    # Step numbers take more bytes as they grow.
+    assert max(ledger.pickled) - min(ledger.pickled) < 50
     assert ledger.objects[-1]["tensors"] == ledger.objects[1]["tensors"]
     assert ledger.objects[-1]["objects"] - ledger.objects[1]["objects"] < 100
     # 800 firings of three monitors: a picture that stayed of each would be 200 MiB.

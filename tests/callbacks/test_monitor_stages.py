@@ -364,7 +364,8 @@ def test_parts_that_are_compiled_are_watched(tmp_path: Path) -> None:
             torch.testing.assert_close(maps["conv1"], first(images))
             normed = pl_module.relu(pl_module.frozen_norm(first(images)))
             torch.testing.assert_close(
-                maps["conv2"], nn.functional.conv2d(normed, pl_module.conv2.weight, pl_module.conv2.bias)
+                maps["conv2"],
+                nn.functional.conv2d(normed, pl_module.conv2.weight, pl_module.conv2.bias),
             )
             seen.update(maps)
             return maps

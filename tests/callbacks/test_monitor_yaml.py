@@ -74,7 +74,7 @@ QUIET = {
 }
 
 
-def cli(text: str, folder: Path, command: str | None = "fit") -> LightningCLI:
+def cli(text: str, folder: Path) -> LightningCLI:
     """Somebody's own command line, run with a file of such text."""
     config = yaml.safe_load(text)
     config["trainer"] |= {**QUIET, "default_root_dir": str(folder)}
