@@ -7,7 +7,7 @@ nothing, silently, where a forward calls ``F.relu``. Here functions are caught a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,11 +56,24 @@ def _clamp_slope(values: Tensor, min: Any = None, max: Any = None) -> Tensor:
     return inside if max is None else inside * (values < max)
 
 
+def _threshold_slope(values: Tensor, threshold: float, **_: float) -> Tensor:
+    return (values > threshold).to(values.dtype)
+
+
 _RELU = _Rectifier(torch.relu, _relu_slope)
 _RELU_IN_PLACE = _Rectifier(torch.relu, _relu_slope, always_in_place=True)
 _CLAMP = _Rectifier(
     torch.clamp, _clamp_slope, ("input", "min", "max"), floor=None, floor_parameter="min"
 )
+_CLAMP_IN_PLACE = replace(_CLAMP, always_in_place=True)
+_THRESHOLD = _Rectifier(
+    torch.threshold,
+    _threshold_slope,
+    ("input", "threshold", "value", "inplace"),
+    floor=None,
+    floor_parameter="threshold",
+)
+_THRESHOLD_IN_PLACE = replace(_THRESHOLD, always_in_place=True)
 _RECTIFIERS: dict[Any, _Rectifier] = {
     F.relu: _RELU,
     torch.relu: _RELU,
@@ -77,10 +90,22 @@ _RECTIFIERS: dict[Any, _Rectifier] = {
         floor_parameter="min_val",
     ),
     F.hardswish: _Rectifier(F.hardswish, _hardswish_slope, floor=None),
-    torch.clamp: _CLAMP,
-    Tensor.clamp: _CLAMP,
-    torch.clamp_min: _CLAMP,
-    Tensor.clamp_min: _CLAMP,
+    F.threshold: _THRESHOLD,
+    torch.threshold: _THRESHOLD,
+    torch.threshold_: _THRESHOLD_IN_PLACE,
+}
+for _name in ("clamp", "clip", "clamp_min"):
+    for _home in (torch, Tensor):
+        _RECTIFIERS[getattr(_home, _name)] = _CLAMP
+        _RECTIFIERS[getattr(_home, f"{_name}_")] = _CLAMP_IN_PLACE
+
+#: Nonlinearities that are no rectifiers: their gradient is theirs, and that is to be known.
+_OTHER_NONLINEARITIES: dict[Any, str] = {
+    getattr(F, name): name
+    for name in (
+        *("celu", "elu", "gelu", "hardswish", "leaky_relu", "logsigmoid", "mish", "prelu"),
+        *("rrelu", "selu", "silu", "softplus"),
+    )
 }
 
 
@@ -121,7 +146,9 @@ def _is_zero_below_zero(rectifier: _Rectifier, options: dict[str, Any]) -> bool:
 class RectifierGradients(TorchFunctionMode):
     """While active, gradients pass rectifiers (modules and functions alike) by another rule.
 
-    Rectifiers are ReLU, ReLU6, hard tanh, hard swish and clamp; scripted code is not seen into.
+    Rectifiers are ReLU, ReLU6, threshold, clamp, hard tanh and hard swish. Scripted code is not
+    seen into, nor are rectifiers that are written as something else (``torch.where``,
+    ``torch.maximum``, a product with a mask).
 
     Args:
         rule: From a gradient, a rectifier's input and its slope there to another gradient.
@@ -130,11 +157,14 @@ class RectifierGradients(TorchFunctionMode):
 
     Attributes:
         met: How many rectifiers were called on values that a gradient will pass.
+        passed: Names of other nonlinearities that were called on such values, such as ``gelu``,
+            whose gradient is what it is without this mode.
     """
 
     def __init__(self, rule: GradientRule, only_at_zero: bool = False) -> None:
         super().__init__()
         self.met = 0
+        self.passed: set[str] = set()
         self._rule = rule
         self._only_at_zero = only_at_zero
 
@@ -148,13 +178,21 @@ class RectifierGradients(TorchFunctionMode):
         """Replace rectifiers of values that a gradient will pass."""
         rectifier = _RECTIFIERS.get(func)
         if rectifier is None or not torch.is_grad_enabled():
+            self._note(func, args)
             return func(*args, **(kwargs or {}))
         options = dict(zip(rectifier.parameters, args, strict=False)) | (kwargs or {})
         values = options.pop("input")
         inplace = options.pop("inplace", False) or rectifier.always_in_place
-        if not values.requires_grad or (
-            self._only_at_zero and not _is_zero_below_zero(rectifier, options)
-        ):
+        if not values.requires_grad:
+            return func(*args, **(kwargs or {}))
+        if self._only_at_zero and not _is_zero_below_zero(rectifier, options):
+            self._note(func, args)
             return func(*args, **(kwargs or {}))
         self.met += 1
         return _Ruled.apply(values, rectifier, options, inplace, self._rule)
+
+    def _note(self, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Remember a nonlinearity whose gradient is not changed."""
+        name = _OTHER_NONLINEARITIES.get(func)
+        if name and any(isinstance(one, Tensor) and one.requires_grad for one in args[:1]):
+            self.passed.add(name)

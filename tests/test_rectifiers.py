@@ -24,6 +24,12 @@ RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
     "Tensor.clamp at zero": lambda values: values.clamp(min=0.0),
     "clamp_min": lambda values: torch.clamp_min(values, 0),
     "clamp between": lambda values: values.clamp(0, 6),
+    "clamp_": lambda values: values.clamp_(min=0),
+    "clip": lambda values: torch.clip(values, 0),
+    "clip_": lambda values: values.clip_(min=0),
+    "clamp_min_": lambda values: torch.clamp_min_(values, 0),
+    "nn.Threshold": nn.Threshold(0, 0),
+    "F.threshold in place": lambda values: functional.threshold(values, 0, 0, True),
 }
 OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
     "hard tanh": nn.Hardtanh(),
@@ -31,6 +37,7 @@ OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
     "clamp at one": lambda values: values.clamp(min=1),
     "clamp_min at -1": lambda values: values.clamp_min(-1.0),
     "clamp from above": lambda values: values.clamp(max=1),
+    "threshold at one": nn.Threshold(1, 1),
 }
 
 
@@ -113,3 +120,13 @@ def test_nothing_outside() -> None:
         pass
     _, gradient = gradient_of(functional.relu)
     assert gradient.max() == 1
+
+
+def test_other_nonlinearities_are_named() -> None:
+    def network(values: Tensor) -> Tensor:
+        return functional.gelu(functional.relu(values)) + nn.Hardswish()(values) + nn.SiLU()(values)
+
+    with RectifierGradients(doubled, only_at_zero=True) as mode:
+        gradient_of(network)
+        functional.elu(VALUES)  # No gradient passes here.
+    assert (mode.met, mode.passed) == (1, {"gelu", "hardswish", "silu"})

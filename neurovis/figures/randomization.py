@@ -47,7 +47,8 @@ def randomization_figure(
         images: ``(B, C, H, W)``, in [0, 1] if there is a spec, else in any unit.
         maps: ``(S, B, H, W)``, one for each stage and image.
         stages: Names of the stages, the first being the trained network; long ones are wrapped.
-        correlations: ``(S, B)``; NaN where there is none, as for a constant map.
+        correlations: ``(S, B)``, of the maps with their signs if those matter, else of their
+            magnitudes; NaN where there is none, as for a constant map.
         spec: The modalities, shown one below the other.
         title: Stands over the figure.
         signed: Whether the maps' sign matters. If not, their sizes are shown.
@@ -89,10 +90,11 @@ def randomization_figure(
 
 def _scale(signed: bool) -> str:
     """What colours and numbers stand for."""
+    kind = "with signs" if signed else "of magnitudes"
     return (
         f"each map on its own scale: {colour_words(signed)}, up to the {PERCENTILE:g}th percentile "
         f"of {'|map|' if signed else 'the map'} where it is not 0; "
-        f"{_RHO}: rank correlation with the first map"
+        f"{_RHO}: rank correlation with the first map, {kind}"
     )
 
 

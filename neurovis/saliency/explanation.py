@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -85,9 +86,29 @@ def kernel_saliency(
         >>> tuple(found.maps.shape), tuple(found.values.shape)
         ((2, 3, 16, 16), (2,))
     """
+    kernel = one_kernel(kernel)
     settings = check(model, images, kernel, method, **options)
     with undisturbed(model):
         return explain(model, images.clone().detach(), layer, kernel, method, settings)
+
+
+def one_kernel(kernel: KernelChoice) -> KernelChoice:
+    """The kernel as it is given; integers of any library as Python's own.
+
+    Raises:
+        TypeError: If it is neither one integer, nor ``"strongest"``, nor a function.
+    """
+    if callable(kernel) or isinstance(kernel, str):
+        return kernel
+    try:
+        if isinstance(kernel, bool):
+            raise TypeError
+        return index(kernel)
+    except TypeError:
+        raise TypeError(
+            f'kernel is one number, "strongest" or a function; got {kernel!r}. For several '
+            "kernels ask for each"
+        ) from None
 
 
 def check(

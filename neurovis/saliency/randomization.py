@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 
 from neurovis.copies import frozen_copy
 from neurovis.recording import undisturbed
-from neurovis.saliency.explanation import check, explain
+from neurovis.saliency.explanation import check, explain, one_kernel
 from neurovis.saliency.maps import SaliencyMaps
 from neurovis.saliency.parameter_use import modules_in_use
 from neurovis.saliency.ranks import rank_correlations
@@ -27,6 +27,11 @@ from neurovis.saliency.target import KernelChoice, LayerTarget
 
 #: How the stage is called at which nothing is randomized.
 TRAINED = "trained"
+
+#: So often a stage's weights are drawn until none of the kernels is silent.
+_MOST_DRAWS = 8
+#: From the seed of a draw to that of the next, more than a network has stages.
+_NEXT_DRAW = 100_003
 
 
 @dataclass
@@ -38,8 +43,8 @@ class RandomizationCheck:
         maps: ``(S, B, H, W)``, pooled over all channels as :meth:`SaliencyMaps.pooled` does.
         correlations: ``(S, B)``: Spearman's rank correlation of the maps' magnitudes with those of
             the trained network, 1 at stage 0. NaN where a map is the same everywhere and has no
-            ranks: random weights may silence a kernel behind a rectifier (another ``seed`` may
-            not), and a map of a silent kernel is all zero.
+            ranks: random weights may silence a kernel behind a rectifier, and a map of a silent
+            kernel is all zero, which says nothing of the method.
         signed_correlations: ``(S, B)``: of the maps with their signs, summed over channels.
         method: One of :data:`~neurovis.saliency.METHODS`.
         layer: Dotted name of the layer; ``"output"`` for the network's output.
@@ -85,8 +90,9 @@ def cascading_randomization(
     Modules that own parameters and work towards the layer, itself included, are randomized one
     after another, from the one that comes in last to the first, and stay so. Each is given what its
     ``reset_parameters()`` gives, or, where it has none or is left as it was by it, normal
-    numbers of the parameter's own mean and standard deviation. The network itself is not
-    touched: all this is done to a copy.
+    numbers of the parameter's own mean and standard deviation. Weights that silence a kernel that
+    responds when trained are drawn again, all of them, up to eight times. The network itself is
+    not touched: all this is done to a copy.
 
     Magnitudes keep some correlation under any weights, since they follow the image's contrast;
     compare methods. Measured on an ImageNet SqueezeNet with all weights random: 0.02 to 0.18 is
@@ -106,9 +112,9 @@ def cascading_randomization(
         ValueError: If an argument is out of its range, or no parameter works towards the layer.
         TypeError: If an argument is of another type.
     """
+    kernel = one_kernel(kernel)
     settings = check(model, images, kernel, method, **options)
-    if max_stages is not None and (isinstance(max_stages, bool) or max_stages < 1):
-        raise ValueError(f"max_stages must be an integer of at least 1; got {max_stages!r}")
+    _check_stages(max_stages)
     with undisturbed(model):
         images = images.clone().detach()
         network = frozen_copy(model)
@@ -117,14 +123,33 @@ def cascading_randomization(
         kernels = found[0].kernels
         kept = kernel if kernels is None else kernels
         stages = [TRAINED]
+        above: list[nn.Module] = []
         for modules in _stages(network, target, images, max_stages):
-            # What a forward draws, if it does, must not change the weights of later stages.
-            torch.manual_seed(settings.seed + len(found))
-            for module in modules.values():
-                randomize(module)
+            above += modules.values()
+            for draw in range(_MOST_DRAWS):
+                # What a forward draws, if it does, must not change the weights of later stages.
+                torch.manual_seed(settings.seed + len(found) + _NEXT_DRAW * draw)
+                # It may be layers further up that silence a kernel.
+                for module in above if draw else modules.values():
+                    randomize(module)
+                maps = explain(network, images, target, kept, method, settings)
+                if not (_constant(maps) & ~_constant(found[0])).any():
+                    break
             stages.append(list(modules)[-1])
-            found.append(explain(network, images, target, kept, method, settings))
+            found.append(maps)
     return _compared(stages, found)
+
+
+def _check_stages(max_stages: object) -> None:
+    is_integer = isinstance(max_stages, int) and not isinstance(max_stages, bool)
+    if max_stages is not None and not (is_integer and max_stages >= 1):  # type: ignore[operator]
+        raise ValueError(f"max_stages must be an integer of at least 1; got {max_stages!r}")
+
+
+def _constant(found: SaliencyMaps) -> Tensor:
+    """Which images ``(B,)`` have a map that is the same everywhere."""
+    values = found.maps.flatten(1)
+    return (values == values[:, :1]).all(1)
 
 
 def _stages(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ from typing_extensions import override
 from neurovis.callbacks import Monitor
 
 IMAGES = torch.rand(1, 3, SIZE, SIZE)
+
+
+@pytest.fixture(autouse=True)
+def without_what_was_there() -> Iterator[None]:
+    """Objects of other tests and of libraries are not counted, which takes a second each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def tensors_of(value: object, seen: set[int] | None = None) -> list[Tensor]:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -306,3 +307,17 @@ def test_a_value_without_gradient_is_refused_but_can_be_occluded(images: Tensor)
         kernel_saliency(Rounded(), images, None, 0)
     found = kernel_saliency(Rounded(), images, None, 0, "occlusion")
     assert found.maps.any()
+
+
+@pytest.mark.parametrize("kernel", [[0, 1], (0, 1), range(2), 1.5, True, None])
+def test_one_kernel_at_a_time(network: nn.Module, images: Tensor, kernel: Any) -> None:
+    with pytest.raises(TypeError, match=r"kernel is one number.*ask for each"):
+        kernel_saliency(network, images, None, kernel)
+
+
+def test_integers_of_other_libraries(network: nn.Module, images: Tensor) -> None:
+    expected = kernel_saliency(network, images, None, 1)
+    for kernel in (np.int64(1), torch.tensor(1)):
+        found = kernel_saliency(network, images, None, kernel)
+        assert found.kernels == expected.kernels
+        assert torch.equal(found.maps, expected.maps)

@@ -215,3 +215,29 @@ def test_a_batch_norms_statistics_are_reset_with_it() -> None:
     randomize(norm)
     assert norm.running_mean is not None
     assert not norm.running_mean.any()
+
+
+def test_weights_that_silence_a_kernel_are_drawn_again() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 1)
+    )
+    network.append(nn.ReLU())
+    with torch.no_grad():
+        network[4].weight.fill_(1.0)
+    images = torch.randn(2, 3, 8, 8)
+    silenced = 0
+    for seed in range(12):
+        check = cascading_randomization(network, images, None, 0, seed=seed)
+        assert check.correlations.isfinite().all()
+        by_hand = copy.deepcopy(network)
+        torch.manual_seed(seed + 1)
+        by_hand[4].reset_parameters()
+        silenced += not by_hand(images).gt(0).all()
+    assert silenced > 0, "no weights would have silenced the kernel: nothing was tested"
+
+
+@pytest.mark.parametrize("max_stages", ["3", 1.5, True])
+def test_stages_are_a_number(network: nn.Module, images: Tensor, max_stages: Any) -> None:
+    with pytest.raises(ValueError, match="max_stages must be an integer of at least 1; got"):
+        cascading_randomization(network, images, None, 0, max_stages=max_stages)

@@ -82,3 +82,29 @@ class Rescaled(nn.Module):
 def test_refused_where_it_would_be_the_plain_gradient(method: Method, images: Tensor) -> None:
     with pytest.raises(ValueError, match=f'no rectifier .* layer "output", so that {method}'):
         kernel_saliency(Rescaled(), images, None, 0, method)
+
+
+class PartlyRectified(nn.Module):
+    def __init__(self, scripted: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv1, self.conv2 = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 3)
+        self.act: nn.Module = torch.jit.script(nn.ReLU()) if scripted else nn.GELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.conv2(F.relu(self.conv1(x)))).mean((2, 3))
+
+
+@pytest.mark.parametrize("method", CAPTUM)
+def test_other_nonlinearities_are_said_to_pass_their_gradient(
+    method: Method, images: Tensor
+) -> None:
+    with pytest.warns(UserWarning, match=f"{method} .* changes .* rectifiers .* gelu pass"):
+        kernel_saliency(PartlyRectified(scripted=False), images, None, 0, method)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("method", CAPTUM)
+def test_scripted_parts_are_refused(method: Method, images: Tensor) -> None:
+    with pytest.raises(ValueError, match=f'{method} cannot see the rectifiers of "act"'):
+        kernel_saliency(PartlyRectified(scripted=True), images, None, 0, method)
