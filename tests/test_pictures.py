@@ -7,12 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.pictures import find_pictures, read_picture
+from neurovis.pictures import (
+    StretchedWarning,
+    ZeroDepthWarning,
+    find_pictures,
+    read_picture,
+)
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "rgbd"
+pytestmark = pytest.mark.filterwarnings("ignore:.*which changes its proportions")
+
 PERFECT = {"rgb": "*_RGB.png", "depth": "*_perfect_depth.tiff"}
 
 
@@ -93,7 +101,7 @@ def test_few_values_out_of_range_are_clipped_and_counted(tmp_path: Path) -> None
     path = _save(tmp_path / "depth.tiff", depth)
     with pytest.warns(UserWarning, match=r"0 to 9.5: 3 pixels \(18.8%\) .* 0.5 to 1.5") as caught:
         image = read_picture(path, _grey(range=(0.5, 1.5)))
-    assert len(caught) == 1
+    assert [one.category for one in caught] == [UserWarning, ZeroDepthWarning]
     assert image[0, 0].tolist() == [0, 0, 1, 0.5]
 
 
@@ -102,13 +110,92 @@ def test_a_limit_that_float32_cannot_hold_is_within_the_range(tmp_path: Path) ->
     assert float(np.float32(1.1)) > 1.1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read_picture(path, _grey(range=(0.1, 1.1))).max() == 1
+        assert read_picture(path, _grey((6, 8), range=(0.1, 1.1))).max() == 1
 
 
 def test_a_file_of_another_unit_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = _save(tmp_path / "depth.png", np.full((4, 4), 1500, np.uint16))
     with pytest.raises(ValueError, match=r"1500 to 1500: 16 pixels .*--input.depth_range"):
         read_picture(path, _grey(range=(0.3, 2.0)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (1.42749, 1.57351),
+        (-31.41596, -2.71821),
+        (1.23456e-7, 9.87654e-6),
+        (12345, 54321),
+        (1500, 1500),
+        (0, 31.41512),
+    ],
+)
+def test_the_range_that_is_suggested_clips_nothing(
+    tmp_path: Path, values: tuple[float, float]
+) -> None:
+    path = _save(tmp_path / "depth.tiff", np.linspace(*values, 16, dtype=np.float32).reshape(4, 4))
+    with pytest.raises(ValueError, match=r"--input\.depth_range") as error:
+        read_picture(path, _grey(range=(1e6, 2e6)))
+    low, high = yaml.safe_load(str(error.value).split('--input.depth_range "')[1].rstrip('"'))
+    assert max(values) - min(values) <= high - low <= (max(values) - min(values)) * 1.1 + 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ZeroDepthWarning)
+        image = read_picture(path, _grey(range=(float(low), float(high))))
+    expected = (np.array(Image.open(path)).astype(float) - float(low)) / (float(high) - float(low))
+    np.testing.assert_allclose(image[0], expected, atol=1e-6)
+
+
+def test_a_range_of_another_modality_is_named_as_an_option(tmp_path: Path) -> None:
+    stored = np.arange(300, 316, dtype=np.uint16).reshape(4, 4)
+    path = _save(tmp_path / "nir.png", stored)
+    with pytest.raises(ValueError, match=r"0 to 1 of modality \"nir\"; give") as error:
+        read_picture(path, InputSpec((Modality("nir", 1),), 4))
+    message = str(error.value)
+    entry = "[{name: nir, channels: 1, range: [0, 65535]}]"
+    assert f"--input.modalities '{entry}'" in message
+    assert f"input: {{modalities: {entry}}}" in message
+    modalities = tuple(Modality(**one) for one in yaml.safe_load(entry))
+    image = read_picture(path, InputSpec(modalities, 4))
+    np.testing.assert_allclose(image[0] * 65535, stored, atol=0.01)
+    _save(tmp_path / "x_nir.tiff", np.full((4, 4), -3.5, np.float32))
+    _colour(tmp_path / "x_rgb.png", (4, 4))
+    both = InputSpec((*InputSpec.rgb(4).modalities, Modality("nir", 1)), 4)
+    with pytest.raises(ValueError, match=r"'\[\.\.\., \{name: nir, .*\[-3\.501, -3\.499\]\}\]'"):
+        read_picture(tmp_path / "x_rgb.png", both)
+
+
+def test_depths_of_zero_are_counted(tmp_path: Path) -> None:
+    depth = np.full((4, 4), 1.5, np.float32)
+    depth[0] = 0
+    path = _save(tmp_path / "depth.tiff", depth)
+    with pytest.warns(ZeroDepthWarning, match=r"^4 pixels \(25\.0%\) of .* \"not measured\""):
+        assert read_picture(path, _grey(range=(0, 2)))[0, 0].tolist() == [0, 0, 0, 0]
+    _save(tmp_path / "zero.tiff", depth * 0)
+    _save(tmp_path / "eight.png", depth.astype(np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ZeroDepthWarning)
+        read_picture(tmp_path / "zero.tiff", _grey())
+        read_picture(tmp_path / "eight.png", _grey())
+        read_picture(path, InputSpec((Modality("height", 1, range=(0, 2)),), 4))
+        read_picture(path, _grey(range=(-2, 2)))
+
+
+def test_changed_proportions_are_said(tmp_path: Path) -> None:
+    path = _colour(tmp_path / "x.png", (30, 40))
+    np.save(tmp_path / "x.npy", np.zeros((3, 30, 40)))
+    for file in (path, tmp_path / "x.npy"):
+        for size in (15, (20, 20)):
+            with pytest.warns(StretchedWarning, match=r"40 x 30 pixels .* by 33%; .*--input\.size"):
+                read_picture(file, InputSpec.rgb(size))
+        with pytest.warns(StretchedWarning, match=r"to 60 x 30, which .* by 50%"):
+            read_picture(file, InputSpec.rgb((30, 60)))
+        with pytest.warns(StretchedWarning, match=r"to 38 x 30, which .* by 5%"):
+            read_picture(file, InputSpec.rgb((30, 38)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            read_picture(file, InputSpec.rgb((60, 80)))
+            read_picture(file, InputSpec.rgb((30, 39)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

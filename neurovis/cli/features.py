@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
-from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments
+from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, trying
 from neurovis.cli.report import console
 from neurovis.figures import feature_map_figure
 from neurovis.kernels import KernelSelection, select_kernels
@@ -44,12 +44,15 @@ def run(options: Namespace) -> None:
     if options.max_kernels < 1:
         raise ValueError(f"max_kernels must be at least 1; got {options.max_kernels}")
     network, spec = load_model_and_input(options)
-    axes = usable_layers(network, _layers(options.layer), spec.example())
+    with trying(network, spec):
+        axes = usable_layers(network, _layers(options.layer), spec.example())
     pictures = PictureRun(options, spec)
     network.to(pictures.device)
     features = _Features(network, axes, options.kernels)
     # Whatever is wrong is found before anything is written.
-    features.record(spec.to_network(pictures.first_image()).to(pictures.device))
+    first = spec.to_network(pictures.first_image()).to(pictures.device)
+    with trying(network, spec):
+        features.record(first)
     with undisturbed(network), pictures.table("results.csv", _COLUMNS) as table:
         for numbered, images in pictures.batches():
             found = features.record(spec.to_network(images).to(pictures.device))
@@ -57,7 +60,7 @@ def run(options: Namespace) -> None:
                 for picture, image, of_picture in zip(numbered, images, maps, strict=True):
                     layer.save(pictures, picture, image, of_picture, options.max_kernels)
                     table.writerows(layer.rows(picture, of_picture))
-    _print(features.layers, len(pictures))
+    _print(features.layers, pictures.number)
     pictures.finish()
 
 
@@ -98,8 +101,8 @@ class _Layer:
     ) -> None:
         """Write the figure and the raw maps ``(K, H', W')`` of a picture ``(C, H, W)``."""
         shown = self.kernels[:most]
-        which = "" if len(shown) == self.count else f", {len(shown)} of {self.count} kernels"
-        title = f"{self.name}{which}: {picture.name}"
+        which = "" if len(shown) == self.count else f" ({len(shown)} of {self.count} kernels)"
+        title = f"{self.name}{which}, picture {picture.name}"
         figure = feature_map_figure(image, maps[:most], shown, run.spec, title)
         run.save_figure(self.tag, picture, figure)
         arrays = {"maps": maps.numpy(), "kernels": self.kernels, "layer": self.name}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,21 +16,19 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.progress import Progress
 from rich.text import Text
-from torch import Tensor
+from torch import Tensor, nn
 
+from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import add_model_arguments
 from neurovis.cli.report import console, tensorboard_command
 from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
-from neurovis.pictures import PictureFiles, find_pictures, read_picture
+from neurovis.pictures import find_pictures, read_picture
 from neurovis.summaries import log_picture, picture_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: So many notes are printed in full.
-_MOST_NOTES = 3
 
 Row = Mapping[str, object]
 
@@ -47,7 +44,8 @@ def add_picture_arguments(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="Pictures, or folders of them: PNG, JPEG, TIFF, or .npy (C, H, W) in [0, 1]. Of an "
         "RGB-D image any file finds its partner: X_RGB.png and X_depth.tiff. Where names do not "
-        "tell: rgb=photo.png depth=scan.tiff.",
+        "tell: rgb=photo.png depth=scan.tiff. 0 to 255 of an 8-bit file is a modality's whole "
+        "range; only 16-bit and float files have a unit. All are stretched to the network's size.",
     )
     parser.add_argument(
         "--patterns",
@@ -65,6 +63,31 @@ def add_picture_arguments(parser: ArgumentParser) -> None:
             "trainer.enable_model_summary": False,
         }
     )
+
+
+@contextmanager
+def trying(network: nn.Module, spec: InputSpec) -> Iterator[None]:
+    """Around the first forwards of a network, which may not be made for such images.
+
+    Raises:
+        ValueError: If it cannot take them; the message gives their shape and what changes it.
+    """
+    remedy = "give what it was made for, see --input.size and --input.modalities"
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except ValueError as error:
+        if isinstance(error.__cause__, (RuntimeError, IndexError)):  # Its forward was tried before.
+            raise ValueError(f"{error}; {remedy}") from error
+        raise
+    except (RuntimeError, IndexError) as error:
+        parts = ", ".join(f"{part.name} {part.channels}" for part in spec.modalities)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{type(network).__name__} cannot take images of shape {spec.shape} ({parts}): "
+            f"{reason}; {remedy}"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,8 @@ class Numbered:
 class PictureRun:
     """The pictures of a run, and the place for what comes of them.
 
-    Nothing is written before the first result.
+    Nothing is written before the first result. Pictures that cannot be read are left out; the
+    others keep their index.
 
     Args:
         options: Of :func:`add_picture_arguments`.
@@ -107,8 +131,9 @@ class PictureRun:
         check_writable(options.trainer.default_root_dir or Path.cwd())
         self.spec = spec
         self.batch_size: int = options.batch_size
-        self._notes: dict[str, None] = {}
-        with self._noting():
+        self._notes = Notes()
+        self._unreadable: dict[int, str] = {}
+        with self._notes.taken():
             paths = _paths(options.images, spec)
             self._pictures = find_pictures(paths, spec, options.patterns)
         trainer = _trainer(options.trainer)
@@ -118,30 +143,41 @@ class PictureRun:
         self._loggers = trainer.loggers
         self._shows_progress = trainer.progress_bar_callback is not None and sys.stdout.isatty()
 
-    def __len__(self) -> int:
-        return len(self._pictures)
+    @property
+    def number(self) -> int:
+        """How many pictures there are, without those that turned out to be unreadable."""
+        return len(self._pictures) - len(self._unreadable)
 
     def first_image(self) -> Tensor:
-        """The first picture ``(1, C, H, W)`` in [0, 1], to try things with."""
-        return self._read(self._pictures[:1])
+        """The first readable picture ``(1, C, H, W)`` in [0, 1], to try things with.
+
+        Raises:
+            ValueError: If there is none; what is wrong with the first.
+        """
+        for index in range(len(self._pictures)):
+            image = self._read(index)
+            if image is not None:
+                return image[None]
+        raise ValueError(self._unreadable[0])
 
     def batches(self, size: int | None = None) -> Iterator[tuple[list[Numbered], Tensor]]:
-        """The pictures ``(B, C, H, W)`` in [0, 1], some at a time.
+        """The readable pictures ``(B, C, H, W)`` in [0, 1], some at a time.
 
         Args:
             size: At most so many; by default the batch size that was asked for.
         """
         size = min(size or self.batch_size, self.batch_size)
         with Progress(disable=not self._shows_progress, transient=True) as progress:
-            task = progress.add_task("pictures", total=len(self))
-            for start in range(0, len(self), size):
-                files = self._pictures[start : start + size]
-                numbered = [
-                    Numbered(index, one.name, _printable(next(iter(one.files.values()))))
-                    for index, one in enumerate(files, start)
-                ]
-                yield numbered, self._read(files)
-                progress.advance(task, len(files))
+            number = len(self._pictures)
+            task = progress.add_task("pictures", total=number)
+            for start in range(0, number, size):
+                indices = range(start, min(start + size, number))
+                read = {index: self._read(index) for index in indices}
+                images = {index: image for index, image in read.items() if image is not None}
+                if images:
+                    numbered = [self._numbered(index) for index in images]
+                    yield numbered, torch.stack(list(images.values()))
+                progress.advance(task, len(indices))
 
     def save_figure(self, tag: str, picture: Numbered, figure: Figure) -> None:
         """Write a figure under its tag, and log it with the picture's index as the step."""
@@ -173,30 +209,42 @@ class PictureRun:
             yield writer
 
     def finish(self) -> None:
-        """Close the logs, and print what there is to know and where the results are."""
+        """Close the logs, and print what there is to know and where the results are.
+
+        Raises:
+            ValueError: At the end, if pictures could not be read; how many, and why the first.
+        """
         for logger in self._loggers:
             logger.finalize("success")
         output = console()
-        for note in list(self._notes)[:_MOST_NOTES]:
-            output.print(Text(f"note: {note}"), soft_wrap=True)
-        if len(self._notes) > _MOST_NOTES:
-            output.print(f"… and {len(self._notes) - _MOST_NOTES} more notes of this kind")
+        print_notes([f"left out: {why}" for why in self._unreadable.values()])
+        self._notes.print()
         output.print(Text(f"Written to {self.folder}"), soft_wrap=True)
-        if self._loggers:
-            command = tensorboard_command(self.folder)
-            output.print(Text(f"See it with: {command}"), soft_wrap=True)
+        for logger in self._loggers:
+            if callable(getattr(getattr(logger, "experiment", None), "add_image", None)):
+                command = tensorboard_command(logger.log_dir or self.folder)
+                output.print(Text(f"See it with: {command}"), soft_wrap=True)
+        if self._unreadable:
+            raise ValueError(
+                f"left out {len(self._unreadable)} of {len(self._pictures)} pictures that could "
+                f"not be read; the first: {next(iter(self._unreadable.values()))}"
+            )
 
-    def _read(self, pictures: Sequence[PictureFiles]) -> Tensor:
-        with self._noting():
-            return torch.stack([read_picture(picture, self.spec) for picture in pictures])
+    def _numbered(self, index: int) -> Numbered:
+        picture = self._pictures[index]
+        return Numbered(index, picture.name, _printable(next(iter(picture.files.values()))))
 
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Keep warnings for the end, each once: of a thousand pictures there may be a thousand."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-        self._notes.update(dict.fromkeys(str(warning.message) for warning in caught))
+    def _read(self, index: int) -> Tensor | None:
+        """A picture ``(C, H, W)``; None for one that cannot be read, which is tried once."""
+        if index in self._unreadable:
+            return None
+        with self._notes.taken():
+            try:
+                return read_picture(self._pictures[index], self.spec)
+            except (ValueError, OSError) as error:
+                # The message alone: an error holds on to what was read.
+                self._unreadable[index] = " ".join(str(error).split())
+                return None
 
     def _path(self, tag: str, picture: Numbered, suffix: str) -> Path:
         # The path of a tag is safe whatever the picture is called.

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
-from neurovis.cli.picture_run import PictureRun, add_picture_arguments
+from neurovis.cli.picture_run import PictureRun, add_picture_arguments, trying
 from neurovis.cli.saliency_results import COLUMNS, Explained, Randomization, Report
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.recording import undisturbed
 from neurovis.saliency import (
+    METHODS,
     KernelChoice,
     LayerTarget,
     Method,
@@ -27,6 +28,7 @@ from neurovis.saliency import (
     SaliencySettings,
     TargetValue,
     cascading_randomization,
+    check_method,
     kernel_saliency,
 )
 
@@ -51,7 +53,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=STRONGEST,
         help='As in "0-15,20"; "all"; or strongest, the picture\'s own: the predicted class.',
     )
-    parser.add_argument("--method", type=Method, default="gradient", help="How maps are made.")
+    parser.add_argument(
+        "--method", type=str, default="gradient", help=f"How maps are made: {', '.join(METHODS)}."
+    )
     parser.add_class_arguments(SaliencySettings, skip={"input_spec", "baseline"})
     parser.add_argument(
         "--baseline",
@@ -81,15 +85,21 @@ def run(options: Namespace) -> None:
     for name in ("max_kernels", "max_stages"):
         if options[name] is not None and options[name] < 1:
             raise ValueError(f"{name} must be at least 1; got {options[name]}")
+    if options.max_stages is not None and not options.randomization:
+        raise ValueError(
+            f"max_stages is of the randomization; got {options.max_stages} without --randomization"
+        )
+    method = check_method(options.method)
     network, spec = load_model_and_input(options)
-    question = _Question(
-        network, options.layer, options.kernels, options.method, _settings(options, spec), spec
-    )
+    settings = _settings(options, spec)
+    with trying(network, spec):
+        question = _Question(network, options.layer, options.kernels, method, settings, spec)
     pictures = PictureRun(options, spec)
     network.to(pictures.device)
     # Whatever is wrong is found before anything is written.
     first = spec.to_network(pictures.first_image()).to(pictures.device)
-    question.maps(question.choices[0], first)
+    with trying(network, spec):
+        question.maps(question.choices[0], first)
     report, randomization = Report(), None
     with ExitStack() as stack:
         table = stack.enter_context(pictures.table("results.csv", COLUMNS))

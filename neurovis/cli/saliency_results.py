@@ -82,7 +82,7 @@ class Explained:
                 for kernel, value in zip(self.kernels[:most], values[:most], strict=True)
             ],
             run.spec,
-            f"{maps.method} of {maps.layer}: {picture.name}",
+            f"{maps.method} of {maps.layer}, picture {picture.name}",
             maps.is_signed,
             notes=self._notes(most),
         )
@@ -155,7 +155,7 @@ class Randomization:
         self._run = run
         self._tag = f"{tag}/randomization"
         self._max_kernels = max_kernels
-        self._correlations: dict[tuple[int, str], list[float]] = {}
+        self._found: dict[tuple[int, str], list[Tensor]] = {}
         self._stack = ExitStack()
         self._table: csv.DictWriter[str] | None = None
 
@@ -186,50 +186,97 @@ class Randomization:
         for check in checks:
             for row in check.rows():
                 self._add_row(numbered, row)
+            both = torch.stack([check.correlations, check.signed_correlations], dim=-1)
+            for stage in enumerate(check.stages):
+                self._found.setdefault(stage, []).append(both[stage[0]])
         for place, picture in enumerate(numbered):
-            self._save(checks[: self._max_kernels], place, picture, images[place])
+            self._save_figure(checks[: self._max_kernels], place, picture, images[place])
+            self._save_arrays(checks, place, picture)
 
     def _add_row(self, numbered: list[Numbered], row: dict[str, object]) -> None:
-        stage, place, correlation = row["stage"], row.pop("image"), row["correlation"]
-        if self._table is None or not isinstance(stage, int) or not isinstance(place, int):
+        place = row.pop("image")
+        if self._table is None or not isinstance(place, int):
             raise RuntimeError("the table of randomizations is not open")
         self._table.writerow({**numbered[place].columns, **row})
-        if isinstance(correlation, float):
-            self._correlations.setdefault((stage, str(row["randomized"])), []).append(correlation)
 
-    def _save(
+    def _save_figure(
         self, checks: list[RandomizationCheck], place: int, picture: Numbered, image: Tensor
     ) -> None:
         kernels = [str((check.kernels or [])[place]) for check in checks]
         first = checks[0]
         kind = "class" if first.layer == "output" else "kernel"
+        notes = [
+            f"from above: {kind} {', '.join(kernels)}" if checks[1:] else f"{kind} {kernels[0]}"
+        ]
+        if len(self._run.spec.modalities) > 1:
+            notes.append("maps: all modalities together")
+        is_signed = first.method in SIGNED
+        correlations = [
+            check.signed_correlations if is_signed else check.correlations for check in checks
+        ]
         figure = randomization_figure(
             image.expand(len(checks), -1, -1, -1),
-            torch.stack([check.maps[:, place] for check in checks], dim=1),
+            _of_picture([check.maps for check in checks], place),
             first.stages,
-            torch.stack([check.correlations[:, place] for check in checks], dim=1),
+            _of_picture(correlations, place),
             self._run.spec,
-            f"{first.method} of {first.layer} as weights become random: {picture.name}",
-            first.method in SIGNED,
-            notes=[
-                f"from above: {kind} {', '.join(kernels)}" if checks[1:] else f"{kind} {kernels[0]}"
-            ],
+            f"{first.method} of {first.layer} as weights become random, picture {picture.name}",
+            is_signed,
+            notes=notes,
         )
         self._run.save_figure(self._tag, picture, figure)
+
+    def _save_arrays(self, checks: list[RandomizationCheck], place: int, picture: Numbered) -> None:
+        """Write maps ``(S, K, H, W)`` and correlations ``(S, K)`` of all kernels."""
+        kinds = {
+            "maps": [check.maps for check in checks],
+            "correlations": [check.correlations for check in checks],
+            "signed_correlations": [check.signed_correlations for check in checks],
+        }
+        arrays = {
+            **{name: _of_picture(found, place).numpy() for name, found in kinds.items()},
+            "stages": checks[0].stages,
+            "kernels": [(check.kernels or [])[place] for check in checks],
+            "layer": checks[0].layer,
+            "method": checks[0].method,
+        }
+        self._run.save_arrays(self._tag, picture, arrays)
 
     def print(self) -> None:
         """Print how alike the maps are to those of the trained network, stage by stage."""
         table = Table(title="Weights made random, from the top down")
         table.add_column("stage", justify="right")
         table.add_column("randomized last", overflow="fold")
-        table.add_column("correlation", justify="right")
-        for (stage, randomized), correlations in self._correlations.items():
-            median = torch.tensor(correlations).nanmedian().item()
-            shown = "-" if math.isnan(median) else f"{median:.3f}"
-            table.add_row(str(stage), randomized, shown)
+        for heading in ("correlation of magnitudes", "with signs", "constant maps"):
+            table.add_column(heading, justify="right")
+        any_constant = False
+        for (stage, randomized), found in self._found.items():
+            correlations = torch.cat(found)
+            constant = int(correlations[:, 0].isnan().sum())
+            any_constant = any_constant or constant > 0
+            medians = [_median(column) for column in correlations.T]
+            stated = f"{constant} of {len(correlations)}" if constant else ""
+            table.add_row(str(stage), randomized, *medians, stated)
         console().print(table)
         console().print(
             "correlation: of the ranks of a map's pixels with those of the trained network's, the "
-            "median over maps (- where all are constant). Maps that stay alike show the picture, "
-            "not what the network has learned.",
+            "median over maps that are not constant. Maps that stay alike show the picture, not "
+            "what the network has learned.",
         )
+        if any_constant:
+            console().print(
+                "constant maps have no ranks and are left out: random weights silenced the kernel "
+                "(or, at stage 0, the picture does), so nothing was tested there; try another "
+                "--seed or a layer before the last rectifier."
+            )
+
+
+def _of_picture(found: list[Tensor], place: int) -> Tensor:
+    """From ``(S, B, ...)`` of each kernel to ``(S, K, ...)`` of one picture."""
+    return torch.stack([one[:, place] for one in found], dim=1)
+
+
+def _median(correlations: Tensor) -> str:
+    """Of those that are not NaN; of an even number the mean of the middle two."""
+    median = torch.nanquantile(correlations, 0.5).item()
+    return "-" if math.isnan(median) else f"{median:.3f}"

@@ -5,6 +5,13 @@ are given, tell which belong together.
 """
 
 from neurovis.pictures.finding import PICTURE_SUFFIXES, PictureFiles, find_pictures
-from neurovis.pictures.reading import read_picture
+from neurovis.pictures.reading import StretchedWarning, ZeroDepthWarning, read_picture
 
-__all__ = ["PICTURE_SUFFIXES", "PictureFiles", "find_pictures", "read_picture"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "PictureFiles",
+    "StretchedWarning",
+    "ZeroDepthWarning",
+    "find_pictures",
+    "read_picture",
+]

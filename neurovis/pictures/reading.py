@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 
 import torch
@@ -17,13 +18,26 @@ from neurovis.pictures.finding import ARRAY_SUFFIX, PictureFiles, find_pictures
 _LUMINANCE = (0.299, 0.587, 0.114)
 #: Proportions of files of one frame may differ by so much, for sizes are whole pixels.
 _SAME_PROPORTIONS = 0.02
+#: Stretching a picture by more than this is worth a word.
+_MOST_STRETCHED = 0.05
+#: What integer files of 16 bits can hold.
+_SIXTEEN_BITS = 65535
+
+
+class ZeroDepthWarning(UserWarning):
+    """Depths are exactly 0, which may mean that nothing was measured there."""
+
+
+class StretchedWarning(UserWarning):
+    """A picture's proportions are not those of the network's input."""
 
 
 def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
-    """Read an image ``(C, H, W)`` in [0, 1], resized to the spec's size.
+    """Read an image ``(C, H, W)`` in [0, 1], stretched to the spec's size.
 
-    In 8-bit files (PNG, JPEG, TIFF) 0 to 255 is [0, 1]. Grey files of 16 bits or of float (PNG,
-    TIFF) hold the modality's own unit, such as metres or millimetres; its ``range`` becomes [0, 1].
+    In 8-bit files (PNG, JPEG, TIFF) 0 to 255 is [0, 1], whatever the modality's range. Grey
+    files of 16 bits or of float (PNG, TIFF) hold the modality's own unit, such as metres or
+    millimetres; its ``range`` becomes [0, 1].
 
     Args:
         picture: A file, or the files of an image as :func:`find_pictures` gives them. Given one
@@ -33,6 +47,9 @@ def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
 
     Warns:
         UserWarning: If values outside the modality's range are clipped; it says how many.
+        ZeroDepthWarning: If a file of the modality ``depth`` in its own unit has zeros beside
+            positive values.
+        StretchedWarning: If the picture's proportions are changed by more than 5 %.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -47,13 +64,17 @@ def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
         if path.suffix.lower() == ARRAY_SUFFIX:
             if len(set(picture.files.values())) > 1:
                 raise ValueError(f'"{path}" must hold all modalities, as a NumPy file does')
-            return _resized(_checked_array(path, spec), spec)
+            image = _checked_array(path, spec)
+            _warn_if_stretched(path, image, spec)
+            return _resized(image, spec)
     alone = len(spec.modalities) == 1
     parts = {
         modality: _modality_values(picture.files[modality.name], modality, alone)
         for modality in spec.modalities
     }
     _check_proportions(picture, parts)
+    first = spec.modalities[0]
+    _warn_if_stretched(picture.files[first.name], parts[first], spec)
     return torch.cat([_resized(part, spec) for part in parts.values()])
 
 
@@ -77,7 +98,9 @@ def _modality_values(path: Path, modality: Modality, alone: bool) -> Tensor:
         return values
     _check_finite(path, values)
     low, high = modality.range
-    _check_range(path, values, modality)
+    _check_range(path, values, modality, alone)
+    if modality.name == "depth" and low >= 0:
+        _warn_of_zeros(path, values)
     return ((values.double() - low) / (high - low)).clamp(0, 1).float()
 
 
@@ -109,7 +132,7 @@ def _check_finite(path: Path, values: Tensor) -> None:
         )
 
 
-def _check_range(path: Path, values: Tensor, modality: Modality) -> None:
+def _check_range(path: Path, values: Tensor, modality: Modality, alone: bool) -> None:
     """Warn of values that will be clipped; refuse a file that is hardly in range."""
     low, high = modality.range
     # In float32, as the file is: 1.1 is not outside of a range that ends at 1.1.
@@ -123,11 +146,64 @@ def _check_range(path: Path, values: Tensor, modality: Modality) -> None:
         f'range {low:g} to {high:g} of modality "{modality.name}"'
     )
     if share > 0.5:
-        remedy = "the modality's range"
-        if modality.name == "depth":
-            remedy += f', as in --input.depth_range "[{lowest}, {highest}]"'
-        raise ValueError(f"{found}; give {remedy}")
+        raise ValueError(f"{found}; {_remedy(values, modality, alone)}")
     warnings.warn(f"{found} and are clipped", stacklevel=2)
+
+
+def _remedy(values: Tensor, modality: Modality, alone: bool) -> str:
+    """The option that gives a modality the range of a file."""
+    if modality.name == "depth":
+        return f'give the modality\'s range, as in --input.depth_range "{_range_around(values)}"'
+    holds_integers = bool((values == values.round()).all()) and values.min() >= 0
+    is_sixteen_bits = holds_integers and 255 < values.max() <= _SIXTEEN_BITS
+    limits = f"[0, {_SIXTEEN_BITS}]" if is_sixteen_bits else _range_around(values)
+    entry = f"{{name: {modality.name}, channels: {modality.channels}, range: {limits}}}"
+    listed = f"[{entry}]" if alone else f"[..., {entry}]"
+    return (
+        f"give the modality's range, on the command line as --input.modalities '{listed}', in YAML "
+        f"as input: {{modalities: {listed}}}; mean and std, if the network has them, are in the "
+        "same unit"
+    )
+
+
+def _range_around(values: Tensor) -> str:
+    """``[low, high]`` in four digits, rounded outwards so that no value lies outside."""
+    lowest, highest = (Decimal(limit.item()) for limit in values.aminmax())
+    steps = [
+        Decimal(1).scaleb(limit.adjusted() - 3) if limit else Decimal(1)
+        for limit in (lowest, highest)
+    ]
+    low = lowest.quantize(steps[0], ROUND_FLOOR)
+    high = highest.quantize(steps[1], ROUND_CEILING)
+    if low == high:
+        low, high = low - steps[0], high + steps[1]
+    return f"[{low.normalize():f}, {high.normalize():f}]"
+
+
+def _warn_of_zeros(path: Path, values: Tensor) -> None:
+    """Say how many depths are exactly 0, unless all are."""
+    zeros = int((values == 0).sum())
+    if zeros and values.min() == 0 and values.max() > 0:
+        warnings.warn(
+            f'{zeros} pixels ({zeros / values.numel():.1%}) of "{path}" are 0, which many sensors '
+            'write for "not measured"; they are shown as the nearest depth',
+            ZeroDepthWarning,
+            stacklevel=2,
+        )
+
+
+def _warn_if_stretched(path: Path, image: Tensor, spec: InputSpec) -> None:
+    (height, width), (shown_height, shown_width) = image.shape[-2:], spec.size
+    change = (width * shown_height) / (height * shown_width)
+    stretched = max(change, 1 / change) - 1
+    if stretched > _MOST_STRETCHED:
+        warnings.warn(
+            f'"{path}" is {width} x {height} pixels and is stretched to {shown_width} x '
+            f"{shown_height}, which changes its proportions by {stretched:.0%}; crop it, or give "
+            "the network another --input.size",
+            StretchedWarning,
+            stacklevel=2,
+        )
 
 
 def _check_proportions(picture: PictureFiles, parts: dict[Modality, Tensor]) -> None:

@@ -91,8 +91,8 @@ def cascading_randomization(
     after another, from the one that comes in last to the first, and stay so. Each is given what its
     ``reset_parameters()`` gives, or, where it has none or is left as it was by it, normal
     numbers of the parameter's own mean and standard deviation. Weights that silence a kernel that
-    responds when trained are drawn again, all of them, up to eight times. The network itself is
-    not touched: all this is done to a copy.
+    responds when trained are drawn again, all of them and for all images, up to eight times. The
+    network itself is not touched: all this is done to a copy.
 
     Magnitudes keep some correlation under any weights, since they follow the image's contrast;
     compare methods. Measured on an ImageNet SqueezeNet with all weights random: 0.02 to 0.18 is

@@ -9,11 +9,15 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from neurovis.cli import main
+from neurovis.cli import features, main, saliency_results
+from neurovis.cli import saliency as saliency_command
 from neurovis.cli.options import InputOptions
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.inputs import InputSpec, Modality
 from neurovis.pictures import find_pictures, read_picture
+from neurovis.saliency import METHODS, RandomizationCheck, cascading_randomization
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*which changes its proportions")
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "rgbd"
 DEPTHS = (1.2, 1.8)
@@ -231,10 +235,15 @@ def test_saliency_checks_its_maps_by_randomization(
         assert (row["randomized"] == "trained") == is_trained
         assert (float(row["correlation"]) == pytest.approx(1)) == is_trained
     last = [float(row["correlation"]) for row in rows if row["stage"] == "2"]
-    assert f"{torch.tensor(last).median():.3f}" in capsys.readouterr().out
+    signed = [float(row["signed_correlation"]) for row in rows if row["stage"] == "2"]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│     2 ")]
+    stated = [part.strip() for part in line.split("│")[3:]]
+    assert stated == [f"{np.median(last):.3f}", f"{np.median(signed):.3f}", "", ""]
     figures = tmp_path / "saliency" / "gradient" / "relu2" / "randomization"
     assert [path.name for path in sorted(figures.iterdir())] == [
-        *("0000_a.png", "0001_b.png", "0002_c.png")
+        f"000{index}_{name}.{suffix}"
+        for index, name in enumerate("abc")
+        for suffix in ("npz", "png")
     ]
     assert len(_rows(tmp_path / "results.csv")) == 6
 
@@ -261,7 +270,9 @@ def test_notes_are_said_once_and_briefly(
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*FEATURES, *where, "--images", pictures)
     output = capsys.readouterr().out
-    assert output.count("note:") == 3
+    assert output.count("note:") == 4
+    assert output.count("which changes its proportions by 20%") == 1
+    assert "and 2 more notes" in output
     assert output.count("0_depth.tiff") == 1
     assert "1.5 to 9: 1 pixels (1.6%)" in output
     assert "and 3 more notes" in output
@@ -297,10 +308,245 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert sorted(pictures.iterdir()) == before
 
 
+# Pictures that cannot be read
+
+
+@pytest.mark.parametrize("command", [FEATURES, SALIENCY])
+@pytest.mark.parametrize("batch", [1, 2, 3])
+def test_unreadable_pictures_are_left_out(
+    tmp_path: Path,
+    pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+    batch: int,
+) -> None:
+    (pictures / "a_rgb.png").write_text("no picture")
+    Image.fromarray(np.full((20, 24), 7.0, np.float32)).save(pictures / "b_depth.tiff")
+    where = ("--trainer.default_root_dir", tmp_path / "results", "--trainer.logger", "false")
+    arguments = (*command, "--images", pictures, *where, "--batch_size", batch)
+    assert main([str(argument) for argument in arguments]) == 2
+    said = capsys.readouterr()
+    (line,) = said.err.splitlines()
+    assert line.startswith("neurovis: error: left out 2 of 3 pictures that could not be read; ")
+    assert 'a_rgb.png" is not a picture that can be read' in line
+    assert said.out.count("note: left out: ") == 2
+    assert f"Written to {tmp_path / 'results'}" in said.out
+    rows = _rows(tmp_path / "results" / "results.csv")
+    assert {(row["index"], row["picture"]) for row in rows} == {("2", "c")}
+    (arrays,) = (tmp_path / "results").rglob("*.npz")
+    assert arrays.name == "0002_c.npz"
+    if command is FEATURES:
+        assert "Feature maps of 1 picture " in said.out
+        expected = _until_relu2(_images(pictures / "c_rgb.png"))
+        np.testing.assert_allclose(np.load(arrays)["maps"], expected[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("command", [FEATURES, SALIENCY])
+def test_where_no_picture_is_readable_nothing_is_written(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    for name in "abc":
+        (pictures / f"{name}_rgb.png").write_text("no picture")
+    where = ("--trainer.default_root_dir", tmp_path / "results")
+    for images in ([pictures], [pictures / "a_rgb.png"]):
+        line = _fails(capsys, *command, "--images", *images, *where)
+        assert line.startswith(f'neurovis: error: "{pictures / "a_rgb.png"}" is not a picture')
+    assert not list((tmp_path / "results").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        (("--input.size", "4"), "(3, 4, 4) (rgb 3)"),
+        (("--input.size", "32", "--input.modalities", "rgbd"), "(4, 32, 32) (rgb 3, depth 1)"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("features", "--layer", "features.12"),
+        ("features", "--layer", "features.10.expand3x3"),
+        ("features", "--layer", "all-conv"),
+        ("saliency",),
+        ("saliency", "--layer", "features.12", "--kernels", "0"),
+    ],
+)
+def test_images_that_the_network_cannot_take_are_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+    options: tuple[str, ...],
+    shape: str,
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4 if "rgbd" in options else 3, 32, 32)))
+    model = ("--model", "torchvision.models.squeezenet1_1", *CPU)
+    where = ("--trainer.default_root_dir", tmp_path / "results")
+    line = _fails(capsys, *command, *model, *options, "--images", tmp_path / "x.npy", *where)
+    if "all-conv" in command:
+        shape = "3 channels and 4x4 pixels" if shape[1] == "3" else "4 channels and 32x32 pixels"
+        assert f"SqueezeNet cannot run on images of {shape}: " in line
+    else:
+        assert f"SqueezeNet cannot take images of shape {shape}: " in line
+    assert line.endswith("see --input.size and --input.modalities")
+    assert not list((tmp_path / "results").rglob("*"))
+
+
+@pytest.mark.parametrize("is_yaml", [False, True])
+def test_the_range_of_a_modality_can_be_given_as_the_error_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], is_yaml: bool
+) -> None:
+    stored = np.arange(300, 364, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(stored).save(tmp_path / "nir.png")
+    network = "{in_channels: 1, out_channels: 2, kernel_size: 3}"
+    command = ("saliency", "--model", "torch.nn.Conv2d", "--model_args", network, *CPU)
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    arguments = (*command, "--images", tmp_path / "nir.png", "--input.size", 8, *where)
+    given = ("--input.modalities", "[{name: nir, channels: 1}]")
+    line = _fails(capsys, *arguments, *given)
+    remedy = ("--input.modalities", line.split("--input.modalities '")[1].split("'")[0])
+    if is_yaml:
+        config = tmp_path / "config.yaml"
+        config.write_text(line.split("in YAML as ")[1].split(";")[0])
+        remedy = ("--config", str(config))
+    _run(*arguments, *remedy)
+    (arrays,) = tmp_path.rglob("*.npz")
+    np.testing.assert_allclose(np.load(arrays)["image"][0] * 65535, stored, atol=0.01)
+
+
+def test_only_a_logger_that_takes_images_is_shown_by_tensorboard(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = ("--images", pictures / "a_rgb.png", "--trainer.default_root_dir", tmp_path)
+    _run(*FEATURES, *images)
+    folder = tmp_path / "lightning_logs" / "version_0"
+    assert f"See it with: tensorboard --logdir {folder} " in capsys.readouterr().out
+    table = ("--trainer.logger", "lightning.pytorch.loggers.CSVLogger")
+    _run(*FEATURES, *images, *table, "--trainer.logger.save_dir", tmp_path / "csv")
+    output = capsys.readouterr().out
+    assert f"Written to {tmp_path / 'csv'}" in output
+    assert "tensorboard" not in output
+
+
+def test_zeros_of_depth_are_noted_once(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        depth = np.full((20, 24), 1.5, np.float32)
+        depth[:5] = 0
+        Image.fromarray(depth).save(pictures / f"{name}_depth.tiff")
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    _run(*FEATURES, *where, "--images", pictures)
+    output = capsys.readouterr().out
+    assert output.count("they are shown as the nearest depth") == 1
+    assert "note: 120 pixels (25.0%) of" in output
+
+
+def test_titles_name_the_picture(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    def noted(module: object, name: str, position: int) -> None:
+        figure = getattr(module, name)
+
+        def made(*arguments: object, **options: object) -> object:
+            titles.append(str(arguments[position]))
+            return figure(*arguments, **options)
+
+        monkeypatch.setattr(module, name, made)
+
+    noted(features, "feature_map_figure", 4)
+    noted(saliency_results, "saliency_figure", 4)
+    noted(saliency_results, "randomization_figure", 5)
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    images = ("--images", pictures / "a_rgb.png", *where)
+    _run(*FEATURES, *images)
+    count = _until_relu2(_images(pictures)).shape[1]
+    _run(*FEATURES, *images, "--max_kernels", 3)
+    _run(*SALIENCY, *images, "--randomization", "--max_stages", 1)
+    assert titles == [
+        "relu2, picture a",
+        f"relu2 (3 of {count} kernels), picture a",
+        "gradient of output, picture a",
+        "gradient of output as weights become random, picture a",
+    ]
+
+
+@pytest.mark.parametrize("method", ["gradient", "input_x_gradient"])
+def test_raw_maps_of_a_randomization_are_written_and_shown(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    shown: list[tuple[tuple[object, ...], dict[str, object]]] = []
+    figure = saliency_results.randomization_figure
+
+    def noted(*arguments: object, **options: object) -> object:
+        shown.append((arguments, options))
+        return figure(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(saliency_results, "randomization_figure", noted)
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    check = ("--randomization", "--max_stages", 2, "--seed", 3, "--max_kernels", 1)
+    kernels = ("--kernels", "5,1", "--method", method)
+    _run(*SALIENCY, *kernels, "--images", pictures, *check, *where)
+    found = np.load(tmp_path / "saliency" / method / "output" / "randomization" / "0001_b.npz")
+    assert found["kernels"].tolist() == [5, 1]
+    for place, kernel in enumerate((5, 1)):
+        expected = cascading_randomization(
+            *(load_demo_network(), _images(pictures), None, kernel, method), max_stages=2, seed=3
+        )
+        assert found["stages"].tolist() == expected.stages
+        scale = expected.maps[:, 1].abs().max().item()
+        np.testing.assert_allclose(
+            found["maps"][:, place], expected.maps[:, 1], atol=1e-3 * scale, rtol=1e-3
+        )
+        for name in ("correlations", "signed_correlations"):
+            np.testing.assert_allclose(
+                found[name][:, place], getattr(expected, name)[:, 1], atol=1e-3
+            )
+    arguments, options = shown[1]
+    assert "maps: all modalities together" in options["notes"]
+    name = "correlations" if method == "gradient" else "signed_correlations"
+    np.testing.assert_array_equal(arguments[3], found[name][:, :1])
+    other = "signed_correlations" if method == "gradient" else "correlations"
+    assert not np.allclose(found[name], found[other], atol=0.01)
+
+
+def test_constant_maps_of_a_randomization_are_counted(
+    tmp_path: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def made(*arguments: object, **_: object) -> RandomizationCheck:
+        last = [0.1, 0.2, float("nan")] if arguments[3] == 0 else [0.5, 0.9, float("nan")]
+        correlations = torch.tensor([[1.0, 1.0, 1.0], last])
+        return RandomizationCheck(
+            stages=["trained", "conv1"],
+            maps=torch.rand(2, 3, *demo_input_spec().size),
+            correlations=correlations,
+            signed_correlations=-correlations / 2,
+            method="gradient",
+            layer="output",
+            kernels=[0] * 3,
+        )
+
+    monkeypatch.setattr(saliency_command, "cascading_randomization", made)
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    _run(*SALIENCY, "--kernels", "0,1", "--images", pictures, "--randomization", *where)
+    output = capsys.readouterr().out
+    (line,) = [line for line in output.splitlines() if "conv1" in line]
+    stated = [part.strip() for part in line.split("│")[3:-1]]
+    assert stated == ["0.350", "-0.175", "2 of 6"]
+    assert "random weights silenced the kernel" in output
+    assert "try another --seed" in " ".join(output.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--method", "magic"), "method"),
+        (("--method", "magic"), "there is no saliency method 'magic'; choose from \"gradient\""),
+        (("--method", "gradiant"), 'did you mean "gradient"'),
+        (("--max_stages", "2"), "max_stages is of the randomization; got 2 without --random"),
         (("--method", "gradcam", "--gradcam_layer", "nowhere"), 'layer "nowhere" not found'),
         (("--samples", "0"), "samples must be an integer of at least 1; got 0"),
         (("--max_stages", "0"), "max_stages must be at least 1; got 0"),
@@ -333,7 +579,12 @@ def test_a_folder_that_cannot_be_written_is_refused_first(
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    assert f"Example: neurovis {command} --model" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Example: neurovis {command} --model" in said
+    assert "only 16-bit and float files have a unit" in said
+    assert "stretched to the network's size" in said
+    if command == "saliency":
+        assert ", ".join(METHODS) in said
 
 
 def test_am_starts_from_a_pair_of_files(tmp_path: Path, pictures: Path) -> None:
