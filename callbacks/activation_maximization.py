@@ -46,7 +46,7 @@ class ActivationMaximizationMonitor(Monitor):
       on average, and one that falls silent is seen in it. Kernels with large activations weigh
       more; each one's own numbers are in the picture. Kernels whose activation is not finite are
       left out; NaN if there is no other.
-    - ``dead``: the fraction of kernels that stayed silent, or unmoved from what noise gives.
+    - ``dead``: the fraction of them that stayed silent, or unmoved from what noise gives.
 
     An image that runs into NaN or infinity starts again, and its label says so.
 
@@ -103,6 +103,14 @@ class ActivationMaximizationMonitor(Monitor):
     def layer_names(self, pl_module: nn.Module) -> list[str]:
         resolve_layer(pl_module, self.layer)
         return [self.layer]
+
+    @override
+    def shown(self) -> object:
+        return self.kernels, repr(self.settings)
+
+    @override
+    def tags(self, pl_module: nn.Module) -> set[str]:
+        return {f"activation_maximization/{layer}" for layer in self.layer_names(pl_module)}
 
     @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
@@ -176,5 +184,5 @@ def _means(climbed: Climbed) -> dict[str, float]:
     return {
         "activation": climbed.activations[climbed.valid].mean().item(),
         "noise_activation": climbed.noise_activations[climbed.valid].mean().item(),
-        "dead": climbed.dead.float().mean().item(),
+        "dead": climbed.dead[climbed.valid].float().mean().item(),
     }

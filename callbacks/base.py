@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -35,6 +35,7 @@ class MonitorOptions(TypedDict, total=False):
     input_key: str | int | None
     get_images: Callable[[Any], Tensor] | None
     max_images: int
+    name: str | None
     on_error: Literal["warn", "raise"]
 
 
@@ -59,13 +60,15 @@ class Monitor(Callback, ABC):
         every_n_train_steps: Run after every n-th optimizer step instead.
         probe_images: The images to look at, ``(B, C, H, W)``: in [0, 1] if there is an
             ``input_spec``, else in the network's own space. By default the first images of the
-            first validation batch; without one in time, of the first training batch.
+            first validation batch before training; without one, of the first training batch.
         input_spec: What the network is shown, so that images can be drawn as such.
         input_key: Where the images are in a batch: ``batch[input_key]``, or ``batch.input_key`` of
             a dataclass. By default they are the batch itself, or the first floating-point
             ``(B, C, H, W)`` tensor in it, one named like images before others; the log says which.
         get_images: Finds the images in a batch instead, ``get_images(batch) -> (B, C, H, W)``.
         max_images: How many images of a batch to look at.
+        name: Tells a monitor from another of its kind that watches the same layer: its tags begin
+            with ``feature_maps_<name>``, say, in place of ``feature_maps``.
         on_error: ``"raise"`` if a monitor that fails should end the training run.
 
     Raises:
@@ -84,6 +87,7 @@ class Monitor(Callback, ABC):
         input_key: str | int | None = None,
         get_images: Callable[[Any], Tensor] | None = None,
         max_images: int = 4,
+        name: str | None = None,
         on_error: Literal["warn", "raise"] = "warn",
     ) -> None:
         self.layers = _checked_layers(layers)
@@ -92,9 +96,11 @@ class Monitor(Callback, ABC):
             raise ValueError(f'on_error must be "warn" or "raise"; got {on_error!r}')
         self.on_error = on_error
         self.input_spec = input_spec
-        name = type(self).__name__
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ValueError(f"name must be a text without slashes; got {name!r}")
+        self.name = name
         finder = ImageFinder(input_key, get_images)
-        self.probe = Probe(name, probe_images, input_spec, finder, max_images)
+        self.probe = Probe(type(self).__name__, probe_images, input_spec, finder, max_images)
         self._has_begun = False
         self._is_ready = False
         self._has_warned = False
@@ -119,6 +125,14 @@ class Monitor(Callback, ABC):
         Called before the first training step, on every process, in the same circumstances and with
         the same arguments as :meth:`observe`; ``step`` is the number of steps already done.
         """
+
+    def shown(self) -> object:
+        """What distinguishes this monitor's results from another's under the same tags."""
+        return None
+
+    def tags(self, pl_module: nn.Module) -> set[str]:
+        """The beginnings of the tags that results are logged under, without a ``name``."""
+        return {f"{type(self).__name__}/{layer}" for layer in self.layer_names(pl_module)}
 
     def layer_names(self, pl_module: nn.Module) -> list[str]:
         """The dotted names of the layers, none for the network's output."""
@@ -148,13 +162,17 @@ class Monitor(Callback, ABC):
             )
         if not defines(pl_module, "configure_model"):
             self.layer_names(pl_module)
+            self._check_tags(trainer, pl_module)
+        if stage == "fit":
+            self._has_begun = self._has_warned = False
+            self.probe.release()
         folder = files_folder(trainer)
         self._folder = None if getattr(trainer, "fast_dev_run", False) else folder
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.layer_names(pl_module)
-        self._has_begun = False
+        self._check_tags(trainer, pl_module)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -179,12 +197,13 @@ class Monitor(Callback, ABC):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self.probe.is_fixed or batch_idx > 0 or dataloader_idx > 0:
+        if batch_idx > 0 or self.probe.is_fixed:
             return
-        # Once training is under way, a batch without images is no reason to end it.
-        with self._guarded(Exception if self._has_begun else ()):
+        # Another dataloader, or training, may have images where this one has none.
+        with suppress(ValueError):
             self.probe.take(batch, "validation")
             self.probe.is_fixed = True
+        self._begin_after_training(trainer, pl_module)
 
     @override
     def on_test_batch_start(
@@ -197,6 +216,7 @@ class Monitor(Callback, ABC):
     ) -> None:
         if self.probe.is_empty:
             self.probe.take(batch, "test")
+        self._begin_after_training(trainer, pl_module)
 
     @override
     def on_predict_batch_start(
@@ -209,6 +229,7 @@ class Monitor(Callback, ABC):
     ) -> None:
         if self.probe.is_empty:
             self.probe.take(batch, "prediction")
+        self._begin_after_training(trainer, pl_module)
 
     @override
     def on_train_batch_end(
@@ -242,17 +263,52 @@ class Monitor(Callback, ABC):
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._run_after_training(trainer, pl_module)
 
+    def _begin_after_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find what is misconfigured at the first batch, not after the last."""
+        if trainer.state.fn != "fit" and not self._has_begun and not self.probe.is_empty:
+            self._begin(pl_module, steps_done(trainer, pl_module))
+
     def _run_after_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        step = steps_done(trainer, pl_module)
         if not self._has_begun:
-            self._begin(pl_module, step)
-        self._run(trainer, pl_module, step)
+            self._begin(pl_module, steps_done(trainer, pl_module))
+        self._run(trainer, pl_module, steps_done(trainer, pl_module))
 
     def _begin(self, pl_module: LightningModule, step: int) -> None:
         self._has_begun, self._is_ready = True, False
+        self.probe.is_fixed = True
+        images = self.probe.images_for(pl_module)
         with self._guarded(torch.OutOfMemoryError), watched(pl_module):
-            self.begin(pl_module, self.probe.images_for(pl_module), step)
+            with self._explained(pl_module, images):
+                self.begin(pl_module, images, step)
             self._is_ready = True
+
+    @contextmanager
+    def _explained(self, pl_module: LightningModule, images: Tensor) -> Iterator[None]:
+        """Say who called what, if a forward cannot be called with images alone."""
+        try:
+            yield
+        except (ValueError, torch.OutOfMemoryError):
+            raise
+        except (TypeError, IndexError, KeyError, AttributeError, RuntimeError) as error:
+            said = (str(error).splitlines() or [""])[0]
+            raise ValueError(
+                f"{type(self).__name__} calls {type(pl_module).__name__}.forward(images) with one "
+                f"tensor {tuple(images.shape)} {images.dtype}, which failed: "
+                f"{type(error).__name__}: {said}. Give a forward that takes images alone and "
+                "returns tensors, or probe_images that it can take"
+            ) from error
+
+    def _check_tags(self, trainer: Trainer, pl_module: nn.Module) -> None:
+        """Refuse two monitors that log different things under the same tags."""
+        for other in trainer.callbacks:  # type: ignore[attr-defined]
+            if type(other) is not type(self) or other is self or other.name != self.name:
+                continue
+            common = self.tags(pl_module) & other.tags(pl_module)
+            if common and other.shown() != self.shown():
+                raise ValueError(
+                    f"two {type(self).__name__}s would log different things under "
+                    f'"{min(common)}"; give one of them a name=, or let one do both'
+                )
 
     def _run(self, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
         """Observe and log, on the first process."""
@@ -264,7 +320,7 @@ class Monitor(Callback, ABC):
                 self.begin(pl_module, self.probe.images_for(pl_module), step)
                 self._is_ready = True
             seen = self.observe(pl_module, self.probe.images_for(pl_module), step)
-            log_observation(trainer.loggers, seen, step, self._folder)
+            log_observation(trainer.loggers, seen.named(self.name), step, self._folder)
 
     @contextmanager
     def _guarded(self, caught: type[Exception] | tuple[()]) -> Iterator[None]:

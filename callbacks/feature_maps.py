@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
@@ -48,7 +48,7 @@ class FeatureMapMonitor(Monitor):
             keeps its place in the picture for as long as it is among them.
         first_and_now: Whether to compare with the maps before training.
         **options: ``every_n_epochs``, ``every_n_train_steps``, ``probe_images``, ``input_spec``,
-            ``input_key``, ``get_images``, ``max_images`` and ``on_error`` of
+            ``input_key``, ``get_images``, ``max_images``, ``name`` and ``on_error`` of
             :class:`~neurovis.callbacks.base.Monitor`.
 
     Raises:
@@ -81,6 +81,14 @@ class FeatureMapMonitor(Monitor):
         self._first: dict[str, _FirstLook] = {}
 
     @override
+    def shown(self) -> object:
+        return self.kernels, self.max_kernels
+
+    @override
+    def tags(self, pl_module: nn.Module) -> set[str]:
+        return {f"feature_maps/{layer}" for layer in self.layer_names(pl_module)}
+
+    @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
         if self.input_spec is not None:
             self.input_spec.from_network(images)  # Raises if it has other channels.
@@ -101,7 +109,7 @@ class FeatureMapMonitor(Monitor):
             seen.pictures[tag] = self._picture(layer, maps, kernels, shown.cpu(), step)
             seen.histograms[f"{tag}/activations"] = Histogram.of(maps)
             seen.scalars[f"{tag}/mean"] = maps.mean().item()
-            seen.scalars[f"{tag}/dead"] = _unresponsive(maps).float().mean().item()
+            seen.scalars[f"{tag}/dead"] = _dead_fraction(maps)
             if self.first_and_now:
                 self._compare(seen, layer, maps, kernels, images, step)
         return seen
@@ -150,7 +158,7 @@ class FeatureMapMonitor(Monitor):
         return stacked(pictures)
 
     def _look_first(self, layer: str, maps: Tensor, images: Tensor, step: int) -> None:
-        self._first[layer] = _FirstLook(step, images[0].cpu(), maps[0].cpu())
+        self._first[layer] = _FirstLook(step, images[0].clone().cpu(), maps[0].clone().cpu())
 
     def _compare(
         self,
@@ -204,12 +212,16 @@ def _in_place(before: Sequence[int], wanted: Sequence[int]) -> list[int]:
     return [*kept, *newcomers]
 
 
-def _unresponsive(maps: Tensor) -> Tensor:
-    """Which kernels ``(K,)`` of ``(B, K, H', W')`` give the same value always, or a lone zero."""
+def _dead_fraction(maps: Tensor) -> float:
+    """How many kernels of ``(B, K, H', W')`` give the same value always, or a lone zero.
+
+    NaN if a value is not finite: what has diverged is neither dead nor alive.
+    """
     values = maps.movedim(1, 0).flatten(1)
-    if values.shape[1] == 1:
-        return values[:, 0] == 0
-    return (values == values[:, :1]).all(1)
+    if not values.isfinite().all():
+        return float("nan")
+    silent = values == 0 if values.shape[1] == 1 else values == values[:, :1]
+    return silent.all(1).float().mean().item()
 
 
 def _correlations(first: Tensor, now: Tensor) -> Tensor:

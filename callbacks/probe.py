@@ -87,12 +87,17 @@ class Probe:
         self._max_images = max_images
         self._statement = ""
         #: Whether no other batch may take its place.
-        self.is_fixed = images is not None
+        self.is_fixed = self._is_given = images is not None
 
     @property
     def is_empty(self) -> bool:
         """Whether there are no images yet."""
         return self._images is None
+
+    def release(self) -> None:
+        """Forget images that were taken from a batch; those that were given stay."""
+        if not self._is_given:
+            self._images, self.is_fixed = None, False
 
     def take(self, batch: Any, stage: str) -> None:
         """Keep a copy of a batch's first images, away from its device.
@@ -198,7 +203,10 @@ def _tensors(batch: Any, place: str) -> Iterator[tuple[Tensor, str]]:
 
 
 def _described(batch: Any) -> str:
-    parts = [f"{place} {tuple(tensor.shape)}" for tensor, place in _tensors(batch, "batch")]
+    parts = [
+        f"{place} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+        for tensor, place in _tensors(batch, "batch")
+    ]
     return f"{type(batch).__name__} with {', '.join(parts) or 'no tensor'}"
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
@@ -54,7 +54,7 @@ class SaliencyMonitor(Monitor):
             :class:`~neurovis.saliency.SaliencySettings` by name.
         first_and_now: Whether to show the maps before training beside those now.
         **options: ``every_n_epochs``, ``every_n_train_steps``, ``probe_images``, ``input_spec``,
-            ``input_key``, ``get_images``, ``max_images`` and ``on_error`` of
+            ``input_key``, ``get_images``, ``max_images``, ``name`` and ``on_error`` of
             :class:`~neurovis.callbacks.base.Monitor`.
 
     Raises:
@@ -103,6 +103,18 @@ class SaliencyMonitor(Monitor):
         return f"{super().state_key}{self.method}{self.kernels}"
 
     @override
+    def shown(self) -> object:
+        return self.kernels, self.target, repr(self.method_options)
+
+    @override
+    def tags(self, pl_module: nn.Module) -> set[str]:
+        return {self._tag}
+
+    @property
+    def _tag(self) -> str:
+        return f"saliency/{self.method}/{self.layer or 'output'}"
+
+    @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
         self._layer_target = LayerTarget.find(pl_module, self.layer, images)
         self._first = {}
@@ -126,7 +138,7 @@ class SaliencyMonitor(Monitor):
                 self._first[choice] = self._look(found, images, step)
             if found.completeness_error is not None:
                 errors.append(found.completeness_error)
-        tag = f"saliency/{self.method}/{self.layer or 'output'}"
+        tag = self._tag
         seen.pictures[tag] = stacked(pictures)
         if errors:
             seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanmedian().item()

@@ -1,25 +1,22 @@
 """The only owner of hooks: record activations, stop the forward early, and leave no trace.
 
 Whatever NeuroVis changes on somebody's network (a hook, a mode, a flag) is changed by a context
-manager in this file, and put back in its ``finally``.
+manager here or in ``restoration``, and put back in its ``finally``.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from operator import is_
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurovis.layers import resolve_layer, unwrap
+from neurovis.restoration import same_flags, same_random_state, same_state
 
-_Value = TypeVar("_Value")
 Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
 
 
@@ -173,9 +170,9 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     Inside: evaluation mode, parameters frozen, autocast off, gradients to the input enabled, also
     when Lightning validates in inference mode. Afterwards, and after an exception: each module's
     training flag (user-frozen BatchNorms stay frozen), each parameter's ``requires_grad`` and
-    ``.grad``, buffers, plain attributes (a counter, a tensor, a list, a generator, a submodule),
-    and the random state of Python, NumPy, the CPU and every GPU are what they were. Lists and
-    dictionaries get their items back; into what else attributes refer to nobody looks. Use
+    ``.grad``, the random state of Python, NumPy, the CPU and every GPU, and the state that the
+    module keeps (:func:`~neurovis.restoration.same_state`) are what they were. State that cannot be
+    reached from the module's attributes is not: a global variable, an attribute of a class. Use
     :func:`torch.autograd.grad`, never ``.backward()``, inside.
 
     Compiled modules run uncompiled inside: code compiled for a few images in evaluation mode would
@@ -189,113 +186,10 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.compiler.set_stance("force_eager"))
         for device_type in _device_types(module):
             stack.enter_context(torch.autocast(device_type, enabled=False))
-        stack.enter_context(_same_random_state())
-        stack.enter_context(_same_attributes(module))
-        stack.enter_context(_same_flags(module))
-        stack.enter_context(_same_tensors(module))
+        stack.enter_context(same_random_state())
+        stack.enter_context(same_state(module))
+        stack.enter_context(same_flags(module))
         yield
-
-
-@contextmanager
-def _same_flags(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode and frozen parameters inside; each flag and gradient as found afterwards."""
-    training = [(part, part.training) for part in module.modules()]
-    parameters = [(p, p.requires_grad, p.grad) for p in module.parameters()]
-    try:
-        # The attributes are set directly: a user's own train() or eval() may do more than that.
-        for part, _ in training:
-            part.training = False
-        for parameter, _, _ in parameters:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for part, was_training in training:
-            part.training = was_training
-        for parameter, required_grad, gradient in parameters:
-            parameter.requires_grad_(required_grad)
-            if parameter.grad is not gradient:
-                parameter.grad = gradient
-
-
-@contextmanager
-def _same_attributes(module: nn.Module) -> Iterator[None]:
-    """The same attributes, parts, buffers, items of lists and generators' states afterwards."""
-    found = [
-        (attributes, dict(attributes))
-        for part in module.modules()
-        for attributes in (vars(part), *_values(part, dict))
-    ]
-    lists = [(items, list(items)) for part in module.modules() for items in _values(part, list)]
-    generators = [
-        (generator, generator.get_state())
-        for part in module.modules()
-        for generator in _values(part, torch.Generator)
-    ]
-    try:
-        yield
-    finally:
-        for attributes, before in found:
-            _restore(attributes, before)
-        for items, items_before in lists:
-            if len(items) != len(items_before) or not all(map(is_, items, items_before)):
-                items[:] = items_before
-        for generator, state in generators:
-            generator.set_state(state)
-
-
-def _values(part: nn.Module, kind: type[_Value]) -> list[_Value]:
-    """The values of a module's attributes that are of a kind."""
-    return [value for value in vars(part).values() if isinstance(value, kind)]
-
-
-def _restore(attributes: dict[Any, Any], before: dict[Any, Any]) -> None:
-    """Make a dictionary what it was; one that did not change is not touched."""
-    same = attributes.keys() == before.keys()
-    if not same or any(attributes[name] is not value for name, value in before.items()):
-        attributes.clear()
-        attributes.update(before)
-
-
-@contextmanager
-def _same_tensors(module: nn.Module) -> Iterator[None]:
-    """The same values in buffers and plain tensors afterwards, whatever a forward does."""
-    found = [
-        (tensor, tensor.detach().clone(), _version(tensor))
-        for part in module.modules()
-        for tensor in (*part._buffers.values(), *_values(part, Tensor))
-        if tensor is not None
-    ]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for tensor, values, version in found:
-                if _differs(tensor, values, version):
-                    tensor.copy_(values)
-
-
-def _differs(tensor: Tensor, before: Tensor, version: int | None) -> bool:
-    try:
-        return not torch.equal(tensor, before)
-    except NotImplementedError:  # Sparse and nested tensors cannot be compared.
-        return _version(tensor) != version
-
-
-def _version(tensor: Tensor) -> int | None:
-    """How often a tensor was changed in place, where that is counted."""
-    return None if tensor.is_inference() else tensor._version
-
-
-@contextmanager
-def _same_random_state() -> Iterator[None]:
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    try:
-        with torch.random.fork_rng(devices=list(gpus)):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
 
 
 def _device_types(module: nn.Module) -> set[str]:
@@ -304,6 +198,11 @@ def _device_types(module: nn.Module) -> set[str]:
 
 def _first_tensor(name: str, output: Any) -> Tensor:
     """The first tensor of whatever a layer returned."""
+    if isinstance(output, (list, tuple)) and output and isinstance(output[0], Mapping):
+        raise ValueError(
+            f'layer "{name}" returns a list with a dictionary for each image, as detectors do; '
+            "name a layer that returns one tensor for all images"
+        )
     for tensor in _tensors(output):
         return tensor
     raise ValueError(

@@ -85,6 +85,26 @@ class Observation:
     scalars: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
+    def named(self, name: str | None) -> Observation:
+        """The same under tags whose first part ends in ``_<name>``; the very same without one.
+
+        Example:
+            >>> list(Observation(scalars={"saliency/gradient/output": 1.0}).named("cat").scalars)
+            ['saliency_cat/gradient/output']
+        """
+        if name is None:
+            return self
+
+        def renamed(tag: str) -> str:
+            first, slash, rest = tag.partition("/")
+            return f"{first}_{name}{slash}{rest}"
+
+        return Observation(
+            pictures={renamed(tag): picture for tag, picture in self.pictures.items()},
+            scalars={renamed(tag): scalar for tag, scalar in self.scalars.items()},
+            histograms={renamed(tag): one for tag, one in self.histograms.items()},
+        )
+
 
 def log_observation(
     loggers: Iterable[object], observation: Observation, step: int, folder: str | Path | None

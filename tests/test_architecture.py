@@ -15,7 +15,7 @@ import neurovis
 PACKAGE = Path(neurovis.__file__).parent
 
 GROUND = {
-    *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording"),
+    *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("readouts", "rectifiers", "copies", "figures", "summaries", "pictures", "files"),
     "_version",
 }

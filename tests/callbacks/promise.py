@@ -21,8 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from neurovis import callbacks as monitors
-from neurovis.callbacks import FeatureMapMonitor, Monitor
+from neurovis.callbacks import (
+    ActivationMaximizationMonitor,
+    FeatureMapMonitor,
+    Monitor,
+    SaliencyMonitor,
+)
 
 SIZE, CLASSES, BATCH, BATCHES, EPOCHS = 12, 3, 4, 5, 2
 
@@ -32,19 +36,15 @@ MATRIX = list(itertools.product(["32", "bf16-mixed"], [1, 2], [False, True]))
 #: Two instances of every monitor, with different work to do.
 MONITORS: list[tuple[type[Monitor], dict[str, Any]]] = [
     (FeatureMapMonitor, {"layers": ["conv1", "head"], "max_kernels": 2}),
-    (FeatureMapMonitor, {"layers": "all-conv", "kernels": "most_active", "max_kernels": 2}),
+    (
+        FeatureMapMonitor,
+        {"layers": "all-conv", "kernels": "most_active", "max_kernels": 2, "name": "active"},
+    ),
+    (SaliencyMonitor, {"method": "smoothgrad"}),
+    (SaliencyMonitor, {"layer": "conv2", "kernels": [1], "method": "guided_gradcam"}),
+    (ActivationMaximizationMonitor, {"layer": "conv2", "kernels": [0], "steps": 2}),
+    (ActivationMaximizationMonitor, {"layer": "head", "kernels": [2], "steps": 1}),
 ]
-if hasattr(monitors, "SaliencyMonitor"):
-    MONITORS += [
-        (monitors.SaliencyMonitor, {"method": "smoothgrad"}),
-        (monitors.SaliencyMonitor, {"layer": "conv2", "kernels": [1], "method": "guided_gradcam"}),
-    ]
-if hasattr(monitors, "ActivationMaximizationMonitor"):
-    MONITORS += [
-        (monitors.ActivationMaximizationMonitor, {"layer": "conv2", "kernels": [0], "steps": 2}),
-        (monitors.ActivationMaximizationMonitor, {"layer": "head", "kernels": [2], "steps": 1}),
-    ]
-#: Every monitor once.
 KINDS = dict(reversed(MONITORS))
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 

@@ -134,10 +134,19 @@ class TestProbe:
         expected = next(iter(loader(seed=1)))[0][:3]
         assert torch.equal(monitor.probe._images, expected)
 
-    @pytest.mark.parametrize("sanity", [0, 2])
-    def test_validation_before_the_first_run(self, sanity: int, tmp_path: Path) -> None:
-        monitor = FeatureMapMonitor("conv1", every_n_train_steps=BATCHES + 1)
-        fit(monitor, tmp_path, num_sanity_val_steps=sanity)
+    @pytest.mark.parametrize(("sanity", "seed"), [(0, 0), (2, 1)])
+    def test_what_there_is_before_training(self, sanity: int, seed: int, tmp_path: Path) -> None:
+        """Later batches do not take its place: the first look was at these images."""
+        monitor = FeatureMapMonitor("conv1")
+        run = trainer(tmp_path, callbacks=[monitor], num_sanity_val_steps=sanity)
+        run.fit(TinyModule(), loader(), loader(seed=1))
+        assert torch.equal(monitor.probe._images, next(iter(loader(seed=seed)))[0])
+
+    def test_a_new_fit_looks_anew(self, tmp_path: Path) -> None:
+        monitor = FeatureMapMonitor("conv1", on_error="raise")
+        trainer(tmp_path, callbacks=[monitor]).test(TinyModule(), loader(seed=2), verbose=False)
+        assert torch.equal(monitor.probe._images, next(iter(loader(seed=2)))[0])
+        trainer(tmp_path, callbacks=[monitor]).fit(TinyModule(), loader(), loader(seed=1))
         assert torch.equal(monitor.probe._images, next(iter(loader(seed=1)))[0])
 
     def test_training_batch_where_there_is_nothing_better(self, tmp_path: Path) -> None:

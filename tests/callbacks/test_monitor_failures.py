@@ -41,6 +41,7 @@ from neurovis.callbacks import (
     SaliencyMonitor,
 )
 from neurovis.inputs import InputSpec
+from neurovis.summaries import Observation
 
 STEPS = EPOCHS * BATCHES
 IMAGES = torch.rand(1, 3, SIZE, SIZE)
@@ -250,6 +251,28 @@ def test_it_recovers_when_there_is_memory_again(kind: type[Monitor], tmp_path: P
     with pytest.warns(UserWarning, match="out of memory"):
         fit(monitor, tmp_path, Tight())
     assert png_steps(tmp_path) == [STEPS - 1]
+
+
+def test_what_could_not_begin_begins_later(tmp_path: Path) -> None:
+    """A first look that there was no memory for is made up for, once, before others."""
+    calls: list[tuple[str, int]] = []
+
+    class Large(Monitor):
+        @override
+        def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
+            calls.append(("begin", step))
+            if len(calls) < 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        @override
+        def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+            calls.append(("observe", step))
+            return Observation()
+
+    monitor = Large(None, every_n_train_steps=2)
+    with pytest.warns(UserWarning, match="out of memory"):
+        fit(monitor, tmp_path, max_epochs=1, limit_train_batches=8, num_sanity_val_steps=0)
+    assert calls == [("begin", 0), ("begin", 1), ("begin", 3), ("observe", 3)]
 
 
 def test_a_logger_that_fails_does_not_deprive_the_others(tmp_path: Path) -> None:

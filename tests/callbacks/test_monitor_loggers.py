@@ -181,7 +181,7 @@ class TestPytorchLightning:
             run.test(module, loader(seed=2), verbose=False)
             left.append(dict(module.state_dict()))
             found = {tag.split("/")[0] for tag in events_of(logger.log_dir).Tags()["images"]}
-            assert found == (ROOMS if callbacks else set())
+            assert found == ({*ROOMS, "feature_maps_active"} if callbacks else set())
         assert differences(*left) == []
 
     def test_what_is_missing_is_said(self, tmp_path: Path) -> None:

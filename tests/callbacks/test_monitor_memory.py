@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,22 +115,25 @@ def test_what_is_kept_is_little_and_on_the_cpu(kind: type[Monitor], tmp_path: Pa
     assert sum(tensor.numel() for tensor in kept) < 20 * IMAGES.numel()
 
 
+def tensors_after_batches(callbacks: Sequence[Monitor], folder: Path) -> list[int]:
+    """How many more tensors there are after each batch of a training than before it."""
+    before = live_objects()["tensors"]
+    ledger = Ledger([], every=1, warm=4)
+    run = trainer(folder, callbacks=[*callbacks, ledger], max_epochs=2)
+    run.fit(TinyModule(), loader(), loader(seed=1, batches=1))
+    return [books["tensors"] - before for books in ledger.objects]
+
+
 @each_kind
 def test_no_tensor_stays_behind_a_firing(kind: type[Monitor], tmp_path: Path) -> None:
     """Those that there are after firing are the module's, the Trainer's, and what is kept."""
-    counts = {}
-    for name, callbacks in {
-        "with": [one_monitor(kind, every_n_train_steps=2)],
-        "without": [],
-    }.items():
-        ledger = Ledger([], every=1, warm=4)
-        run = trainer(tmp_path, callbacks=[*callbacks, ledger], max_epochs=2)
-        run.fit(TinyModule(), loader(), loader(seed=1, batches=1))
-        kept = len({id(t) for monitor in callbacks for t in tensors_of(monitor)})
-        counts[name] = [books["tensors"] - kept for books in ledger.objects]
-        del run, ledger, callbacks
-    assert len(set(counts["without"])) <= 2, "the run itself varies"
-    assert max(counts["with"]) <= max(counts["without"])
+    tensors_after_batches([one_monitor(kind, every_n_train_steps=2)], tmp_path)  # Fills caches.
+    without = tensors_after_batches([], tmp_path)
+    monitor = one_monitor(kind, probe_images=IMAGES, every_n_train_steps=2)
+    given = len(tensors_of(monitor))
+    watched = tensors_after_batches([monitor], tmp_path)
+    kept = len(tensors_of(monitor)) - given
+    assert [count - kept for count in watched] == without
 
 
 def test_memory_does_not_grow(tmp_path: Path) -> None:

@@ -343,7 +343,7 @@ class Remembering(Callback):
 @each_kind
 def test_the_images_of_the_sanity_check_stay(kind: type[Monitor], tmp_path: Path) -> None:
     """They are there before training, so that first looks and all that follow show the same."""
-    monitor = one_monitor(kind, every_n_train_steps=1)
+    monitor = one_monitor(kind, every_n_train_steps=BATCHES)
     remembering = Remembering(monitor)
     run = trainer(tmp_path, callbacks=[monitor, remembering], val_check_interval=1, max_epochs=1)
     torch.manual_seed(0)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
+from lightning.pytorch import LightningModule
 from promise import KINDS, MATRIX, differences, every_monitor, outcome
+from torch import Tensor
+from typing_extensions import override
+
+from neurovis.callbacks import Monitor
+from neurovis.summaries import Observation
 
 matrix = pytest.mark.parametrize(("precision", "accumulate", "compiled"), MATRIX)
 
 
 def observed_steps(folder: Path) -> dict[str, set[int]]:
     """The steps at which there are pictures, by the kind of monitor that made them."""
-    return {
-        kind.name: {int(path.stem.removeprefix("step_")) for path in kind.rglob("*.png")}
-        for kind in folder.iterdir()
-        if kind.is_dir()
-    }
+    steps: dict[str, set[int]] = {}
+    for path in folder.rglob("*.png"):
+        kind = path.relative_to(folder).parts[0].removesuffix("_active")
+        steps.setdefault(kind, set()).add(int(path.stem.removeprefix("step_")))
+    return steps
 
 
 def assert_all_fired(folder: Path, accumulate: int) -> None:
@@ -111,6 +119,32 @@ def test_careless_monitors_are_found_out(
     watched = outcome([careless()], tmp_path, compiled, **arguments)
     different = differences(watched, outcome([], tmp_path, compiled, **arguments))
     assert [name for name in different if name.startswith("weights.")]
+
+
+class Clumsy(Monitor):
+    """Does all at once what careless monitors do, where nothing of it may matter."""
+
+    @override
+    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        pl_module.train()
+        pl_module.requires_grad_(True)
+        np.random.rand(3)
+        random.random()
+        pl_module(images + torch.randn_like(images)).sum().backward()
+        pl_module.zero_grad()
+        return Observation(scalars={"step": float(step)})
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_base_makes_up_for_what_a_monitor_does(accumulate: int, tmp_path: Path) -> None:
+    arguments = {"accumulate_grad_batches": accumulate}
+    clumsy = [
+        Clumsy(None, on_error="raise"),
+        Clumsy(None, every_n_train_steps=1, on_error="raise"),
+    ]
+    watched = outcome(clumsy, tmp_path / "with", **arguments)
+    assert differences(watched, outcome([], tmp_path / "without", **arguments)) == []
+    assert (tmp_path / "with" / "scalars.csv").exists()
 
 
 def test_training_is_repeatable(tmp_path: Path) -> None:
