@@ -32,12 +32,13 @@ class FeatureMapMonitor(Monitor):
     value). A linear layer's maps are single values. Under tags that begin with it there are
 
     - ``/activations``: a histogram of all of them;
-    - ``/first_and_now``: a picture of the first image's maps before training above those now, with
-      the correlation of the two for each kernel;
+    - ``/first_and_now``: a picture of the first image's maps when this fit began, also one that
+      goes on from a checkpoint, above those now, with the correlation of the two for each kernel;
     - ``/correlation_with_first``: the median of these correlations over all kernels;
     - ``/mean``: the mean activation;
     - ``/dead``: the fraction of kernels that do not respond: the same value at each unit for each
-      probe image (a few images prove little, but a rising fraction is a warning).
+      probe image (a few images prove little, but a rising fraction is a warning). NaN once
+      activations are.
 
     Args:
         layers: Dotted names as in ``pl_module.named_modules()``; types of modules or their names
@@ -46,7 +47,7 @@ class FeatureMapMonitor(Monitor):
         kernels: Show these kernels of every layer instead: numbers, or text such as ``"0-7,12"``;
             or ``"most_active"``, those with the highest mean activation at each step. A kernel
             keeps its place in the picture for as long as it is among them.
-        first_and_now: Whether to compare with the maps before training.
+        first_and_now: Whether to compare with the maps when the fit began.
         **options: ``every_n_epochs``, ``every_n_train_steps``, ``probe_images``, ``input_spec``,
             ``input_key``, ``get_images``, ``max_images``, ``name`` and ``on_error`` of
             :class:`~neurovis.callbacks.base.Monitor`.
@@ -180,7 +181,7 @@ class FeatureMapMonitor(Monitor):
         known = correlations[correlations.isfinite()]
         tag = f"feature_maps/{layer}"
         if len(known):
-            seen.scalars[f"{tag}/correlation_with_first"] = known.median().item()
+            seen.scalars[f"{tag}/correlation_with_first"] = known.quantile(0.5).item()
         figure = first_and_now_figure(
             first.maps[kernels],
             now[kernels],

@@ -33,10 +33,10 @@ class SaliencyMonitor(Monitor):
     """Logs which pixels of the probe images drive kernels, classes, units, or any number.
 
     Under the tag ``saliency/<method>/<layer>`` (``output`` for the network's own): for each kernel
-    the probe images, each beside its map laid over it, the plain map, and the map before training;
-    a row for each modality. The label says what was explained, and its value. Integrated gradients
-    also log ``/completeness_error``: how far the maps' sums are from what they should add up to,
-    relative, the median over images.
+    the probe images, each beside its map laid over it, the plain map, and the map when this fit
+    began (or went on from a checkpoint); a row for each modality. The label says what was
+    explained, and its value. Integrated gradients also log ``/completeness_error``: how far the
+    maps' sums are from what they should add up to, relative, the median over images.
 
     Args:
         layer: Dotted name, as in ``pl_module.named_modules()``; None for the network's output.
@@ -52,7 +52,7 @@ class SaliencyMonitor(Monitor):
             it returns one number for each image, ``(B,)``.
         method_options: Further options of the method: those of
             :class:`~neurovis.saliency.SaliencySettings` by name.
-        first_and_now: Whether to show the maps before training beside those now.
+        first_and_now: Whether to show the maps when the fit began beside those now.
         **options: ``every_n_epochs``, ``every_n_train_steps``, ``probe_images``, ``input_spec``,
             ``input_key``, ``get_images``, ``max_images``, ``name`` and ``on_error`` of
             :class:`~neurovis.callbacks.base.Monitor`.
@@ -141,7 +141,7 @@ class SaliencyMonitor(Monitor):
         tag = self._tag
         seen.pictures[tag] = stacked(pictures)
         if errors:
-            seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanmedian().item()
+            seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanquantile(0.5).item()
         return seen
 
     def _choices(self, pl_module: LightningModule, images: Tensor) -> list[KernelChoice]:
