@@ -65,7 +65,7 @@ class FeatureMapMonitor(Monitor):
         self,
         layers: LayerSelection,
         *,
-        max_kernels: int = 32,
+        max_kernels: int = 16,
         kernels: KernelSelection | None = None,
         first_and_now: bool = True,
         **options: Unpack[MonitorOptions],

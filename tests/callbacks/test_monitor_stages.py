@@ -175,7 +175,6 @@ class CountsInForward(TinyModule):
     [
         (TwoOptimizers, False),
         (ChannelsLast, False),
-        (ChannelsLast, True),
         (PartCompiled, False),
         (Called, True),
         (LogsInForward, False),
@@ -294,7 +293,7 @@ def _find(batch: Any) -> Tensor:
 @pytest.mark.parametrize(
     ("kind", "how"),
     [
-        *((kind, "guess") for kind in KINDS),
+        (FeatureMapMonitor, "guess"),
         (FeatureMapMonitor, "input_key"),
         (FeatureMapMonitor, "get_images"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from ordinary_script import main
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -18,31 +17,23 @@ def weights(folder: Path) -> dict[str, Any]:
     return dict(torch.load(path, weights_only=True)["state_dict"])
 
 
-@pytest.fixture(scope="module")
-def without(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("without")
-    main(str(folder), callbacks=[])
-    return weights(folder)
-
-
-@pytest.mark.parametrize(
-    ("line", "tag"),
-    [
-        (lambda: SaliencyMonitor(), "saliency/gradient/output"),
-        (lambda: FeatureMapMonitor("backbone.layer1"), "feature_maps/backbone.layer1"),
-        (
-            lambda: ActivationMaximizationMonitor("backbone.layer1", range(2), steps=2),
-            "activation_maximization/backbone.layer1",
-        ),
-    ],
-    ids=["saliency", "feature maps", "activation maximization"],
-)
-def test_one_line_more(line: Any, tag: str, without: dict[str, Any], tmp_path: Path) -> None:
-    main(str(tmp_path), callbacks=[line()])
-    events = EventAccumulator(str(tmp_path / "lightning_logs" / "version_0"))
+def test_a_line_for_each_monitor(tmp_path: Path) -> None:
+    main(str(tmp_path / "without"), callbacks=[])
+    lines = [
+        SaliencyMonitor(),
+        FeatureMapMonitor("backbone.layer1"),
+        ActivationMaximizationMonitor("backbone.layer1", range(2), steps=2),
+    ]
+    main(str(tmp_path / "with"), callbacks=list(lines))
+    events = EventAccumulator(str(tmp_path / "with" / "lightning_logs" / "version_0"))
     events.Reload()
-    assert tag in events.Tags()["images"]
+    assert set(events.Tags()["images"]) == {
+        "saliency/gradient/output",
+        "feature_maps/backbone.layer1",
+        "feature_maps/backbone.layer1/first_and_now",
+        "activation_maximization/backbone.layer1",
+    }
     assert "train_loss" in events.Tags()["scalars"]
-    watched = weights(tmp_path)
-    assert watched.keys() == without.keys()
-    assert all(torch.equal(watched[name], value) for name, value in without.items())
+    watched, unwatched = weights(tmp_path / "with"), weights(tmp_path / "without")
+    assert watched.keys() == unwatched.keys()
+    assert all(torch.equal(watched[name], value) for name, value in unwatched.items())

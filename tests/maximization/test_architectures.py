@@ -24,7 +24,14 @@ ARCHITECTURES = {
 }
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+#: More of the kinds that others stand for, and large.
+LARGE = ("vgg16", "densenet121", "googlenet")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in ARCHITECTURES],
+)
 def test_kernels_of_every_layer_are_driven(climb: Climber, name: str) -> None:
     torch.manual_seed(0)
     options = {"init_weights": False} if name in ("googlenet", "vgg16") else {}

@@ -62,6 +62,7 @@ def test_integrated_gradients_are_complete(squeezenet: nn.Module, officer: Tenso
 
 
 @needs_data
+@pytest.mark.slow
 def test_guided_backprop_fails_the_check_that_the_gradient_passes(
     squeezenet: nn.Module, officer: Tensor
 ) -> None:
