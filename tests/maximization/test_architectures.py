@@ -25,7 +25,7 @@ ARCHITECTURES = {
 
 
 #: More of the kinds that others stand for, and large.
-LARGE = ("vgg16", "densenet121", "googlenet")
+LARGE = ("alexnet", "vgg16", "densenet121", "googlenet")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from neurovis.models import load_model
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is absent")
+pytestmark = pytest.mark.slow
 
 
 def _contrast(images: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import pickle
+import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,19 +219,28 @@ assert len(am.results) == 5
 """
 
 
-def test_two_processes_make_the_images_of_one(tmp_path: Path) -> None:
+@pytest.fixture
+def same_number_of_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("same_number_of_threads")
+def test_two_processes_make_the_images_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "run.py"
     script.write_text(_TWO_PROCESSES)
-    images = []
-    for devices in ("1", "2"):
-        folder = tmp_path / devices
-        subprocess.run(
-            [sys.executable, str(script), devices, str(folder)],
-            check=True,
-            timeout=200,
-            capture_output=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        images.append(np.load(folder / "images.npz"))
+    subprocess.run(
+        [sys.executable, str(script), "2", str(tmp_path / "2")],
+        check=True,
+        timeout=200,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    monkeypatch.setattr(sys, "argv", ["run.py", "1", str(tmp_path / "1")])
+    runpy.run_path(str(script))
+    images = [np.load(tmp_path / devices / "images.npz") for devices in ("1", "2")]
     np.testing.assert_array_equal(images[0]["images"], images[1]["images"])
     np.testing.assert_array_equal(images[0]["kernels"], images[1]["kernels"])

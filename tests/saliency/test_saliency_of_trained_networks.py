@@ -17,6 +17,7 @@ from neurovis.saliency import Method, cascading_randomization, kernel_saliency
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is absent")
+pytestmark = pytest.mark.slow
 
 BOW_TIE, SUIT, UNIFORM = 457, 834, 652
 
@@ -62,7 +63,6 @@ def test_integrated_gradients_are_complete(squeezenet: nn.Module, officer: Tenso
 
 
 @needs_data
-@pytest.mark.slow
 def test_guided_backprop_fails_the_check_that_the_gradient_passes(
     squeezenet: nn.Module, officer: Tensor
 ) -> None:
