@@ -214,9 +214,7 @@ class Monitor(Callback, ABC):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self.probe.is_empty:
-            self.probe.take(batch, "test")
-        self._begin_after_training(trainer, pl_module)
+        self._look_for_images(trainer, pl_module, batch, "test")
 
     @override
     def on_predict_batch_start(
@@ -227,9 +225,7 @@ class Monitor(Callback, ABC):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if self.probe.is_empty:
-            self.probe.take(batch, "prediction")
-        self._begin_after_training(trainer, pl_module)
+        self._look_for_images(trainer, pl_module, batch, "prediction")
 
     @override
     def on_train_batch_end(
@@ -262,6 +258,13 @@ class Monitor(Callback, ABC):
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._run_after_training(trainer, pl_module)
+
+    def _look_for_images(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, stage: str
+    ) -> None:
+        if self.probe.is_empty:
+            self.probe.take(batch, stage)
+        self._begin_after_training(trainer, pl_module)
 
     def _begin_after_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find what is misconfigured at the first batch, not after the last."""

@@ -173,7 +173,7 @@ class FeatureMapMonitor(Monitor):
         """Add what has changed since the first look."""
         first = self._first.get(layer)
         if first is None or not torch.equal(first.image, images[0].cpu()):
-            # Other images have come since: validation's, where training's were all there was.
+            # Maps of another image than this are nothing to compare with.
             self._look_first(layer, maps, images, step)
             return
         now = maps[0].cpu()

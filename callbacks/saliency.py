@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,21 +12,23 @@ from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import render, saliency_figure, stacked
-from neurovis.kernels import KernelSelection, reusable, select_kernels
+from neurovis.kernels import KernelSelection, reusable
 from neurovis.saliency import (
+    STRONGEST,
+    CallableTarget,
+    KernelChoice,
     LayerTarget,
     Method,
+    ReadoutOption,
     SaliencyMaps,
     SaliencyOptions,
     SaliencySettings,
-    kernel_saliency,
+    check_method,
+    kernel_choices,
+    kernel_word,
 )
-from neurovis.saliency.settings import ReadoutOption, check_method
-from neurovis.saliency.target import CallableTarget, KernelChoice, TargetValue
+from neurovis.saliency.explanation import check, explain
 from neurovis.summaries import Observation, Picture
-
-#: Explains, for each image, the kernel with the highest value.
-STRONGEST: Literal["strongest"] = "strongest"
 
 
 class SaliencyMonitor(Monitor):
@@ -93,8 +95,9 @@ class SaliencyMonitor(Monitor):
             "input_spec": self.input_spec,
             **(method_options or {}),
         }
-        SaliencySettings(**self.method_options)
-        self._layer_target: LayerTarget | None = None
+        self._settings = SaliencySettings(**self.method_options)
+        self._layer_target = LayerTarget(None)
+        self._choices: list[KernelChoice] = []
         self._first: dict[KernelChoice, _FirstLook] = {}
 
     @property
@@ -117,8 +120,14 @@ class SaliencyMonitor(Monitor):
     @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
         self._layer_target = LayerTarget.find(pl_module, self.layer, images)
+        self._choices = (
+            kernel_choices(pl_module, self._layer_target, self.kernels, images)
+            if self.target is None
+            else [self.target]
+        )
         self._first = {}
-        for choice in self._choices(pl_module, images):
+        for choice in self._choices:
+            check(pl_module, images, choice, self.method, **self.method_options)
             found = self._saliency(pl_module, images, choice)
             if self.first_and_now:
                 self._first[choice] = self._look(found, images, step)
@@ -128,13 +137,13 @@ class SaliencyMonitor(Monitor):
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         seen = Observation()
         pictures, errors = [], []
-        for choice in self._choices(pl_module, images):
+        for choice in self._choices:
             found, first = self._saliency(pl_module, images, choice), None
             if self.first_and_now:
                 first = self._first_look(choice, images)
             pictures.append(self._picture(found, shown.cpu(), step, first))
             if self.first_and_now and first is None:
-                # Other images have come since: validation's, where training's were all there was.
+                # Maps of other images than these are nothing to compare with.
                 self._first[choice] = self._look(found, images, step)
             if found.completeness_error is not None:
                 errors.append(found.completeness_error)
@@ -144,27 +153,11 @@ class SaliencyMonitor(Monitor):
             seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanquantile(0.5).item()
         return seen
 
-    def _choices(self, pl_module: LightningModule, images: Tensor) -> list[KernelChoice]:
-        """What is explained, one after the other."""
-        if self.target is not None:
-            return [self.target]
-        if self.kernels == STRONGEST:
-            return [STRONGEST]
-        target = self._found_target()
-        count = TargetValue(pl_module, target).activation(images[:1]).shape[1]
-        return list(select_kernels(self.kernels, count, target.label))
-
     def _saliency(
         self, pl_module: LightningModule, images: Tensor, choice: KernelChoice
     ) -> SaliencyMaps:
-        return kernel_saliency(
-            pl_module, images, self._found_target(), choice, self.method, **self.method_options
-        )
-
-    def _found_target(self) -> LayerTarget:
-        if self._layer_target is None:
-            raise RuntimeError("the layer was not found when the run began")
-        return self._layer_target
+        # Not by kernel_saliency, which would guard the network a second time.
+        return explain(pl_module, images, self._layer_target, choice, self.method, self._settings)
 
     def _look(self, found: SaliencyMaps, images: Tensor, step: int) -> _FirstLook:
         return _FirstLook(step, images.cpu(), found.pooled(self.input_spec))
@@ -202,7 +195,7 @@ class _FirstLook:
 
 def _labels(found: SaliencyMaps) -> list[str]:
     """What was explained in each image, and its value."""
-    kind = "class" if found.layer == "output" else "kernel"
+    kind = kernel_word(found.layer)
     names: list[Any] = found.kernels or ["target"] * len(found.values)
     return [
         f"{kind} {name}: {value:.3g}" if found.kernels else f"{name}: {value:.3g}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,9 +182,8 @@ def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, ste
     """
     failures = _Failures()
     for logger in loggers:
-        experiment = getattr(logger, "experiment", None)
-        add_histogram_raw = getattr(experiment, "add_histogram_raw", None)
-        if not callable(add_histogram_raw):
+        add_histogram_raw = board_method(logger, "add_histogram_raw")
+        if add_histogram_raw is None:
             continue
         with failures.postponed():
             add_histogram_raw(
@@ -226,17 +225,23 @@ def log_picture(
     """
     logged, failures = False, _Failures()
     for logger in loggers:
-        add_image = getattr(getattr(logger, "experiment", None), "add_image", None)
+        add_image = board_method(logger, "add_image")
         log_image = getattr(logger, "log_image", None)
-        logged = logged or callable(add_image) or callable(log_image)
+        logged = logged or add_image is not None or callable(log_image)
         with failures.postponed():
-            if callable(add_image):
+            if add_image is not None:
                 add_image(tag, picture, step, dataformats="HWC")
             elif callable(log_image):
                 log_image(key=tag, images=[picture], step=step)
     if not logged and folder is not None:
         save_png(Path(folder) / picture_path(tag, step), picture)
     failures.raise_first()
+
+
+def board_method(logger: object, name: str) -> Callable[..., object] | None:
+    """A method of a TensorBoard-like logger's ``experiment``; None if it has no such method."""
+    method = getattr(getattr(logger, "experiment", None), name, None)
+    return method if callable(method) else None
 
 
 class _Failures:

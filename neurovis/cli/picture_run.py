@@ -25,7 +25,7 @@ from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.summaries import log_picture, picture_path
+from neurovis.summaries import board_method, log_picture, picture_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,7 +221,7 @@ class PictureRun:
         self._notes.print()
         output.print(Text(f"Written to {self.folder}"), soft_wrap=True)
         for logger in self._loggers:
-            if callable(getattr(getattr(logger, "experiment", None), "add_image", None)):
+            if board_method(logger, "add_image"):
                 command = tensorboard_command(logger.log_dir or self.folder)
                 output.print(Text(f"See it with: {command}"), soft_wrap=True)
         if self._unreadable:

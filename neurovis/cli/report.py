@@ -12,7 +12,7 @@ from rich.table import Table
 from neurovis.maximization import MaximizationResults
 
 #: Tables longer than this show their beginning; the whole is in results.csv.
-_MOST_ROWS = 24
+MOST_ROWS = 24
 
 
 def console() -> Console:
@@ -26,7 +26,7 @@ def print_results(results: MaximizationResults, folder: str | Path) -> None:
     table.add_column("image", overflow="fold")
     for heading in ("activation", "of noise", "silent kernels"):
         table.add_column(heading, justify="right")
-    for item in results.items[:_MOST_ROWS]:
+    for item in results.items[:MOST_ROWS]:
         silent = sum(item.dead_members)
         table.add_row(
             item.label,
@@ -36,8 +36,8 @@ def print_results(results: MaximizationResults, folder: str | Path) -> None:
         )
     output = console()
     output.print(table)
-    if len(results) > _MOST_ROWS:
-        output.print(f"… and {len(results) - _MOST_ROWS} more in results.csv")
+    if len(results) > MOST_ROWS:
+        output.print(f"… and {len(results) - MOST_ROWS} more in results.csv")
     output.print(f"Written to {folder}", soft_wrap=True)
     output.print(f"See it with: {tensorboard_command(folder)}", soft_wrap=True)
 

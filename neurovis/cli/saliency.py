@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import fields
-from typing import Literal, cast
+from typing import cast
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor, nn
 
@@ -15,10 +14,11 @@ from neurovis.cli.options import load_model_and_input
 from neurovis.cli.picture_run import PictureRun, add_picture_arguments, trying
 from neurovis.cli.saliency_results import COLUMNS, Explained, Randomization, Report
 from neurovis.inputs import InputSpec
-from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.kernels import KernelSelection
 from neurovis.recording import undisturbed
 from neurovis.saliency import (
     METHODS,
+    STRONGEST,
     KernelChoice,
     LayerTarget,
     Method,
@@ -26,14 +26,12 @@ from neurovis.saliency import (
     SaliencyMaps,
     SaliencyOptions,
     SaliencySettings,
-    TargetValue,
     cascading_randomization,
     check_method,
+    kernel_choices,
     kernel_saliency,
 )
 
-#: Explains, for each picture the kernel with the largest value.
-STRONGEST: Literal["strongest"] = "strongest"
 #: Maps that are held in memory at a time, or those of one picture.
 _MOST_MAPS = 64
 
@@ -164,11 +162,8 @@ class _Question:
         example = spec.example()
         self._target = LayerTarget.find(network, layer, example)
         self.method = method
-        self.choices: list[KernelChoice] = [STRONGEST]
-        if kernels != STRONGEST:
-            with undisturbed(network), torch.no_grad():
-                count = TargetValue(network, self._target).activation(example).shape[1]
-            self.choices = list(select_kernels(kernels, count, self.layer))
+        with undisturbed(network):
+            self.choices = kernel_choices(network, self._target, kernels, example)
 
     @property
     def layer(self) -> str:

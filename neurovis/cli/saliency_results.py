@@ -14,9 +14,9 @@ from rich.text import Text
 from torch import Tensor
 
 from neurovis.cli.picture_run import Numbered, PictureRun, Row
-from neurovis.cli.report import console
+from neurovis.cli.report import MOST_ROWS, console
 from neurovis.figures import randomization_figure, saliency_figure
-from neurovis.saliency import RandomizationCheck, SaliencyMaps
+from neurovis.saliency import RandomizationCheck, SaliencyMaps, kernel_word
 from neurovis.saliency.maps import SIGNED
 
 #: Of the table of maps.
@@ -26,7 +26,6 @@ _RANDOMIZATION_COLUMNS = (
     *("layer", "method", "kernel", "stage", "randomized"),
     *("correlation", "signed_correlation"),
 )
-_MOST_ROWS = 24
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Explained:
     def save(self, run: PictureRun, tag: str, picture: Numbered, most: int) -> None:
         """Write the figure and the raw maps."""
         maps, values = self.found[0], [one.values[self.place].item() for one in self.found]
-        kind = "class" if maps.layer == "output" else "kernel"
+        kind = kernel_word(maps.layer)
         pooled = [one.pooled(run.spec) for one in self.found[:most]]
         figure = saliency_figure(
             self.image.expand(len(pooled), -1, -1, -1),
@@ -120,7 +119,7 @@ class Report:
     def add(self, rows: list[Row]) -> None:
         """Count rows, and keep the first."""
         self.number += len(rows)
-        self.rows += rows[: _MOST_ROWS - len(self.rows)]
+        self.rows += rows[: MOST_ROWS - len(self.rows)]
 
     def print(self, method: str, layer: str) -> None:
         """Print what was explained and its values."""
@@ -204,7 +203,7 @@ class Randomization:
     ) -> None:
         kernels = [str((check.kernels or [])[place]) for check in checks]
         first = checks[0]
-        kind = "class" if first.layer == "output" else "kernel"
+        kind = kernel_word(first.layer)
         notes = [
             f"from above: {kind} {', '.join(kernels)}" if checks[1:] else f"{kind} {kernels[0]}"
         ]

@@ -13,10 +13,19 @@ from neurovis.saliency.settings import (
     SaliencySettings,
     check_method,
 )
-from neurovis.saliency.target import CallableTarget, KernelChoice, LayerTarget, TargetValue
+from neurovis.saliency.target import (
+    STRONGEST,
+    CallableTarget,
+    KernelChoice,
+    LayerTarget,
+    TargetValue,
+    kernel_choices,
+    kernel_word,
+)
 
 __all__ = [
     "METHODS",
+    "STRONGEST",
     "CallableTarget",
     "KernelChoice",
     "LayerTarget",
@@ -29,5 +38,7 @@ __all__ = [
     "TargetValue",
     "cascading_randomization",
     "check_method",
+    "kernel_choices",
     "kernel_saliency",
+    "kernel_word",
 ]

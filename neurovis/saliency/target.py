@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from neurovis.kernels import select_kernels
+from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
 from neurovis.layers import unwrap
 from neurovis.readouts import READOUTS
@@ -21,6 +21,9 @@ from neurovis.saliency.settings import ReadoutOption, SaliencySettings
 CallableTarget = Callable[[Tensor], Tensor]
 #: A kernel's number, the kernel with the largest readout of each image, or a function.
 KernelChoice = int | Literal["strongest"] | CallableTarget
+
+#: For each image the kernel with the largest readout.
+STRONGEST: Literal["strongest"] = "strongest"
 
 #: How the network's output is called where a layer's name is shown.
 OUTPUT = "output"
@@ -61,6 +64,11 @@ class LayerTarget:
     def label(self) -> str:
         """The layer's name, or ``"output"``."""
         return OUTPUT if self.name is None else self.name
+
+
+def kernel_word(layer: str) -> str:
+    """What the kernels of a layer are called, by its label: those of the output are classes."""
+    return "class" if layer == OUTPUT else "kernel"
 
 
 class _WholeNetwork(nn.Module):
@@ -201,6 +209,27 @@ class Question:
         return None if self.kernels is None else (self.kernels,)
 
 
+def kernel_choices(
+    model: nn.Module, target: LayerTarget, selection: KernelSelection, images: Tensor
+) -> list[KernelChoice]:
+    """What is explained, one after the other: the strongest kernel, or each of those selected.
+
+    Args:
+        model: The network, inside :func:`~neurovis.recording.undisturbed`.
+        target: The layer.
+        selection: ``"strongest"``, or as in :func:`~neurovis.kernels.select_kernels`.
+        images: ``(B, C, H, W)``, of which one is tried to count the kernels.
+
+    Raises:
+        ValueError: If a kernel is out of range, or none is selected.
+    """
+    if selection == STRONGEST:
+        return [STRONGEST]
+    with torch.no_grad():
+        count = TargetValue(model, target).activation(images[:1]).shape[1]
+    return list(select_kernels(selection, count, target.label))
+
+
 def choose_kernels(
     value: TargetValue, kernel: KernelChoice | list[int], images: Tensor
 ) -> tuple[Tensor | None, Tensor]:
@@ -228,7 +257,7 @@ def choose_kernels(
 
 def _kernels(value: TargetValue, kernel: int | str | list[int], activation: Tensor) -> Tensor:
     batch, count = activation.shape[:2]
-    if kernel == "strongest":
+    if kernel == STRONGEST:
         return value.readings(activation).argmax(1)
     if isinstance(kernel, str):
         raise ValueError(f'kernel must be a number, "strongest" or a function; got "{kernel}"')
