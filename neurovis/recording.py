@@ -19,6 +19,9 @@ from neurovis.restoration import same_flags, same_random_state, same_state
 
 Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
 
+#: What is kept of a layer's call, from its name, its inputs and its output.
+Reader = Callable[[str, tuple[Any, ...], Tensor], Tensor]
+
 
 class _AllRecorded(BaseException):
     """Ends a forward once the last recording is made; no ``except Exception`` may swallow it."""
@@ -43,6 +46,9 @@ class Recorder:
         layers: Dotted name or names, as in ``model.named_modules()``.
         calls: How often each layer is called in one forward, where an earlier recorder of these
             layers has learned it already.
+        reader: Called with a layer's name, inputs and output, returns what is kept in place of the
+            output, so that memory does not grow with the maps. What it returns must be its own:
+            the layers that follow may work in place.
 
     Attributes:
         calls: How often each layer is called in one forward; None before the first recording.
@@ -62,6 +68,7 @@ class Recorder:
         model: nn.Module,
         layers: str | Sequence[str],
         calls: Mapping[str, int] | None = None,
+        reader: Reader | None = None,
     ) -> None:
         names = [layers] if isinstance(layers, str) else list(layers)
         if not names:
@@ -69,6 +76,7 @@ class Recorder:
         self.model = unwrap(model)
         self.modules = {name: resolve_layer(self.model, name) for name in names}
         self.calls = calls
+        self._reader = reader
 
     def record(self, images: Tensor) -> dict[str, Tensor]:
         """Run the network on ``images`` and return each layer's output.
@@ -102,10 +110,15 @@ class Recorder:
         outputs: dict[str, list[Tensor]] = {name: [] for name in self.modules}
         missing = sum(self.calls.values())
 
-        def keep(name: str, _module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        def keep(name: str, _module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
             nonlocal missing
             recorded = _first_tensor(name, output)
             missing -= 1
+            if self._reader is not None:
+                outputs[name].append(self._reader(name, inputs, recorded))
+                if missing == 0:
+                    raise _AllRecorded
+                return None
             if missing == 0:
                 outputs[name].append(recorded)
                 raise _AllRecorded

@@ -17,6 +17,7 @@ PACKAGE = Path(neurovis.__file__).parent
 GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("readouts", "rectifiers", "copies", "figures", "summaries", "pictures", "files"),
+    "rank_correlation",
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}

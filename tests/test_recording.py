@@ -197,6 +197,25 @@ class TestRecorder:
         torch.testing.assert_close(recorded["0._orig_mod.0"], part[0](images))
 
 
+def test_a_reader_says_what_is_kept() -> None:
+    """It sees a layer's inputs and output before the next layer works on them in place."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 2, 3), nn.ReLU())
+    seen: dict[str, tuple[int, ...]] = {}
+
+    def lowest(name: str, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        seen[name] = tuple(inputs[0].shape)
+        return output.amin((1, 2, 3))
+
+    images = torch.randn(3, 1, 9, 9)
+    kept = Recorder(model, ["0", "2"], reader=lowest).record(images)
+    with torch.no_grad():
+        first = model[0](images)
+        expected = {"0": first.amin((1, 2, 3)), "2": model[2](first.relu()).amin((1, 2, 3))}
+    assert all(torch.allclose(kept[name], expected[name], atol=1e-6) for name in kept)
+    assert seen == {"0": (3, 1, 9, 9), "2": (3, 4, 7, 7)}
+    assert number_of_hooks(model) == 0
+
+
 def test_hooked_replaces_outputs() -> None:
     model, images = small_network().eval(), torch.rand(1, 3, 8, 8)
 

@@ -10,12 +10,14 @@ Distill, https://doi.org/10.23915/distill.00021.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
 from neurovis.recording import hooked, undisturbed
@@ -40,6 +42,9 @@ class Field:
         kernel_axis: Dimension of the output that counts kernels, where the image's axes leave only
             one; None where that is unclear.
         calls: How often the layer is called in one forward.
+        units: Number of units down and across the map; 1 along an axis of the image that the
+            output does not keep. None where it is unknown, or where calls differ in their fields.
+        extents: Which pixels those units see, vertically and horizontally; None as for ``units``.
     """
 
     size: tuple[int, int] | None
@@ -47,6 +52,50 @@ class Field:
     output_shape: tuple[int, ...] | None
     kernel_axis: int | None
     calls: int = 1
+    units: tuple[int, int] | None = None
+    extents: tuple[Extent, Extent] | None = None
+
+    @property
+    def center(self) -> tuple[int, int] | None:
+        """Row and column of the unit in the middle, at ``size // 2`` as the centre readout is."""
+        return None if self.units is None else (self.units[0] // 2, self.units[1] // 2)
+
+    def pixels(self, unit: tuple[int, int]) -> tuple[int, int, int, int] | None:
+        """The box of pixels that a unit's theoretical receptive field spans.
+
+        Pixels outside of the box cannot change the unit. Those inside may do so, except for gaps
+        (dilation) and, near the border, those that only count as seen because padding does.
+
+        Args:
+            unit: Row and column in the layer's map; (0, 0) for layers without one.
+
+        Returns:
+            ``(top, left, bottom, right)`` in pixels of the input; bottom and right are exclusive,
+            so that ``image[..., max(top, 0) : bottom, max(left, 0) : right]`` is what the unit
+            sees. It may lie beyond the image, where padding is, unless every unit sees the same.
+            None where the field is unknown, or the unit sees no pixel.
+
+        Raises:
+            ValueError: If there is no such unit.
+
+        Example:
+            >>> model = nn.Sequential(nn.Conv2d(3, 8, kernel_size=5, stride=2, padding=2))
+            >>> field = receptive_fields(model, torch.rand(1, 3, 9, 9))["0"]
+            >>> field.pixels((0, 0)), field.pixels((2, 1))
+            ((-2, -2, 3, 3), (2, 0, 7, 5))
+        """
+        if self.units is None or self.extents is None:
+            return None
+        if len(unit) != 2 or not all(0 <= u < n for u, n in zip(unit, self.units, strict=True)):
+            raise ValueError(
+                f"unit must be a row and a column of a map of {self.units[0]}x{self.units[1]} "
+                f"units; got {unit}"
+            )
+        spans = [_span(extent, index) for extent, index in zip(self.extents, unit, strict=True)]
+        if None in spans:
+            return None
+        (top, bottom), (left, right) = (span for span in spans if span is not None)
+        return top, left, bottom, right
 
 
 def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
@@ -101,7 +150,24 @@ def _field(output: Any, tracker: Tracker) -> Field:
     stride = None
     if is_map and vertical.stride is not None and horizontal.stride is not None:
         stride = (vertical.stride, horizontal.stride)
-    return Field((vertical.size, horizontal.size), stride, shape, _kernel_axis(trace))
+    return Field(
+        size=(vertical.size, horizontal.size),
+        stride=stride,
+        output_shape=shape,
+        kernel_axis=_kernel_axis(trace),
+        units=(trace.units(AXES[0]) or 1, trace.units(AXES[1]) or 1),
+        extents=trace.extents,
+    )
+
+
+def _span(extent: Extent, unit: int) -> tuple[int, int] | None:
+    """First pixel that a unit along one axis sees, and the one after the last."""
+    low, high = extent.unit(unit)
+    if low > high:
+        return None
+    if extent.is_fixed or math.isinf(low):
+        low, high = max(low, 0), min(high, extent.pixels - 1)
+    return int(low), int(high) + 1
 
 
 def _kernel_axis(trace: Trace) -> int | None:
@@ -116,12 +182,15 @@ def _called_again(before: Field, field: Field) -> Field:
     """What is true of all calls so far of a layer that is called several times."""
     calls = before.calls + 1
     same_shape = before.output_shape == field.output_shape
+    same_place = (before.units, before.extents) == (field.units, field.extents)
     return Field(
         size=field.size if before.size == field.size else None,
         stride=field.stride if before.stride == field.stride else None,
         output_shape=field.output_shape if same_shape else None,
         kernel_axis=field.kernel_axis if before.kernel_axis == field.kernel_axis else None,
         calls=calls,
+        units=field.units if same_place else None,
+        extents=field.extents if same_place else None,
     )
 
 

@@ -21,7 +21,7 @@ from neurovis.recording import undisturbed
 from neurovis.saliency.explanation import check, explain, one_kernel
 from neurovis.saliency.maps import SaliencyMaps
 from neurovis.saliency.parameter_use import modules_in_use
-from neurovis.saliency.ranks import rank_correlations
+from neurovis.rank_correlation import rank_correlations
 from neurovis.saliency.settings import Method, SaliencyOptions
 from neurovis.saliency.target import KernelChoice, LayerTarget
 

@@ -1,4 +1,4 @@
-"""Spearman's rank correlation of maps, with ties.
+"""Spearman's rank correlation of maps and of tuning curves, with ties.
 
 It is ours because torchmetrics' adds the ranks of ties in 32 bits, which overflows for a map of
 512 x 512 pixels that is zero in most places, as Grad-CAM's are, and gives 0 for constant maps.

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 
-from neurovis.saliency.ranks import average_ranks, rank_correlations
+from neurovis.rank_correlation import average_ranks, rank_correlations
 
 
 def maps(kind: str, size: int) -> Tensor:
