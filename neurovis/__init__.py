@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neurovis.models import load_model
     from neurovis.recording import Recorder, undisturbed
     from neurovis.saliency import cascading_randomization, kernel_saliency
+    from neurovis.tuning import rank_kernels
 
 _HOMES = {
     "InputSpec": "neurovis.inputs",
@@ -30,6 +31,7 @@ _HOMES = {
     "undisturbed": "neurovis.recording",
     "cascading_randomization": "neurovis.saliency",
     "kernel_saliency": "neurovis.saliency",
+    "rank_kernels": "neurovis.tuning",
 }
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "kernel_saliency",
     "list_layers",
     "load_model",
+    "rank_kernels",
     "undisturbed",
 ]
 

@@ -10,22 +10,45 @@ from neurovis.figures.curves import curve_figure
 from neurovis.figures.first_and_now import first_and_now_figure
 from neurovis.figures.kernels import labelled_grid, signature_figure
 from neurovis.figures.maps import feature_map_figure
+from neurovis.figures.orientations import (
+    orientation_colours,
+    orientation_key,
+    orientation_map_figure,
+)
 from neurovis.figures.output import render, save_png, stacked
 from neurovis.figures.pictures import modality_rows, tile
 from neurovis.figures.randomization import randomization_figure
+from neurovis.figures.ranking import RankedEntry, ranking_figure
+from neurovis.figures.receptive_fields import receptive_field_figure
 from neurovis.figures.saliency import saliency_figure
+from neurovis.figures.selectivity import score_histogram
+from neurovis.figures.size_tuning import size_tuning_figure
+from neurovis.figures.spectra import grating_preference_figure
+from neurovis.figures.tuning_curves import kernel_sheet_figure
+from neurovis.figures.weights import weight_pictures
 
 __all__ = [
+    "RankedEntry",
     "curve_figure",
     "feature_map_figure",
     "first_and_now_figure",
+    "grating_preference_figure",
+    "kernel_sheet_figure",
     "labelled_grid",
     "modality_rows",
+    "orientation_colours",
+    "orientation_key",
+    "orientation_map_figure",
     "randomization_figure",
+    "ranking_figure",
+    "receptive_field_figure",
     "render",
     "saliency_figure",
     "save_png",
+    "score_histogram",
     "signature_figure",
+    "size_tuning_figure",
     "stacked",
     "tile",
+    "weight_pictures",
 ]

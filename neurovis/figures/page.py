@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from neurovis.figures.output import Pixels, to_pixels
@@ -28,8 +29,13 @@ MARGIN, GAP = 14, 8
 #: A power of two, so that pixels divided by it and multiplied again are exact.
 DPI = 128
 
+INK = "#222222"
+
 _FRAME = 190
-_INK = "#222222"
+
+Points = npt.NDArray[np.float64]
+Align = Literal["left", "center", "right"]
+Colour = str | tuple[float, float, float]
 
 
 def line_height(size: int) -> int:
@@ -42,7 +48,9 @@ class Page:
 
     def __init__(self, width: int, height: int) -> None:
         self._canvas = np.full((height, width, 3), 255, np.uint8)
-        self._texts: list[tuple[float, float, str, int, str]] = []
+        self._texts: list[tuple[float, float, str, int, str, str]] = []
+        self._lines: list[tuple[Points, str, float, bool]] = []
+        self._areas: list[tuple[Points, Colour]] = []
 
     def picture(self, x: int, y: int, pixels: Pixels) -> None:
         """Put a picture ``(h, w, 3)`` with its upper left corner here, in a thin grey frame."""
@@ -56,12 +64,24 @@ class Page:
         y: float,
         lines: Sequence[str],
         size: int = LABEL,
-        align: Literal["left", "center", "right"] = "left",
+        align: Align = "left",
+        colour: str = INK,
     ) -> None:
         """Put lines of text here, ``y`` being the upper edge of the first."""
         for row, line in enumerate(lines):
             if line:
-                self._texts.append((x, y + row * line_height(size) + size, line, size, align))
+                down = y + row * line_height(size) + size
+                self._texts.append((x, down, line, size, align, colour))
+
+    def line(
+        self, points: Points, colour: str = INK, width: float = 1, dashed: bool = False
+    ) -> None:
+        """Draw a line through points ``(n, 2)``, each ``(x, y)``; it stops where one is NaN."""
+        self._lines.append((points, colour, width, dashed))
+
+    def area(self, points: Points, colour: Colour) -> None:
+        """Fill the polygon of points ``(n, 2)``, each ``(x, y)``; lines are drawn over areas."""
+        self._areas.append((points, colour))
 
     def figure(self) -> Figure:
         """The finished page."""
@@ -72,20 +92,45 @@ class Page:
         height, width = self._canvas.shape[:2]
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
         figure.add_artist(Backdrop(self._canvas))
-        for x, y, line, size, align in self._texts:
+        self._draw_shapes(figure)
+        for x, y, line, size, align, colour in self._texts:
             figure.text(
                 x / width,
                 1 - y / height,
                 line,
                 fontsize=size * 72 / DPI,
                 family="DejaVu Sans",
-                color=_INK,
+                color=colour,
                 ha=align,
                 va="baseline",
                 parse_math=False,
                 usetex=False,
             )
         return figure
+
+    def _draw_shapes(self, figure: Figure) -> None:
+        """All areas in one artist and all lines in another, whatever their number."""
+        from matplotlib.collections import LineCollection, PolyCollection
+        from matplotlib.transforms import Affine2D
+
+        height, width = self._canvas.shape[:2]
+        place = Affine2D().scale(1 / width, -1 / height).translate(0, 1) + figure.transFigure
+        if self._areas:
+            areas, colours = zip(*self._areas, strict=True)
+            figure.add_artist(
+                PolyCollection(areas, facecolors=colours, linewidths=0, transform=place)
+            )
+        if self._lines:
+            lines, inks, widths, dashed = zip(*self._lines, strict=True)
+            figure.add_artist(
+                LineCollection(
+                    lines,
+                    colors=inks,
+                    linewidths=[one * 72 / DPI for one in widths],
+                    linestyles=[(0, (4, 3)) if one else "solid" for one in dashed],
+                    transform=place,
+                )
+            )
 
 
 @dataclass

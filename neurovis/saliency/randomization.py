@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from neurovis.copies import frozen_copy
+from neurovis.rank_correlation import rank_correlations
 from neurovis.recording import undisturbed
 from neurovis.saliency.explanation import check, explain, one_kernel
 from neurovis.saliency.maps import SaliencyMaps
 from neurovis.saliency.parameter_use import modules_in_use
-from neurovis.rank_correlation import rank_correlations
 from neurovis.saliency.settings import Method, SaliencyOptions
 from neurovis.saliency.target import KernelChoice, LayerTarget
 

@@ -1,0 +1,256 @@
+"""How selective a layer's kernels are, beside what chance gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from neurovis.figures.page import (
+    GAP,
+    INK,
+    LABEL,
+    MARGIN,
+    Heading,
+    Page,
+    line_height,
+    text_width,
+)
+from neurovis.figures.pictures import number
+from neurovis.figures.plots import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Axis,
+    Frame,
+    Plot,
+    Values,
+    as_values,
+    linear_axis,
+    rectangle,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_FRAME = (560, 280)
+_BINS = (10, 40)
+_SWATCH, _BAR = 26, "#9cc3e2"
+#: Colours of the lines, and whether they are dashed.
+_LINES = {
+    "median of bar": (BLUE, False),
+    "median of outline": (GREY, False),
+    "limit": (ORANGE, True),
+}
+
+
+def score_histogram(
+    scores: Tensor,
+    null: Tensor | None,
+    title: str,
+    xlabel: str,
+    split: float | None = None,
+    limits: tuple[float, float] | None = None,
+    *,
+    notes: Sequence[str] = (),
+    split_names: tuple[str, str] = ("complex", "simple"),
+    null_name: str = "null",
+) -> Figure:
+    """Histogram of the kernels' scores, with the scores of chance as an outline over it.
+
+    The null has the area of the kernels' bars, whatever its number. Medians and the null's 95th
+    percentile are drawn as lines. What is not finite is left out and counted.
+
+    Args:
+        scores: ``(K,)``, one for each kernel.
+        null: ``(N,)``, scores of what is not selective, such as random kernels; or None.
+        title: Stands over the figure.
+        xlabel: What the score is, with the unit if it has one.
+        split: A score to draw a line at, with a name on each side, such as 1 for F1/F0.
+        limits: Ends of the axis; by default all scores are on it.
+        notes: Lines under the title.
+        split_names: What is below the split, and what is above.
+        null_name: What the null is, such as ``"random kernels"``.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no score, a shape is another, or the limits do not rise or leave
+            out the split.
+    """
+    for name, values in (("scores", scores), ("null", null)):
+        if values is not None and (values.ndim != 1 or len(values) == 0):
+            raise ValueError(
+                f"{name} must be one-dimensional, not empty; got {tuple(values.shape)}"
+            )
+    if limits is not None and not (limits[0] < limits[1] and _within(split, limits)):
+        raise ValueError(f"limits must rise and have the split between them; got {limits}, {split}")
+    kernels = as_values(scores)
+    chance = np.empty(0) if null is None else as_values(null)
+    across = _axis(kernels, chance, split, limits)
+    plot = _Histogram(kernels, chance, across, xlabel, split, split_names, null_name)
+    heading = Heading(title, [*notes, *_counted(kernels, chance, across, null_name)], plot.width)
+    page = Page(heading.width + 2 * MARGIN, heading.height + plot.height + 2 * MARGIN)
+    heading.draw(page, MARGIN, MARGIN)
+    plot.draw(page, MARGIN, MARGIN + heading.height)
+    return page.figure()
+
+
+def _within(split: float | None, limits: tuple[float, float]) -> bool:
+    return split is None or limits[0] < split < limits[1]
+
+
+def _axis(
+    kernels: Values, chance: Values, split: float | None, limits: tuple[float, float] | None
+) -> Axis:
+    """From the limits, or else round numbers around all scores and the split."""
+    if limits is not None:
+        return linear_axis(*limits, most=8)
+    values = np.concatenate([kernels, chance, [] if split is None else [0, split, 2 * split]])
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    return linear_axis(float(low), float(high), most=8, wide=True)
+
+
+def _counted(kernels: Values, chance: Values, across: Axis, null_name: str) -> list[str]:
+    """What is not in the picture, and how many kernels are above chance, in words."""
+    notes = []
+    for name, values in (("kernels", kernels), (null_name, chance)):
+        missing = int(np.isnan(values).sum())
+        if missing:
+            notes.append(f"{missing} of {len(values)} {name} not defined (left out)")
+        beyond = int(((values < across.low) | (values > across.high)).sum())
+        if beyond:
+            notes.append(f"{beyond} of {len(values)} {name} beyond the axis")
+    known, limit = kernels[np.isfinite(kernels)], _percentile(chance, 95)
+    if limit is not None and len(known):
+        above = int((known > limit).sum())
+        share = 100 * above / len(known)
+        notes.append(
+            f"{above} of {len(known)} kernels ({share:.0f} %) above the 95th percentile of the "
+            f"{null_name}"
+        )
+    return notes
+
+
+def _percentile(values: Values, percent: float) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(np.percentile(finite, percent)) if len(finite) else None
+
+
+@dataclass
+class _Histogram:
+    """Bars and outline in a frame, under what they are."""
+
+    kernels: Values
+    chance: Values
+    across: Axis
+    xlabel: str
+    split: float | None
+    split_names: tuple[str, str]
+    null_name: str
+
+    def __post_init__(self) -> None:
+        few, many = _BINS
+        number_of_bins = min(many, max(few, 2 * math.ceil(math.sqrt(len(self.kernels)))))
+        self._edges = np.linspace(self.across.low, self.across.high, number_of_bins + 1)
+        self._bars = self._counts(self.kernels)
+        known = max(1, int(np.isfinite(self.chance).sum()))
+        share = np.isfinite(self.kernels).sum() / known
+        self._outline = self._counts(self.chance) * share
+        highest = max(self._bars.max(), self._outline.max(), 1)
+        up = linear_axis(0, 1.05 * float(highest), whole=True)
+        room = line_height(LABEL) if self.split is not None else 0
+        self._plot = Plot(_FRAME, self.across, up, self.xlabel, "number of kernels", room=room)
+        self._rows = self._legend()
+        self._top = len(self._rows) * line_height(LABEL) + GAP
+        self.width = self._plot.width
+        self.height = self._top + self._plot.height
+
+    def _counts(self, values: Values) -> Values:
+        finite = values[np.isfinite(values)]
+        return np.histogram(finite, self._edges)[0].astype(np.float64)
+
+    def _legend(self) -> list[list[tuple[str, str]]]:
+        """Rows of a kind of drawing and what it is."""
+        rows = []
+        for name, kind, values in (
+            ("kernels", "bar", self.kernels),
+            (self.null_name, "outline", self.chance),
+        ):
+            if not len(values):
+                continue
+            row = [(kind, f"{name}, n = {int(np.isfinite(values).sum())}")]
+            median = _percentile(values, 50)
+            if median is not None:
+                row.append((f"median of {kind}", f"median {number(median)}"))
+            limit = _percentile(values, 95)
+            if kind == "outline" and limit is not None:
+                row.append(("limit", f"95th percentile {number(limit)}"))
+            rows.append(row)
+        return rows
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put it on a page with its upper left corner here."""
+        frame = self._plot.draw(page, x, y + self._top)
+        self._draw_legend(page, x, y)
+        for low, high, count in zip(self._edges[:-1], self._edges[1:], self._bars, strict=True):
+            (left, bottom), (right, top) = frame.points(np.array([low, high]), np.array([0, count]))
+            page.area(rectangle(left + 0.5, top, right - 0.5, bottom), _BAR)
+        if np.isfinite(self.chance).any():
+            steps = np.concatenate([[0], self._outline.repeat(2), [0]])
+            page.line(frame.points(self._edges.repeat(2), steps), INK, 1.4)
+        for kind, values, percent in (
+            ("median of bar", self.kernels, 50),
+            ("median of outline", self.chance, 50),
+            ("limit", self.chance, 95),
+        ):
+            at = _percentile(values, percent)
+            if at is not None and self.across.low <= at <= self.across.high:
+                colour, dashed = _LINES[kind]
+                frame.upright(page, at, colour, dashed)
+        if self.split is not None:
+            self._draw_split(page, frame, self.split)
+
+    def _draw_legend(self, page: Page, x: int, y: int) -> None:
+        columns = max(len(row) for row in self._rows)
+        widths = [
+            max(text_width(row[place][1]) for row in self._rows if len(row) > place)
+            for place in range(columns)
+        ]
+        for line, row in enumerate(self._rows):
+            left, top = x, y + line * line_height(LABEL)
+            for (kind, words), width in zip(row, widths, strict=False):
+                _draw_swatch(page, kind, left, top + 2)
+                page.text(left + _SWATCH + 5, top, [words])
+                left += _SWATCH + width + 24
+
+    def _draw_split(self, page: Page, frame: Frame, split: float) -> None:
+        at = frame.points(np.array([split]), np.array([frame.up.low]))[0, 0]
+        page.line(np.array([[at, frame.top - GAP], [at, frame.top + frame.height]]), INK, 2.4)
+        known = self.kernels[np.isfinite(self.kernels)]
+        below = f"{self.split_names[0]}: {int((known < split).sum())}"
+        above = f"{self.split_names[1]}: {int((known >= split).sum())}"
+        # At the line's sides, or as near as the page allows.
+        end = frame.left + frame.width - text_width(above)
+        middle = min(max(at, frame.left + text_width(below) + GAP), end - GAP)
+        top = frame.top - GAP - line_height(LABEL)
+        page.text(middle - GAP, top, [below], align="right")
+        page.text(middle + GAP, top, [above])
+
+
+def _draw_swatch(page: Page, kind: str, x: float, y: float) -> None:
+    box = rectangle(x, y, x + _SWATCH, y + LABEL - 1)
+    if kind == "bar":
+        page.area(box, _BAR)
+    elif kind == "outline":
+        page.line(box[[3, 0, 1, 2]], INK, 1.4)
+    else:
+        colour, dashed = _LINES[kind]
+        middle = y + LABEL / 2
+        page.line(np.array([[x, middle], [x + _SWATCH, middle]]), colour, 1.6, dashed)

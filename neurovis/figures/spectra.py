@@ -1,0 +1,235 @@
+"""Whether a kernel's preferred image and its preferred grating agree: both in the image's spectrum.
+
+Bars at an angle have their spectral peaks at right angles to it: a picture of horizontal bars
+changes from row to row, so that its peaks lie above and below the middle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neurovis.figures.colours import coloured
+from neurovis.figures.output import Pixels, to_pixels
+from neurovis.figures.page import (
+    GAP,
+    INK,
+    LABEL,
+    MARGIN,
+    Heading,
+    Page,
+    Points,
+    line_height,
+    wrapped,
+)
+from neurovis.figures.pictures import fitted, modality_rows, square_columns
+from neurovis.figures.plots import Values, as_values, circle
+from neurovis.inputs import InputSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SIZE, _STEP, _NARROWEST = 144, 20, 520
+#: Amplitudes below this part of the largest are as dark as nothing: 40 decibels.
+_FLOOR = 0.01
+_RING, _CROSS = "#ffffff", "#ff8c2e"
+
+
+def grating_preference_figure(
+    pictures: Tensor,
+    spec: InputSpec,
+    preferred_orientation: Tensor,
+    preferred_spatial_frequency: Tensor,
+    image_orientation: Tensor,
+    image_spatial_frequency: Tensor,
+    labels: Sequence[str],
+    title: str,
+    *,
+    notes: Sequence[str] = (),
+    columns: int | None = None,
+    window: bool = False,
+) -> Figure:
+    """Preferred images beside their Fourier amplitudes, marked where kernel and image peak.
+
+    The amplitude is that of all channels together, in decibels, with frequency 0 in the middle and
+    half a cycle per pixel at the border. Crosses: the grating that the kernel prefers. Rings: the
+    image's own peak. Either is drawn twice, since a spectrum is symmetric.
+
+    Args:
+        pictures: ``(N, C, H, W)`` in [0, 1].
+        spec: Their modalities, see :func:`modality_rows`.
+        preferred_orientation: ``(N,)`` of the grating's bars, in degrees counter-clockwise from
+            horizontal.
+        preferred_spatial_frequency: ``(N,)`` in cycles per pixel.
+        image_orientation: ``(N,)``, the same of the image.
+        image_spatial_frequency: ``(N,)``, the same of the image.
+        labels: One for each picture.
+        title: Stands over the figure.
+        notes: Lines under the title.
+        columns: Kernels in a row; by default the figure is about square.
+        window: Whether images are faded towards their borders (Hann) before the transform, without
+            which borders that do not match make a bright upright cross.
+
+    Returns:
+        The figure. What is not finite is not marked, and "not defined" in words.
+
+    Raises:
+        ValueError: If there is no picture, or the rest is not the pictures'.
+    """
+    number = len(labels)
+    if pictures.ndim != 4 or len(pictures) != number or not pictures.numel():
+        raise ValueError(
+            f"needs pictures (N, C, H, W), N > 0, and one label for each; got "
+            f"{tuple(pictures.shape)} and {number} labels"
+        )
+    peaks = {
+        "preferred_orientation": preferred_orientation,
+        "preferred_spatial_frequency": preferred_spatial_frequency,
+        "image_orientation": image_orientation,
+        "image_spatial_frequency": image_spatial_frequency,
+    }
+    for name, values in peaks.items():
+        if values.shape != (number,):
+            raise ValueError(f"{name} must be ({number},); got {tuple(values.shape)}")
+    images = pictures.detach().float().cpu()
+    rows = [to_pixels(fitted(one, _SIZE, _SIZE)) for one in modality_rows(images, spec).values()]
+    angles, cycles, own_angles, own_cycles = (as_values(values) for values in peaks.values())
+    grating = np.stack([angles, cycles], axis=1)
+    own = np.stack([own_angles, own_cycles], axis=1)
+    height, width = images.shape[-2:]
+    grid = _Grid(rows, _spectra(images, window), grating, own, labels, (height, width), columns)
+    said = (
+        "Spectra: amplitude of the image, 40 dB from violet to yellow, 0 in the middle, 0.5 "
+        "cycles/pixel at the border. Cross: preferred grating; ring: the image's own peak "
+        "(at right angles to the bars)"
+    )
+    heading = Heading(title, [*notes, said], max(_NARROWEST, grid.width))
+    page = Page(heading.width + 2 * MARGIN, heading.height + grid.height + 2 * MARGIN)
+    heading.draw(page, MARGIN, MARGIN)
+    grid.draw(page, MARGIN, MARGIN + heading.height)
+    return page.figure()
+
+
+def frequency_place(
+    orientation: float, spatial_frequency: float, size: tuple[int, int]
+) -> tuple[float, float]:
+    """Where bars have one of their two peaks in a spectrum of ``size`` bins down and across.
+
+    Frequency 0 is in the middle of bin ``size // 2``, as ``fftshift`` leaves it.
+
+    Returns:
+        Bins down from the upper edge and to the right of the left one.
+    """
+    angle = math.radians(orientation)
+    down, right = spatial_frequency * math.cos(angle), spatial_frequency * math.sin(angle)
+    height, width = size
+    return height // 2 + 0.5 + down * height, width // 2 + 0.5 + right * width
+
+
+def _spectra(images: Tensor, window: bool) -> Pixels:
+    """Amplitudes of all channels together, as pictures of one size."""
+    images = images.nan_to_num(0.5, 0.5, 0.5)
+    mean = images.mean((-2, -1), keepdim=True)
+    height, width = images.shape[-2:]
+    fade = torch.hann_window(height)[:, None] * torch.hann_window(width) if window else 1.0
+    energy = torch.fft.fft2((images - mean) * fade).abs().square().sum(1)
+    amplitude = torch.fft.fftshift(energy, dim=(-2, -1)).sqrt()
+    largest = amplitude.amax((-2, -1), keepdim=True)
+    part = torch.where(largest > 0, amplitude / largest, 0).clamp(min=_FLOOR)
+    levels = 1 - part.log10() / math.log10(_FLOOR)
+    if max(height, width) > _SIZE:
+        # Shrunk by the largest, since the mean would hide a peak of one bin.
+        factor = _SIZE / max(height, width)
+        size = (max(1, round(height * factor)), max(1, round(width * factor)))
+        levels = functional.adaptive_max_pool2d(levels, size)
+    return to_pixels(fitted(coloured(levels, torch.ones(len(levels)), False), _SIZE, _SIZE))
+
+
+class _Grid:
+    """Cells of an image beside its spectrum, under a label and both peaks in words."""
+
+    def __init__(
+        self,
+        rows: Sequence[Pixels],
+        spectra: Pixels,
+        grating: Values,
+        own: Values,
+        labels: Sequence[str],
+        bins: tuple[int, int],
+        columns: int | None,
+    ) -> None:
+        self._rows, self._spectra, self._bins = rows, spectra, bins
+        self._peaks = list(zip(grating, own, strict=True))
+        self._wide = rows[0].shape[2]
+        self._cell = self._wide + GAP + spectra.shape[2]
+        self._texts = [
+            [
+                *wrapped(label, self._cell),
+                *wrapped(f"\N{MULTIPLICATION SIGN} {_said(*one)}", self._cell),
+                *wrapped(f"\N{WHITE CIRCLE} {_said(*other)}", self._cell),
+            ]
+            for label, one, other in zip(labels, grating, own, strict=True)
+        ]
+        self._lines = max(map(len, self._texts)) * line_height(LABEL) + 4
+        stack = sum(row.shape[1] + 3 for row in rows) - 3
+        self._high = self._lines + stack
+        step = self._cell + _STEP
+        self._across = columns or square_columns(len(labels), 1.3 * (self._high + _STEP), step)
+        self.width = self._across * step - _STEP + 2
+        count = math.ceil(len(labels) / self._across)
+        self.height = count * (self._high + _STEP) - _STEP + 2
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put it on a page with its upper left corner here."""
+        for index, lines in enumerate(self._texts):
+            row, column = divmod(index, self._across)
+            left = x + 1 + column * (self._cell + _STEP)
+            top = y + row * (self._high + _STEP)
+            page.text(left, top, lines)
+            down = top + self._lines
+            for pictures in self._rows:
+                page.picture(left, down, pictures[index])
+                down += pictures.shape[1] + 3
+            at = left + self._wide + GAP
+            page.picture(at, top + self._lines, self._spectra[index])
+            self._draw_peaks(page, index, at, top + self._lines)
+
+    def _draw_peaks(self, page: Page, index: int, x: int, y: int) -> None:
+        height, width = self._spectra.shape[1:3]
+        scale = np.array([width / self._bins[1], height / self._bins[0]])
+        (angle, cycles), (own_angle, own_cycles) = self._peaks[index]
+        for place in self._pair(own_angle, own_cycles):
+            _outlined(page, circle(np.array([x, y]) + place * scale, 7, 24), _RING)
+        for place in self._pair(angle, cycles):
+            middle = np.array([x, y]) + place * scale
+            for arm in ([5, 5], [5, -5]):
+                _outlined(page, np.stack([middle - arm, middle + arm]), _CROSS)
+
+    def _pair(self, orientation: float, cycles: float) -> list[Values]:
+        """Both places ``(x, y)`` in bins; none if not finite or beyond the spectrum."""
+        if not (math.isfinite(orientation) and math.isfinite(cycles)):
+            return []
+        places = [
+            np.array(frequency_place(orientation, sign * cycles, self._bins)[::-1])
+            for sign in (1, -1)
+        ]
+        limit = np.array(self._bins[::-1])
+        return [place for place in places if ((place >= 0) & (place <= limit)).all()]
+
+
+def _outlined(page: Page, points: Points, colour: str) -> None:
+    """A line that is seen on any colour."""
+    page.line(points, INK, 4)
+    page.line(points, colour, 2)
+
+
+def _said(orientation: float, cycles: float) -> str:
+    if not (math.isfinite(orientation) and math.isfinite(cycles)):
+        return "not defined"
+    return f"{orientation % 180:.1f}°, {cycles:.3f} cycles/pixel"

@@ -1,0 +1,286 @@
+"""All of one kernel's tuning to gratings on one page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurovis.figures.colours import coloured
+from neurovis.figures.output import Pixels, to_pixels
+from neurovis.figures.page import (
+    GAP,
+    LABEL,
+    MARGIN,
+    Align,
+    Heading,
+    Page,
+    text_width,
+)
+from neurovis.figures.pictures import fitted, modality_rows, number
+from neurovis.figures.plots import (
+    GREY,
+    ORANGE,
+    Axis,
+    Frame,
+    Plot,
+    Values,
+    angle_axis,
+    as_values,
+    line_top,
+    octave_axis,
+    rectangle,
+    response_axis,
+    rounded,
+)
+from neurovis.figures.polar import directed, draw_polar, polar_reach
+from neurovis.inputs import InputSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PICTURE, _FRAME, _RADIUS, _FAR = 192, (380, 220), 96, 30
+_STRIP = 14
+_CYCLES = "spatial frequency (cycles/pixel)"
+
+
+def kernel_sheet_figure(
+    title: str,
+    orientations: Tensor,
+    spatial_frequencies: Tensor,
+    responses: Tensor,
+    blank: float | None = None,
+    *,
+    response_name: str = "response",
+    picture: Tensor | None = None,
+    spec: InputSpec | None = None,
+    notes: Sequence[str] = (),
+    preferred_orientation: float | None = None,
+    preferred_spatial_frequency: float | None = None,
+) -> Figure:
+    """One kernel's tuning to gratings: over orientation, in a circle, over both, over frequency.
+
+    The curves are those through the largest response. What is not finite leaves a gap, and is red
+    in the map.
+
+    Args:
+        title: Stands over the figure.
+        orientations: ``(O,)`` of the bars, in degrees counter-clockwise from horizontal, rising,
+            within [0, 180).
+        spatial_frequencies: ``(F,)`` in cycles per pixel, positive and rising.
+        responses: ``(O, F)``, non-negative.
+        blank: Response to the blank image, on the same scale, drawn as a line.
+        response_name: What the responses are, with the unit.
+        picture: ``(C, H, W)`` in [0, 1]: the kernel's weights, or its preferred image.
+        spec: The modalities of the picture, which needs one.
+        notes: Lines under the title.
+        preferred_orientation: In degrees; marked, unless it is NaN.
+        preferred_spatial_frequency: In cycles per pixel; marked, unless it is NaN.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If an argument has another shape, order or range, or the spec is missing.
+    """
+    sheet = _Sheet(
+        *_checked(orientations, spatial_frequencies, responses),
+        blank,
+        response_name,
+        _known(preferred_orientation, 180.0),
+        _known(preferred_spatial_frequency, None),
+    )
+    pictures = _stack(picture, spec)
+    indent = pictures[0].shape[1] + _FAR if pictures else 0
+    width = indent + sheet.width
+    stack = sum(len(one) + 3 for one in pictures)
+    heading = Heading(title, notes, width)
+    body = max(sheet.height, stack)
+    page = Page(width + 2 * MARGIN, heading.height + body + 2 * MARGIN)
+    heading.draw(page, MARGIN, MARGIN)
+    top = MARGIN + heading.height
+    down = top + 1
+    for one in pictures:
+        page.picture(MARGIN + 1, down, one)
+        down += len(one) + 3
+    sheet.draw(page, MARGIN + indent, top)
+    return page.figure()
+
+
+def _checked(
+    orientations: Tensor, spatial_frequencies: Tensor, responses: Tensor
+) -> tuple[Values, Values, Values]:
+    shape = (*orientations.shape, *spatial_frequencies.shape)
+    if len(shape) != 2 or responses.shape != shape or 0 in shape:
+        raise ValueError(
+            f"needs orientations (O,), spatial_frequencies (F,) and responses (O, F); got "
+            f"{tuple(orientations.shape)}, {tuple(spatial_frequencies.shape)} and "
+            f"{tuple(responses.shape)}"
+        )
+    angles, cycles = as_values(orientations), as_values(spatial_frequencies)
+    if not (np.diff(angles) > 0).all() or not (angles[0] >= 0 and angles[-1] < 180):
+        raise ValueError(
+            f"orientations must rise from at least 0 to below 180 degrees; got {angles.tolist()}"
+        )
+    if not (np.diff(cycles) > 0).all() or not cycles[0] > 0:
+        raise ValueError(f"spatial_frequencies must be positive and rise; got {cycles.tolist()}")
+    if bool((responses < 0).any()):
+        raise ValueError(f"responses must not be negative; the lowest is {responses.min():g}")
+    return angles, cycles, as_values(responses)
+
+
+def _known(value: float | None, period: float | None) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return value % period if period else value
+
+
+def _stack(picture: Tensor | None, spec: InputSpec | None) -> list[Pixels]:
+    """The picture's modalities, to be drawn one below the other."""
+    if picture is None:
+        return []
+    if spec is None or picture.ndim != 3:
+        raise ValueError(
+            f"a picture must be (C, H, W) and come with its spec; got {tuple(picture.shape)}, "
+            f"spec {'missing' if spec is None else 'given'}"
+        )
+    rows = modality_rows(picture.detach().cpu()[None], spec)
+    return [to_pixels(fitted(one, _PICTURE, _PICTURE)[0]) for one in rows.values()]
+
+
+@dataclass
+class _Sheet:
+    """The plots: orientation beside its circle, over the map beside spatial frequency."""
+
+    orientations: Values
+    cycles: Values
+    responses: Values
+    blank: float | None
+    response_name: str
+    preferred_orientation: float | None
+    preferred_cycles: float | None
+
+    def __post_init__(self) -> None:
+        filled = np.nan_to_num(self.responses, nan=-1)
+        self._best = divmod(int(filled.argmax()), len(self.cycles))
+        self._peak = max(float(filled.max()), 0.0)
+        angle, cycles = self.orientations[self._best[0]], self.cycles[self._best[1]]
+        self._orientation = self._curve(
+            angle_axis(self.orientations[0]),
+            "orientation of the bars",
+            f"Orientation, at {cycles:.3g} cycles/pixel",
+            self.preferred_orientation,
+            "{:.1f}°",
+        )
+        self._frequency = self._curve(
+            octave_axis(self.cycles),
+            _CYCLES,
+            f"Spatial frequency, at {angle:.4g}°",
+            self.preferred_cycles,
+            "{:.3f}",
+        )
+        centers = [(place + 0.5, rounded(value)) for place, value in enumerate(self.cycles)]
+        angles = [(place + 0.5, f"{v:.4g}°") for place, v in enumerate(self.orientations)]
+        self._map = Plot(
+            _FRAME,
+            Axis(0, len(self.cycles), centers),
+            Axis(0, len(self.orientations), angles[:: max(1, math.ceil(len(angles) / 12))]),
+            _CYCLES,
+            "orientation of the bars",
+            f"Over both: {self.response_name}",
+            grid=False,
+        )
+        self._lower = max(self._map.height, self._frequency.height)
+        self._key = _STRIP + 6 + max(text_width(number(self._peak)), text_width("0"))
+        label = text_width("blank") + 6
+        self._right = max(self._orientation.width + label, self._map.width + GAP + self._key) + _FAR
+        reach = 2 * math.ceil(polar_reach(_RADIUS))
+        self.width = self._right + max(
+            self._frequency.width + label, reach + 2 * text_width("180°")
+        )
+        self.height = self._orientation.height + _FAR + self._lower
+
+    def _curve(
+        self, across: Axis, xlabel: str, title: str, preferred: float | None, form: str
+    ) -> Plot:
+        marked = "" if preferred is None else f"; preferred {form.format(preferred)}"
+        blank = [] if self.blank is None else [self.blank]
+        up = response_axis(np.append(self.responses, blank))
+        return Plot(_FRAME, across, up, xlabel, self.response_name, title + marked)
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put them on a page with their upper left corner here."""
+        self._draw_orientation(page, x, y)
+        self._draw_circle(page, x + self._right, y)
+        below = y + self._orientation.height + _FAR
+        self._draw_map(page, x, below)
+        self._draw_frequency(page, x + self._right, below)
+
+    def _draw_orientation(self, page: Page, x: int, y: int) -> None:
+        frame = self._orientation.draw(page, x, y)
+        first, curve = self.orientations[0], self.responses[:, self._best[1]]
+        if self.preferred_orientation is not None:
+            frame.upright(page, first + (self.preferred_orientation - first) % 180, ORANGE)
+        self._draw_blank(page, frame)
+        # The first response once more at the end, since the half circle is closed.
+        angles = np.append(self.orientations, first + 180)
+        frame.curve(page, angles, np.append(curve, curve[0]))
+
+    def _draw_circle(self, page: Page, x: int, y: int) -> None:
+        said = f"The same, mirrored; the circle is {number(self._peak)}"
+        page.text(x, y, [said])
+        reach = polar_reach(_RADIUS)
+        middle = x + text_width("180°") + 4 + reach, y + self._orientation.above + _FRAME[1] / 2
+        curve = self.responses[:, self._best[1]]
+        draw_polar(
+            page, middle, _RADIUS, self.orientations, curve, self.preferred_orientation, dots=True
+        )
+        for angle in range(0, 181, 45):
+            across, down = directed(middle, np.array([angle]), np.array([reach + 4]))[0]
+            side: Align = "center" if angle == 90 else "left" if angle < 90 else "right"
+            rise = LABEL / 2 * math.sin(math.radians(angle))
+            page.text(across, line_top(down - rise), [f"{angle}°"], align=side, colour=GREY)
+
+    def _draw_frequency(self, page: Page, x: int, y: int) -> None:
+        frame = self._frequency.draw(page, x, y)
+        cycles = self.preferred_cycles
+        if cycles is not None and frame.across.low <= cycles <= frame.across.high:
+            frame.upright(page, cycles, ORANGE)
+        self._draw_blank(page, frame)
+        frame.curve(page, self.cycles, self.responses[self._best[0]])
+
+    def _draw_blank(self, page: Page, frame: Frame) -> None:
+        if self.blank is None or not math.isfinite(self.blank):
+            return
+        frame.level(page, self.blank, GREY)
+        y = frame.points(np.array([frame.across.low]), np.array([self.blank]))[0, 1]
+        page.text(frame.left + frame.width + 6, line_top(y - LABEL / 2), ["blank"], colour=GREY)
+
+    def _draw_map(self, page: Page, x: int, y: int) -> None:
+        frame = self._map.draw(page, x, y)
+        across, up = len(self.cycles), len(self.orientations)
+        left, top = round(frame.left) + 1, round(frame.top)
+        width, height = _FRAME
+        values = torch.from_numpy(self.responses).float().flip(0)[None]
+        cells = coloured(values, torch.tensor([self._peak]), False)[0]
+        rows = torch.arange(height) * up // height
+        columns = torch.arange(width) * across // width
+        page.picture(left, top, to_pixels(cells[:, rows][:, :, columns]))
+        row, column = self._best
+        corners = np.array([[column, row], [column + 1, row + 1]]) + np.array(
+            [[0.04, 0.04], [-0.04, -0.04]]
+        )
+        (x0, y0), (x1, y1) = frame.points(corners[:, 0], corners[:, 1])
+        page.line(rectangle(x0, y1, x1, y0), ORANGE, 2)
+        ramp = coloured(
+            torch.linspace(1, 0, height)[None, :, None].expand(1, -1, _STRIP), torch.ones(1), False
+        )
+        right = left + width + GAP
+        page.picture(right, top, to_pixels(ramp[0]))
+        for value, down in ((self._peak, top + 4), (0.0, top + height - 4)):
+            page.text(right + _STRIP + 4, line_top(down), [number(value)])

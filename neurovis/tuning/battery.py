@@ -1,0 +1,197 @@
+"""Which stimuli a list of rankings needs: each set is shown once, for all layers and rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from neurovis.inputs import InputSpec
+from neurovis.tuning.rankings import AnyRanking, GratingRanking, ImageRanking
+from neurovis.tuning.settings import RankingSettings
+from neurovis.tuning.stimuli import (
+    Gratings,
+    color_modulations,
+    default_spatial_frequencies,
+    modality_modulations,
+)
+
+IMAGES = "images"
+_FEWEST, _FEWEST_TO_SPLIT = 2, 4
+
+#: Images ``(B, C, H, W)`` or a dataset of ``(C, H, W)``, each alone or with its class, in [0, 1].
+Images = Tensor | Dataset[Any]
+
+
+@dataclass(frozen=True)
+class Battery:
+    """Sets of stimuli by name.
+
+    Attributes:
+        gratings: Those of grating rankings.
+        images: Those of image rankings, if any.
+        classes: Names of the images' classes; empty if they have none.
+    """
+
+    gratings: dict[str, Gratings]
+    images: NumberedImages | None
+    classes: list[str]
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether both halves of the images are several."""
+        return self.images is not None and len(self.images) >= _FEWEST_TO_SPLIT
+
+    def loaders(self, batch_size: int) -> dict[str, DataLoader[Any]]:
+        """A loader for each set, of batches ``(images, numbers)`` or with classes behind.
+
+        Any sampler may share the stimuli out among processes.
+        """
+        sets: dict[str, Dataset[Any]] = {**self.gratings}
+        if self.images is not None:
+            sets[IMAGES] = self.images
+        return {name: DataLoader(one, batch_size=batch_size) for name, one in sets.items()}
+
+
+def choose_battery(
+    rankings: Sequence[AnyRanking],
+    spec: InputSpec,
+    settings: RankingSettings,
+    images: Images | None,
+    labels: Tensor | None,
+    classes: Sequence[str] | None,
+) -> Battery:
+    """The stimuli that these rankings need.
+
+    Args:
+        rankings: What is asked.
+        spec: What the network is shown.
+        settings: Of the gratings.
+        images: For the rankings by images.
+        labels: ``(B,)``, a class for each of the images, where they are a tensor.
+        classes: Names of the classes, in the order of their numbers.
+
+    Raises:
+        ValueError: If a ranking does not apply to the input, or wants images or labels that are
+            not given.
+    """
+    for ranking in rankings:
+        ranking.check(spec)
+    wanted = {ranking.gratings for ranking in rankings if isinstance(ranking, GratingRanking)}
+    by_image = [ranking for ranking in rankings if isinstance(ranking, ImageRanking)]
+    shown, names = None, []
+    if by_image:
+        if images is None:
+            raise ValueError(f"ranking by {by_image[0].name} needs images to show; give images")
+        shown = NumberedImages(images, labels, spec)
+        names = _class_names(images, labels, classes)
+        if labels is not None and labels.max() >= len(names):
+            raise ValueError(
+                f"labels go up to class {int(labels.max())}, but there are {len(names)} classes, "
+                "from 0"
+            )
+        unlabelled = [ranking.name for ranking in by_image if ranking.needs_labels and not names]
+        if unlabelled:
+            raise ValueError(
+                f"ranking by {unlabelled[0]} needs images with labels; give labels, or a dataset "
+                "of (image, class) with the names of its classes"
+            )
+    gratings = {name: _gratings(name, spec, settings) for name in sorted(wanted)}
+    return Battery(gratings, shown, names)
+
+
+def _gratings(name: str, spec: InputSpec, settings: RankingSettings) -> Gratings:
+    frequencies = settings.spatial_frequencies
+    if frequencies is None:
+        frequencies = default_spatial_frequencies(spec)
+    if name == "gratings":
+        return Gratings(
+            spec,
+            settings.orientations,
+            frequencies,
+            settings.phases,
+            [settings.contrast],
+            aperture=settings.aperture,
+        )
+    # What is compared are sums over all gratings: fewer of each will do.
+    makers = {"color_gratings": color_modulations, "modality_gratings": modality_modulations}
+    if name not in makers:
+        raise ValueError(f'there are no gratings "{name}"; there are gratings, {", ".join(makers)}')
+    return Gratings(
+        spec,
+        max(4, settings.orientations // 4 * 2),
+        list(frequencies)[-1::-2][::-1],
+        min(settings.phases, 4),
+        [settings.contrast],
+        makers[name](spec),
+        settings.aperture,
+    )
+
+
+class NumberedImages(Dataset[tuple[Tensor, int, int]]):
+    """Images with their number and class, ``(image (C, H, W), number, class)``; class -1 is none.
+
+    Args:
+        images: A tensor, or a dataset whose items are images or ``(image, class)``.
+        labels: The tensor's classes.
+        spec: What images must look like.
+
+    Raises:
+        ValueError: If there are too few images, or the tensor or its labels do not fit.
+        TypeError: If it is neither a tensor nor a dataset with a length.
+    """
+
+    def __init__(self, images: Images, labels: Tensor | None, spec: InputSpec) -> None:
+        if not isinstance(images, (Tensor, Sized)) or not hasattr(images, "__getitem__"):
+            raise TypeError(
+                "images must be a tensor (B, C, H, W) or a map-style dataset with a length; "
+                f"got {type(images).__name__}"
+            )
+        number = len(cast(Sized, images))
+        if number < _FEWEST:
+            raise ValueError(
+                f"images needs at least {_FEWEST} images, to compare responses; got {number}"
+            )
+        if labels is not None and (
+            not isinstance(images, Tensor) or labels.shape != images.shape[:1] or labels.min() < 0
+        ):
+            raise ValueError(
+                "labels must be one class number, 0 or more, for each image of a tensor; got "
+                f"shape {tuple(labels.shape)}"
+            )
+        self._images, self._labels, self._spec = images, labels, spec
+
+    def __len__(self) -> int:
+        return len(cast(Sized, self._images))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        item = self._images[index]
+        label = -1 if self._labels is None else int(self._labels[index])
+        if isinstance(item, (tuple, list)):
+            item, label = item[0], int(item[1])
+        if not isinstance(item, Tensor) or tuple(item.shape) != self._spec.shape:
+            got = tuple(item.shape) if isinstance(item, Tensor) else type(item).__name__
+            raise ValueError(
+                f"images must be tensors {self._spec.shape} as the input_spec says; image {index} "
+                f"is {got}"
+            )
+        if not item.is_floating_point() or not -1e-3 <= item.min() <= item.max() <= 1 + 1e-3:
+            raise ValueError(
+                f"images must be floating-point numbers in [0, 1]; image {index} is {item.dtype} "
+                f"from {item.min().item():.3g} to {item.max().item():.3g}"
+            )
+        return item.float(), index, label
+
+
+def _class_names(images: Images, labels: Tensor | None, classes: Sequence[str] | None) -> list[str]:
+    """The classes' names: those given, the dataset's own, or the labels' numbers."""
+    names = classes if classes is not None else getattr(images, "classes", None)
+    if names is not None:
+        return [str(name) for name in names]
+    if labels is None:
+        return []
+    return [str(number) for number in range(int(torch.as_tensor(labels).max()) + 1)]

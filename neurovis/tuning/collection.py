@@ -1,0 +1,199 @@
+"""One pass over the stimuli: responses are reduced as they stream, and ranked at the end.
+
+Used alike by the function, by the LightningModule under a Trainer, and by the monitor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.tuning.battery import IMAGES, Battery
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
+from neurovis.tuning.rankings import (
+    AnyRanking,
+    GratingRanking,
+    ImageRanking,
+    ImageResponses,
+    WeightRanking,
+)
+from neurovis.tuning.responses import LayerResponses, RankedLayer
+from neurovis.tuning.results import KernelRanking, Rankings
+from neurovis.tuning.scoring import rank_layer
+
+#: All images, and the halves of them.
+_ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
+
+
+class Collection(nn.Module):
+    """What was seen so far of each layer, for each ranking.
+
+    Args:
+        responses: Reads the layers.
+        rankings: What is asked.
+        battery: The stimuli that will be shown.
+        synchronize: Whether to add up what all processes saw; not while other processes do
+            something else, as in a monitor.
+    """
+
+    def __init__(
+        self,
+        responses: LayerResponses,
+        rankings: Sequence[AnyRanking],
+        battery: Battery,
+        synchronize: bool,
+    ) -> None:
+        super().__init__()
+        self._responses = responses
+        self._rankings = list(rankings)
+        self._battery = battery
+        self._layers = list(responses.layers.values())
+        self._metrics: dict[tuple[str, str, str], ResponseMetric] = {}
+        for layer in self._layers:
+            rows = layer.kernels + layer.null_count
+            for name, gratings in battery.gratings.items():
+                self._metrics[layer.name, name, _ALL] = ConditionMeans(rows, len(gratings))
+            for ranking in self._by_image(layer):
+                for part in (_ALL, _FIRST_HALF, _SECOND_HALF):
+                    metric = ranking.metric(rows, len(battery.classes))
+                    self._metrics[layer.name, ranking.name, part] = metric
+        if not synchronize:
+            for metric in self._metrics.values():
+                metric.distributed_available_fn = _is_alone
+        # Drawn by lot, since images may come in turns; the same on every process.
+        number = 0 if battery.images is None else len(battery.images)
+        lots = torch.randperm(number, generator=torch.Generator().manual_seed(0))
+        self._in_first_half: Tensor
+        self.register_buffer("_in_first_half", lots % 2 == 0, persistent=False)
+        # As a list, for their names have dots; so that they move to devices with this module.
+        self._moving = nn.ModuleList(self._metrics.values())
+
+    @torch.no_grad()
+    def see(self, name: str, images: Tensor, numbers: Tensor, labels: Tensor | None = None) -> None:
+        """Show a batch, and keep what came of it.
+
+        Args:
+            name: Of the set of stimuli.
+            images: ``(B, C, H, W)`` in [0, 1].
+            numbers: ``(B,)``, which of the set they are.
+            labels: ``(B,)``, the images' classes.
+        """
+        seen = self._responses(images)
+        numbers = numbers.to(self._responses.device)
+        labels = None if labels is None else labels.to(self._responses.device)
+        for layer in self._layers:
+            responses = seen[layer.name]
+            if name != IMAGES:
+                self._metrics[layer.name, name, _ALL].update(responses, numbers)
+                continue
+            for ranking in self._by_image(layer):
+                self._see_images(layer, ranking, responses, numbers, labels)
+
+    def rankings(self) -> Rankings:
+        """Rank all layers by all rankings; every process must ask."""
+        return Rankings(
+            [self._ranked(layer, ranking) for layer in self._layers for ranking in self._rankings]
+        )
+
+    def _by_image(self, layer: RankedLayer) -> list[ImageRanking]:
+        return [
+            ranking
+            for ranking in self._rankings
+            if isinstance(ranking, ImageRanking) and ranking.why_not(layer) is None
+        ]
+
+    def _see_images(
+        self,
+        layer: RankedLayer,
+        ranking: ImageRanking,
+        responses: Tensor,
+        numbers: Tensor,
+        labels: Tensor | None,
+    ) -> None:
+        if ranking.needs_rectifier:
+            responses = responses.clamp(min=0)  # Soft rectifiers go a little below.
+        if labels is None or not ranking.needs_labels:
+            labels = torch.zeros_like(numbers)
+        elif labels.min() < 0 or labels.max() >= len(self._battery.classes):
+            _refuse_labels(numbers, labels, self._battery.classes)
+        parts = {
+            _ALL: torch.ones_like(numbers, dtype=torch.bool),
+            _FIRST_HALF: self._in_first_half[numbers],
+            _SECOND_HALF: ~self._in_first_half[numbers],
+        }
+        for part, chosen in parts.items():
+            if chosen.any():
+                self._metrics[layer.name, ranking.name, part].update(
+                    responses[chosen], labels[chosen]
+                )
+
+    def _ranked(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
+        reason = ranking.why_not(layer)
+        if reason is not None:
+            return KernelRanking.not_applicable(layer, ranking, reason)
+        if isinstance(ranking, WeightRanking):
+            return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
+        if isinstance(ranking, GratingRanking):
+            return self._ranked_by_gratings(layer, ranking)
+        if isinstance(ranking, ImageRanking):
+            return self._ranked_by_images(layer, ranking)
+        raise TypeError(
+            f"{type(ranking).__name__} must be a GratingRanking, an ImageRanking or a WeightRanking"
+        )
+
+    def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
+        found = self._grating_responses(layer, ranking.gratings)
+        own, null = found.kernels(slice(layer.kernels)), found.kernels(slice(layer.kernels, None))
+        first, second = (own.half(number, ranking.split) for number in (0, 1))
+        halves = None if first is None or second is None else (first, second)
+        return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
+
+    def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
+        classes = self._battery.classes if ranking.needs_labels else []
+
+        def responses(part: str) -> tuple[ImageResponses, ImageResponses]:
+            values = self._computed(layer, ranking.name, part)
+            own, null = values[: layer.kernels], values[layer.kernels :]
+            return ImageResponses(own, classes), ImageResponses(null, classes)
+
+        own, null = responses(_ALL)
+        halves = None
+        if self._battery.can_be_split:
+            halves = (responses(_FIRST_HALF)[0], responses(_SECOND_HALF)[0])
+        return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
+
+    def _grating_responses(self, layer: RankedLayer, name: str) -> GratingResponses:
+        gratings = self._battery.gratings[name]
+        means = self._computed(layer, name, _ALL)
+        return GratingResponses(
+            # The highest contrast; there is one.
+            table=means[:, :-1].unflatten(1, gratings.shape)[:, :, :, :, -1],
+            blank=means[:, -1],
+            is_rectified=layer.is_rectified,
+            orientations=gratings.orientations,
+            spatial_frequencies=gratings.spatial_frequencies,
+            modulations=[modulation.name for modulation in gratings.modulations],
+        )
+
+    def _computed(self, layer: RankedLayer, name: str, part: str) -> Tensor:
+        computed: Tensor = self._metrics[layer.name, name, part].compute()
+        # Torchmetrics makes scalars of single elements.
+        return computed.cpu().view(-1) if computed.ndim == 0 else computed.cpu()
+
+
+def _refuse_labels(numbers: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
+    for number, label in zip(numbers.tolist(), labels.tolist(), strict=True):
+        if label < 0:
+            raise ValueError(f"image {number} has no class; a dataset must give (image, class)")
+        if label >= len(classes):
+            raise ValueError(
+                f"image {number} is of class {label}, but there are {len(classes)} classes, from 0"
+            )
+
+
+def _is_alone() -> bool:
+    """What a metric hears that must not wait for other processes."""
+    return False

@@ -1,0 +1,185 @@
+"""The figures of a ranking: which numbers go where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from neurovis.figures import (
+    RankedEntry,
+    kernel_sheet_figure,
+    ranking_figure,
+    score_histogram,
+    weight_pictures,
+)
+from neurovis.kernels import check_kernels
+from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from neurovis.tuning.results import KernelRanking
+
+_SHORT = 8
+#: Simple cells are above it, complex cells below (Skottun et al. 1991).
+_SIMPLE_ABOVE = 1.0
+
+
+def ranking_page(
+    ranking: KernelRanking, count: int, pictures: Tensor | None, step: int | None
+) -> Figure:
+    """See :meth:`~neurovis.tuning.results.KernelRanking.figure`."""
+    _check_applies(ranking)
+    shown = ranking.order[:count]
+    curves = _curves(ranking)
+    drawn = _pictures(ranking, pictures)
+    entries = [_entry(ranking, curves, drawn, kernel) for kernel in shown]
+    which = f"{len(shown)} of " if len(shown) < len(ranking) else ""
+    title = f"{ranking.layer}: {which}{len(ranking)} kernels by {ranking.by}{_at(step)}"
+    return ranking_figure(
+        entries,
+        title,
+        notes=_notes(ranking),
+        spec=None if drawn is None else ranking.spec,
+        values_name="spatial frequency (cycles/pixel)"
+        if curves is not None and ranking.drawn_over == "spatial_frequency"
+        else "",
+    )
+
+
+def histogram(ranking: KernelRanking, step: int | None) -> Figure:
+    """See :meth:`~neurovis.tuning.results.KernelRanking.histogram`."""
+    _check_applies(ranking)
+    return score_histogram(
+        ranking.score,
+        ranking.null_score if len(ranking.null_score) else None,
+        f"{ranking.layer}: {len(ranking)} kernels{_at(step)}",
+        ranking.score_name,
+        split=_SIMPLE_ABOVE if ranking.by == "phase" else None,
+    )
+
+
+def sheet(ranking: KernelRanking, kernel: int, picture: Tensor | None) -> Figure:
+    """See :meth:`~neurovis.tuning.results.KernelRanking.sheet`."""
+    _check_applies(ranking)
+    check_kernels([kernel], len(ranking), ranking.layer)
+    seen = ranking.seen
+    if seen is None:
+        raise ValueError(
+            f'a tuning sheet is drawn of responses to gratings; "{ranking.by}" has none: rank by '
+            "orientation"
+        )
+    if picture is None:
+        drawn = _pictures(ranking, None)
+        picture = None if drawn is None else drawn[kernel]
+    preferred = ranking.values.get("preferred_orientation")
+    frequency = ranking.values.get("preferred_spatial_frequency")
+    # As a neuroscientist draws it: responses as they are, and a line for the blank's.
+    responses, blank = seen.tuning[kernel], None
+    if seen.is_rectified:
+        responses, blank = seen.table[kernel].mean(-1).clamp(min=0), seen.blank[kernel].item()
+    return kernel_sheet_figure(
+        f"{ranking.layer}, kernel {kernel}: {_score_text(ranking, kernel)}",
+        seen.orientations,
+        seen.spatial_frequencies,
+        responses.mean(0).float(),
+        blank,
+        response_name="mean response" if seen.is_rectified else "F1 amplitude",
+        picture=picture,
+        spec=ranking.spec,
+        notes=_notes(ranking),
+        preferred_orientation=_number(preferred, kernel),
+        preferred_spatial_frequency=_number(frequency, kernel),
+    )
+
+
+def _check_applies(ranking: KernelRanking) -> None:
+    if ranking.reason is not None:
+        raise ValueError(f'layer "{ranking.layer}" cannot be ranked: {ranking.reason}')
+
+
+def _notes(ranking: KernelRanking) -> list[str]:
+    above = ""
+    if len(ranking.null_score):
+        above = (
+            f"; {int(ranking.above_null().sum())} above the 95th percentile of "
+            f"{len(ranking.null_score)} random kernels of their shape"
+        )
+    reliability = ranking.rank_reliability
+    agreement = (
+        "" if reliability != reliability else f"; reliability of the order {reliability:.2f}"
+    )
+    return [f"{ranking.score_name}{above}{agreement}", "; ".join(ranking.notes)]
+
+
+def _score_text(ranking: KernelRanking, kernel: int) -> str:
+    score, percentile = ranking.score[kernel].item(), ranking.null_percentile[kernel].item()
+    if score != score:
+        return "no score"
+    # Long names stand over the figure.
+    name = f"{ranking.score_name} " if len(ranking.score_name) <= _SHORT else ""
+    parts = [f"{name}{score:.2f}"]
+    if percentile == percentile:
+        parts.append(f"null {percentile:.0f} %")
+    for name, column in ranking.values.items():
+        if name.startswith("preferred_"):
+            parts.append(_value_text(name, column, kernel))
+            break
+    return ", ".join(part for part in parts if part)
+
+
+def _value_text(name: str, column: object, kernel: int) -> str:
+    if not isinstance(column, Tensor):
+        return str(column[kernel]) if isinstance(column, (list, tuple)) else ""
+    value = column[kernel].item()
+    if value != value:
+        return ""
+    return f"{value:.3g} c/px" if "frequency" in name else f"{value:.0f}°"
+
+
+def _number(column: object, kernel: int) -> float | None:
+    if not isinstance(column, Tensor) or bool(column[kernel].isnan()):
+        return None
+    return column[kernel].item()
+
+
+def _pictures(ranking: KernelRanking, pictures: Tensor | None) -> Tensor | None:
+    if pictures is not None or ranking.weights is None:
+        return pictures
+    return weight_pictures(ranking.weights, ranking.spec)
+
+
+def _curves(ranking: KernelRanking) -> Tensor | None:
+    """``(K, n)``, over what the ranking draws its responses over."""
+    if ranking.seen is None:
+        return None
+    tuning = ranking.seen.tuning.sum(1).float()
+    over = frequency_curves if ranking.drawn_over == "spatial_frequency" else orientation_curves
+    return over(tuning)
+
+
+def _entry(
+    ranking: KernelRanking, curves: Tensor | None, drawn: Tensor | None, kernel: int
+) -> RankedEntry:
+    entry = RankedEntry(
+        label=f"#{int(ranking.ranks[kernel])} kernel {kernel}",
+        score_text=_score_text(ranking, kernel),
+        picture=None if drawn is None else drawn[kernel],
+        faded=bool(ranking.dead[kernel]),
+    )
+    seen = ranking.seen
+    if curves is None or seen is None or not bool(curves[kernel].isfinite().all()):
+        return entry
+    if ranking.drawn_over == "spatial_frequency":
+        preferred = _number(ranking.values.get("preferred_spatial_frequency"), kernel)
+        return replace(
+            entry, curve=curves[kernel], values=seen.spatial_frequencies, preferred=preferred
+        )
+    preferred = _number(ranking.values.get("preferred_orientation"), kernel)
+    return replace(entry, curve=curves[kernel], orientations=seen.orientations, preferred=preferred)
+
+
+def _at(step: int | None) -> str:
+    return "" if step is None else f", step {step}"

@@ -1,0 +1,114 @@
+"""What kernels did to gratings: a table of responses, and the tuning curves in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from neurovis.tuning.measures import first_harmonic
+
+#: What is called dead varies less than this part of what the layer's most responsive kernel does.
+_SILENCE = 1e-6
+#: With fewer phases F1 cannot be told from half of them.
+_PHASES_TO_SPLIT = 6
+
+
+@dataclass(frozen=True)
+class GratingResponses:
+    """The responses of ``K`` kernels to ``M`` modulations of gratings.
+
+    Attributes:
+        table: ``(K, M, O, F, P)``, modulations x orientations x spatial frequencies x phases.
+        blank: ``(K,)``, the responses to mid grey.
+        is_rectified: Whether they are cut off at 0.
+        orientations: ``(O,)`` in degrees.
+        spatial_frequencies: ``(F,)`` in cycles per pixel.
+        modulations: Names of the channels that gratings modulate, ``M``.
+    """
+
+    table: Tensor
+    blank: Tensor
+    is_rectified: bool
+    orientations: Tensor
+    spatial_frequencies: Tensor
+    modulations: Sequence[str]
+
+    @property
+    def tuning(self) -> Tensor:
+        """The responses without phase, non-negative, ``(K, M, O, F)``.
+
+        The amplitude of the modulation with phase, or, of rectified responses, the mean over
+        phases above the response to the blank, 0 where it is below.
+        """
+        if not self.is_rectified:
+            return first_harmonic(self.table)
+        return (self.table.mean(-1) - self.blank.view(-1, 1, 1, 1)).clamp(min=0)
+
+    @property
+    def dead(self) -> Tensor:
+        """Which kernels gave the same to all, the blank included, ``(K,)``."""
+        responses = torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1)
+        spread = responses.amax(1) - responses.amin(1)
+        # What is not finite is neither dead nor alive.
+        largest = spread[spread.isfinite()].amax() if spread.isfinite().any() else torch.nan
+        return spread <= _SILENCE * largest
+
+    def kernels(self, rows: slice) -> GratingResponses:
+        """Those of some of the kernels."""
+        return replace(self, table=self.table[rows], blank=self.blank[rows])
+
+    def half(self, number: int, axis: str) -> GratingResponses | None:
+        """Every second stimulus along an axis, and every second phase if there are enough.
+
+        Args:
+            number: 0 or 1.
+            axis: ``"orientation"`` or ``"spatial_frequency"``.
+
+        Returns:
+            None if there is too little along the axis to have halves.
+        """
+        orientations, frequencies, phases = self.table.shape[2:]
+        taken = slice(number, None, 2)
+        parts = replace(
+            self, table=self.table[..., taken] if phases >= _PHASES_TO_SPLIT else self.table
+        )
+        if axis == "orientation":
+            if orientations < 4 or orientations % 2:
+                return None
+            return replace(
+                parts, table=parts.table[:, :, taken], orientations=self.orientations[taken]
+            )
+        if frequencies < 2:
+            return None
+        # As many on both sides.
+        taken = slice(number, frequencies - frequencies % 2, 2)
+        return replace(
+            parts,
+            table=parts.table[:, :, :, taken],
+            spatial_frequencies=self.spatial_frequencies[taken],
+        )
+
+
+def best_frequency(tuning: Tensor) -> Tensor:
+    """Index ``(K,)`` of the spatial frequency with the highest response of ``(K, O, F)``."""
+    return tuning.amax(1).nan_to_num(-torch.inf).argmax(1)
+
+
+def best_orientation(tuning: Tensor) -> Tensor:
+    """Index ``(K,)`` of the orientation with the highest response of ``(K, O, F)``."""
+    return tuning.amax(2).nan_to_num(-torch.inf).argmax(1)
+
+
+def orientation_curves(tuning: Tensor) -> Tensor:
+    """Responses ``(K, O)`` at each kernel's best spatial frequency, of ``(K, O, F)``."""
+    best = best_frequency(tuning)
+    return tuning[torch.arange(len(tuning)), :, best]
+
+
+def frequency_curves(tuning: Tensor) -> Tensor:
+    """Responses ``(K, F)`` at each kernel's best orientation, of ``(K, O, F)``."""
+    best = best_orientation(tuning)
+    return tuning[torch.arange(len(tuning)), best]

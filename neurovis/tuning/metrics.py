@@ -1,0 +1,148 @@
+"""Torchmetrics that reduce responses as they stream, and add up what several devices saw.
+
+Memory grows with kernels and conditions, not with the images shown.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from typing_extensions import override
+
+from neurovis.tuning.selectivity import lifetime_sparseness_of_sums
+
+#: Of sums over thousands of responses; Apple's GPUs have no doubles.
+_PRECISION = torch.float32 if torch.backends.mps.is_available() else torch.float64
+
+
+class ResponseMetric(Metric, ABC):
+    """Base of the metrics of ``K`` kernels' responses: ``update(responses, shown)``.
+
+    ``responses`` is ``(B, K)``; ``shown`` is ``(B,)``, the number of the condition or class that
+    each of the stimuli belongs to.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+
+    def _add(self, name: str, *shape: int) -> None:
+        self.add_state(name, torch.zeros(shape, dtype=_PRECISION), dist_reduce_fx="sum")
+
+
+class ConditionMeans(ResponseMetric):
+    """The mean response of each kernel to each condition.
+
+    Args:
+        kernels: ``K``.
+        conditions: How many there are.
+        **options: Of :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> means = ConditionMeans(kernels=1, conditions=3)
+        >>> means.update(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 2]))
+        >>> means.compute()
+        tensor([[2., nan, 5.]], dtype=torch.float64)
+    """
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, kernels: int, conditions: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._add("total", kernels, conditions)
+        self._add("count", conditions)
+
+    @override
+    def update(self, responses: Tensor, shown: Tensor) -> None:
+        self.total.index_add_(1, shown, responses.T.to(self.total))
+        self.count += torch.bincount(shown, minlength=len(self.count)).to(self.count)
+
+    @override
+    def compute(self) -> Tensor:
+        """``(K, conditions)``, NaN for what was never shown."""
+        return self.total / self.count
+
+
+class LifetimeSparseness(ResponseMetric):
+    """How few of the stimuli each kernel responds to, Vinje & Gallant (2000).
+
+    Args:
+        kernels: ``K``.
+        **options: Of :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> sparseness = LifetimeSparseness(kernels=2)
+        >>> sparseness.update(torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 6.0]]))
+        >>> sparseness.compute()
+        tensor([0., 1.], dtype=torch.float64)
+    """
+
+    total: Tensor
+    total_squared: Tensor
+    count: Tensor
+
+    def __init__(self, kernels: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._add("total", kernels)
+        self._add("total_squared", kernels)
+        self._add("count")
+
+    @override
+    def update(self, responses: Tensor, shown: Tensor | None = None) -> None:
+        responses = responses.to(self.total)
+        self.total += responses.sum(0)
+        self.total_squared += responses.square().sum(0)
+        self.count += len(responses)
+
+    @override
+    def compute(self) -> Tensor:
+        """``(K,)`` in [0, 1]; NaN for kernels that never responded."""
+        return lifetime_sparseness_of_sums(self.total, self.total_squared, self.count)
+
+
+class ResponseRange(ResponseMetric):
+    """The mean, lowest and highest response of each kernel.
+
+    Args:
+        kernels: ``K``.
+        **options: Of :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> span = ResponseRange(kernels=1)
+        >>> span.update(torch.tensor([[1.0], [6.0], [-1.0]]))
+        >>> span.compute()
+        tensor([[ 2., -1.,  6.]], dtype=torch.float64)
+    """
+
+    total: Tensor
+    count: Tensor
+    lowest: Tensor
+    highest: Tensor
+
+    def __init__(self, kernels: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._add("total", kernels)
+        self._add("count")
+        for name, limit, reduction in (
+            ("lowest", torch.inf, "min"),
+            ("highest", -torch.inf, "max"),
+        ):
+            start = torch.full((kernels,), limit, dtype=_PRECISION)
+            self.add_state(name, start, dist_reduce_fx=reduction)
+
+    @override
+    def update(self, responses: Tensor, shown: Tensor | None = None) -> None:
+        responses = responses.to(self.total)
+        self.total += responses.sum(0)
+        self.count += len(responses)
+        self.lowest = torch.minimum(self.lowest, responses.amin(0))
+        self.highest = torch.maximum(self.highest, responses.amax(0))
+
+    @override
+    def compute(self) -> Tensor:
+        """Mean, lowest and highest, ``(K, 3)``."""
+        return torch.stack([self.total / self.count, self.lowest, self.highest], dim=1)

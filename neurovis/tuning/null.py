@@ -1,0 +1,156 @@
+"""Random kernels of a layer's own shape, on the layer's own input: what selectivity chance gives.
+
+Random Gaussian kernels are not untuned (their median gOSI is about 0.2), so that a score means
+little unless it stands out from theirs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+#: Layers that random kernels of the same shape can be made for.
+WITH_NULL = (nn.Conv2d, nn.Linear)
+
+
+class NullKernels(ABC):
+    """Gaussian kernels without bias, as many as asked for, of a layer's shape and spread.
+
+    Args:
+        name: Of the layer; layers have different random numbers.
+        weight: The layer's own, ``(K, ...)``.
+        count: How many, ``N``.
+        seed: Of the random numbers, which are the same on every device.
+
+    Attributes:
+        weights: ``(N, C / groups, kh, kw)``, or ``(N, C)`` for a linear layer.
+    """
+
+    def __init__(self, name: str, weight: Tensor, count: int, seed: int) -> None:
+        # The generator looks at 32 bits of its seed only.
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
+        own = weight.detach()
+        spread = own.float().std(correction=0).item()
+        drawn = torch.randn(count, *own.shape[1:], generator=generator, dtype=torch.float32)
+        # A layer of equal weights has no spread; any other than 0 will do.
+        self.weights = (drawn * (spread or 1.0)).to(own)
+
+    @abstractmethod
+    def maps(self, inputs: Tensor) -> Tensor:
+        """Their responses to the layer's inputs at all positions, ``(B, N, ...)``."""
+
+    @abstractmethod
+    def at(self, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
+        """Their responses ``(B, N)`` at one position of the layer's output alone.
+
+        Args:
+            inputs: The layer's inputs.
+            unit: Its place, ``(row, column)``; ``()`` for vectors.
+        """
+
+
+class LinearNull(NullKernels):
+    """Random kernels of a linear layer."""
+
+    def __init__(self, name: str, module: nn.Linear, count: int, seed: int) -> None:
+        super().__init__(name, module.weight, count, seed)
+
+    @override
+    def maps(self, inputs: Tensor) -> Tensor:
+        return functional.linear(inputs, self.weights).movedim(-1, 1)
+
+    @override
+    def at(self, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
+        for place in unit:
+            inputs = inputs.select(1, place)
+        return functional.linear(inputs, self.weights)
+
+
+class ConvolutionNull(NullKernels):
+    """Random kernels of a convolution; where it has groups, they take these in turn."""
+
+    def __init__(self, name: str, module: nn.Conv2d, count: int, seed: int) -> None:
+        super().__init__(name, module.weight, count, seed)
+        self._module = module
+
+    @override
+    def maps(self, inputs: Tensor) -> Tensor:
+        module = self._module
+        inputs = _padded(module, inputs)
+        groups = 1
+        if module.groups > 1:
+            groups = len(self.weights)
+            inputs = inputs[:, self._channels()]
+        return functional.conv2d(
+            inputs, self.weights, None, module.stride, 0, module.dilation, groups
+        )
+
+    @override
+    def at(self, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
+        window = _window(self._module, inputs, unit)
+        if self._module.groups == 1:
+            return functional.linear(window.flatten(1), self.weights.flatten(1))
+        gathered = window[:, self._channels()].unflatten(1, self.weights.shape[:2])
+        summed: Tensor = (gathered * self.weights).flatten(2).sum(2)
+        return summed
+
+    def _channels(self) -> Tensor:
+        """The input channels that each takes, one after the other, ``(N * C / groups,)``."""
+        size = self.weights.shape[1]
+        groups = torch.arange(len(self.weights), device=self.weights.device) % self._module.groups
+        return (groups[:, None] * size + torch.arange(size, device=groups.device)).flatten()
+
+
+def null_kernels(name: str, module: nn.Module, count: int, seed: int) -> NullKernels | None:
+    """Random kernels for a layer; None where they cannot be made, or none are asked for."""
+    if count and isinstance(module, nn.Conv2d):
+        return ConvolutionNull(name, module, count, seed)
+    if count and isinstance(module, nn.Linear):
+        return LinearNull(name, module, count, seed)
+    return None
+
+
+def _window(module: nn.Conv2d, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
+    """What one unit of a convolution reads, ``(B, C, kh, kw)``."""
+    margins = _margins(module)
+    starts = [place * step for place, step in zip(unit, module.stride, strict=True)]
+    spans = [
+        (size - 1) * gap for size, gap in zip(module.kernel_size, module.dilation, strict=True)
+    ]
+    firsts = [start - margin[0] for start, margin in zip(starts, margins, strict=True)]
+    is_inside = all(
+        first >= 0 and first + span < size
+        for first, span, size in zip(firsts, spans, inputs.shape[2:], strict=True)
+    )
+    if not is_inside:
+        inputs, firsts = _padded(module, inputs), starts
+    rows, columns = (
+        slice(first, first + span + 1, gap)
+        for first, span, gap in zip(firsts, spans, module.dilation, strict=True)
+    )
+    return inputs[:, :, rows, columns]
+
+
+def _padded(module: nn.Conv2d, inputs: Tensor) -> Tensor:
+    (top, bottom), (left, right) = _margins(module)
+    if not any((top, bottom, left, right)):
+        return inputs
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    return functional.pad(inputs, (left, right, top, bottom), mode)
+
+
+def _margins(module: nn.Conv2d) -> list[tuple[int, int]]:
+    """Rows before and after the image, and columns likewise, that padding adds."""
+    if module.padding == "valid":
+        return [(0, 0), (0, 0)]
+    if module.padding == "same":
+        totals = [
+            (size - 1) * gap for size, gap in zip(module.kernel_size, module.dilation, strict=True)
+        ]
+        return [(total // 2, total - total // 2) for total in totals]
+    return [(int(margin), int(margin)) for margin in module.padding]

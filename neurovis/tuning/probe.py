@@ -1,0 +1,93 @@
+"""The pass over the stimuli as a LightningModule: the Trainer gives devices and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from typing_extensions import Unpack, override
+
+from neurovis.copies import frozen_copy
+from neurovis.inputs import InputSpec
+from neurovis.layers import LayerSelection
+from neurovis.tuning.battery import Images, choose_battery
+from neurovis.tuning.collection import Collection
+from neurovis.tuning.rankings import AnyRanking, resolve_rankings
+from neurovis.tuning.responses import LayerResponses
+from neurovis.tuning.results import Rankings
+from neurovis.tuning.settings import RankingOptions, RankingSettings
+
+
+class TuningProbe(pl.LightningModule):
+    """Ranks kernels under a Trainer: ``trainer.predict(probe)``, then ``probe.results``.
+
+    The Trainer shares the stimuli out among its devices, and every process ends with all results.
+
+    Args:
+        model: The network; it is left alone, a frozen copy is run.
+        layers: As in :func:`~neurovis.tuning.rank_kernels`, like all other arguments.
+        by: Names of rankings, or rankings.
+        input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
+        images: For the rankings by images.
+        labels: The images' classes.
+        classes: Their names.
+        **settings: The options of :class:`RankingSettings`.
+
+    Attributes:
+        results: What was found; once the Trainer is done.
+
+    Raises:
+        ValueError: If a layer, ranking, stimulus or option is not usable.
+        TypeError: If there is no such option, or an argument is of the wrong type.
+    """
+
+    results: Rankings
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: LayerSelection,
+        by: str | AnyRanking | Iterable[str | AnyRanking] = "orientation",
+        *,
+        input_spec: InputSpec | None = None,
+        images: Images | None = None,
+        labels: Tensor | None = None,
+        classes: Sequence[str] | None = None,
+        **settings: Unpack[RankingOptions],
+    ) -> None:
+        super().__init__()
+        spec = input_spec or InputSpec.rgb(224)
+        self._settings = RankingSettings(**settings)
+        rankings = resolve_rankings(by)
+        self._battery = choose_battery(rankings, spec, self._settings, images, labels, classes)
+        # No submodule: the network is the user's, and has no place in checkpoints.
+        self._responses = LayerResponses(
+            frozen_copy(model, share=True), layers, spec, self._settings
+        )
+        self._collection = Collection(self._responses, rankings, self._battery, synchronize=True)
+        self._names = list(self._battery.loaders(1))
+
+    @override
+    def predict_dataloader(self) -> list[DataLoader[Any]]:
+        """One for each set of stimuli."""
+        return list(self._battery.loaders(self._settings.batch_size).values())
+
+    @override
+    def on_predict_start(self) -> None:
+        """Bring the network to the stimuli's device."""
+        self._responses.to(self.device)
+
+    @override
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Show a batch of stimuli; their numbers are returned."""
+        self._collection.see(self._names[dataloader_idx], *batch)
+        numbers: Tensor = batch[1]
+        return numbers
+
+    @override
+    def on_predict_end(self) -> None:
+        """Add up what all processes saw, and rank."""
+        self.results = self._collection.rankings()

@@ -1,0 +1,94 @@
+"""Rank a network's kernels: shows it stimuli, and orders the kernels by what they did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from typing_extensions import Unpack
+
+from neurovis.inputs import InputSpec
+from neurovis.layers import LayerSelection
+from neurovis.recording import undisturbed
+from neurovis.tuning.battery import Images, choose_battery
+from neurovis.tuning.collection import Collection
+from neurovis.tuning.probe import TuningProbe
+from neurovis.tuning.rankings import AnyRanking, resolve_rankings
+from neurovis.tuning.responses import LayerResponses
+from neurovis.tuning.results import Rankings
+from neurovis.tuning.settings import RankingOptions, RankingSettings
+
+
+def rank_kernels(
+    model: nn.Module,
+    layers: LayerSelection,
+    by: str | AnyRanking | Iterable[str | AnyRanking] = "orientation",
+    *,
+    input_spec: InputSpec | None = None,
+    images: Images | None = None,
+    labels: Tensor | None = None,
+    classes: Sequence[str] | None = None,
+    trainer: Trainer | None = None,
+    **settings: Unpack[RankingOptions],
+) -> Rankings:
+    """Rank the kernels of layers by what they are selective for.
+
+    All layers and rankings share one pass over the stimuli, each kernel is compared with random
+    kernels of the same shape on the same input (the null), and the two halves of the stimuli with
+    each other.
+
+    Args:
+        model: The network; it is left exactly as it was found.
+        layers: Dotted names, types, ``"all-conv"``, or several of these.
+        by: Names of rankings, or rankings of your own: ``orientation``, ``spatial_frequency``,
+            ``phase``, ``color``, ``modality``, ``sparseness``, ``class``, ``activation``,
+            ``weight``.
+        input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
+        images: For ``sparseness``, ``class`` and ``activation``: ``(B, C, H, W)`` in [0, 1], or a
+            map-style dataset of ``(C, H, W)`` images or ``(image, class)`` pairs.
+        labels: ``(B,)``, the classes of a tensor of images.
+        classes: Names of the classes; by default those of the dataset, or their numbers.
+        trainer: Shows the stimuli on its devices, each a share of them; every process gets all
+            results. By default they are shown where the model is.
+        **settings: The options of :class:`RankingSettings`.
+
+    Returns:
+        A :class:`Rankings`, layer by layer; with one layer and one ranking it has that one's
+        ``top(k)``, ``figure()`` and ``to_csv(path)``.
+
+    Raises:
+        ValueError: If a layer, ranking, stimulus or option is not usable.
+        TypeError: If there is no such option, or an argument is of the wrong type.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 7), nn.ReLU())
+        >>> ranking = rank_kernels(network, "0", input_spec=InputSpec.rgb(32), orientations=8)
+        >>> len(ranking.top(4)), ranking["0"].score_name
+        (4, 'gOSI')
+    """
+    if trainer is not None:
+        probe = TuningProbe(
+            model,
+            layers,
+            by,
+            input_spec=input_spec,
+            images=images,
+            labels=labels,
+            classes=classes,
+            **settings,
+        )
+        trainer.predict(probe, return_predictions=False)
+        return probe.results
+    spec, options = input_spec or InputSpec.rgb(224), RankingSettings(**settings)
+    rankings = resolve_rankings(by)
+    battery = choose_battery(rankings, spec, options, images, labels, classes)
+    with undisturbed(model), torch.no_grad():
+        responses = LayerResponses(model, layers, spec, options)
+        collection = Collection(responses, rankings, battery, synchronize=False)
+        collection.to(responses.device)
+        for name, loader in battery.loaders(options.batch_size).items():
+            for batch in loader:
+                collection.see(name, *batch)
+        return collection.rankings()

@@ -1,0 +1,95 @@
+"""The rankings, by name; each is one small file, and a new one is one more."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from neurovis.tuning.rankings.activation import ActivationRanking
+from neurovis.tuning.rankings.base import (
+    GratingRanking,
+    ImageRanking,
+    ImageResponses,
+    Ranking,
+    Scores,
+    WeightRanking,
+)
+from neurovis.tuning.rankings.class_selectivity import ClassRanking
+from neurovis.tuning.rankings.color import ColorRanking
+from neurovis.tuning.rankings.modality import ModalityRanking
+from neurovis.tuning.rankings.orientation import OrientationRanking
+from neurovis.tuning.rankings.phase import PhaseRanking
+from neurovis.tuning.rankings.sparseness import SparsenessRanking
+from neurovis.tuning.rankings.spatial_frequency import SpatialFrequencyRanking
+from neurovis.tuning.rankings.weight import WeightNormRanking
+
+__all__ = [
+    "RANKINGS",
+    "AnyRanking",
+    "GratingRanking",
+    "ImageRanking",
+    "ImageResponses",
+    "Ranking",
+    "Scores",
+    "WeightRanking",
+    "register_ranking",
+    "resolve_rankings",
+]
+
+AnyRanking = Ranking[Any]
+
+#: The rankings that ``by`` can name.
+RANKINGS: dict[str, AnyRanking] = {
+    ranking.name: ranking
+    for ranking in (
+        OrientationRanking(),
+        SpatialFrequencyRanking(),
+        PhaseRanking(),
+        ColorRanking(),
+        ModalityRanking(),
+        SparsenessRanking(),
+        ClassRanking(),
+        ActivationRanking(),
+        WeightNormRanking(),
+    )
+}
+
+
+def register_ranking(ranking: AnyRanking) -> AnyRanking:
+    """Let ``by`` name a ranking of your own.
+
+    Raises:
+        ValueError: If another ranking has its name.
+    """
+    known = RANKINGS.get(ranking.name)
+    if known is not None and type(known) is not type(ranking):
+        raise ValueError(
+            f'there is a ranking "{ranking.name}" already ({type(known).__name__}); '
+            "give yours another name"
+        )
+    RANKINGS[ranking.name] = ranking
+    return ranking
+
+
+def resolve_rankings(by: str | AnyRanking | Iterable[str | AnyRanking]) -> list[AnyRanking]:
+    """The rankings that ``by`` names, each once.
+
+    Raises:
+        ValueError: If there is no such ranking; the message suggests the nearest names.
+        TypeError: If a part is neither a name nor a ranking.
+    """
+    parts = [by] if isinstance(by, (str, Ranking)) else list(by)
+    if not parts:
+        raise ValueError(f"by needs at least one ranking: {', '.join(RANKINGS)}")
+    found = {}
+    for part in parts:
+        if isinstance(part, str) and part not in RANKINGS:
+            near = difflib.get_close_matches(part, RANKINGS, n=1, cutoff=0.5)
+            hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(RANKINGS)}"
+            raise ValueError(f'there is no ranking "{part}"; {hint}')
+        if not isinstance(part, (str, Ranking)):
+            raise TypeError(f"by names rankings, or is one; got {part!r}")
+        ranking = RANKINGS[part] if isinstance(part, str) else part
+        found[ranking.name] = ranking
+    return list(found.values())

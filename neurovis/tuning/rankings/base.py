@@ -1,0 +1,121 @@
+"""What a ranking is: a question asked of each kernel of a layer, answered with a number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
+
+from torch import Tensor
+
+from neurovis.inputs import InputSpec
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.metrics import ResponseMetric
+from neurovis.tuning.responses import RankedLayer
+
+#: A column of a table, one value for each kernel: numbers ``(K,)``, or words.
+Column = Tensor | Sequence[str]
+Seen = TypeVar("Seen")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a ranking says of ``K`` kernels.
+
+    Attributes:
+        score: ``(K,)``, the number that they are ranked by, highest first; NaN where undefined.
+        dead: ``(K,)``, which of them responded to nothing.
+        curve: ``(K, n)``, the responses that the score is of; halves of the stimuli should agree
+            on them. None if there is no curve.
+        values: Further columns by name, such as the preferred orientation.
+    """
+
+    score: Tensor
+    dead: Tensor
+    curve: Tensor | None = None
+    values: Mapping[str, Column] = field(default_factory=dict)
+
+
+class Ranking(ABC, Generic[Seen]):
+    """Base of the rankings.
+
+    A subclass of :class:`GratingRanking`, :class:`ImageRanking` or :class:`WeightRanking` has a
+    ``name`` and a ``score_name``, and says in :meth:`score` what the number is.
+
+    Attributes:
+        name: What ``by`` calls it.
+        score_name: What figures call its score, with the unit if there is one.
+        needs_rectifier: Whether responses must be cut off at 0 for it to mean something.
+    """
+
+    name: ClassVar[str]
+    score_name: ClassVar[str]
+    needs_rectifier: ClassVar[bool] = False
+
+    def check(self, spec: InputSpec) -> None:
+        """Raise ValueError if the ranking does not apply to what the network is shown."""
+
+    def why_not(self, layer: RankedLayer) -> str | None:
+        """Why the ranking does not apply to a layer; None if it does."""
+        if self.needs_rectifier and not layer.is_rectified:
+            return (
+                f"{self.name} needs responses that are cut off at 0, as behind a ReLU; name the "
+                "layer behind it, or say rectify"
+            )
+        return None
+
+    @abstractmethod
+    def score(self, seen: Seen, layer: RankedLayer) -> Scores:
+        """Score the layer's kernels, or the random ones beside them.
+
+        Args:
+            seen: What they did.
+            layer: Whose they are.
+        """
+
+
+class GratingRanking(Ranking[GratingResponses]):
+    """A ranking by responses to gratings.
+
+    Attributes:
+        gratings: Which: ``"gratings"``, ``"color_gratings"`` or ``"modality_gratings"``.
+        split: The axis of the gratings that is split for the reliability, every second value in
+            either half: ``"orientation"`` or ``"spatial_frequency"``.
+        drawn_over: What figures draw responses over, likewise.
+    """
+
+    gratings: ClassVar[str] = "gratings"
+    split: ClassVar[str] = "orientation"
+    drawn_over: ClassVar[str] = "orientation"
+
+
+@dataclass(frozen=True)
+class ImageResponses:
+    """What a metric makes of the responses of ``K`` kernels to any images.
+
+    Attributes:
+        values: ``(K, ...)``, what the metric computed.
+        classes: Names of the images' classes; empty if they have none.
+    """
+
+    values: Tensor
+    classes: Sequence[str] = ()
+
+
+class ImageRanking(Ranking[ImageResponses]):
+    """A ranking by responses to any images, reduced by a metric as they stream.
+
+    Attributes:
+        needs_labels: Whether each image must have a class.
+    """
+
+    needs_labels: ClassVar[bool] = False
+
+    @abstractmethod
+    def metric(self, kernels: int, classes: int) -> ResponseMetric:
+        """A new metric for so many kernels and classes; :meth:`score` is given what it computes."""
+
+
+class WeightRanking(Ranking[Tensor]):
+    """A ranking by the weights ``(K, ...)`` themselves; nothing is shown to the network."""

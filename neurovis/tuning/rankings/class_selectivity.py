@@ -1,0 +1,43 @@
+"""Ranks kernels by how much they prefer the images of one class."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from neurovis.tuning.metrics import ConditionMeans
+from neurovis.tuning.rankings.base import ImageRanking, ImageResponses, Scores
+from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.selectivity import class_selectivity
+
+
+class ClassRanking(ImageRanking):
+    """(highest class mean - mean of the others) / their sum (Morcos et al. 2018)."""
+
+    name = "class"
+    score_name = "class selectivity"
+    needs_rectifier = True
+    needs_labels = True
+
+    @override
+    def metric(self, kernels: int, classes: int) -> ConditionMeans:
+        return ConditionMeans(kernels, classes)
+
+    @override
+    def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
+        # Classes of which no image was shown have no mean, and no say.
+        shown = ~seen.values.isnan().all(0)
+        means = seen.values[:, shown]
+        names = [name for name, was in zip(seen.classes, shown.tolist(), strict=True) if was]
+        if len(names) < 2:
+            raise ValueError(
+                f"ranking by class compares classes, and all images are of {names or 'none'}"
+            )
+        score = class_selectivity(means)
+        strongest = means.nan_to_num().argmax(1).tolist()
+        preferred = [
+            "" if undefined else names[index]
+            for index, undefined in zip(strongest, score.isnan().tolist(), strict=True)
+        ]
+        return Scores(
+            score, (means == 0).all(1), curve=seen.values, values={"preferred_class": preferred}
+        )

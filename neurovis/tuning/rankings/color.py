@@ -1,0 +1,45 @@
+"""Ranks kernels by how much of their response colour makes."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from neurovis.inputs import InputSpec
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.rankings.base import GratingRanking, Scores
+from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.selectivity import color_selectivity
+from neurovis.tuning.stimuli import color_modulations
+
+
+class ColorRanking(GratingRanking):
+    """1 - R(grey) / R(rgb), of saturated gratings and the same made grey.
+
+    The colours are those of RGB pixels (red-cyan, green-magenta, blue-yellow), grey is the mean of
+    R, G and B: this says nothing of cones.
+    """
+
+    name = "color"
+    score_name = "color selectivity (RGB)"
+    gratings = "color_gratings"
+
+    @override
+    def check(self, spec: InputSpec) -> None:
+        color_modulations(spec)
+
+    @override
+    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
+        tuning = seen.tuning.flatten(2)
+        grey = seen.modulations.index("grey")
+        names = [name for name in seen.modulations if name != "grey"]
+        colors = tuning[:, [index for index in range(tuning.shape[1]) if index != grey]]
+        # Each colour has the same grey.
+        score = color_selectivity(tuning[:, grey] * len(names), colors.sum(1))
+        strongest = colors.sum(2).nan_to_num().argmax(1).tolist()
+        preferred = [
+            "" if undefined else names[index]
+            for index, undefined in zip(strongest, score.isnan().tolist(), strict=True)
+        ]
+        return Scores(
+            score, seen.dead, curve=tuning.flatten(1), values={"preferred_color": preferred}
+        )

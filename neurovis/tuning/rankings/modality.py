@@ -1,0 +1,50 @@
+"""Ranks kernels by which of two modalities drives them: depth before colour, for RGB-D."""
+
+from __future__ import annotations
+
+import torch
+from typing_extensions import override
+
+from neurovis.inputs import InputSpec
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.rankings.base import Column, GratingRanking, Scores
+from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.selectivity import modality_selectivity
+
+
+class ModalityRanking(GratingRanking):
+    """(R(depth) - R(rgb)) / (R(depth) + R(rgb)) for gratings in one modality alone.
+
+    Of any two modalities the second stands for depth. Their gratings have the same amplitude in
+    the network's own space. For layers over the image there is also the form in weights,
+    ||W depth|| / (||W depth|| + ||W rgb||). Both are NeuroVis's own measures.
+    """
+
+    name = "modality"
+    score_name = "modality selectivity"
+    gratings = "modality_gratings"
+
+    @override
+    def check(self, spec: InputSpec) -> None:
+        names = [modality.name for modality in spec.modalities]
+        if len(names) != 2:
+            raise ValueError(
+                f"ranking by modality compares two modalities; the input has {len(names)}: "
+                f"{', '.join(names)}"
+            )
+
+    @override
+    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
+        first, second = (seen.tuning[:, index].flatten(1).sum(1) for index in (0, 1))
+        score = modality_selectivity(first, second)
+        values: dict[str, Column] = {
+            "preferred_modality": [
+                "" if value.isnan() else seen.modulations[int(value > 0)] for value in score
+            ]
+        }
+        weights = layer.weights
+        if layer.is_first and weights is not None and len(weights) == len(score):
+            channels = layer.spec.modalities[0].channels
+            norms = [part.flatten(1).norm(dim=1) for part in weights.tensor_split([channels], 1)]
+            values["modality_weight"] = norms[1] / torch.stack(norms).sum(0)
+        return Scores(score, seen.dead, curve=seen.tuning.flatten(1), values=values)

@@ -1,0 +1,44 @@
+"""Ranks kernels by how selective they are for the orientation of gratings."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from neurovis.tuning.grating_responses import (
+    GratingResponses,
+    frequency_curves,
+    orientation_curves,
+)
+from neurovis.tuning.measures import (
+    global_orientation_selectivity,
+    orientation_bandwidth,
+    preferred_orientation,
+    preferred_spatial_frequency,
+)
+from neurovis.tuning.rankings.base import GratingRanking, Scores
+from neurovis.tuning.responses import RankedLayer
+
+
+class OrientationRanking(GratingRanking):
+    """gOSI, 1 - circular variance, at the best spatial frequency (Ringach et al. 2002)."""
+
+    name = "orientation"
+    score_name = "gOSI"
+    split = "spatial_frequency"
+
+    @override
+    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
+        tuning = seen.tuning[:, 0]
+        curves = orientation_curves(tuning)
+        return Scores(
+            score=global_orientation_selectivity(curves),
+            dead=seen.dead,
+            curve=curves,
+            values={
+                "preferred_orientation": preferred_orientation(curves),
+                "orientation_bandwidth": orientation_bandwidth(curves),
+                "preferred_spatial_frequency": preferred_spatial_frequency(
+                    frequency_curves(tuning), seen.spatial_frequencies.to(tuning)
+                ),
+            },
+        )

@@ -1,0 +1,47 @@
+"""Ranks kernels by how much their response follows the phase of gratings: simple before complex."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.measures import modulation_ratio
+from neurovis.tuning.rankings.base import GratingRanking, Scores
+from neurovis.tuning.responses import RankedLayer
+
+
+class PhaseRanking(GratingRanking):
+    """F1/F0 for the best grating: above 1 simple, below 1 complex (Skottun et al. 1991)."""
+
+    name = "phase"
+    score_name = "F1/F0"
+    needs_rectifier = True
+
+    @override
+    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
+        curves = _best_phase_curves(seen)
+        ratio = modulation_ratio(curves)
+        words = ["" if r.isnan() else "simple" if r > 1 else "complex" for r in ratio]
+        return Scores(
+            score=ratio,
+            dead=seen.dead,
+            curve=seen.tuning[:, 0].mean(1),
+            values={"cell_type": words, "preferred_phase": _preferred_phase(curves, ratio)},
+        )
+
+
+def _best_phase_curves(seen: GratingResponses) -> Tensor:
+    """Responses above the blank's over phases, ``(K, P)``, for each kernel's best grating."""
+    tuning = seen.tuning[:, 0].flatten(1)
+    best = tuning.nan_to_num(-torch.inf).argmax(1)
+    table = seen.table[:, 0].flatten(1, 2)
+    return table[torch.arange(len(table)), best] - seen.blank[:, None]
+
+
+def _preferred_phase(curves: Tensor, ratio: Tensor) -> Tensor:
+    """Phase of the grating, in degrees, that drives a kernel most; NaN where F1/F0 is."""
+    angles = torch.arange(curves.shape[1], dtype=curves.dtype) * (2 * torch.pi / curves.shape[1])
+    phase = torch.atan2(curves @ angles.sin(), curves @ angles.cos()).rad2deg() % 360
+    return phase.masked_fill(ratio.isnan(), torch.nan)

@@ -1,0 +1,26 @@
+"""Ranks kernels by how few images they respond to."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from neurovis.tuning.metrics import LifetimeSparseness
+from neurovis.tuning.rankings.base import ImageRanking, ImageResponses, Scores
+from neurovis.tuning.responses import RankedLayer
+
+
+class SparsenessRanking(ImageRanking):
+    """Lifetime sparseness over the images: 0 alike to all, 1 to one only (Vinje & Gallant 2000)."""
+
+    name = "sparseness"
+    score_name = "lifetime sparseness"
+    needs_rectifier = True
+
+    @override
+    def metric(self, kernels: int, classes: int) -> LifetimeSparseness:
+        return LifetimeSparseness(kernels)
+
+    @override
+    def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
+        # Only what never responded has none.
+        return Scores(seen.values, dead=seen.values.isnan())

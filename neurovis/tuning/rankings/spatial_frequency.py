@@ -1,0 +1,36 @@
+"""Ranks kernels by how selective they are for the spatial frequency of gratings."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from neurovis.tuning.grating_responses import GratingResponses, frequency_curves
+from neurovis.tuning.measures import preferred_spatial_frequency, spatial_frequency_bandwidth
+from neurovis.tuning.rankings.base import GratingRanking, Scores
+from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.selectivity import lifetime_sparseness
+
+
+class SpatialFrequencyRanking(GratingRanking):
+    """Sparseness of the spatial frequency tuning at the best orientation: 0 flat, 1 one frequency.
+
+    The measure is Vinje & Gallant's (2000), taken over frequencies.
+    """
+
+    name = "spatial_frequency"
+    score_name = "frequency selectivity"
+    drawn_over = "spatial_frequency"
+
+    @override
+    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
+        curves = frequency_curves(seen.tuning[:, 0])
+        frequencies = seen.spatial_frequencies.to(curves)
+        return Scores(
+            score=lifetime_sparseness(curves),
+            dead=seen.dead,
+            curve=curves,
+            values={
+                "preferred_spatial_frequency": preferred_spatial_frequency(curves, frequencies),
+                "spatial_frequency_bandwidth": spatial_frequency_bandwidth(curves, frequencies),
+            },
+        )

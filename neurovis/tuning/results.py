@@ -1,0 +1,276 @@
+"""A layer's kernels in the order of what they are selective for, with the evidence."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import torch
+from torch import Tensor
+
+from neurovis.files import whole_file
+from neurovis.inputs import InputSpec
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.rankings.base import Column, Ranking
+from neurovis.tuning.responses import RankedLayer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Columns of every table, in their order; those of the rankings follow.
+_COLUMNS = ("layer", "kernel", "by", "score", "rank", "null_percentile", "reliability", "dead")
+#: Of the rankings' own columns, these come first in a table.
+_LEADING = ("preferred_orientation", "preferred_spatial_frequency")
+
+
+@dataclass(frozen=True)
+class KernelRanking:
+    """The ``K`` kernels of a layer, scored by one question; tensors are on the CPU.
+
+    Attributes:
+        layer: Dotted name.
+        by: Name of the ranking.
+        score_name: What the score is, such as ``"gOSI"``.
+        score: ``(K,)``, by kernel; NaN where undefined.
+        dead: ``(K,)``, which kernels responded to nothing.
+        null_score: ``(N,)``, what random kernels of the same shape on the same input score.
+        null_percentile: ``(K,)``, percent of them that score less.
+        reliability: ``(K,)``, how well two halves of the stimuli agree on each kernel's tuning
+            curve: Spearman's correlation, stepped up to all stimuli by Spearman and Brown's
+            formula. For a score without a curve, ``rank_reliability``.
+        rank_reliability: How well the halves agree on the order of the kernels, likewise.
+        values: Further columns by name, such as the preferred orientation in degrees.
+        notes: What there is to know of the responses.
+        spec: What the network was shown.
+        reason: Why the ranking does not apply to the layer; None if it does. All numbers are NaN
+            then.
+        seen: The responses to gratings, where they are what was ranked.
+        weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
+        drawn_over: What the responses to gratings are drawn over, ``"orientation"`` or
+            ``"spatial_frequency"``.
+    """
+
+    layer: str
+    by: str
+    score_name: str
+    score: Tensor
+    dead: Tensor
+    null_score: Tensor
+    null_percentile: Tensor
+    reliability: Tensor
+    rank_reliability: float
+    values: Mapping[str, Column]
+    notes: tuple[str, ...]
+    spec: InputSpec
+    reason: str | None = None
+    seen: GratingResponses | None = None
+    weights: Tensor | None = None
+    drawn_over: str = "orientation"
+
+    @classmethod
+    def not_applicable(
+        cls, layer: RankedLayer, ranking: Ranking[object], reason: str
+    ) -> KernelRanking:
+        """What is said of a layer that the ranking does not apply to."""
+        nothing = torch.full((layer.kernels,), torch.nan, dtype=torch.float64)
+        return cls(
+            layer=layer.name,
+            by=ranking.name,
+            score_name=ranking.score_name,
+            score=nothing,
+            dead=torch.zeros(layer.kernels, dtype=torch.bool),
+            null_score=nothing[:0],
+            null_percentile=nothing,
+            reliability=nothing,
+            rank_reliability=float("nan"),
+            values={},
+            notes=(),
+            spec=layer.spec,
+            reason=reason,
+        )
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def order(self) -> list[int]:
+        """The kernels, highest score first; those without one last, each in their own order."""
+        ascending: list[int] = (-self.score).nan_to_num(nan=torch.inf).sort(stable=True)[1].tolist()
+        return ascending
+
+    @property
+    def ranks(self) -> Tensor:
+        """``(K,)``, each kernel's place in :attr:`order`, from 1."""
+        ranks = torch.empty(len(self), dtype=torch.long)
+        ranks[self.order] = torch.arange(1, len(self) + 1)
+        return ranks
+
+    def top(self, count: int) -> list[int]:
+        """The first kernels of the order, best first.
+
+        Raises:
+            ValueError: If that many kernels have no score, or the ranking does not apply.
+        """
+        if self.reason is not None:
+            raise ValueError(f'layer "{self.layer}" cannot be ranked: {self.reason}')
+        scored = int(self.score.isfinite().sum())
+        if not 1 <= count <= scored:
+            raise ValueError(
+                f'top({count}): layer "{self.layer}" has {scored} of {len(self)} kernels with a '
+                f"{self.score_name}"
+            )
+        return self.order[:count]
+
+    def above_null(self, percentile: float = 95.0) -> Tensor:
+        """``(K,)``, which kernels score above this percentile of the random ones."""
+        return self.null_percentile >= percentile
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """A row of the table for each kernel, in the order of their ranks."""
+        ranks = self.ranks
+        for kernel in self.order:
+            row: dict[str, object] = {
+                "layer": self.layer,
+                "kernel": kernel,
+                "by": self.by,
+                "score": _cell(self.score[kernel]),
+                "rank": int(ranks[kernel]),
+                "null_percentile": _cell(self.null_percentile[kernel]),
+                "reliability": _cell(self.reliability[kernel]),
+                "dead": bool(self.dead[kernel]),
+            }
+            row |= {name: _cell(column[kernel]) for name, column in self.values.items()}
+            if self.reason is not None:
+                row |= {"rank": "", "dead": "", "note": f"not applicable: {self.reason}"}
+            else:
+                row["note"] = "; ".join(self.notes)
+            yield row
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table; empty cells are undefined."""
+        Rankings([self]).to_csv(path)
+
+    def figure(
+        self, count: int = 24, pictures: Tensor | None = None, step: int | None = None
+    ) -> Figure:
+        """The first kernels of the order: weights or pictures, tuning curve, score, evidence.
+
+        Args:
+            count: At most so many kernels.
+            pictures: ``(K, C, H, W)`` in [0, 1] to be drawn in place of the weights.
+            step: Of a training run, for the title.
+        """
+        from neurovis.tuning.drawing import ranking_page
+
+        return ranking_page(self, count, pictures, step)
+
+    def histogram(self, step: int | None = None) -> Figure:
+        """All scores with those of the random kernels over them.
+
+        Args:
+            step: Of a training run, for the title.
+        """
+        from neurovis.tuning.drawing import histogram
+
+        return histogram(self, step)
+
+    def sheet(self, kernel: int, picture: Tensor | None = None) -> Figure:
+        """One kernel's tuning: curve, polar plot, spatial frequency, and both together.
+
+        Args:
+            kernel: 0-based.
+            picture: ``(C, H, W)`` in [0, 1] to be drawn in place of the weights.
+
+        Raises:
+            ValueError: If there are no responses to gratings, or there is no such kernel.
+        """
+        from neurovis.tuning.drawing import sheet
+
+        return sheet(self, kernel, picture)
+
+
+@dataclass(frozen=True)
+class Rankings(Sequence[KernelRanking]):
+    """The rankings of several layers by several questions, layer by layer.
+
+    ``rankings["features.0"]``, or ``rankings["features.0", "phase"]`` where there are several of a
+    layer; where there is one alone, it can be used as if it were that one: ``rankings.top(16)``.
+    """
+
+    items: list[KernelRanking] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, key: int | str | tuple[str, str]) -> KernelRanking: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> list[KernelRanking]: ...
+
+    def __getitem__(
+        self, key: int | slice | str | tuple[str, str]
+    ) -> KernelRanking | list[KernelRanking]:
+        if isinstance(key, (int, slice)):
+            return self.items[key]
+        wanted = key if isinstance(key, tuple) else (key,)
+        found = [item for item in self.items if (item.layer, item.by)[: len(wanted)] == wanted]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(f'("{item.layer}", "{item.by}")' for item in (found or self.items))
+        several = "several rankings of" if found else "no ranking of"
+        raise KeyError(f"there are {several} {key!r}: {known}")
+
+    @property
+    def only(self) -> KernelRanking:
+        """The ranking, if it is the only one.
+
+        Raises:
+            ValueError: If there are more.
+        """
+        if len(self.items) != 1:
+            raise ValueError(
+                f"there are {len(self.items)} rankings; say which, as in "
+                f'rankings["{self.items[0].layer}", "{self.items[0].by}"]'
+                if self.items
+                else "there is no ranking"
+            )
+        return self.items[0]
+
+    def top(self, count: int) -> list[int]:
+        """As :meth:`KernelRanking.top`, of the only ranking."""
+        return self.only.top(count)
+
+    def figure(self, count: int = 24, pictures: Tensor | None = None) -> Figure:
+        """As :meth:`KernelRanking.figure`, of the only ranking."""
+        return self.only.figure(count, pictures)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the table of all rankings, one row for each kernel of each; empty is undefined.
+
+        The columns ``layer, kernel, by, score, rank, null_percentile, reliability, dead`` come
+        first, ``note`` last, and between them what the rankings say further.
+        """
+        rows = [row for item in self.items for row in item.rows()]
+        further = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS)
+        further.pop("note", None)
+        leading = [name for name in _LEADING if name in further]
+        columns = [*_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
+        with (
+            whole_file(path) as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _cell(value: Tensor | str) -> object:
+    """A number with the digits that mean something; empty where it is undefined."""
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return "" if number != number else f"{number:.6g}"

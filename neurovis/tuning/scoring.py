@@ -1,0 +1,135 @@
+"""From scores to a ranking with its evidence: the null's percentile, and the halves' agreement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurovis.rank_correlation import rank_correlations
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.rankings import AnyRanking, GratingRanking, Scores, WeightRanking
+from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.results import KernelRanking
+from neurovis.tuning.selectivity import spearman_brown
+
+#: With fewer kernels, the order of two halves cannot agree or disagree by much.
+_FEWEST_TO_CORRELATE = 3
+
+
+def rank_layer(
+    layer: RankedLayer,
+    ranking: AnyRanking,
+    seen: Any,
+    of_null: Any | None,
+    halves: tuple[Any, Any] | None,
+) -> KernelRanking:
+    """Rank a layer's kernels.
+
+    Args:
+        layer: Whose kernels they are.
+        ranking: What is asked.
+        seen: What the kernels did, as the ranking takes it.
+        of_null: What the random kernels did; None if there are none.
+        halves: What the kernels did in two halves of the stimuli; None if there are none.
+    """
+    scores = ranking.score(seen, layer)
+    _check(scores, ranking, layer)
+    score = scores.score.double().masked_fill(scores.dead, torch.nan)
+    null = torch.empty(0, dtype=torch.float64)
+    if of_null is not None:
+        null = ranking.score(of_null, layer).score.double()
+    in_halves = None if halves is None else _scored_halves(ranking, halves, layer)
+    rank_reliability = _rank_reliability(score, in_halves)
+    return KernelRanking(
+        layer=layer.name,
+        by=ranking.name,
+        score_name=ranking.score_name,
+        score=score,
+        dead=scores.dead,
+        null_score=null,
+        null_percentile=null_percentiles(score, null),
+        reliability=_reliability(score, scores, in_halves, rank_reliability),
+        rank_reliability=rank_reliability,
+        values=scores.values,
+        notes=_notes(layer, ranking),
+        spec=layer.spec,
+        seen=seen if isinstance(seen, GratingResponses) else None,
+        weights=layer.weights if layer.is_first else None,
+        drawn_over=ranking.drawn_over if isinstance(ranking, GratingRanking) else "",
+    )
+
+
+def _scored_halves(
+    ranking: AnyRanking, halves: tuple[Any, Any], layer: RankedLayer
+) -> list[Scores] | None:
+    """None where a half is too little, such as images of one class alone."""
+    try:
+        return [ranking.score(half, layer) for half in halves]
+    except ValueError:
+        return None
+
+
+def null_percentiles(score: Tensor, null: Tensor) -> Tensor:
+    """How many percent of the null's scores are below each score, ``(K,)``; NaN where undefined.
+
+    Example:
+        >>> null_percentiles(torch.tensor([0.3, torch.nan]), torch.tensor([0.1, 0.2, 0.4, 0.5]))
+        tensor([50., nan], dtype=torch.float64)
+    """
+    known = null[~null.isnan()].double().sort().values
+    if not len(known):
+        return torch.full(score.shape, torch.nan, dtype=torch.float64)
+    below = torch.searchsorted(known, score.double().nan_to_num()).double()
+    return (100 * below / len(known)).masked_fill(score.isnan(), torch.nan)
+
+
+def _notes(layer: RankedLayer, ranking: AnyRanking) -> tuple[str, ...]:
+    if isinstance(ranking, WeightRanking):
+        return ()
+    if isinstance(ranking, GratingRanking):
+        return (layer.grating_note, *layer.notes)
+    return layer.notes
+
+
+def _check(scores: Scores, ranking: AnyRanking, layer: RankedLayer) -> None:
+    """Rankings may be anybody's: say which one does not give a number for each kernel."""
+    for name, column in {"score": scores.score, "dead": scores.dead, **scores.values}.items():
+        if len(column) != layer.kernels:
+            raise ValueError(
+                f'ranking "{ranking.name}" gives {len(column)} values of {name} for the '
+                f'{layer.kernels} kernels of layer "{layer.name}"'
+            )
+
+
+def _reliability(
+    score: Tensor, scores: Scores, halves: list[Scores] | None, rank_reliability: float
+) -> Tensor:
+    """``(K,)``: how well the halves agree on each kernel's own curve; else on the order of all."""
+    if halves is None or scores.curve is None:
+        reliability = torch.full(score.shape, rank_reliability, dtype=torch.float64)
+    else:
+        first, second = (half.curve for half in halves)
+        if first is None or second is None:
+            raise ValueError("a ranking that gives a curve must give one for half of the stimuli")
+        # Of a rare class, there may be no image in one of the halves.
+        shown = first.isfinite().any(0) & second.isfinite().any(0)
+        reliability = _stepped_up(rank_correlations(first[:, shown], second[:, shown]))
+    return reliability.masked_fill(score.isnan(), torch.nan)
+
+
+def _rank_reliability(score: Tensor, halves: list[Scores] | None) -> float:
+    """Spearman's correlation over kernels of the two halves' scores, stepped up to full length."""
+    if halves is None:
+        return float("nan")
+    pair = torch.stack([half.score.double() for half in halves])
+    known = pair[:, pair.isfinite().all(0) & score.isfinite()]
+    if known.shape[1] < _FEWEST_TO_CORRELATE:
+        return float("nan")
+    return _stepped_up(rank_correlations(known[:1], known[1:])).item()
+
+
+def _stepped_up(correlations: Tensor) -> Tensor:
+    """From half of the stimuli to all; what disagrees is not made to disagree more."""
+    return torch.where(correlations > 0, spearman_brown(correlations), correlations)

@@ -1,0 +1,237 @@
+"""How selective a kernel is for stimuli, classes, colour, a modality or a size; how sure a rank is.
+
+Plain functions of non-negative responses with any leading dimensions, such as one for each kernel.
+NaN is a measure that is undefined, such as that of a kernel that never responds. Orientation,
+spatial frequency and phase are in :mod:`neurovis.tuning.measures`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from neurovis.tuning.curves import check_axis, check_responses, check_same_shape
+
+#: A kernel's size is the smallest that gives this part of its strongest response.
+_NEARLY_ALL = 0.95
+#: How far rounding may push a correlation beyond 1.
+_CORRELATION_TOLERANCE = 1e-4
+
+
+def lifetime_sparseness(responses: Tensor) -> Tensor:
+    r"""How few of the stimuli drive a kernel: 0 all of them equally, 1 a single one.
+
+    :math:`[1 - (\sum r / n)^2 / (\sum r^2 / n)] / (1 - 1/n)` (Vinje, Gallant 2000).
+
+    Args:
+        responses: ``(..., n)`` to n stimuli, non-negative; 2 or more.
+
+    Returns:
+        ``(...)`` in [0, 1]; NaN where there is no response.
+
+    Raises:
+        TypeError, ValueError: If the responses are not such.
+
+    Example:
+        >>> lifetime_sparseness(torch.tensor([[1.0, 1, 1, 1], [0, 0, 3, 0]])).tolist()
+        [0.0, 1.0]
+    """
+    check_responses("responses", responses, 2, "stimuli")
+    # Relative to the peak, whose square may leave the range of floats.
+    relative = responses / responses.amax(-1, keepdim=True)
+    return lifetime_sparseness_of_sums(
+        relative.sum(-1), relative.square().sum(-1), responses.shape[-1]
+    )
+
+
+def lifetime_sparseness_of_sums(
+    total: Tensor, total_squared: Tensor, count: int | Tensor
+) -> Tensor:
+    """As :func:`lifetime_sparseness`, of sums over stimuli that are not kept.
+
+    Args:
+        total: Sums of non-negative responses, of any shape.
+        total_squared: Sums of their squares, of that shape.
+        count: How many stimuli; 2 or more. A tensor broadcasts.
+
+    Returns:
+        In [0, 1]; NaN where there was no response.
+
+    Raises:
+        TypeError, ValueError: If the sums are not such, or there were fewer than 2 stimuli.
+    """
+    for name, sums in (("total", total), ("total_squared", total_squared)):
+        check_responses(name, sums[..., None] if isinstance(sums, Tensor) else sums, 1, "sum")
+    check_same_shape("total", total, "total_squared", total_squared)
+    stimuli = torch.as_tensor(count).to(total)
+    if (stimuli < 2).any():
+        raise ValueError(
+            f"count must be at least 2 stimuli; got {stimuli.min():g}. Run more stimuli first"
+        )
+    sparseness = (1 - total / stimuli * (total / total_squared)) / (1 - 1 / stimuli)
+    return sparseness.clamp(0, 1)
+
+
+def class_selectivity(class_means: Tensor) -> Tensor:
+    r"""The class with the largest mean response against the mean of the others.
+
+    :math:`(\mu_{max} - \mu_{-max}) / (\mu_{max} + \mu_{-max})` (Morcos et al. 2018). After a ReLU
+    only.
+
+    Args:
+        class_means: ``(..., classes)``, non-negative; 2 or more.
+
+    Returns:
+        ``(...)``, 0 all classes alike, 1 one class only; NaN where there is no response, or a class
+        has none because it had no stimulus.
+
+    Raises:
+        TypeError, ValueError: If the means are not such.
+
+    Example:
+        >>> class_selectivity(torch.tensor([[3.0, 1.0, 1.0], [2.0, 2.0, 2.0]])).tolist()
+        [0.5, 0.0]
+    """
+    check_responses("class_means", class_means, 2, "classes")
+    largest, place = class_means.max(dim=-1, keepdim=True)
+    others = class_means.scatter(-1, place, 0).sum(-1) / (class_means.shape[-1] - 1)
+    return _contrast(largest.squeeze(-1), others)
+
+
+def color_selectivity(grey: Tensor, rgb: Tensor) -> Tensor:
+    r"""How much of the response is lost without colour: :math:`1 - \sum R_{grey} / \sum R_{rgb}`.
+
+    After Rafegas, Vanrell 2018. Of colour in RGB, which is not a space of cones.
+
+    Args:
+        grey: ``(..., n)`` responses to n stimuli made grey, non-negative.
+        rgb: ``(..., n)`` responses to the same in colour, non-negative.
+
+    Returns:
+        ``(...)``: 0 colour makes no difference, 1 no response without it, negative if grey drives
+        the kernel more; NaN where there is no response in colour.
+
+    Raises:
+        TypeError, ValueError: If the responses are not such.
+
+    Example:
+        >>> color_selectivity(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 2.0])).item()
+        0.75
+    """
+    check_responses("grey", grey, 1, "stimuli")
+    check_responses("rgb", rgb, 1, "stimuli")
+    check_same_shape("grey", grey, "rgb", rgb)
+    total = rgb.sum(-1)
+    return (1 - grey.sum(-1) / total).where(total > 0, math.nan)
+
+
+def modality_selectivity(first: Tensor, second: Tensor) -> Tensor:
+    r"""Which of two modalities drives a kernel: :math:`(R_2 - R_1) / (R_2 + R_1)`.
+
+    This project's own index, in the form of an ocular dominance index. Responses must be to the
+    same contrast in the network's space; the norms of a kernel's weights do as well.
+
+    Args:
+        first: Responses to the first modality alone, such as RGB, non-negative, of any shape.
+        second: Responses to the second alone, such as depth, of that shape.
+
+    Returns:
+        In [-1, 1]: -1 the first only, 1 the second only; NaN where there is no response.
+
+    Raises:
+        TypeError, ValueError: If the responses are not such.
+
+    Example:
+        >>> modality_selectivity(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])).tolist()
+        [0.5, -1.0]
+    """
+    for name, responses in (("first", first), ("second", second)):
+        one = responses[..., None] if isinstance(responses, Tensor) else responses
+        check_responses(name, one, 1, "response")
+    check_same_shape("first", first, "second", second)
+    return _contrast(second, first)
+
+
+def surround_suppression(curves: Tensor) -> Tensor:
+    """How much of the strongest response the largest stimulus takes away: (peak - plateau) / peak.
+
+    The plateau is the response to the largest diameter (Cavanaugh, Bair, Movshon 2002).
+
+    Args:
+        curves: ``(..., D)`` responses by increasing diameter, non-negative; 2 or more.
+
+    Returns:
+        ``(...)``: 0 no suppression, 1 silenced; NaN where there is no response.
+
+    Raises:
+        TypeError, ValueError: If the curves are not such.
+
+    Example:
+        >>> surround_suppression(torch.tensor([[1.0, 4.0, 3.0], [1.0, 2.0, 2.0]])).tolist()
+        [0.25, 0.0]
+    """
+    check_responses("curves", curves, 2, "diameters")
+    peak = curves.amax(-1)
+    return (peak - curves[..., -1]) / peak
+
+
+def preferred_size(curves: Tensor, diameters: Tensor) -> Tensor:
+    """The smallest diameter that gives 95 % of the strongest response (Cavanaugh et al. 2002).
+
+    Args:
+        curves: ``(..., D)``, non-negative.
+        diameters: ``(D,)``, increasing, in pixels.
+
+    Returns:
+        ``(...)`` pixels, one of the diameters; NaN where there is no response.
+
+    Raises:
+        TypeError, ValueError: If the curves or the diameters are not such.
+
+    Example:
+        >>> diameters = torch.tensor([4.0, 8.0, 16.0, 32.0])
+        >>> preferred_size(torch.tensor([1.0, 3.9, 4.0, 2.0]), diameters).item()
+        8.0
+    """
+    check_responses("curves", curves, 1, "diameters")
+    diameters = torch.as_tensor(diameters).to(curves)
+    check_axis("diameters", diameters, curves.shape[-1], "pixels")
+    peak = curves.amax(-1, keepdim=True)
+    enough = (curves >= _NEARLY_ALL * peak).int().argmax(-1)
+    return diameters[enough].where(peak.squeeze(-1) > 0, math.nan)
+
+
+def spearman_brown(correlation: Tensor) -> Tensor:
+    r"""The reliability of a whole from the correlation of its halves: :math:`2\rho / (1 + \rho)`.
+
+    A network's responses have no noise: its halves are halves of the stimuli, such as odd and even
+    phases (Spearman 1910, Brown 1910).
+
+    Args:
+        correlation: In [-1, 1], of any shape, such as Spearman's rank correlation.
+
+    Returns:
+        At most 1, and negative where the halves disagree; NaN at -1.
+
+    Raises:
+        TypeError, ValueError: If the correlation is not such.
+
+    Example:
+        >>> spearman_brown(torch.tensor([0.0, 0.6, 1.0])).tolist()
+        [0.0, 0.75, 1.0]
+    """
+    one = correlation[..., None] if isinstance(correlation, Tensor) else correlation
+    check_responses("correlation", one, 1, "correlation", non_negative=False)
+    beyond = correlation.abs() > 1 + _CORRELATION_TOLERANCE
+    if beyond.any():
+        raise ValueError(
+            f"correlation must be in [-1, 1]; got {correlation[beyond].flatten()[0]:g}"
+        )
+    correlation = correlation.clamp(-1, 1)
+    return (2 * correlation / (1 + correlation)).where(correlation > -1, math.nan)
+
+
+def _contrast(first: Tensor, second: Tensor) -> Tensor:
+    return (first - second) / (first + second)

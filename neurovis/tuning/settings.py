@@ -1,0 +1,75 @@
+"""How kernels are ranked: the options that the function, the command and the monitor share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+#: From a kernel's map to its response; the names of :data:`neurovis.readouts.READOUTS`.
+ReadoutName = Literal["center", "mean", "max"]
+
+
+class RankingOptions(TypedDict, total=False):
+    """Arguments of :class:`RankingSettings`, all optional."""
+
+    orientations: int
+    spatial_frequencies: Sequence[float] | None
+    phases: int
+    contrast: float
+    aperture: float | None
+    readout: ReadoutName
+    rectify: bool
+    null_kernels: int
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class RankingSettings:
+    """How kernels are ranked.
+
+    Args:
+        orientations: Of the gratings, evenly spaced over 180 degrees.
+        spatial_frequencies: Cycles per pixel, at most 0.35; by default half-octave steps down
+            from there, at most eight and none below one cycle per image.
+        phases: Of each grating, evenly spaced over a cycle.
+        contrast: Of the gratings, in (0, 1].
+        aperture: Diameter in pixels of the gratings' window; by default they fill the image,
+            surround included.
+        readout: What a kernel's response is: its unit in the center of the map, or the mean or
+            max over the map (slower: the null kernels then have whole maps too).
+        rectify: Pass the responses of layers that can be negative through a ReLU first, as where
+            a network calls one as a function.
+        null_kernels: How many random kernels of the same shape each layer is compared with.
+        batch_size: Stimuli in a forward.
+        seed: Of the random kernels.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    orientations: int = 16
+    spatial_frequencies: Sequence[float] | None = None
+    phases: int = 8
+    contrast: float = 1.0
+    aperture: float | None = None
+    readout: ReadoutName = "center"
+    rectify: bool = False
+    null_kernels: int = 200
+    batch_size: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.orientations < 4:
+            raise ValueError(
+                f"orientations must be at least 4, and 8 for sharp tuning; got {self.orientations}"
+            )
+        if self.phases < 3:
+            raise ValueError(f"phases must be at least 3, to tell F1; got {self.phases}")
+        if self.readout not in ("center", "mean", "max"):
+            raise ValueError(f'readout must be "center", "mean" or "max"; got {self.readout!r}')
+        if self.null_kernels < 0:
+            raise ValueError(f"null_kernels must be at least 0; got {self.null_kernels}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {self.batch_size}")

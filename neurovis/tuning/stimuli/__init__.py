@@ -1,0 +1,38 @@
+"""What kernels are shown to find what they are tuned to, each set a dataset of computed images."""
+
+from __future__ import annotations
+
+from neurovis.tuning.stimuli.base import Stimuli
+from neurovis.tuning.stimuli.gabors import Gabors, gabor
+from neurovis.tuning.stimuli.gratings import Gratings, default_spatial_frequencies
+from neurovis.tuning.stimuli.modulations import (
+    Modulation,
+    color_modulations,
+    isoluminant_modulations,
+    modality_modulations,
+    uniform_modulation,
+)
+from neurovis.tuning.stimuli.noise import DenseNoise, SparseNoise
+from neurovis.tuning.stimuli.rendering import (
+    APERTURE_EDGE,
+    MAX_SPATIAL_FREQUENCY,
+    render_gratings,
+)
+
+__all__ = [
+    "APERTURE_EDGE",
+    "MAX_SPATIAL_FREQUENCY",
+    "DenseNoise",
+    "Gabors",
+    "Gratings",
+    "Modulation",
+    "SparseNoise",
+    "Stimuli",
+    "color_modulations",
+    "default_spatial_frequencies",
+    "gabor",
+    "isoluminant_modulations",
+    "modality_modulations",
+    "render_gratings",
+    "uniform_modulation",
+]

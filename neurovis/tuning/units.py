@@ -1,0 +1,181 @@
+"""The units of a layer's kernels at one place of their maps, and where in the image they look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec
+from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.layer_table import kernel_axes
+from neurovis.layers import resolve_layer, unwrap
+from neurovis.receptive_fields import receptive_fields
+from neurovis.recording import Recorder, undisturbed
+from neurovis.tuning.responses import is_rectified
+
+#: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
+Box = tuple[int, int, int, int]
+
+_TRIAL_IMAGES = 16
+
+
+class Units:
+    """Reads some kernels of a layer, each by its unit at one place.
+
+    To be called inside :func:`~neurovis.recording.undisturbed`.
+
+    Args:
+        model: The network, on any device.
+        layer: Dotted name.
+        kernels: Which kernels: ``"all"``, ``"0-15,20"`` or numbers.
+        spec: What the network is shown.
+        unit: Row and column in the layer's map; by default the unit in the center, at
+            ``size // 2``. ``()`` for layers without a map.
+
+    Attributes:
+        network: The network, uncompiled.
+        layer: The layer's name.
+        kernels: The kernels' numbers, ``K`` of them.
+        unit: The place that is read.
+        map_size: Of the layer's maps; ``()`` for layers without one.
+        box: The pixels that the theoretical receptive field spans, which may lie beyond the image
+            (see :meth:`neurovis.receptive_fields.Field.pixels`); None where it is unknown.
+        is_rectified: Whether the layer's responses are cut off at 0.
+
+    Raises:
+        ValueError: If the network cannot take such images, or there is no such layer, kernel or
+            unit.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: str,
+        kernels: KernelSelection,
+        spec: InputSpec,
+        unit: tuple[int, ...] | None = None,
+    ) -> None:
+        self.network = unwrap(model)
+        self.layer = layer
+        self.spec = spec
+        with undisturbed(self.network), torch.no_grad():
+            output = self._trial()
+        output = output.movedim(self._kernel_axis, 1)
+        self.kernels = select_kernels(kernels, output.shape[1], layer)
+        self.map_size = tuple(output.shape[2:])
+        self.unit = tuple(size // 2 for size in self.map_size) if unit is None else tuple(unit)
+        self._check_unit()
+        self.is_rectified = is_rectified(resolve_layer(self.network, layer), output)
+        self.box = self._find_box()
+        self._recorder = Recorder(self.network, layer, reader=self._read)
+
+    @property
+    def clipped_box(self) -> Box:
+        """The part of the image that the units may see; all of it where that is unknown."""
+        height, width = self.spec.size
+        top, left, bottom, right = self.box or (0, 0, height, width)
+        return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Row and column of the pixel that the units look at.
+
+        The middle of the receptive field, or, where it is unknown or the whole image (behind a
+        squeeze-and-excitation gate, say), the unit's place in its map scaled to the image.
+
+        Raises:
+            ValueError: If the layer has no map.
+        """
+        if len(self.map_size) != 2:
+            raise ValueError(
+                f'layer "{self.layer}" has no maps, so that its units look at no place of the '
+                "image; name a convolution, or a layer behind one"
+            )
+        top, left, bottom, right = self.box or (0, 0, *self.spec.size)
+        if (top, left, bottom, right) != (0, 0, *self.spec.size):
+            return (top + bottom - 1) / 2, (left + right - 1) / 2
+        row, column = (
+            (unit + 0.5) * pixels / size - 0.5
+            for unit, pixels, size in zip(self.unit, self.spec.size, self.map_size, strict=True)
+        )
+        return row, column
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The units' responses ``(B, K)`` to images ``(B, C, H, W)`` in [0, 1].
+
+        In the network's type and on its device; they can be differentiated to the images.
+        """
+        return self._recorder.record(self._inputs(images))[self.layer]
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        """Images in the network's space, type and device."""
+        inputs = self.spec.to_network(images)
+        parameter = next(self.network.parameters(), inputs)
+        dtype = parameter.dtype if parameter.is_floating_point() else inputs.dtype
+        return inputs.to(device=parameter.device, dtype=dtype)
+
+    def _read(self, _: str, __: tuple[Any, ...], output: Tensor) -> Tensor:
+        # A copy: indexing with a list never shares memory.
+        read = output.movedim(self._kernel_axis, 1)[:, self.kernels]
+        for index in self.unit:
+            read = read.select(2, index)
+        return read
+
+    def _trial(self) -> Tensor:
+        """The layer's output for some noise."""
+        example = self._inputs(torch.full((1, *self.spec.shape), 0.5))
+        noise = torch.rand(
+            _TRIAL_IMAGES, *self.spec.shape, generator=torch.Generator().manual_seed(0)
+        )
+        try:
+            self._kernel_axis = kernel_axes(self.network, [self.layer], example)[self.layer]
+            output = Recorder(self.network, self.layer).record(self._inputs(noise))[self.layer]
+        except RuntimeError:
+            receptive_fields(self.network, example)  # Raises a ValueError that says more.
+            raise
+        if output.ndim < 2:
+            raise ValueError(
+                f'layer "{self.layer}" has no kernels: its output has shape '
+                f"{tuple(output.shape)} for a batch of {_TRIAL_IMAGES}"
+            )
+        return output
+
+    def _check_unit(self) -> None:
+        if len(self.unit) != len(self.map_size) or not all(
+            0 <= index < size for index, size in zip(self.unit, self.map_size, strict=True)
+        ):
+            sizes = "x".join(map(str, self.map_size)) or "no"
+            raise ValueError(
+                f'unit must be a place in the maps of layer "{self.layer}", which have {sizes} '
+                f"units; got {self.unit}"
+            )
+
+    def _find_box(self) -> Box | None:
+        try:
+            field = receptive_fields(self.network, self.spec.example()).get(self.layer)
+        except ValueError:  # What comes after the layer may want images of another size.
+            return None
+        if field is None or field.units != (self.map_size or (1, 1)):
+            return None
+        row, column = self.unit or (0, 0)
+        box = field.pixels((row, column))
+        if box is not None and (
+            _misses(box[0::2], self.spec.size[0]) or _misses(box[1::2], self.spec.size[1])
+        ):
+            raise ValueError(
+                f'unit {self.unit} of layer "{self.layer}" sees nothing but padding; name one '
+                f"further inside the map of {self.map_size[0]}x{self.map_size[1]} units"
+            )
+        return box
+
+
+def _misses(span: tuple[int, ...], pixels: int) -> bool:
+    return span[1] <= 0 or span[0] >= pixels
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Refuse a number of images in a forward that is below 1."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}")

@@ -1,0 +1,60 @@
+"""What lies under the texts of a page, and which lines and areas are on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from neurovis.figures import render
+
+Array = np.ndarray[Any, Any]
+
+
+def assert_nothing_under_texts(figure: Figure) -> None:
+    """The page under every text is white: no picture, line or area."""
+    render(figure)
+    renderer = figure.canvas.get_renderer()
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in figure.texts]
+    for text in figure.texts:
+        text.set_visible(False)
+    page = render(figure)
+    for text in figure.texts:
+        text.set_visible(True)
+    height = len(page)
+    for name, box in boxes:
+        rows = slice(int(height - box.y1) + 1, int(height - box.y0))
+        assert (page[rows, int(box.x0) + 1 : int(box.x1)] == 255).all(), name
+
+
+def backdrop(figure: Figure) -> Array:
+    """The pictures of a page, without what is drawn over them."""
+    pixels: Array = figure.artists[0]._pixels
+    return pixels
+
+
+def lines(figure: Figure, colour: str) -> list[Array]:
+    """Points ``(n, 2)`` in pixels from the upper left of each line of a colour."""
+    return _of(figure, LineCollection, colour)
+
+
+def areas(figure: Figure, colour: str) -> list[Array]:
+    """Corners ``(n, 2)`` in pixels from the upper left of each area of a colour."""
+    return _of(figure, PolyCollection, colour)
+
+
+def _of(figure: Figure, kind: type, colour: str) -> list[Array]:
+    height = figure.bbox.height
+    found = []
+    for artist in figure.artists:
+        if type(artist) is not kind:
+            continue
+        inks = artist.get_colors() if kind is LineCollection else artist.get_facecolors()
+        for path, ink in zip(artist.get_paths(), inks, strict=True):
+            if to_hex(ink) == to_hex(colour):
+                points = artist.get_transform().transform(path.vertices)
+                found.append(np.stack([points[:, 0], height - points[:, 1]], axis=1))
+    return found

@@ -1,0 +1,197 @@
+"""What is read of layers and of random kernels, against plain forwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec
+from neurovis.tuning.responses import LayerResponses, RankedLayer
+from neurovis.tuning.settings import RankingSettings
+
+SPEC = InputSpec.rgb(20)
+
+
+class Net(nn.Module):
+    """In-place ReLUs, a batch norm, a strided convolution, a linear head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5, padding=2)
+        self.relu1 = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(6, 8, 3, stride=2)
+        self.norm2 = nn.BatchNorm2d(8)
+        self.relu2 = nn.ReLU(inplace=True)
+        self.pool = nn.MaxPool2d(2)
+        self.block = nn.Sequential(nn.Conv2d(8, 5, 3, padding=1), nn.GELU())
+        self.head = nn.Linear(5 * 16, 4)
+        self.forwards = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.forwards += 1
+        x = self.relu2(self.norm2(self.conv2(self.relu1(self.conv1(images)))))
+        return self.head(self.block(self.pool(x)).flatten(1))
+
+
+@pytest.fixture
+def network() -> Net:
+    torch.manual_seed(0)
+    network = Net().eval()
+    network.norm2.running_mean.normal_()
+    return network
+
+
+def read(network: nn.Module, layers: Any, **options: Any) -> LayerResponses:
+    return LayerResponses(network, layers, SPEC, RankingSettings(null_kernels=7, **options))
+
+
+def images() -> Tensor:
+    return torch.rand(3, *SPEC.shape, generator=torch.Generator().manual_seed(3))
+
+
+ALL = ["conv1", "relu1", "conv2", "norm2", "relu2", "pool", "block", "block.1", "head"]
+
+
+@pytest.mark.parametrize("readout", ["center", "mean", "max"])
+def test_responses_are_those_of_a_plain_forward(network: Net, readout: Any) -> None:
+    responses = read(network, ALL, readout=readout)
+    found = responses(images())
+    x = SPEC.to_network(images())
+    plain: dict[str, Tensor] = {}
+    with torch.no_grad():
+        plain["conv1"] = network.conv1(x)
+        plain["relu1"] = network.relu1(plain["conv1"].clone())
+        plain["conv2"] = network.conv2(plain["relu1"])
+        plain["norm2"] = network.norm2(plain["conv2"])
+        plain["relu2"] = network.relu2(plain["norm2"].clone())
+        plain["pool"] = network.pool(plain["relu2"])
+        plain["block"] = plain["block.1"] = network.block(plain["pool"])
+        plain["head"] = network.head(plain["block"].flatten(1))
+    for name, activation in plain.items():
+        layer = responses.layers[name]
+        if activation.ndim == 4:
+            row, column = activation.shape[2] // 2, activation.shape[3] // 2
+            literal = {
+                "center": activation[:, :, row, column],
+                "mean": activation.mean((2, 3)),
+                "max": activation.amax((2, 3)),
+            }[readout]
+            assert layer.unit == (row, column)
+        else:
+            literal = activation
+        assert layer.kernels == literal.shape[1]
+        assert torch.allclose(found[name][:, : layer.kernels], literal, atol=1e-5), name
+        assert found[name].shape[1] == layer.kernels + layer.null_count
+
+
+def test_what_layers_are_taken_for(network: Net) -> None:
+    layers = read(network, ALL).layers
+
+    def facts(layer: RankedLayer) -> tuple[bool, bool, str | None]:
+        return layer.is_rectified, layer.is_first, layer.source
+
+    assert {name: facts(layer) for name, layer in layers.items()} == {
+        "conv1": (False, True, "conv1"),
+        "relu1": (True, False, "conv1"),
+        "conv2": (False, False, "conv2"),
+        "norm2": (False, False, "conv2"),
+        "relu2": (True, False, "conv2"),
+        # Other units, and nothing negative among their responses.
+        "pool": (True, False, None),
+        # It has parts, and its GELU goes below 0.
+        "block": (False, False, None),
+        "block.1": (True, False, "block.0"),
+        "head": (False, False, "head"),
+    }
+
+
+def test_random_kernels_stand_in_for_the_layer_s_own(network: Net) -> None:
+    """Those behind a rectifier have a threshold at what the blank gives them."""
+    responses = read(network, ["conv2", "relu2"])
+    found = responses(images())
+    null = responses.layers["conv2"].null.weights
+    with torch.no_grad():
+
+        def linear(pictures: Tensor) -> Tensor:
+            seen = network.relu1(network.conv1(SPEC.to_network(pictures)))
+            return nn.functional.conv2d(seen, null, stride=2)[:, :, 4, 4]
+
+        blank = linear(torch.full((1, *SPEC.shape), 0.5))
+        assert torch.allclose(found["conv2"][:, 8:], linear(images()), atol=1e-5)
+        expected = (linear(images()) - blank).relu()
+    assert torch.allclose(found["relu2"][:, 8:], expected, atol=1e-5)
+    assert 0 < (expected > 0).float().mean() < 1
+
+
+@pytest.mark.parametrize("readout", ["mean", "max"])
+def test_random_kernels_have_maps_too(network: Net, readout: Any) -> None:
+    responses = read(network, ["relu2"], readout=readout)
+    found = responses(images())["relu2"]
+    null = responses.layers["relu2"].null.weights
+    with torch.no_grad():
+        seen = network.relu1(network.conv1(SPEC.to_network(images())))
+        grey = network.relu1(network.conv1(SPEC.example()))
+        blank = nn.functional.conv2d(grey, null, stride=2)
+        reduce = {"mean": lambda x: x.mean((2, 3)), "max": lambda x: x.amax((2, 3))}[readout]
+        expected = nn.functional.conv2d(seen, null, stride=2) - reduce(blank)[..., None, None]
+        expected = reduce(expected.relu())
+    assert torch.allclose(found[:, 8:], expected, atol=1e-5)
+
+
+def test_one_forward_serves_all_layers_and_leaves_nothing(network: Net) -> None:
+    responses = read(network, ALL)
+    responses(images())
+    before = network.forwards
+    responses(images())
+    # The forward stops at the last layer, which is the head here.
+    assert network.forwards == before + 1
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_rectify_reads_signed_layers_as_behind_a_relu(network: Net) -> None:
+    plain, rectified = read(network, ["conv2"]), read(network, ["conv2"], rectify=True)
+    assert rectified.layers["conv2"].is_rectified
+    expected = plain(images())["conv2"][:, :8].relu()
+    assert torch.equal(rectified(images())["conv2"][:, :8], expected)
+
+
+def test_notes_say_what_a_unit_cannot_see(network: Net) -> None:
+    layers = read(network, ["conv1", "pool", "block.0", "head"], aperture=4.0).layers
+    assert any(
+        "4 px are smaller than its receptive field of 5 x 5" in n for n in layers["conv1"].notes
+    )
+    assert not any("padding" in note for note in layers["conv1"].notes)
+    wide = nn.Sequential(nn.Conv2d(3, 4, 25, padding=12))
+    notes = LayerResponses(wide, "0", SPEC, RankingSettings()).layers["0"].notes
+    assert any("20 x 20 px, do not fill the receptive field" in note for note in notes)
+    assert any(note.startswith("no null") for note in layers["pool"].notes)
+
+
+def test_precision_of_the_network_is_kept_and_responses_are_float32() -> None:
+    torch.manual_seed(0)
+    network = Net().eval().bfloat16()
+    found = read(network, ["conv2", "relu2"])(images())
+    assert {response.dtype for response in found.values()} == {torch.float32}
+
+
+def test_features_last_and_sequences() -> None:
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patch = nn.Conv2d(3, 6, 5, stride=5)
+            self.mix = nn.Linear(6, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.mix(self.patch(x).flatten(2).transpose(1, 2))
+
+    network = Tokens()
+    responses = read(network, ["mix"])
+    assert responses.layers["mix"].unit == (8,)
+    with torch.no_grad():
+        plain = network(SPEC.to_network(images()))[:, 8]
+    found = responses(images())["mix"]
+    assert torch.allclose(found[:, :4], plain, atol=1e-5)
+    assert found.shape[1] == 11
