@@ -10,6 +10,7 @@ from torch import Tensor
 from neurovis.figures import (
     RankedEntry,
     kernel_sheet_figure,
+    orientation_map_figure,
     ranking_figure,
     score_histogram,
     weight_pictures,
@@ -58,6 +59,21 @@ def histogram(ranking: KernelRanking, step: int | None) -> Figure:
         f"{ranking.layer}: {len(ranking)} kernels{_at(step)}",
         ranking.score_name,
         split=_SIMPLE_ABOVE if ranking.by == "phase" else None,
+    )
+
+
+def orientation_map(ranking: KernelRanking, step: int | None) -> Figure:
+    """See :meth:`~neurovis.tuning.results.KernelRanking.orientation_map`."""
+    _check_applies(ranking)
+    preferred = ranking.values.get("preferred_orientation")
+    if not isinstance(preferred, Tensor):
+        raise ValueError(f'a ranking by "{ranking.by}" has no preferred orientations')
+    return orientation_map_figure(
+        preferred,
+        ranking.score.clamp(0, 1),
+        [str(kernel) for kernel in range(len(ranking))],
+        f"{ranking.layer}: preferred orientation and {ranking.score_name}{_at(step)}",
+        notes=["brightness: the score"],
     )
 
 

@@ -21,7 +21,8 @@ def ranking_observation(
 
     Scalars are the median score, the fraction of kernels above the null's 95th percentile, that of
     dead kernels, and Kendall's tau against a previous ranking; what is undefined is left out.
-    Histograms are of the scores and of the null's.
+    Pictures are the kernels in their order, the histogram with the null over it, and the map of
+    preferred orientations if there are such. Histograms are of the scores and of the null's.
 
     Args:
         ranking: One that applies to its layer; others are nothing to see.
@@ -41,6 +42,8 @@ def ranking_observation(
         seen.scalars[f"{tag}/median"] = known.quantile(0.5).item()
         seen.histograms[f"{tag}/scores"] = Histogram.of(known)
         seen.pictures[f"{tag}/histogram"] = render(ranking.histogram(step=step))
+    if "preferred_orientation" in ranking.values:
+        seen.pictures[f"{tag}/orientation_map"] = render(ranking.orientation_map(step))
     if len(ranking.null_score):
         seen.scalars[f"{tag}/above_null"] = ranking.above_null().double().mean().item()
         seen.histograms[f"{tag}/null_scores"] = Histogram.of(ranking.null_score)

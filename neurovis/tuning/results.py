@@ -177,6 +177,19 @@ class KernelRanking:
 
         return histogram(self, step)
 
+    def orientation_map(self, step: int | None = None) -> Figure:
+        """All kernels in their own order: preferred orientation as hue, score as brightness.
+
+        Args:
+            step: Of a training run, for the title.
+
+        Raises:
+            ValueError: If the ranking gives no preferred orientations.
+        """
+        from neurovis.tuning.drawing import orientation_map
+
+        return orientation_map(self, step)
+
     def sheet(self, kernel: int, picture: Tensor | None = None) -> Figure:
         """One kernel's tuning: curve, polar plot, spatial frequency, and both together.
 
