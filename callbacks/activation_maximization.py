@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import labelled_grid, render
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
 from neurovis.maximization import AscentOptions, AscentSettings
@@ -97,7 +95,6 @@ class ActivationMaximizationMonitor(Monitor):
         self.settings = AscentSettings(**{"steps": _STEPS, **of_ascent})
         self._kernel_axis: int | None = None
         self._ascent: ContinuedAscent | None = None
-        self._statement = ""
 
     @override
     def layer_names(self, pl_module: nn.Module) -> list[str]:
@@ -130,38 +127,11 @@ class ActivationMaximizationMonitor(Monitor):
 
     def _started(self, pl_module: LightningModule, images: Tensor) -> ContinuedAscent:
         """Ascents at their start, on a network and kernels that were found usable."""
-        spec = self.input_spec or _spec_of(images)
+        spec = self.input_spec or self.probe.spec_like(images)
         response = LayerResponse(pl_module, self.layer, spec)
         kernels = usable_kernels(response, self.kernels, self.settings.readout)
         self._kernel_axis = response.kernel_axis
-        if self.input_spec is None:
-            self._say(spec)
         return ContinuedAscent(kernels, spec, self.settings)
-
-    def _say(self, spec: InputSpec) -> None:
-        """Tell, once, what images are taken to be."""
-        (modality,) = spec.modalities
-        low, high = modality.range
-        statement = (
-            f"{type(self).__name__} makes images like the probe images: {modality.name} of shape "
-            f"{spec.shape}, values from {low:.3g} to {high:.3g}. Give an input_spec for others."
-        )
-        if statement != self._statement:
-            self._statement = statement
-            rank_zero_info(statement)
-
-
-def _spec_of(images: Tensor) -> InputSpec:
-    """The size and the range of values of images ``(B, C, H, W)`` in the network's space."""
-    low, high = (limit.item() for limit in images.float().aminmax())
-    if not -math.inf < low < high < math.inf:
-        raise ValueError(
-            f"the probe images have values from {low:.3g} to {high:.3g}, which is no range to make "
-            "images in; give an input_spec"
-        )
-    channels, height, width = images.shape[1:]
-    modality = Modality("rgb" if channels == 3 else "input", channels, range=(low, high))
-    return InputSpec((modality,), size=(height, width))
 
 
 def _labels(kernels: Sequence[int], climbed: Climbed) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, Modality
 
 #: Names that images go by in batches that are dictionaries.
 _NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
@@ -85,7 +86,7 @@ class Probe:
         self._images = None if images is None else _in_network_space(images, spec)
         self._finder = finder
         self._max_images = max_images
-        self._statement = ""
+        self._said: set[str] = set()
         #: Whether no other batch may take its place.
         self.is_fixed = self._is_given = images is not None
 
@@ -111,14 +112,11 @@ class Probe:
         """
         images, place = self._finder(batch)
         self._images = images[: self._max_images].detach().clone().cpu()
-        statement = (
+        self._say_once(
             f"{self._owner} looks at the first {len(self._images)} images of the first {stage} "
             f"batch: {place}, {tuple(images.shape)}. Others can be given as probe_images, or "
             "found by input_key or get_images."
         )
-        if statement != self._statement:
-            self._statement = statement
-            rank_zero_info(statement)
 
     def images_for(self, pl_module: LightningModule) -> Tensor:
         """A copy ``(B, C, H, W)`` in the network's space, on its device and in its dtype.
@@ -130,6 +128,35 @@ class Probe:
         floating = (p.dtype for p in pl_module.parameters() if p.is_floating_point())
         dtype = next(floating, self._images.dtype)
         return self._images.to(pl_module.device, dtype, copy=True)
+
+    def spec_like(self, images: Tensor) -> InputSpec:
+        """The size and the range of values of probe images; the log says, once, what they are.
+
+        Args:
+            images: ``(B, C, H, W)`` in the network's space.
+
+        Raises:
+            ValueError: If they have no range.
+        """
+        low, high = (limit.item() for limit in images.float().aminmax())
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(
+                f"the probe images have values from {low:.3g} to {high:.3g}, which is no range to "
+                "make images in; give an input_spec"
+            )
+        channels, height, width = images.shape[1:]
+        modality = Modality("rgb" if channels == 3 else "input", channels, range=(low, high))
+        spec = InputSpec((modality,), size=(height, width))
+        self._say_once(
+            f"{self._owner} makes images like the probe images: {modality.name} of shape "
+            f"{spec.shape}, values from {low:.3g} to {high:.3g}. Give an input_spec for others."
+        )
+        return spec
+
+    def _say_once(self, statement: str) -> None:
+        if statement not in self._said:
+            self._said.add(statement)
+            rank_zero_info(statement)
 
 
 def find_images(batch: Any, key: str | int | None = None) -> tuple[Tensor, str]:

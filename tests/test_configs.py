@@ -26,6 +26,8 @@ QUICK = {
     "--trainer.default_root_dir {folder}/results",
     "saliency": "--steps 2 --samples 2 --images {folder}/pictures --trainer.accelerator cpu "
     "--trainer.default_root_dir {folder}/results",
+    "rank": "--orientations 4 --phases 3 --null_kernels 10 --sheets 1 --top 2 --preferred_images 0 "
+    "--receptive_fields 0 --trainer.accelerator cpu --trainer.default_root_dir {folder}",
     "training": "--trainer.max_epochs 1 --data.train_length 64 --data.val_length 16 "
     "--data.test_length 16 --data.batch_size 16 --trainer.accelerator cpu "
     "--trainer.default_root_dir {folder} --export {folder}/weights.pt",
@@ -33,6 +35,7 @@ QUICK = {
 #: Nothing is downloaded in a test.
 WITHOUT_DOWNLOAD = {
     "am_squeezenet_imagenet": "--weights null",
+    "rank_squeezenet_imagenet": "--weights null --input.size 64",
     "saliency_squeezenet_imagenet": "--weights null --input.size 64 "
     "--images {folder}/pictures/X_RGB.png",
 }

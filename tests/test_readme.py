@@ -12,7 +12,7 @@ from neurovis.cli.main import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-NAMES = ("demo", "layers", "am", "group-am", "features", "saliency")
+NAMES = ("demo", "layers", "am", "group-am", "features", "saliency", "rank")
 COMMANDS = sorted(
     set(re.findall(rf"neurovis (?:{'|'.join(NAMES)})\b[^`\n]*", README.replace("\\\n", " ")))
 )
@@ -34,7 +34,7 @@ def test_there_are_commands() -> None:
     assert {command.split()[1] for command in COMMANDS} == set(NAMES)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/tuning.md"])
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\(([^)#]+)\)", path.read_text())

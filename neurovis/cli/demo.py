@@ -16,6 +16,7 @@ from rich.table import Table
 from neurovis.callbacks import (
     ActivationMaximizationMonitor,
     FeatureMapMonitor,
+    KernelRankingMonitor,
     Monitor,
     SaliencyMonitor,
 )
@@ -156,6 +157,7 @@ def _monitors() -> list[Monitor]:
         FeatureMapMonitor(["network.relu1", "network.relu3"], max_kernels=24, **common),
         SaliencyMonitor(method="integrated_gradients", **common),
         ActivationMaximizationMonitor("network.relu3", objective="center", **common),
+        KernelRankingMonitor("network.conv1", **common),
     ]
 
 

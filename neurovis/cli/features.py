@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from neurovis.cli.command import Command
-from neurovis.cli.options import load_model_and_input
+from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, trying
 from neurovis.cli.report import console
 from neurovis.figures import feature_map_figure
@@ -25,12 +25,7 @@ _COLUMNS = ("layer", "kernel", "mean", "std", "min", "max", "constant", "silent"
 def add_arguments(parser: ArgumentParser) -> None:
     """Options: the network, the pictures, and which layers and kernels."""
     add_picture_arguments(parser)
-    parser.add_argument(
-        "--layer",
-        nargs="+",
-        required=True,
-        help="Dotted names, see neurovis layers; types such as Conv2d; or all-conv.",
-    )
+    add_layers_argument(parser)
     parser.add_argument(
         "--kernels", type=int | list[int] | str, default="all", help='"all", or as in "0-15,20".'
     )
@@ -45,7 +40,7 @@ def run(options: Namespace) -> None:
         raise ValueError(f"max_kernels must be at least 1; got {options.max_kernels}")
     network, spec = load_model_and_input(options)
     with trying(network, spec):
-        axes = usable_layers(network, _layers(options.layer), spec.example())
+        axes = usable_layers(network, layer_names(options.layer), spec.example())
     pictures = PictureRun(options, spec)
     network.to(pictures.device)
     features = _Features(network, axes, options.kernels)
@@ -62,15 +57,6 @@ def run(options: Namespace) -> None:
                     table.writerows(layer.rows(picture, of_picture))
     _print(features.layers, pictures.number)
     pictures.finish()
-
-
-def _layers(given: object) -> list[str]:
-    """Layers as the command line or a config has them; names such as 0 are numbers in YAML."""
-    parts = given if isinstance(given, list) else [given]
-    for part in parts:
-        if isinstance(part, bool) or not isinstance(part, (str, int)):
-            raise ValueError(f"layers are names or types of modules; got {part!r}")
-    return [str(part) for part in parts]
 
 
 @dataclass

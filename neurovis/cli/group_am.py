@@ -7,6 +7,7 @@ from jsonargparse import ArgumentParser, Namespace
 from neurovis.cli.ascent import add_ascent_arguments, climb, settings
 from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
+from neurovis.cli.top_kernels import resolve_groups
 from neurovis.maximization import GroupActivationMaximization
 from neurovis.maximization.objectives import Joint
 
@@ -18,7 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--groups",
         type=list[list[int]] | list[str] | str,
         default="all",
-        help='"all": the layer as one group; "each:8": batches of 8 kernels; or as in "0-7;8,9".',
+        help='"all": the layer as one group; "each:8": batches of 8 kernels; as in "0-7;8,9"; or '
+        'the first of a ranking, "top:16:orientation;top:16:color", see rank.',
     )
     parser.add_argument(
         "--joint",
@@ -37,14 +39,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Optimize an image for each group."""
     network, spec = load_model_and_input(options)
+    ascent = settings(options, spec)
+    groups = resolve_groups(options.groups, options, network, spec)
     module = GroupActivationMaximization(
         network,
         options.layer,
-        options.groups,
+        groups,
         spec,
         options.joint,
         options.member_weights,
-        **settings(options, spec),
+        **ascent,
     )
     climb(module, options)
 

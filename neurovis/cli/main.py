@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from neurovis._version import __version__
-from neurovis.cli import am, demo, features, group_am, layers, saliency
+from neurovis.cli import am, demo, features, group_am, layers, rank, saliency
 from neurovis.cli.command import Command
 
 COMMANDS: dict[str, Command] = {
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Command] = {
     "group-am": group_am.COMMAND,
     "features": features.COMMAND,
     "saliency": saliency.COMMAND,
+    "rank": rank.COMMAND,
 }
 
 #: Set it to see where in the code an error arose, instead of one line.
@@ -74,6 +75,7 @@ def _hushed() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             warnings.filterwarnings("ignore", message="The number of training batches")
+            warnings.filterwarnings("ignore", message="predict returned None")
             # Of pictures with names in scripts that the font does not have.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             yield

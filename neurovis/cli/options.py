@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -113,3 +114,51 @@ def load_model_and_input(options: Namespace) -> tuple[nn.Module, InputSpec]:
         options.model, options.weights, model_args=options.model_args, trust=options.trust
     )
     return network, spec
+
+
+def add_layers_argument(parser: ArgumentParser) -> None:
+    """Option: several layers."""
+    parser.add_argument(
+        "--layer",
+        nargs="+",
+        required=True,
+        help="Dotted names, see neurovis layers; types such as Conv2d; or all-conv.",
+    )
+
+
+def layer_names(given: object) -> list[str]:
+    """Layers as the command line or a config has them; names such as 0 are numbers in YAML."""
+    parts = given if isinstance(given, list) else [given]
+    for part in parts:
+        if isinstance(part, bool) or not isinstance(part, (str, int)):
+            raise ValueError(f"layers are names or types of modules; got {part!r}")
+    return [str(part) for part in parts]
+
+
+def add_images_arguments(parser: ArgumentParser, description: str, required: bool = True) -> None:
+    """Options: a person's own pictures, and which files make up an image."""
+    # Without a type, a name is a name: no YAML is read in "a: b.png" or "1".
+    parser.add_argument("--images", nargs="+", required=required, metavar="PATH", help=description)
+    parser.add_argument(
+        "--patterns",
+        type=dict[str, str] | None,
+        default=None,
+        help="Names of each modality's files in a folder, * being what the files of an image "
+        'share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".',
+    )
+
+
+def picture_paths(images: object, spec: InputSpec) -> list[str] | dict[str, str]:
+    """Paths as the command line or a config has them."""
+    if isinstance(images, Mapping):
+        return {str(name): str(path) for name, path in images.items()}
+    listed = [
+        path for path in (images if isinstance(images, list) else [images]) if isinstance(path, str)
+    ]
+    if isinstance(images, list) and len(listed) < len(images):
+        raise ValueError(f"images must be paths, or a path for each modality; got {images!r}")
+    names = {modality.name for modality in spec.modalities}
+    named = [path.partition("=") for path in listed]
+    if all(name in names and path for name, _, path in named):
+        return {name: path for name, _, path in named}
+    return listed

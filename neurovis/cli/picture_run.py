@@ -15,17 +15,16 @@ import numpy as np
 import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.progress import Progress
-from rich.text import Text
 from torch import Tensor, nn
 
 from neurovis.cli.notes import Notes, print_notes
-from neurovis.cli.options import add_model_arguments
-from neurovis.cli.report import console, tensorboard_command
+from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
+from neurovis.cli.report import print_written
 from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.summaries import board_method, log_picture, picture_path
+from neurovis.summaries import log_picture, picture_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,23 +35,12 @@ Row = Mapping[str, object]
 def add_picture_arguments(parser: ArgumentParser) -> None:
     """Options: the network, its input, the pictures and the Trainer."""
     add_model_arguments(parser)
-    # Without a type, a name is a name: no YAML is read in "a: b.png" or "1".
-    parser.add_argument(
-        "--images",
-        nargs="+",
-        required=True,
-        metavar="PATH",
-        help="Pictures, or folders of them: PNG, JPEG, TIFF, or .npy (C, H, W) in [0, 1]. Of an "
-        "RGB-D image any file finds its partner: X_RGB.png and X_depth.tiff. Where names do not "
-        "tell: rgb=photo.png depth=scan.tiff. 0 to 255 of an 8-bit file is a modality's whole "
-        "range; only 16-bit and float files have a unit. All are stretched to the network's size.",
-    )
-    parser.add_argument(
-        "--patterns",
-        type=dict[str, str] | None,
-        default=None,
-        help="Names of each modality's files in a folder, * being what the files of an image "
-        'share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".',
+    add_images_arguments(
+        parser,
+        "Pictures, or folders of them: PNG, JPEG, TIFF, or .npy (C, H, W) in [0, 1]. Of an RGB-D "
+        "image any file finds its partner: X_RGB.png and X_depth.tiff. Where names do not tell: "
+        "rgb=photo.png depth=scan.tiff. 0 to 255 of an 8-bit file is a modality's whole range; "
+        "only 16-bit and float files have a unit. All are stretched to the network's size.",
     )
     parser.add_argument("--batch_size", type=int, default=16, help="Pictures read at a time.")
     parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
@@ -134,7 +122,7 @@ class PictureRun:
         self._notes = Notes()
         self._unreadable: dict[int, str] = {}
         with self._notes.taken():
-            paths = _paths(options.images, spec)
+            paths = picture_paths(options.images, spec)
             self._pictures = find_pictures(paths, spec, options.patterns)
         trainer = _trainer(options.trainer)
         self.device = trainer.strategy.root_device
@@ -216,14 +204,9 @@ class PictureRun:
         """
         for logger in self._loggers:
             logger.finalize("success")
-        output = console()
         print_notes([f"left out: {why}" for why in self._unreadable.values()])
         self._notes.print()
-        output.print(Text(f"Written to {self.folder}"), soft_wrap=True)
-        for logger in self._loggers:
-            if board_method(logger, "add_image"):
-                command = tensorboard_command(logger.log_dir or self.folder)
-                output.print(Text(f"See it with: {command}"), soft_wrap=True)
+        print_written(self.folder, self._loggers)
         if self._unreadable:
             raise ValueError(
                 f"left out {len(self._unreadable)} of {len(self._pictures)} pictures that could "
@@ -250,22 +233,6 @@ class PictureRun:
         # The path of a tag is safe whatever the picture is called.
         safe = picture_path(f"{tag}/{picture.index:04d}_{picture.name}", 0).parent
         return self.folder / safe.with_name(f"{safe.name}{suffix}")
-
-
-def _paths(images: object, spec: InputSpec) -> list[str] | dict[str, str]:
-    """Paths as the command line or a config has them."""
-    if isinstance(images, Mapping):
-        return {str(name): str(path) for name, path in images.items()}
-    listed = [
-        path for path in (images if isinstance(images, list) else [images]) if isinstance(path, str)
-    ]
-    if isinstance(images, list) and len(listed) < len(images):
-        raise ValueError(f"images must be paths, or a path for each modality; got {images!r}")
-    names = {modality.name for modality in spec.modalities}
-    named = [path.partition("=") for path in listed]
-    if all(name in names and path for name, _, path in named):
-        return {name: path for name, _, path in named}
-    return listed
 
 
 def _trainer(arguments: Namespace) -> pl.Trainer:

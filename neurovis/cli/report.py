@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from neurovis.maximization import MaximizationResults
+from neurovis.summaries import board_method
 
 #: Tables longer than this show their beginning; the whole is in results.csv.
 MOST_ROWS = 24
@@ -40,6 +43,16 @@ def print_results(results: MaximizationResults, folder: str | Path) -> None:
         output.print(f"… and {len(results) - MOST_ROWS} more in results.csv")
     output.print(f"Written to {folder}", soft_wrap=True)
     output.print(f"See it with: {tensorboard_command(folder)}", soft_wrap=True)
+
+
+def print_written(folder: str | Path, loggers: Iterable[object]) -> None:
+    """Print where everything was written, and how to look at what TensorBoard was given."""
+    output = console()
+    output.print(Text(f"Written to {folder}"), soft_wrap=True)
+    for logger in loggers:
+        if board_method(logger, "add_image"):
+            command = tensorboard_command(getattr(logger, "log_dir", None) or folder)
+            output.print(Text(f"See it with: {command}"), soft_wrap=True)
 
 
 def tensorboard_command(folder: str | Path) -> str:

@@ -94,6 +94,21 @@ class ContinuedAscent:
         with torch.no_grad():
             self._noise: Tensor = noise()
 
+    def of(self, kernels: Sequence[int]) -> ContinuedAscent:
+        """The ascents of these kernels: those that are under way go on, the others start.
+
+        Args:
+            kernels: 0-based.
+        """
+        other = ContinuedAscent(kernels, self.spec, self.settings)
+        other.steps = self.steps
+        for slot, kernel in enumerate(other.kernels):
+            if kernel in self.kernels:
+                own = self.kernels.index(kernel)
+                other._values[slot] = self._values[own]
+                other._moments[slot] = self._moments[own]
+        return other
+
     def climb(self, response: LayerResponse, device: torch.device) -> Climbed:
         """Make ``settings.steps`` more steps.
 

@@ -4,14 +4,14 @@ In-silico electrophysiology, after Pospisil, Pasupathy & Bair (2018) and Marques
 """
 
 from neurovis.tuning.fields import effective_receptive_field
+from neurovis.tuning.noise_maps import reverse_correlation
 from neurovis.tuning.probe import TuningProbe
 from neurovis.tuning.rank import rank_kernels
 from neurovis.tuning.rankings import RANKINGS, register_ranking
 from neurovis.tuning.receptive_field_maps import map_receptive_fields
 from neurovis.tuning.results import KernelRanking, Rankings
-from neurovis.tuning.reverse_correlation import reverse_correlation
 from neurovis.tuning.settings import RankingOptions, RankingSettings
-from neurovis.tuning.size_tuning import size_tuning
+from neurovis.tuning.sizes import size_tuning
 
 __all__ = [
     "RANKINGS",

@@ -5,6 +5,7 @@ Used alike by the function, by the LightningModule under a Trainer, and by the m
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -147,7 +148,7 @@ class Collection(nn.Module):
     def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
         found = self._grating_responses(layer, ranking.gratings)
         own, null = found.kernels(slice(layer.kernels)), found.kernels(slice(layer.kernels, None))
-        first, second = (own.half(number, ranking.split) for number in (0, 1))
+        first, second = (own.half(number, ranking.split, ranking.split_phases) for number in (0, 1))
         halves = None if first is None or second is None else (first, second)
         return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
 
@@ -179,7 +180,10 @@ class Collection(nn.Module):
         )
 
     def _computed(self, layer: RankedLayer, name: str, part: str) -> Tensor:
-        computed: Tensor = self._metrics[layer.name, name, part].compute()
+        with warnings.catch_warnings():
+            # Of several processes one may have had no stimulus of its own.
+            warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
+            computed: Tensor = self._metrics[layer.name, name, part].compute()
         # Torchmetrics makes scalars of single elements.
         return computed.cpu().view(-1) if computed.ndim == 0 else computed.cpu()
 

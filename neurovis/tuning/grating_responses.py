@@ -60,12 +60,13 @@ class GratingResponses:
         """Those of some of the kernels."""
         return replace(self, table=self.table[rows], blank=self.blank[rows])
 
-    def half(self, number: int, axis: str) -> GratingResponses | None:
+    def half(self, number: int, axis: str, split_phases: bool = True) -> GratingResponses | None:
         """Every second stimulus along an axis, and every second phase if there are enough.
 
         Args:
             number: 0 or 1.
             axis: ``"orientation"`` or ``"spatial_frequency"``.
+            split_phases: Whether to leave out every second phase too.
 
         Returns:
             None if there is too little along the axis to have halves.
@@ -73,7 +74,10 @@ class GratingResponses:
         orientations, frequencies, phases = self.table.shape[2:]
         taken = slice(number, None, 2)
         parts = replace(
-            self, table=self.table[..., taken] if phases >= _PHASES_TO_SPLIT else self.table
+            self,
+            table=self.table[..., taken]
+            if split_phases and phases >= _PHASES_TO_SPLIT
+            else self.table,
         )
         if axis == "orientation":
             if orientations < 4 or orientations % 2:

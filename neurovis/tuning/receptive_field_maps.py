@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.tuning.fields import field_sigma, mean_gradients
-from neurovis.tuning.reverse_correlation import correlate
+from neurovis.tuning.noise_maps import correlate
 from neurovis.tuning.units import Box, Units, check_batch_size
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ReceptiveFieldMaps:
             it is unknown.
         effective: ``(K, H, W)``, see :func:`~neurovis.tuning.fields.effective_receptive_field`.
         reverse_correlation: ``(K, C, H, W)``, with ``reliability`` and ``peak_z`` ``(K,)`` as
-            evidence: see :class:`~neurovis.tuning.reverse_correlation.ReverseCorrelationMaps`.
+            evidence: see :class:`~neurovis.tuning.noise_maps.ReverseCorrelationMaps`.
     """
 
     layer: str
@@ -140,7 +140,7 @@ def map_receptive_fields(
         images: For the effective field, see
             :func:`~neurovis.tuning.fields.effective_receptive_field`.
         noise: For reverse correlation, see
-            :func:`~neurovis.tuning.reverse_correlation.reverse_correlation`.
+            :func:`~neurovis.tuning.noise_maps.reverse_correlation`.
         batch_size: Images in a forward.
 
     Raises:

@@ -10,6 +10,7 @@ from torch import Tensor
 from neurovis.rank_correlation import rank_correlations
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings import AnyRanking, GratingRanking, Scores, WeightRanking
+from neurovis.tuning.rankings.base import Column
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.results import KernelRanking
 from neurovis.tuning.selectivity import spearman_brown
@@ -52,7 +53,7 @@ def rank_layer(
         null_percentile=null_percentiles(score, null),
         reliability=_reliability(score, scores, in_halves, rank_reliability),
         rank_reliability=rank_reliability,
-        values=scores.values,
+        values=_with_peak(scores, seen),
         notes=_notes(layer, ranking),
         spec=layer.spec,
         seen=seen if isinstance(seen, GratingResponses) else None,
@@ -83,6 +84,13 @@ def null_percentiles(score: Tensor, null: Tensor) -> Tensor:
         return torch.full(score.shape, torch.nan, dtype=torch.float64)
     below = torch.searchsorted(known, score.double().nan_to_num()).double()
     return (100 * below / len(known)).masked_fill(score.isnan(), torch.nan)
+
+
+def _with_peak(scores: Scores, seen: Any) -> dict[str, Column]:
+    """The ranking's own columns, and how strongly gratings drive a kernel at all."""
+    if not isinstance(seen, GratingResponses):
+        return dict(scores.values)
+    return {**scores.values, "peak_response": seen.tuning.flatten(1).amax(1)}
 
 
 def _notes(layer: RankedLayer, ranking: AnyRanking) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from neurovis.layer_table import kernel_axes
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.receptive_fields import receptive_fields
 from neurovis.recording import Recorder, undisturbed
-from neurovis.tuning.responses import is_rectified
+from neurovis.tuning.layer_facts import is_rectified, network_inputs
 
 #: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
 Box = tuple[int, int, int, int]
@@ -107,14 +107,7 @@ class Units:
 
         In the network's type and on its device; they can be differentiated to the images.
         """
-        return self._recorder.record(self._inputs(images))[self.layer]
-
-    def _inputs(self, images: Tensor) -> Tensor:
-        """Images in the network's space, type and device."""
-        inputs = self.spec.to_network(images)
-        parameter = next(self.network.parameters(), inputs)
-        dtype = parameter.dtype if parameter.is_floating_point() else inputs.dtype
-        return inputs.to(device=parameter.device, dtype=dtype)
+        return self._recorder.record(network_inputs(self.network, self.spec, images))[self.layer]
 
     def _read(self, _: str, __: tuple[Any, ...], output: Tensor) -> Tensor:
         # A copy: indexing with a list never shares memory.
@@ -125,13 +118,15 @@ class Units:
 
     def _trial(self) -> Tensor:
         """The layer's output for some noise."""
-        example = self._inputs(torch.full((1, *self.spec.shape), 0.5))
+        example = network_inputs(self.network, self.spec, torch.full((1, *self.spec.shape), 0.5))
         noise = torch.rand(
             _TRIAL_IMAGES, *self.spec.shape, generator=torch.Generator().manual_seed(0)
         )
         try:
             self._kernel_axis = kernel_axes(self.network, [self.layer], example)[self.layer]
-            output = Recorder(self.network, self.layer).record(self._inputs(noise))[self.layer]
+            output = Recorder(self.network, self.layer).record(
+                network_inputs(self.network, self.spec, noise)
+            )[self.layer]
         except RuntimeError:
             receptive_fields(self.network, example)  # Raises a ValueError that says more.
             raise

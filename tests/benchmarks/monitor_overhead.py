@@ -24,6 +24,7 @@ from torchvision.models import resnet18
 from neurovis.callbacks import (
     ActivationMaximizationMonitor,
     FeatureMapMonitor,
+    KernelRankingMonitor,
     Monitor,
     SaliencyMonitor,
 )
@@ -90,6 +91,8 @@ def monitors(every: int) -> dict[str, Monitor]:
         "feature maps, all 20 convolutions": FeatureMapMonitor("all-conv", **common),
         "saliency": SaliencyMonitor(**common),
         "activation maximization": ActivationMaximizationMonitor(stages[3], **common),
+        "kernel ranking, first layer": KernelRankingMonitor("network.conv1", **common),
+        "kernel ranking, last layer": KernelRankingMonitor(stages[3], **common),
     }
 
 

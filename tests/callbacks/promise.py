@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from neurovis.callbacks import (
     ActivationMaximizationMonitor,
     FeatureMapMonitor,
+    KernelRankingMonitor,
     Monitor,
     SaliencyMonitor,
 )
@@ -44,6 +45,23 @@ MONITORS: list[tuple[type[Monitor], dict[str, Any]]] = [
     (SaliencyMonitor, {"layer": "conv2", "kernels": [1], "method": "guided_gradcam"}),
     (ActivationMaximizationMonitor, {"layer": "conv2", "kernels": [0], "steps": 2}),
     (ActivationMaximizationMonitor, {"layer": "head", "kernels": [2], "steps": 1}),
+    (
+        KernelRankingMonitor,
+        {"layers": "conv2", "max_kernels": 1, "spatial_frequencies": [0.2], "null_kernels": 8},
+    ),
+    (
+        KernelRankingMonitor,
+        {
+            "layers": "relu",
+            "by": "color",
+            "preferred_images": True,
+            "max_kernels": 1,
+            "orientations": 4,
+            "spatial_frequencies": [0.2],
+            "null_kernels": 8,
+            "readout": "mean",
+        },
+    ),
 ]
 KINDS = dict(reversed(MONITORS))
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

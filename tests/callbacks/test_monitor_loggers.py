@@ -27,7 +27,7 @@ from neurovis.callbacks import FeatureMapMonitor, Monitor
 
 STEPS = EPOCHS * BATCHES
 LAST_STEPS = [BATCHES - 1, STEPS - 1]
-ROOMS = {"feature_maps", "saliency", "activation_maximization"}
+ROOMS = {"feature_maps", "saliency", "activation_maximization", "kernel_ranking"}
 
 
 def all_kinds(**options: Any) -> list[Monitor]:
@@ -90,7 +90,10 @@ class TestTensorBoard:
     def test_histograms(self, events: EventAccumulator) -> None:
         tags = events.Tags()["histograms"]
         expected = {"conv1": 4 * 10 * 10, "head": 3}
-        assert sorted(tags) == [f"feature_maps/{layer}/activations" for layer in expected]
+        of_maps = {tag for tag in tags if tag.startswith("feature_maps/")}
+        assert of_maps == {f"feature_maps/{layer}/activations" for layer in expected}
+        ranking = "kernel_ranking/orientation/conv2"
+        assert set(tags) - of_maps == {f"{ranking}/scores", f"{ranking}/null_scores"}
         for layer, values in expected.items():
             tag = f"feature_maps/{layer}/activations"
             assert [event.step for event in events.Histograms(tag)] == LAST_STEPS

@@ -142,7 +142,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     assert max(ledger.pickled) - min(ledger.pickled) < 50
     assert ledger.objects[1]["tensors"] == ledger.objects[2]["tensors"]
     grown = ledger.objects[2]["objects"] - ledger.objects[1]["objects"]
-    # Six firings of three monitors lie between: whatever each left would be there six times.
+    # Six firings of four monitors lie between: whatever each left would be there six times.
     assert grown < 6
 
 
@@ -153,5 +153,5 @@ def test_memory_does_not_grow_over_a_thousand_firings(tmp_path: Path) -> None:
     assert max(ledger.pickled) - min(ledger.pickled) < 50
     assert ledger.objects[-1]["tensors"] == ledger.objects[1]["tensors"]
     assert ledger.objects[-1]["objects"] - ledger.objects[1]["objects"] < 100
-    # 800 firings of three monitors: a picture that stayed of each would be 200 MiB.
+    # 800 firings of four monitors: a picture that stayed of each would be 200 MiB.
     assert ledger.resident[-1] - ledger.resident[1] < 20

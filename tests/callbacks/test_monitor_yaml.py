@@ -12,6 +12,7 @@ from promise import BATCHES, TinyModule, loader, png_steps
 from neurovis.callbacks import (
     ActivationMaximizationMonitor,
     FeatureMapMonitor,
+    KernelRankingMonitor,
     Monitor,
     SaliencyMonitor,
 )
@@ -25,6 +26,8 @@ trainer:
     - class_path: neurovis.callbacks.SaliencyMonitor
     - class_path: neurovis.callbacks.ActivationMaximizationMonitor
       init_args: {layer: conv2}
+    - class_path: neurovis.callbacks.KernelRankingMonitor
+      init_args: {layers: [conv1]}
 """
 
 LONG = """
@@ -61,6 +64,16 @@ trainer:
             modalities:
               - class_path: neurovis.inputs.Modality
                 init_args: {name: rgb, channels: 3}
+    - class_path: neurovis.callbacks.KernelRankingMonitor
+      init_args:
+        layers: [conv1, conv2]
+        by: [orientation, color]
+        orientations: 6
+        spatial_frequencies: [0.1, 0.2]
+        null_kernels: 10
+        max_kernels: 2
+        max_images: 1
+        on_error: raise
 """
 
 QUIET = {
@@ -100,13 +113,14 @@ def test_they_run(tmp_path: Path) -> None:
         "feature_maps",
         "saliency",
         "activation_maximization",
+        "kernel_ranking",
     }
     assert png_steps(tmp_path) == [BATCHES - 1]
 
 
 def test_their_options(tmp_path: Path) -> None:
     command_line = cli(LONG, tmp_path)
-    maps, saliency, preferred = monitors_of(command_line)
+    maps, saliency, preferred, ranking = monitors_of(command_line)
     assert isinstance(maps, FeatureMapMonitor)
     assert (maps.layers, maps.kernels, maps.max_kernels) == (("conv1", "Linear"), "most_active", 2)
     assert (maps.schedule.every_n_train_steps, maps.schedule.every_n_epochs) == (5, None)
@@ -117,6 +131,10 @@ def test_their_options(tmp_path: Path) -> None:
     assert isinstance(preferred.input_spec, InputSpec)
     assert preferred.input_spec.shape == (3, 12, 12)
     assert (preferred.settings.steps, preferred.settings.lr) == (2, 0.1)
+    assert isinstance(ranking, KernelRankingMonitor)
+    assert [one.name for one in ranking.rankings] == ["orientation", "color"]
+    assert (ranking.settings.orientations, ranking.settings.null_kernels) == (6, 10)
+    assert list(ranking.settings.spatial_frequencies or []) == [0.1, 0.2]
     command_line.trainer.fit(command_line.model, loader(), loader(seed=1))
     assert png_steps(tmp_path) == [BATCHES - 1]
 

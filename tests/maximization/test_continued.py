@@ -74,6 +74,19 @@ class TestContinuing:
         ):
             torch.testing.assert_close(now, expected, rtol=1e-5, atol=1e-6)
 
+    def test_of_other_kernels(self, network: nn.Module) -> None:
+        """Those that stay go on, whatever comes and goes around them, and the new ones start."""
+        ascent, _ = continued(network, "2", [5, 0, 2], times=2, steps=3)
+        other = ascent.of([2, 7, 5])
+        later = other.climb(LayerResponse(network, "2", GREY), CPU)
+        _, stayed = continued(network, "2", [5, 2], times=3, steps=3)
+        torch.testing.assert_close(later.images[[2, 0]], stayed[-1].images, rtol=0, atol=1e-6)
+        _, started = continued(network, "2", [7], times=1, steps=3, **STILL)
+        still = ContinuedAscent([0], GREY, AscentSettings(steps=3, **STILL)).of([7])
+        first = still.climb(LayerResponse(network, "2", GREY), CPU)
+        torch.testing.assert_close(first.images, started[-1].images, rtol=0, atol=1e-6)
+        assert (other.steps, ascent.steps) == (9, 6)
+
     def test_rises_far_above_noise(self, network: nn.Module) -> None:
         _, climbed = continued(network, "2", [0, 1, 2, 3], times=4, steps=16)
         reached = torch.stack([one.activations for one in climbed])

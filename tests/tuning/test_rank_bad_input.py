@@ -40,6 +40,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("no such ranking", {"by": "orientaton"}, 'did you mean "orientation"'),
     ("nothing like a ranking", {"by": "xyz"}, "there are orientation, spatial_frequency"),
     ("no ranking", {"by": []}, "at least one ranking"),
+    ("a number", {"by": 3}, "got 3"),
     ("a ranking that is none", {"by": [3]}, "got 3"),
     ("no such layer", {"layers": "7"}, 'layer "7" not found'),
     ("no layer", {"layers": []}, "at least one layer"),

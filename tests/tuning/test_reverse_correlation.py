@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.tuning.reverse_correlation import (
+from neurovis.tuning.noise_maps import (
     ReverseCorrelation,
     default_noise,
     reverse_correlation,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.tuning.size_tuning import SizeTuning, default_diameters, size_tuning
+from neurovis.tuning.sizes import SizeTuning, default_diameters, size_tuning
 from neurovis.tuning.stimuli import color_modulations
 
 SIZE = 49

@@ -79,6 +79,8 @@ def resolve_rankings(by: str | AnyRanking | Iterable[str | AnyRanking]) -> list[
         ValueError: If there is no such ranking; the message suggests the nearest names.
         TypeError: If a part is neither a name nor a ranking.
     """
+    if not isinstance(by, (str, Ranking, Iterable)):
+        raise TypeError(f"by names rankings, or is one; got {by!r}")
     parts = [by] if isinstance(by, (str, Ranking)) else list(by)
     if not parts:
         raise ValueError(f"by needs at least one ranking: {', '.join(RANKINGS)}")

@@ -82,11 +82,13 @@ class GratingRanking(Ranking[GratingResponses]):
         gratings: Which: ``"gratings"``, ``"color_gratings"`` or ``"modality_gratings"``.
         split: The axis of the gratings that is split for the reliability, every second value in
             either half: ``"orientation"`` or ``"spatial_frequency"``.
+        split_phases: Whether every second phase goes into either half too.
         drawn_over: What figures draw responses over, likewise.
     """
 
     gratings: ClassVar[str] = "gratings"
     split: ClassVar[str] = "orientation"
+    split_phases: ClassVar[bool] = True
     drawn_over: ClassVar[str] = "orientation"
 
 

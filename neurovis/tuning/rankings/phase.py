@@ -18,6 +18,8 @@ class PhaseRanking(GratingRanking):
     name = "phase"
     score_name = "F1/F0"
     needs_rectifier = True
+    # F1 over F0 of half of the phases depends on where they start.
+    split_phases = False
 
     @override
     def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:

@@ -1,0 +1,284 @@
+"""Kernel rankings as training goes on: which kernels became selective for what, and when?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import Unpack, override
+
+from neurovis.callbacks.base import Monitor, MonitorOptions
+from neurovis.inputs import InputSpec
+from neurovis.layers import LayerSelection
+from neurovis.maximization import AscentSettings
+from neurovis.maximization.ascent import LayerResponse
+from neurovis.maximization.continued import ContinuedAscent, usable_kernels
+from neurovis.summaries import Observation
+from neurovis.tuning.battery import Battery, choose_battery
+from neurovis.tuning.collection import Collection
+from neurovis.tuning.observation import ranking_observation
+from neurovis.tuning.rankings import AnyRanking, ImageRanking, resolve_rankings
+from neurovis.tuning.responses import LayerResponses, Learned, RankedLayer
+from neurovis.tuning.results import KernelRanking, Rankings
+from neurovis.tuning.settings import RankingOptions, RankingSettings
+
+#: Enough for an order of kernels; F1/F0 needs more phases.
+_ORIENTATIONS, _PHASES, _PHASES_OF_PHASE = 8, 4, 8
+#: Steps of the ascents to preferred images each time, and the largest side at which they are drawn.
+_STEPS, _LARGEST = 8, 96
+#: How many images of a batch are shown where kernels are ranked by images.
+_IMAGES = 64
+
+
+class KernelRankingMonitorOptions(RankingOptions, MonitorOptions, total=False):
+    """Keyword arguments of :class:`KernelRankingMonitor`."""
+
+
+class KernelRankingMonitor(Monitor):
+    """Logs how selective the kernels of some layers are, and in which order.
+
+    Each time it shows the network gratings (or the probe images, for the rankings that are by
+    images), and beside the layers' own kernels reads random ones of the same shape on the same
+    input: the null. Under the tag ``kernel_ranking/<by>/<layer>`` it logs a picture of the kernels
+    in the order of their ranks, each with its weights (of layers over the image) or preferred
+    image, its tuning and its score, and under tags that begin with it
+
+    - ``/histogram``: a picture of all scores with the null's over them;
+    - ``/orientation_map``, by orientation: a picture of all kernels' preferred orientations and
+      selectivities;
+    - ``/median``: the median score;
+    - ``/above_null``: the fraction of kernels that score above the null's 95th percentile; 0.05
+      is what chance gives;
+    - ``/dead``: the fraction of kernels that respond to nothing;
+    - ``/kendall_tau``: how alike the order is to that of the time before, or, the first time, to
+      that when this fit began: 1 the same, 0 unrelated;
+    - ``/scores`` and ``/null_scores``: histograms of both.
+
+    Scores, readout and null are those of :func:`~neurovis.tuning.rank_kernels`, of the network in
+    evaluation mode, with fewer gratings: 8 orientations and 4 phases (8 to rank by
+    ``phase``) of each spatial frequency.
+
+    Args:
+        layers: Dotted names as in ``pl_module.named_modules()``; types of modules or their names
+            (``"Conv2d"``); ``"all-conv"``; or several of these.
+        by: Names of rankings, or rankings: ``orientation``, ``spatial_frequency``, ``phase``,
+            ``color``, ``modality``, ``weight``, and by the probe images ``sparseness`` and
+            ``activation``. Not ``class``: a monitor has images, but does not know their classes.
+        max_kernels: Draw up to this many kernels of each layer, the first of the order.
+        preferred_images: Whether to draw the preferred images of kernels that are not over the
+            image: 8 steps of an ascent each time, which goes on for as long as a kernel is drawn.
+            Of 24 kernels of ResNet-18's last layer they cost more than ten training steps of 32
+            images, where all else costs one or two.
+        **options: ``orientations`` (8), ``spatial_frequencies``, ``phases`` and all else of
+            :class:`~neurovis.tuning.RankingSettings`; ``every_n_epochs``,
+            ``every_n_train_steps``, ``input_spec``, ``on_error``, ``max_images`` (64 where the
+            probe images are shown) and all else of :class:`~neurovis.callbacks.base.Monitor`.
+            Without an ``input_spec`` stimuli have the size of the probe images, and values
+            between their lowest and highest, alike in all channels, three of which are taken for
+            colour; with one, probe images are not needed for gratings.
+
+    Raises:
+        ValueError: If an argument is out of its range, or there is no such ranking.
+        TypeError: If an argument is of the wrong type, or there is no such option.
+
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> spec = InputSpec.rgb(224)
+        >>> monitor = KernelRankingMonitor(["conv1"], "orientation", input_spec=spec)
+        >>> trainer = Trainer(callbacks=[monitor], accelerator="cpu", logger=False)
+    """
+
+    def __init__(
+        self,
+        layers: LayerSelection,
+        by: str | AnyRanking | Sequence[str | AnyRanking] = "orientation",
+        *,
+        max_kernels: int = 24,
+        preferred_images: bool = False,
+        **options: Unpack[KernelRankingMonitorOptions],
+    ) -> None:
+        of_ranking: dict[str, Any] = {}
+        of_monitor: dict[str, Any] = {}
+        for name, value in options.items():
+            (of_ranking if name in RankingOptions.__annotations__ else of_monitor)[name] = value
+        self.rankings = resolve_rankings(by)
+        _check_labels(self.rankings)
+        spec = of_monitor.get("input_spec")
+        if spec is not None and not isinstance(spec, InputSpec):
+            raise TypeError(f"input_spec must be an InputSpec; got {type(spec).__name__}")
+        if self._by_images:
+            of_monitor.setdefault("max_images", _IMAGES)
+        elif spec is not None and of_monitor.get("probe_images") is None:
+            # No image is looked at, and so no batch has to have one.
+            of_monitor["probe_images"] = torch.full((1, *spec.shape), 0.5)
+        super().__init__(layers, **of_monitor)
+        if max_kernels < 1:
+            raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
+        self.max_kernels = max_kernels
+        by_phase = any(ranking.name == "phase" for ranking in self.rankings)
+        phases = _PHASES_OF_PHASE if by_phase else _PHASES
+        self.settings = RankingSettings(
+            **{"orientations": _ORIENTATIONS, "phases": phases, **of_ranking}
+        )
+        self._spec: InputSpec | None = None
+        self._learned: Learned | None = None
+        self._previous: dict[tuple[str, str], KernelRanking] = {}
+        self.preferred_images = preferred_images
+        self._ascents: dict[str, ContinuedAscent] = {}
+
+    @property
+    @override
+    def state_key(self) -> str:
+        return f"{super().state_key}{[ranking.name for ranking in self.rankings]}"
+
+    @override
+    def shown(self) -> object:
+        return self.max_kernels, self.preferred_images, repr(self.settings)
+
+    @override
+    def tags(self, pl_module: nn.Module) -> set[str]:
+        names = self.layer_names(pl_module)
+        return {
+            f"kernel_ranking/{ranking.name}/{layer}" for ranking in self.rankings for layer in names
+        }
+
+    @override
+    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
+        self._spec, self._learned, self._previous, self._ascents = None, None, {}, {}
+        if self._by_images and len(images) < 2:
+            raise ValueError(
+                "ranking by images compares responses to several; got 1 probe image: give more "
+                "probe_images, or a larger max_images"
+            )
+        battery = self._battery(images)
+        responses = self._responses(pl_module, images)
+        _check_applicable(list(responses.layers.values()), self.rankings)
+        self._learned = responses.learned
+        for ranking in self._ranked(responses, battery):
+            self._remember(ranking)
+        for layer in self._layers_with_images(responses):
+            response = self._layer_response(pl_module, layer)
+            usable_kernels(response, None, AscentSettings().readout)
+
+    @override
+    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        seen, responses = Observation(), self._responses(pl_module, images)
+        found = self._ranked(responses, self._battery(images))
+        pictures = {
+            layer.name: self._climb(pl_module, layer, found, images.device)
+            for layer in self._layers_with_images(responses)
+        }
+        for ranking in found:
+            previous = self._previous.get((ranking.layer, ranking.by))
+            own = ranking_observation(
+                ranking, previous, pictures.get(ranking.layer), step, self.max_kernels
+            )
+            seen.pictures |= own.pictures
+            seen.scalars |= own.scalars
+            seen.histograms |= own.histograms
+            self._remember(ranking)
+        return seen
+
+    def _remember(self, ranking: KernelRanking) -> None:
+        """The scores alone, without what was seen."""
+        scores = replace(ranking, seen=None, weights=None, values={})
+        self._previous[ranking.layer, ranking.by] = scores
+
+    def _layers_with_images(self, responses: LayerResponses) -> list[RankedLayer]:
+        """Those whose kernels are drawn by their preferred images."""
+        layers = responses.layers.values() if self.preferred_images else []
+        return [layer for layer in layers if not layer.is_first]
+
+    def _layer_response(self, pl_module: LightningModule, layer: RankedLayer) -> LayerResponse:
+        return LayerResponse(pl_module, layer.name, layer.spec, layer.kernel_axis)
+
+    def _climb(
+        self, pl_module: LightningModule, layer: RankedLayer, found: Rankings, device: torch.device
+    ) -> Tensor:
+        """Climb on; preferred images ``(K, C, H, W)``, grey for kernels that are not drawn."""
+        kernels = sorted(
+            {
+                kernel
+                for ranking in found
+                if ranking.layer == layer.name
+                for kernel in ranking.order[: self.max_kernels]
+            }
+        )
+        ascent = self._ascents.get(layer.name)
+        if ascent is None:
+            ascent = ContinuedAscent(kernels, layer.spec, AscentSettings(steps=_STEPS))
+        elif ascent.kernels != kernels:
+            ascent = ascent.of(kernels)
+        images = _shrunk(ascent.climb(self._layer_response(pl_module, layer), device).images)
+        self._ascents[layer.name] = ascent
+        pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5)
+        pictures[kernels] = images.float()
+        return pictures
+
+    @property
+    def _by_images(self) -> bool:
+        return any(isinstance(ranking, ImageRanking) for ranking in self.rankings)
+
+    def _spec_for(self, images: Tensor) -> InputSpec:
+        """What the network is shown, the same as long as a fit goes on."""
+        self._spec = self._spec or self.input_spec or self.probe.spec_like(images)
+        return self._spec
+
+    def _responses(self, pl_module: LightningModule, images: Tensor) -> LayerResponses:
+        """Of the network as it is now; not kept, since they refer to it."""
+        spec = self._spec_for(images)
+        return LayerResponses(pl_module, self.layers, spec, self.settings, self._learned)
+
+    def _battery(self, images: Tensor) -> Battery:
+        """The stimuli; made anew each time, which costs little."""
+        spec = self._spec_for(images)
+        shown = spec.from_network(images.float()).cpu() if self._by_images else None
+        return choose_battery(self.rankings, spec, self.settings, shown, None, None)
+
+    @torch.no_grad()
+    def _ranked(self, responses: LayerResponses, battery: Battery) -> Rankings:
+        """Show the stimuli, and rank. Only this process does."""
+        collection = Collection(responses, self.rankings, battery, synchronize=False)
+        collection.to(responses.device)
+        for name, loader in battery.loaders(self.settings.batch_size).items():
+            for batch in loader:
+                collection.see(name, *batch)
+        return collection.rankings()
+
+
+def _shrunk(images: Tensor) -> Tensor:
+    """Images ``(N, C, H, W)`` no larger than they are drawn."""
+    scale = _LARGEST / max(images.shape[2:])
+    if scale >= 1:
+        return images
+    return functional.interpolate(images, scale_factor=scale, mode="bilinear", antialias=True)
+
+
+def _check_labels(rankings: Iterable[AnyRanking]) -> None:
+    for ranking in rankings:
+        if isinstance(ranking, ImageRanking) and ranking.needs_labels:
+            raise ValueError(
+                f"ranking by {ranking.name} needs the classes of many images, which a monitor is "
+                "not given; use neurovis.rank_kernels with images and labels"
+            )
+
+
+def _check_applicable(layers: Sequence[RankedLayer], rankings: Iterable[AnyRanking]) -> None:
+    """Refuse a ranking that applies to none of the layers, and say to which others it does not."""
+    for ranking in rankings:
+        reasons = {layer.name: ranking.why_not(layer) for layer in layers}
+        refused = {name: reason for name, reason in reasons.items() if reason is not None}
+        statements = [
+            f'layer "{name}" cannot be ranked by {ranking.name}: {reason}'
+            for name, reason in refused.items()
+        ]
+        if len(refused) == len(layers):
+            raise ValueError("; ".join(statements))
+        for statement in statements:
+            rank_zero_info(statement)

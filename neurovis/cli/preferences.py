@@ -1,0 +1,77 @@
+"""The gratings that ranked kernels prefer, for what else is asked of the first kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+from jsonargparse import Namespace
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec
+from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
+from neurovis.tuning.measures import preferred_orientation, preferred_spatial_frequency
+from neurovis.tuning.results import KernelRanking, Rankings
+
+
+@dataclass(frozen=True)
+class RankedNetwork:
+    """A network whose kernels were ranked.
+
+    Args:
+        network: As it was loaded, perhaps on another device by now.
+        spec: What it is shown.
+        options: Of the command.
+        trainer: That showed the stimuli.
+        folder: For results.
+    """
+
+    network: nn.Module
+    spec: InputSpec
+    options: Namespace
+    trainer: pl.Trainer
+    folder: Path
+
+
+@dataclass(frozen=True)
+class PreferredGratings:
+    """Those of the first ``N`` kernels of a ranking by gratings.
+
+    Attributes:
+        ranking: The ranking.
+        kernels: The kernels, best first.
+        orientation: ``(N,)`` of the bars, in degrees; NaN where undefined.
+        spatial_frequency: ``(N,)`` in cycles per pixel.
+    """
+
+    ranking: KernelRanking
+    kernels: list[int]
+    orientation: Tensor
+    spatial_frequency: Tensor
+
+
+def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGratings]:
+    """Of each ranking by gratings that applies, those of its first kernels.
+
+    Where gratings differ in colour or modality too, they count together.
+    """
+    for ranking in rankings:
+        kernels = first_kernels(ranking, count)
+        if ranking.seen is None or not kernels:
+            continue
+        tuning = ranking.seen.tuning[kernels].sum(1)
+        frequencies = ranking.seen.spatial_frequencies.to(tuning)
+        yield PreferredGratings(
+            ranking,
+            kernels,
+            preferred_orientation(orientation_curves(tuning)).float(),
+            preferred_spatial_frequency(frequency_curves(tuning), frequencies).float(),
+        )
+
+
+def first_kernels(ranking: KernelRanking, count: int) -> list[int]:
+    """The first kernels of a ranking, at most as many as have a score; none if it has none."""
+    scored = int(ranking.score.isfinite().sum())
+    return ranking.order[: min(count, scored)]

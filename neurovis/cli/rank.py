@@ -1,0 +1,174 @@
+"""``neurovis rank``: which kernels are selective for what, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import cast
+
+import lightning.pytorch as pl
+from jsonargparse import ArgumentParser, Namespace
+
+from neurovis.cli.command import Command
+from neurovis.cli.options import (
+    add_images_arguments,
+    add_layers_argument,
+    add_model_arguments,
+    layer_names,
+    load_model_and_input,
+)
+from neurovis.cli.picture_run import trying
+from neurovis.cli.preferences import RankedNetwork
+from neurovis.cli.preferred_images import compare, print_comparisons
+from neurovis.cli.rank_results import RankingFiles, print_rankings
+from neurovis.cli.ranked_fields import find_fields, print_fields
+from neurovis.cli.ranked_images import RankedPictures, choose_images
+from neurovis.cli.report import print_written
+from neurovis.files import check_writable
+from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
+from neurovis.tuning.battery import Images
+from neurovis.tuning.rankings import resolve_rankings
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options: the network, its layers, what they are asked, with what, and the Trainer."""
+    add_model_arguments(parser)
+    add_layers_argument(parser)
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        default=["orientation"],
+        metavar="RANKING",
+        help=f"What kernels are ranked by: {', '.join(RANKINGS)}.",
+    )
+    parser.add_class_arguments(RankingSettings)
+    add_images_arguments(
+        parser,
+        "For sparseness, class and activation: pictures, or folders of them, as for neurovis "
+        "features. For class a folder with one folder for each class in it. With --model demo, "
+        "its own labelled scenes by default.",
+        required=False,
+    )
+    _add_result_arguments(parser)
+    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
+    parser.set_defaults(
+        {"trainer.enable_checkpointing": False, "trainer.enable_model_summary": False}
+    )
+
+
+def _add_result_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--top", type=int, default=24, help="Kernels in a figure.")
+    parser.add_argument(
+        "--sheets",
+        type=int,
+        default=4,
+        help="Of each ranking by gratings, so many of the first kernels get a sheet of their own.",
+    )
+    parser.add_argument(
+        "--preferred_images",
+        type=int,
+        default=0,
+        help="Of each ranking by gratings, maximize the activation of so many of the first "
+        "kernels, and compare each image's orientation and spatial frequency with the grating's.",
+    )
+    parser.add_argument(
+        "--receptive_fields",
+        type=int,
+        default=0,
+        help="Of each layer's first ranking by gratings, map the receptive fields of so many of "
+        "the first kernels, and how large they want their gratings.",
+    )
+
+
+def run(options: Namespace) -> None:
+    """Show the stimuli, rank, write and print."""
+    _check(options)
+    network, spec = load_model_and_input(options)
+    rankings = resolve_rankings(options.by)
+    images = choose_images(options, rankings, spec)
+    with trying(network, spec):
+        probe = TuningProbe(
+            network,
+            layer_names(options.layer),
+            rankings,
+            input_spec=spec,
+            images=images,
+            **_settings(options),
+        )
+    # Before Lightning makes a folder in it.
+    check_writable(options.trainer.default_root_dir or Path.cwd())
+    trainer = _trainer(options)
+    trainer.predict(probe, return_predictions=False)
+    folder = Path(trainer.log_dir or trainer.default_root_dir)  # All ranks must ask.
+    if trainer.is_global_zero:
+        check_writable(folder)
+        _report(RankedNetwork(network, spec, options, trainer, folder), probe.results, images)
+
+
+def _check(options: Namespace) -> None:
+    for name, least in (
+        ("top", 1),
+        ("sheets", 0),
+        ("preferred_images", 0),
+        ("receptive_fields", 0),
+    ):
+        if options[name] < least:
+            raise ValueError(f"{name} must be at least {least}; got {options[name]}")
+
+
+def _report(ranked: RankedNetwork, rankings: Rankings, images: Images | None) -> None:
+    """Write and print, the table of the ranking first."""
+    options, loggers = ranked.options, ranked.trainer.loggers
+    rankings.to_csv(ranked.folder / "results.csv")
+    files = RankingFiles(ranked.folder, loggers, options.top, options.sheets)
+    comparisons, fields = [], []
+    if options.preferred_images:
+        comparisons = compare(ranked, rankings, files)
+    if options.receptive_fields:
+        fields = find_fields(ranked, rankings, files)
+    files.save(rankings, {one.key: one.pictures for one in comparisons})
+    for logger in loggers:
+        logger.finalize("success")
+    print_rankings(rankings)
+    if comparisons:
+        print_comparisons(comparisons)
+    if fields:
+        print_fields(fields)
+    pictures = images if isinstance(images, RankedPictures) else None
+    if pictures is not None:
+        pictures.print_notes()
+    print_written(ranked.folder, loggers)
+    if pictures is not None:
+        pictures.raise_if_incomplete()
+
+
+def _settings(options: Namespace) -> RankingOptions:
+    """The options of the ranking as keyword arguments."""
+    return cast(
+        RankingOptions, {field.name: options[field.name] for field in fields(RankingSettings)}
+    )
+
+
+def _trainer(options: Namespace) -> pl.Trainer:
+    trainer = pl.Trainer(**options.trainer)
+    if trainer.limit_predict_batches != 1.0 or isinstance(trainer.limit_predict_batches, int):
+        raise ValueError(
+            "a ranking needs all stimuli: leave out --trainer.fast_dev_run and "
+            "--trainer.limit_predict_batches; fewer --orientations or --phases are faster"
+        )
+    devices = trainer.num_devices * trainer.num_nodes
+    if devices > 1 and (options.preferred_images or options.receptive_fields):
+        raise ValueError(
+            "preferred_images and receptive_fields are made on one device; "
+            f"got {devices}: --trainer.devices 1"
+        )
+    return trainer
+
+
+COMMAND = Command(
+    "Rank kernels by orientation, colour, modality, class, …, each beside random kernels.\n\n"
+    "Example: neurovis rank --model torchvision.models.squeezenet1_0 --weights DEFAULT "
+    "--layer features.0 --by orientation color",
+    add_arguments,
+    run,
+)

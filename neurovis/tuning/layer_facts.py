@@ -1,0 +1,245 @@
+"""What is true of a layer whose kernels are ranked, found out in a few forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec
+from neurovis.layer_table import usable_layers
+from neurovis.layers import LayerSelection, resolve_layer, unwrap
+from neurovis.receptive_fields import Field, receptive_fields
+from neurovis.recording import Recorder, hooked
+from neurovis.tuning.null import WITH_NULL
+from neurovis.tuning.settings import RankingSettings
+
+#: Their outputs may be negative and are linear in what they are given.
+_SIGNED = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Bilinear),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm),
+    *(nn.GroupNorm, nn.LayerNorm),
+)
+#: They cut off what is negative, some of them softly.
+_RECTIFIERS = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU),
+    *(nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish, nn.Sigmoid, nn.Hardsigmoid),
+)
+_TRIAL_IMAGES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerFacts:
+    """What is true of a layer for as long as its network is trained, without the network.
+
+    Attributes:
+        name: Dotted name.
+        spec: What the network is shown.
+        kernels: How many, ``K``.
+        kernel_axis: Dimension of its output that counts them.
+        unit: Place of the unit in the center of its map; ``()`` for vectors.
+        is_rectified: Whether responses are cut off at 0, so that their mean over phases means
+            something; if not, they are read by their modulation.
+        is_first: Whether it is a convolution over the image's own channels, so that its weights
+            are pictures.
+        source: The convolution or linear layer whose kernels these are, if there is one.
+        field: Its units' receptive field, as far as it is known.
+        notes: What there is to know of its responses, for all rankings but those of weights.
+    """
+
+    name: str
+    spec: InputSpec
+    kernels: int
+    kernel_axis: int
+    unit: tuple[int, ...]
+    is_rectified: bool
+    is_first: bool
+    source: str | None
+    field: Field | None
+    notes: tuple[str, ...] = ()
+
+
+def find_layers(
+    network: nn.Module, selection: LayerSelection, spec: InputSpec, settings: RankingSettings
+) -> dict[str, LayerFacts]:
+    """The layers that a selection means, by name, on a network that is undisturbed.
+
+    Raises:
+        ValueError: If the network cannot take the images, or a layer is not usable.
+    """
+    example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
+    axes = usable_layers(network, selection, example)
+    shapes, lowest = _try(network, list(axes), spec)
+    sources = _sources(network, list(axes), example)
+    receptive = _fields(network, example)
+    layers: dict[str, LayerFacts] = {}
+    for name, axis in axes.items():
+        sizes = list(shapes[name])
+        if len(sizes) < 2:
+            raise ValueError(
+                f'layer "{name}" has no kernels: its output has shape {tuple(sizes)} for a '
+                f"batch of {_TRIAL_IMAGES}"
+            )
+        kernels = sizes.pop(axis)
+        module = unwrap(resolve_layer(network, name))
+        layers[name] = LayerFacts(
+            name=name,
+            spec=spec,
+            kernels=kernels,
+            kernel_axis=axis,
+            unit=tuple(size // 2 for size in sizes[1:]),
+            is_rectified=settings.rectify or is_rectified(module, lowest[name]),
+            is_first=_sees_pixels(module, receptive.get(name), spec),
+            source=sources.get(name),
+            field=receptive.get(name),
+        )
+        layers[name] = replace(layers[name], notes=_notes(layers[name], settings))
+    return layers
+
+
+def network_inputs(network: nn.Module, spec: InputSpec, images: Tensor) -> Tensor:
+    """Images in [0, 1] in a network's space, type and device."""
+    inputs = spec.to_network(images)
+    parameter = next(network.parameters(), inputs)
+    dtype = parameter.dtype if parameter.is_floating_point() else inputs.dtype
+    return inputs.to(device=parameter.device, dtype=dtype)
+
+
+def _try(
+    network: nn.Module, names: Sequence[str], spec: InputSpec
+) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
+    """The shape of each layer's output for some noise images, and its lowest value."""
+    shapes: dict[str, torch.Size] = {}
+
+    def lowest(name: str, _: tuple[Any, ...], output: Tensor) -> Tensor:
+        shapes[name] = output.shape
+        return output.detach().amin()
+
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(_TRIAL_IMAGES, *spec.shape, generator=generator)
+    inputs = network_inputs(network, spec, noise)
+    try:
+        return shapes, Recorder(network, names, reader=lowest).record(inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, IndexError) as error:
+        # It says what the network seems to want, if the images are what is wrong.
+        receptive_fields(network, inputs[:1])
+        raise ValueError(
+            f"{type(network).__name__} cannot take images of shape {spec.shape}: "
+            f"{(str(error).splitlines() or [type(error).__name__])[0]}"
+        ) from error
+
+
+def _notes(layer: LayerFacts, settings: RankingSettings) -> tuple[str, ...]:
+    """What there is to know of a layer's responses."""
+    notes = []
+    if layer.unit:
+        unit = "unit in the center" if settings.readout == "center" else settings.readout
+        notes.append(f"read: {unit} of the map")
+    if layer.source is None and settings.null_kernels:
+        notes.append("no null: random kernels can be made for convolutions and linear layers only")
+    field = layer.field
+    if field is None or field.size is None:
+        return (*notes, "its receptive field is unknown")
+    height, width = field.size
+    if settings.aperture is not None and settings.aperture < max(height, width):
+        notes.append(
+            f"gratings of {settings.aperture:g} px are smaller than its receptive field of "
+            f"{height} x {width} px"
+        )
+    box = None if field.center is None else field.pixels(field.center)
+    if box is not None and not _is_inside(box, layer.spec.size):
+        rows, columns = layer.spec.size
+        notes.append(
+            f"the stimuli, {rows} x {columns} px, do not fill the receptive field of its central "
+            f"unit, {height} x {width} px: zero padding counts"
+        )
+    return tuple(notes)
+
+
+def _is_inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
+    top, left, bottom, right = box
+    return top >= 0 and left >= 0 and bottom <= size[0] and right <= size[1]
+
+
+def is_rectified(module: nn.Module, lowest: Tensor) -> bool:
+    """Whether a layer's responses are cut off at 0.
+
+    Its type tells, or, where that says nothing (pooling, whole blocks), that nothing among its
+    responses to some noise is negative.
+
+    Args:
+        module: The layer.
+        lowest: The lowest value, or all values, of its output for some noise images.
+    """
+    if isinstance(module, _SIGNED):
+        return False
+    return isinstance(module, _RECTIFIERS) or bool((lowest >= 0).all())
+
+
+def _sees_pixels(module: nn.Module, field: Field | None, spec: InputSpec) -> bool:
+    """Whether a convolution is over the image itself."""
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.in_channels == spec.channels
+        and field is not None
+        and field.size == _span(module)
+    )
+
+
+def _span(module: nn.Conv2d) -> tuple[int, int]:
+    rows, columns = (
+        (size - 1) * gap + 1 for size, gap in zip(module.kernel_size, module.dilation, strict=True)
+    )
+    return rows, columns
+
+
+def _sources(network: nn.Module, names: Sequence[str], example: Tensor) -> dict[str, str]:
+    """The convolution or linear layer whose kernels a layer's are, where that can be told.
+
+    It is the layer itself, or, for a layer without parts of its own, the last one before it whose
+    output has the same shape: batch norms and rectifiers stand behind it.
+    """
+    # A part that is compiled on its own goes by the name that it has without torch.compile.
+    modules: Mapping[str, nn.Module] = {
+        name.replace("._orig_mod", ""): module
+        for name, module in network.named_modules()
+        if name and not any(module.children())
+    }
+    called: list[tuple[str, tuple[int, ...] | None]] = []
+
+    def note(name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+        called.append((name, tuple(output.shape) if isinstance(output, Tensor) else None))
+
+    own = {name: name for name in names if isinstance(modules.get(name), WITH_NULL)}
+    if len(own) < len(names):
+        # What comes after the layers need not work with images of this size.
+        with suppress(Exception), hooked(modules, note):
+            network(example)
+    sources = dict(own)
+    for name in names:
+        places = [place for place, (known, _) in enumerate(called) if known == name]
+        if name in own or len(places) != 1:
+            continue
+        shape = called[places[0]][1]
+        for known, known_shape in reversed(called[: places[0]]):
+            if known_shape == shape and isinstance(modules[known], WITH_NULL):
+                sources[name] = known
+                break
+            if known_shape != shape:
+                break
+    return sources
+
+
+def _fields(network: nn.Module, example: Tensor) -> dict[str, Field]:
+    """Receptive fields by layer; none if the network's head does not take such images."""
+    try:
+        return receptive_fields(network, example)
+    except ValueError:
+        return {}

@@ -1,0 +1,488 @@
+from __future__ import annotations
+
+import csv
+import math
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from neurovis.cli import main, ranked_fields
+from neurovis.cli.notes import Notes
+from neurovis.cli.ranked_images import DemoScenes, RankedPictures
+from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
+from neurovis.pictures import find_pictures, read_picture
+from neurovis.tuning import map_receptive_fields
+from neurovis.tuning.stimuli import DenseNoise
+
+CPU = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
+FEW = (
+    *("--orientations", 4, "--phases", 3, "--spatial_frequencies", "[0.1, 0.2]"),
+    *("--null_kernels", 10, "--sheets", 0, "--top", 4),
+)
+RANK = ("rank", *CPU, *FEW)
+
+
+class GreyNet(nn.Sequential):
+    """A network of one channel, whose layers are called 0 and 1."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 3, 5), nn.ReLU())
+
+
+GREY = (
+    *("--model", "test_rank_command.GreyNet", "--input.size", 32),
+    *("--input.modalities", '[{"name": "grey", "channels": 1}]'),
+)
+RGB = ("--model", "torchvision.models.squeezenet1_0", "--input.size", 64)
+
+
+def _run(*arguments: object) -> None:
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line on stderr of a command that must end with status 2."""
+    assert main([str(argument) for argument in arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("neurovis: error: ")
+    return line
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _by_kernel(rows: list[dict[str, str]], layer: str, by: str, column: str) -> list[str]:
+    chosen = [row for row in rows if (row["layer"], row["by"]) == (layer, by)]
+    return [row[column] for row in sorted(chosen, key=lambda row: int(row["kernel"]))]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """RGB-D images in a folder for each of two classes, which differ in brightness."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "pictures"
+    for name, brightest in (("dark", 90), ("light", 256)):
+        (folder / name).mkdir(parents=True)
+        for index in range(3):
+            colour = random.integers(0, brightest, (16, 16, 3), dtype=np.uint8)
+            depth = random.integers(0, 256, (16, 16), dtype=np.uint8)
+            Image.fromarray(colour).save(folder / name / f"{index}_rgb.png")
+            Image.fromarray(depth).save(folder / name / f"{index}_depth.png")
+    return folder
+
+
+@pytest.fixture
+def written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, str]:
+    """The folder and the printed text of a ranking of two layers by two questions."""
+    _run(
+        *RANK,
+        *("--layer", "conv1", "relu2", "--by", "orientation", "phase", "--sheets", 2),
+        *("--trainer.default_root_dir", tmp_path),
+    )
+    return tmp_path / "lightning_logs" / "version_0", capsys.readouterr().out
+
+
+def test_columns_are_those_of_the_design(written: tuple[Path, str]) -> None:
+    rows = _rows(written[0] / "results.csv")
+    assert list(rows[0])[:10] == [
+        *("layer", "kernel", "by", "score", "rank", "null_percentile", "reliability", "dead"),
+        *("preferred_orientation", "preferred_spatial_frequency"),
+    ]
+    assert len(rows) == 2 * (24 + 48)
+    for layer, kernels in (("conv1", 24), ("relu2", 48)):
+        ranks = _by_kernel(rows, layer, "orientation", "rank")
+        assert sorted(map(int, ranks)) == list(range(1, kernels + 1))
+
+
+def test_what_does_not_apply_is_said_and_the_rest_is_ranked(written: tuple[Path, str]) -> None:
+    folder, output = written
+    rows = _rows(folder / "results.csv")
+    assert set(_by_kernel(rows, "conv1", "phase", "score")) == {""}
+    notes = set(_by_kernel(rows, "conv1", "phase", "note"))
+    assert len(notes) == 1
+    assert notes.pop().startswith("not applicable: phase needs responses that are cut off at 0")
+    assert any(_by_kernel(rows, "relu2", "phase", "score"))
+    (line,) = [line for line in output.splitlines() if "conv1" in line and "phase" in line[:20]]
+    assert "not applicable" in line
+    assert output.count("note: conv1: not applicable: phase needs") == 1
+    assert not (folder / "kernel_ranking" / "phase" / "conv1.png").exists()
+
+
+def test_figures_and_logs_are_written(written: tuple[Path, str]) -> None:
+    folder, output = written
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    for by, layer in (("orientation", "conv1"), ("orientation", "relu2"), ("phase", "relu2")):
+        stem = f"kernel_ranking/{by}/{layer}"
+        assert {f"{stem}.png", f"{stem}_histogram.png"} <= files
+        assert sum(file.startswith(f"{stem}/kernel_") for file in files) == 2
+    assert f"Written to {folder}" in output
+    assert f"tensorboard --logdir {folder}" in output
+    log = EventAccumulator(str(folder), size_guidance={"images": 0})
+    log.Reload()
+    tag = "kernel_ranking/orientation/conv1"
+    assert {tag, f"{tag}/histogram", f"{tag}/sheets"} <= set(log.Tags()["images"])
+    assert [event.step for event in log.Images(f"{tag}/sheets")] == [0, 1]
+    assert {f"{tag}/scores", f"{tag}/null_scores"} <= set(log.Tags()["histograms"])
+    (median,) = [event.value for event in log.Scalars(f"{tag}/median")]
+    scores = [
+        float(row)
+        for row in _by_kernel(_rows(folder / "results.csv"), "conv1", "orientation", "score")
+    ]
+    assert median == pytest.approx(float(np.median(scores)), rel=1e-5)
+
+
+def test_the_table_says_what_the_file_does(written: tuple[Path, str]) -> None:
+    folder, output = written
+    rows = [row for row in _rows(folder / "results.csv") if row["layer"] == "conv1"][:24]
+    (line,) = [line for line in output.splitlines() if "conv1" in line and "gOSI" in line]
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    scores = [float(row["score"]) for row in rows]
+    above = np.mean([float(row["null_percentile"]) >= 95 for row in rows])
+    assert cells[:4] == ["conv1", "orientation", "gOSI", "24"]
+    assert float(cells[4]) == pytest.approx(float(np.median(scores)), rel=1e-2)
+    assert cells[6:8] == [f"{100 * above:.0f} %", "0"]
+    assert cells[9].split(", ") == [row["kernel"] for row in rows[:5]]
+
+
+def test_scores_are_those_of_gratings_made_by_hand(written: tuple[Path, str]) -> None:
+    """Sinusoids, the first convolution, one Fourier coefficient, and the vector sum."""
+    network = load_demo_network()
+    orientations, phases = [0.0, 45.0, 90.0, 135.0], [0.0, 120.0, 240.0]
+    rows, columns = torch.meshgrid(*[torch.arange(64.0) - 31.5] * 2, indexing="ij")
+    # The unit in the center sees pixels 28 to 36: any other place changes phases alone.
+    amplitude = torch.zeros(24, 2, 4)
+    for index, frequency in enumerate((0.1, 0.2)):
+        for angle, orientation in enumerate(orientations):
+            theta, coefficient = math.radians(orientation), torch.zeros(24, dtype=torch.complex64)
+            for phase in phases:
+                shift = math.radians(phase)
+                along = -math.sin(theta) * columns - math.cos(theta) * rows
+                image = 0.5 + 0.5 * torch.sin(2 * math.pi * frequency * along + shift)
+                with torch.no_grad():
+                    seen = network.conv1((image.expand(1, 4, 64, 64) - 0.5) * 4)[0, :, 16, 16]
+                coefficient += seen * np.exp(-1j * shift)
+            amplitude[:, index, angle] = 2 * coefficient.abs() / 3
+    best = amplitude.amax(2).argmax(1)
+    curves = amplitude[torch.arange(24), best].double()
+    vectors = curves.to(torch.complex128) @ torch.exp(
+        2j * torch.deg2rad(torch.tensor(orientations).double())
+    )
+    expected = vectors.abs() / curves.sum(1)
+    table = _rows(written[0] / "results.csv")
+    scores = [float(score) for score in _by_kernel(table, "conv1", "orientation", "score")]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    preferred = _by_kernel(table, "conv1", "orientation", "preferred_orientation")
+    angles = torch.rad2deg(vectors.angle()) / 2 % 180
+    difference = (torch.tensor([float(angle) for angle in preferred]) - angles + 90) % 180 - 90
+    assert difference.abs().max() < 0.05
+
+
+def test_classes_are_folders(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "dark" / "1_rgb.png").write_bytes(b"no picture")
+    Image.new("RGB", (8, 8)).save(pictures / "beside_rgb.png")
+    out = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    images = ("--layer", "relu1", "--by", "class", "sparseness", "--images", pictures)
+    message = _fails(capsys, *RANK, *images, *out)
+    assert "left out 1 of 6 pictures that could not be read" in message
+    assert "1_rgb.png" in message
+    rows = _rows(tmp_path / "results.csv")
+
+    network, spec = load_demo_network(), demo_input_spec()
+    means = []
+    for name in ("dark", "light"):
+        found = [
+            read_picture(picture, spec)
+            for picture in find_pictures(pictures / name, spec)
+            if picture.name != "1" or name == "light"
+        ]
+        seen = []
+        for image in found:
+            with torch.no_grad():
+                maps = network.relu1(network.conv1((image[None] - 0.5) * 4))
+            seen.append(maps[0, :, 16, 16].double())
+        means.append(torch.stack(seen).mean(0))
+    dark, light = means
+    expected = (light - dark).abs() / (light + dark)
+    scores = [float(score or "nan") for score in _by_kernel(rows, "relu1", "class", "score")]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    preferred = ["light" if one > other else "dark" for one, other in zip(light, dark, strict=True)]
+    given = _by_kernel(rows, "relu1", "class", "preferred_class")
+    assert [a for a, score in zip(given, scores, strict=True) if score == score] == [
+        a for a, score in zip(preferred, scores, strict=True) if score == score
+    ]
+    assert any(_by_kernel(rows, "relu1", "sparseness", "score"))
+
+
+def test_what_was_left_out_is_printed(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (pictures / "dark" / "0_rgb.png").write_bytes(b"no picture")
+    Image.new("RGB", (8, 8)).save(pictures / "beside_rgb.png")
+    out = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    given = (*RANK, "--layer", "relu1", "--by", "class", "--images", pictures, *out)
+    assert main([str(part) for part in given]) == 2
+    output = capsys.readouterr().out
+    assert "note: left out: " in output
+    assert f'1 pictures in "{pictures}" are left out: no class has them' in output
+
+
+def test_pictures_are_read_when_they_are_asked_for(pictures: Path) -> None:
+    spec = demo_input_spec()
+    files = find_pictures(pictures / "dark", spec)
+    dataset = RankedPictures(files, [0, 0, 1], ["a", "b"], spec, Notes())
+    assert (len(dataset), dataset.classes) == (3, ["a", "b"])
+    changed = Image.new("L", (16, 16), 255)
+    changed.save(pictures / "dark" / "2_depth.png")
+    image, label = dataset[2]
+    assert label == 1
+    assert image[3].eq(1).all()
+
+
+def test_pictures_of_any_folders_without_classes(tmp_path: Path, pictures: Path) -> None:
+    """A folder of classes is also one of pictures, where nothing asks for the classes."""
+    scores = []
+    for given in ([pictures], [pictures / "dark", pictures / "light"]):
+        out = tmp_path / str(len(scores))
+        where = ("--trainer.default_root_dir", out, "--trainer.logger", "false")
+        _run(*RANK, "--layer", "relu1", "--by", "sparseness", "--images", *given, *where)
+        scores.append(_by_kernel(_rows(out / "results.csv"), "relu1", "sparseness", "score"))
+    assert scores[0] == scores[1]
+
+
+def test_the_demo_has_images_of_its_own(tmp_path: Path) -> None:
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    _run(*RANK, "--layer", "relu4", "--by", "class", *where)
+    rows = _rows(tmp_path / "results.csv")
+    assert {row["preferred_class"] for row in rows} - {""} <= set(SHAPES)
+    scenes = DemoScenes(demo_input_spec())
+    labels = [label for _, label in scenes]
+    assert scenes.classes == list(SHAPES)
+    assert {labels.count(label) for label in range(len(SHAPES))} == {len(scenes) // len(SHAPES)}
+
+
+def test_preferred_images_are_compared_with_gratings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    _run(*RANK, "--layer", "conv1", "--orientations", 8, "--preferred_images", 2, *where)
+    rows = _rows(tmp_path / "preferred_images.csv")
+    assert list(rows[0]) == [
+        *("layer", "kernel", "by", "preferred_orientation", "image_orientation"),
+        *("orientation_difference", "preferred_spatial_frequency", "image_spatial_frequency"),
+        *("octaves", "activation", "noise_activation"),
+    ]
+    ranked = _rows(tmp_path / "results.csv")
+    assert [row["kernel"] for row in rows] == [row["kernel"] for row in ranked[:2]]
+    arrays = np.load(tmp_path / "preferred_images" / "conv1" / "images.npz")
+    for row, first, image in zip(rows, ranked, arrays["images"], strict=False):
+        with torch.no_grad():
+            response = load_demo_network().conv1((torch.from_numpy(image)[None] - 0.5) * 4)
+        assert float(row["activation"]) == pytest.approx(
+            response[0, int(row["kernel"]), 8, 8].item(), rel=1e-4
+        )
+        assert float(row["noise_activation"]) < float(row["activation"]) / 5
+        for column in ("preferred_orientation", "preferred_spatial_frequency"):
+            assert float(row[column]) == pytest.approx(float(first[column]), rel=1e-4)
+        seen = image[:, 12:21, 12:21].astype(float)  # What the unit sees.
+        orientation, frequency = _strongest_bars(seen)
+        assert float(row["image_spatial_frequency"]) == pytest.approx(frequency, abs=0.005)
+        assert abs((float(row["image_orientation"]) - orientation + 90) % 180 - 90) < 2
+        apart = float(row["image_orientation"]) - float(row["preferred_orientation"])
+        apart = abs((apart + 90) % 180 - 90)
+        assert float(row["orientation_difference"]) == pytest.approx(apart, abs=1e-3)
+        assert apart < 30
+        ratio = float(row["image_spatial_frequency"]) / float(row["preferred_spatial_frequency"])
+        assert float(row["octaves"]) == pytest.approx(math.log2(ratio), abs=1e-4)
+    assert "Preferred images against preferred gratings" in capsys.readouterr().out
+    assert (tmp_path / "kernel_ranking" / "orientation" / "conv1_preferred_images.png").is_file()
+
+
+def _strongest_bars(image: np.ndarray) -> tuple[float, float]:
+    """Orientation and spatial frequency of the strongest wave, by trying many."""
+    fade = np.sin(np.pi * np.arange(1, 10) / 10) ** 2
+    window = np.outer(fade, fade)
+    mean = (image * window).sum((1, 2), keepdims=True) / window.sum()
+    faded = (image - mean) * window
+    rows, columns = np.mgrid[:9, :9]
+    best, found = -1.0, (0.0, 0.0)
+    for orientation in np.arange(0, 180, 1.0):
+        theta = math.radians(orientation)
+        along = -math.sin(theta) * columns - math.cos(theta) * rows
+        for frequency in np.arange(0.02, 0.5, 0.004):
+            wave = np.exp(-2j * np.pi * frequency * along)
+            energy = float((np.abs((faded * wave).sum((1, 2))) ** 2).sum())
+            if energy > best:
+                best, found = energy, (float(orientation), float(frequency))
+    return found
+
+
+def test_receptive_fields_of_the_first_kernels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    asked = ("--by", "orientation", "spatial_frequency", "--receptive_fields", 2)
+    _run(*RANK, "--layer", "conv1", *asked, *where)
+    rows = _rows(tmp_path / "receptive_fields.csv")
+    ranked = _rows(tmp_path / "results.csv")
+    assert [(row["kernel"], row["by"]) for row in rows] == [
+        (row["kernel"], "orientation") for row in ranked[:2]
+    ]
+    weights = load_demo_network().conv1.weight.detach().double()
+    for row in rows:
+        box = [int(row[name]) for name in ("top", "left", "bottom", "right")]
+        assert box == [28, 28, 37, 37]
+        # Of a linear unit the gradient is its weights, whatever the image.
+        profile = weights[int(row["kernel"])].abs().sum((0, 2))
+        profile = profile / profile.sum()
+        places = torch.arange(9.0).double()
+        mean = (profile * places).sum()
+        sigma = (profile * (places - mean) ** 2).sum().sqrt().item()
+        assert float(row["effective_sigma_down"]) == pytest.approx(sigma, rel=1e-4)
+        assert float(row["effective_height"]) < 9
+        assert float(row["reverse_correlation_reliability"]) > 0.8
+        assert 3 <= float(row["preferred_size"]) <= 16
+    for name in ("receptive_fields", "size_tuning"):
+        assert (tmp_path / "kernel_ranking" / "orientation" / f"conv1_{name}.png").is_file()
+    assert "9 x 9" in capsys.readouterr().out
+
+
+def test_kernels_that_noise_does_not_wake_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    little = DenseNoise(demo_input_spec(), 64, seed=0)
+    monkeypatch.setattr(
+        ranked_fields, "map_receptive_fields", partial(map_receptive_fields, noise=little)
+    )
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    few = ("--null_kernels", 0, "--sheets", 0, "--top", 1, "--receptive_fields", 1)
+    _run("rank", *CPU, *few, "--layer", "relu2", "classifier", *where)
+    rows = _rows(tmp_path / "receptive_fields.csv")
+    assert [row["layer"] for row in rows] == ["relu2", "classifier"]
+    assert rows[1]["preferred_size"] == ""
+    output = capsys.readouterr().out
+    assert "note: classifier: no maps, so that gratings have no size" in output
+    # It responds to a few gratings alone, and is the most selective for it.
+    assert rows[0]["reverse_correlation_peak_z"] == ""
+    assert "note: relu2: 1 of 1 kernels do not respond to noise" in output
+    assert "note: classifier: 1 of 1" not in output
+
+
+def test_layers_with_numbers_for_names(tmp_path: Path) -> None:
+    config = tmp_path / "rank.yaml"
+    config.write_text("layer: [0, 1]\nby: orientation\n")
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    _run(*RANK, *GREY, "--config", config, *where)
+    assert [row["layer"] for row in _rows(tmp_path / "results.csv")] == ["0"] * 3 + ["1"] * 3
+
+
+def test_two_processes_find_what_one_does(tmp_path: Path) -> None:
+    asked = (*RANK, "--layer", "conv1", "relu2", "--by", "orientation", "class")
+    one, two = tmp_path / "one", tmp_path / "two"
+    _run(*asked, "--trainer.logger", "false", "--trainer.default_root_dir", one)
+    given = (*asked, "--trainer.devices", 2, "--trainer.default_root_dir", two)
+    finished = subprocess.run(
+        [sys.executable, "-m", "neurovis", *map(str, given)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert finished.stdout.count("Written to") == 1
+    assert "Warning" not in finished.stderr
+    (folder,) = (two / "lightning_logs").iterdir()
+    tables = [_rows(path / "results.csv") for path in (one, folder)]
+    assert len(tables[0]) == len(tables[1]) == 2 * (24 + 48)
+    for row, other in zip(*tables, strict=True):
+        assert row.keys() == other.keys()
+        for column, value in row.items():
+            if column in ("layer", "kernel", "by", "rank", "dead", "preferred_class", "note"):
+                assert value == other[column]
+            elif value or other[column]:
+                assert float(value) == pytest.approx(float(other[column]), abs=1e-5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--by", "orientatoin"), 'no ranking "orientatoin"; did you mean "orientation"?'),
+        (("--by", "phse", "color"), 'did you mean "phase"?'),
+        (("--spatial_frequencies", "[0.1, 0.4]"), "0.35"),
+        (("--orientations", 3), "orientations must be at least 4"),
+        (("--phases", 2), "phases must be at least 3"),
+        (("--contrast", 2), "contrast"),
+        (("--top", 0), "top must be at least 1; got 0"),
+        (("--sheets", -1), "sheets must be at least 0; got -1"),
+        (("--preferred_images", -1), "preferred_images must be at least 0; got -1"),
+        (("--receptive_fields", 1, "--trainer.devices", 2), "one device; got 2"),
+        (("--layer", "conv22"), 'layer "conv22" not found; did you mean "conv2"'),
+        (("--layer", "ConvTranspose2d"), "ConvTranspose2d"),
+        (("--by", "class", *RGB, "--layer", "features.1"), "class needs images: give --images"),
+        (("--by", "sparseness", *RGB, "--layer", "features.1"), "needs images: give --images"),
+        (("--by", "class", "--images", "pictures/dark"), "class needs labels"),
+        (("--by", "class", "--images", "pictures/dark/0_rgb.png"), "class needs labels"),
+        (("--by", "class", "--images", "absent"), 'there is no folder "absent"'),
+        (("--by", "sparseness", "--images", "absent.png"), 'there is no picture "absent.png"'),
+        (("--by", "modality", *RGB, "--layer", "features.1"), "the input has 1: rgb"),
+        (("--by", "color", *GREY, "--layer", "0"), "rgb"),
+        (("--by", "class", "--input.size", "[64, 32]"), "the demo's own scenes are square"),
+        (("--input.modalities", "rgb"), "channels"),
+        (("--trainer.fast_dev_run", "true"), "a ranking needs all stimuli"),
+        (("--trainer.default_root_dir", "pictures/dark/0_rgb.png"), "cannot write to"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str],
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[object, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(pictures.parent)
+    assert message in _fails(capsys, *RANK, "--layer", "conv1", *arguments)
+    assert [path.name for path in pictures.parent.iterdir()] == ["pictures"]
+
+
+def test_a_layer_without_kernels_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grey = ("--model", "test_rank_command.SummingNet", *GREY[2:])
+    assert 'layer "1" does not tell which dimension' in _fails(capsys, *RANK, *grey, "--layer", "1")
+    assert not list(tmp_path.iterdir())
+
+
+class SummingNet(nn.Sequential):
+    """Ends in one number for each image."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 3, 5), _Sum())
+
+
+class _Sum(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.sum((1, 2, 3))
+
+
+def test_print_config_can_be_read_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(part) for part in (*RANK, "--layer", "conv1", "--print_config")])
+    assert stopped.value.code in (0, None)
+    config = tmp_path / "printed.yaml"
+    config.write_text(capsys.readouterr().out)
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    _run("rank", "--config", config, *where)
+    assert len(_rows(tmp_path / "results.csv")) == 24
