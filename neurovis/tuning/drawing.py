@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from neurovis.figures import (
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from neurovis.tuning.results import KernelRanking
 
 _SHORT = 8
+#: Curves over more words than these are not drawn.
+_MOST_DRAWN = 20
 #: Simple cells are above it, complex cells below (Skottun et al. 1991).
 _SIMPLE_ABOVE = 1.0
 
@@ -44,9 +47,7 @@ def ranking_page(
         title,
         notes=_notes(ranking),
         spec=None if drawn is None else ranking.spec,
-        values_name="spatial frequency (cycles/pixel)"
-        if curves is not None and ranking.drawn_over == "spatial_frequency"
-        else "",
+        values_name=_values_name(ranking),
     )
 
 
@@ -167,10 +168,21 @@ def _pictures(ranking: KernelRanking, pictures: Tensor | None) -> Tensor | None:
     return weight_pictures(ranking.weights, ranking.spec)
 
 
+def _values_name(ranking: KernelRanking) -> str:
+    """What curves are over that are not over orientations."""
+    if ranking.seen is not None:
+        over_frequency = ranking.drawn_over == "spatial_frequency"
+        return "spatial frequency (cycles/pixel)" if over_frequency else ""
+    if _curves(ranking) is None:
+        return ""
+    return ", ".join(f"{number} {word}" for number, word in enumerate(ranking.curve_over))
+
+
 def _curves(ranking: KernelRanking) -> Tensor | None:
     """``(K, n)``, over what the ranking draws its responses over."""
     if ranking.seen is None:
-        return None
+        is_drawn = ranking.curve is not None and 1 < len(ranking.curve_over) <= _MOST_DRAWN
+        return ranking.curve if is_drawn else None
     tuning = ranking.seen.tuning.sum(1).float()
     over = frequency_curves if ranking.drawn_over == "spatial_frequency" else orientation_curves
     return over(tuning)
@@ -186,8 +198,11 @@ def _entry(
         faded=bool(ranking.dead[kernel]),
     )
     seen = ranking.seen
-    if curves is None or seen is None or not bool(curves[kernel].isfinite().all()):
+    if curves is None or not bool(curves[kernel].isfinite().all()):
         return entry
+    if seen is None:
+        numbers = torch.arange(curves.shape[1])
+        return replace(entry, curve=curves[kernel].clamp(min=0), values=numbers)
     if ranking.drawn_over == "spatial_frequency":
         preferred = _number(ranking.values.get("preferred_spatial_frequency"), kernel)
         return replace(

@@ -49,6 +49,8 @@ class KernelRanking:
             then.
         seen: The responses to gratings, where they are what was ranked.
         weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
+        curve: ``(K, n)``, the responses that were scored, if there are such.
+        curve_over: What they are to, such as classes, in words; empty for gratings.
         drawn_over: What the responses to gratings are drawn over, ``"orientation"`` or
             ``"spatial_frequency"``.
     """
@@ -68,6 +70,8 @@ class KernelRanking:
     reason: str | None = None
     seen: GratingResponses | None = None
     weights: Tensor | None = None
+    curve: Tensor | None = None
+    curve_over: Sequence[str] = ()
     drawn_over: str = "orientation"
 
     @classmethod

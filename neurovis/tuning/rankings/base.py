@@ -29,12 +29,15 @@ class Scores:
         curve: ``(K, n)``, the responses that the score is of; halves of the stimuli should agree
             on them. None if there is no curve.
         values: Further columns by name, such as the preferred orientation.
+        curve_over: What a curve that is not over gratings is over, for figures; one word for each
+            of its ``n`` values.
     """
 
     score: Tensor
     dead: Tensor
     curve: Tensor | None = None
     values: Mapping[str, Column] = field(default_factory=dict)
+    curve_over: Sequence[str] = ()
 
 
 class Ranking(ABC, Generic[Seen]):

@@ -39,5 +39,9 @@ class ClassRanking(ImageRanking):
             for index, undefined in zip(strongest, score.isnan().tolist(), strict=True)
         ]
         return Scores(
-            score, (means == 0).all(1), curve=seen.values, values={"preferred_class": preferred}
+            score,
+            dead=(means == 0).all(1),
+            curve=seen.values,
+            values={"preferred_class": preferred},
+            curve_over=seen.classes,
         )
