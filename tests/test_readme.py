@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+from neurovis import InputSpec, rank_kernels
 from neurovis.cli.main import build_parser
+from neurovis.tuning import Rankings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -40,3 +45,24 @@ def test_links_lead_somewhere(page: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", path.read_text())
     missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
     assert not missing
+
+
+def test_the_ranking_of_one_s_own_works() -> None:
+    (code,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        if "GratingRanking" in block
+    )
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"features": nn.Sequential(nn.Conv2d(3, 9, 5))})
+    model.forward = model["features"].forward
+    found: list[Rankings] = []
+
+    def rank(*arguments: Any, **options: Any) -> Rankings:
+        found.append(rank_kernels(*arguments, input_spec=InputSpec.rgb(24), **options))
+        return found[0]
+
+    exec(code, {"rank_kernels": rank, "model": model})
+    assert found[0].only.by == "horizontal"
+    assert found[0].only.null_percentile.isfinite().all()
+    assert found[0].only.reliability.isfinite().all()

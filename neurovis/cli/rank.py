@@ -9,6 +9,7 @@ from typing import cast
 import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
 
+from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.command import Command
 from neurovis.cli.options import (
     add_images_arguments,
@@ -27,7 +28,6 @@ from neurovis.cli.report import print_written
 from neurovis.files import check_writable
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
-from neurovis.tuning.rankings import resolve_rankings
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,7 +39,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=["orientation"],
         metavar="RANKING",
-        help=f"What kernels are ranked by: {', '.join(RANKINGS)}.",
+        help=f"What kernels are ranked by: {', '.join(RANKINGS)}; or the import path of a ranking "
+        "of your own, such as mypackage.MyRanking.",
     )
     parser.add_class_arguments(RankingSettings)
     add_images_arguments(
@@ -84,7 +85,7 @@ def run(options: Namespace) -> None:
     """Show the stimuli, rank, write and print."""
     _check(options)
     network, spec = load_model_and_input(options)
-    rankings = resolve_rankings(options.by)
+    rankings = chosen_rankings(options.by)
     images = choose_images(options, rankings, spec)
     with trying(network, spec):
         probe = TuningProbe(

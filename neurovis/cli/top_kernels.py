@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.text import Text
 from torch import nn
 
+from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.picture_run import trying
 from neurovis.cli.ranked_images import DemoScenes
 from neurovis.cli.report import console
@@ -18,7 +19,7 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
 from neurovis.tuning import KernelRanking, Rankings, rank_kernels
-from neurovis.tuning.rankings import ImageRanking, resolve_rankings
+from neurovis.tuning.rankings import ImageRanking
 
 #: What a selection that asks for a ranking begins with.
 _PREFIX = "top"
@@ -102,7 +103,7 @@ class _Chooser:
         return chosen
 
     def _rank(self, by: list[str]) -> Rankings:
-        rankings = resolve_rankings(by)
+        rankings = chosen_rankings(by)
         by_image = [ranking.name for ranking in rankings if isinstance(ranking, ImageRanking)]
         if by_image and self.options.model != "demo":
             raise ValueError(

@@ -26,11 +26,12 @@ def current_directory_importable() -> Iterator[None]:
             sys.path.remove(directory)
 
 
-def import_by_path(path: str) -> Any:
+def import_by_path(path: str, what: str = "model") -> Any:
     """Return what a dotted path names.
 
     Args:
         path: ``"package.module.name"``, or deeper, as for a class inside a class.
+        what: Kind of the thing, for messages.
 
     Raises:
         ValueError: If there is no such thing, or its module cannot be imported.
@@ -38,15 +39,15 @@ def import_by_path(path: str) -> Any:
     parts = path.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
         raise ValueError(
-            f'model "{path}" is not an import path such as "torchvision.models.resnet18"'
+            f'{what} "{path}" is not an import path such as "torchvision.models.resnet18"'
             f"{_torchvision_hint(path)}"
         )
-    module, names = _import_longest(parts)
+    module, names = _import_longest(parts, what)
     found: Any = module
     for position, name in enumerate(names):
         if not hasattr(found, name):
             owner = ".".join(parts[: len(parts) - len(names) + position])
-            raise ValueError(f'model "{path}" not found; {_suggestion(owner, found, name)}')
+            raise ValueError(f'{what} "{path}" not found; {_suggestion(owner, found, name)}')
         found = getattr(found, name)
     return found
 
@@ -57,7 +58,7 @@ def one_line(error: BaseException, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def _import_longest(parts: list[str]) -> tuple[ModuleType, list[str]]:
+def _import_longest(parts: list[str], what: str) -> tuple[ModuleType, list[str]]:
     """Import as much of the path as is modules; return the last one and the remaining names."""
     module: ModuleType | None = None
     for length in range(1, len(parts) + 1):
@@ -69,13 +70,13 @@ def _import_longest(parts: list[str]) -> tuple[ModuleType, list[str]]:
                 raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
             if module is None:
                 raise ValueError(
-                    f'model "{".".join(parts)}" not found: there is no module "{name}" here; '
+                    f'{what} "{".".join(parts)}" not found: there is no module "{name}" here; '
                     "run the command where it can be imported, or install it"
                 ) from error
             return module, parts[length - 1 :]
         except Exception as error:
             raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
-    raise ValueError(f'model "{".".join(parts)}" is a module; name a class or function in it')
+    raise ValueError(f'{what} "{".".join(parts)}" is a module; name a class or function in it')
 
 
 def _suggestion(owner: str, found: Any, name: str) -> str:

@@ -486,3 +486,24 @@ def test_print_config_can_be_read_back(capsys: pytest.CaptureFixture[str], tmp_p
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run("rank", "--config", config, *where)
     assert len(_rows(tmp_path / "results.csv")) == 24
+
+
+def test_a_ranking_of_one_s_own_by_its_import_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bars_of_mine.py").write_text(
+        "from neurovis.tuning.rankings import GratingRanking, Scores\n"
+        "class Bars(GratingRanking):\n"
+        "    name = score_name = 'bars'\n"
+        "    split = 'spatial_frequency'\n"
+        "    def score(self, seen, layer):\n"
+        "        curves = seen.tuning[:, 0].sum(2)\n"
+        "        return Scores(curves[:, 0], seen.dead, curve=curves)\n"
+    )
+    _run(*RANK, "--layer", "conv1", "--by", "bars_of_mine.Bars", "--orientations", 8)
+    (table,) = tmp_path.rglob("results.csv")
+    assert {row["by"] for row in _rows(table)} == {"bars"}
+    for wrong, said in (("bars_of_mine.Bras", "did you mean"), ("os.path", "ranking")):
+        assert main(["rank", "--layer", "conv1", "--by", wrong]) == 2
+        assert said in capsys.readouterr().err
