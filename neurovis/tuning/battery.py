@@ -101,13 +101,28 @@ def choose_battery(
                 "of (image, class) with the names of its classes"
             )
     gratings = {name: _gratings(name, spec, settings) for name in sorted(wanted)}
+    for ranking in rankings:
+        if isinstance(ranking, GratingRanking) and ranking.drawn_over == "spatial_frequency":
+            _check_frequencies(ranking.name, gratings[ranking.gratings])
     return Battery(gratings, shown, names)
+
+
+def _check_frequencies(name: str, gratings: Gratings) -> None:
+    if len(gratings.spatial_frequencies) < 2:
+        raise ValueError(f"ranking by {name} compares spatial_frequencies; give at least 2")
 
 
 def _gratings(name: str, spec: InputSpec, settings: RankingSettings) -> Gratings:
     frequencies = settings.spatial_frequencies
     if frequencies is None:
         frequencies = default_spatial_frequencies(spec)
+    lowest = 1 / min(spec.size)
+    if frequencies and 0 < min(frequencies) < lowest * (1 - 1e-6):
+        raise ValueError(
+            f"spatial_frequencies: {min(frequencies):g} cycles/pixel are less than one cycle in an "
+            f"image of {min(spec.size)} px, whose mean would change with the phase; give at least "
+            f"{lowest:.3g}"
+        )
     if name == "gratings":
         return Gratings(
             spec,
@@ -163,6 +178,8 @@ class NumberedImages(Dataset[tuple[Tensor, int, int]]):
                 "labels must be one class number, 0 or more, for each image of a tensor; got "
                 f"shape {tuple(labels.shape)}"
             )
+        if labels is not None and (labels.is_floating_point() or labels.is_complex()):
+            raise TypeError(f"labels must be integers, the classes' numbers; got {labels.dtype}")
         self._images, self._labels, self._spec = images, labels, spec
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from neurovis.tuning.measures import first_harmonic
 
 #: What is called dead varies less than this part of what the layer's most responsive kernel does.
 _SILENCE = 1e-6
+_ROUNDING = 1e-5
 #: With fewer phases F1 cannot be told from half of them.
 _PHASES_TO_SPLIT = 6
 
@@ -43,9 +44,23 @@ class GratingResponses:
         The amplitude of the modulation with phase, or, of rectified responses, the mean over
         phases above the response to the blank, 0 where it is below.
         """
-        if not self.is_rectified:
-            return first_harmonic(self.table)
-        return (self.table.mean(-1) - self.blank.view(-1, 1, 1, 1)).clamp(min=0)
+        if self.is_rectified:
+            driven = (self.table.mean(-1) - self.blank.view(-1, 1, 1, 1)).clamp(min=0)
+        else:
+            driven = first_harmonic(self.table)
+        return torch.where(driven > self._rounding, driven, driven * 0)
+
+    @property
+    def suppression(self) -> Tensor:
+        """Which part of the gratings a kernel responds to less than to the blank, ``(K,)``."""
+        below = self.blank.view(-1, 1, 1, 1) - self.table.mean(-1)
+        return (below > self._rounding).double().flatten(1).mean(1)
+
+    @property
+    def _rounding(self) -> Tensor:
+        """``(K, 1, 1, 1)``, below which differences of responses are float32's rounding."""
+        largest = torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1).abs().amax(1)
+        return _ROUNDING * largest.view(-1, 1, 1, 1)
 
     @property
     def dead(self) -> Tensor:
@@ -98,12 +113,19 @@ class GratingResponses:
 
 def best_frequency(tuning: Tensor) -> Tensor:
     """Index ``(K,)`` of the spatial frequency with the highest response of ``(K, O, F)``."""
-    return tuning.amax(1).nan_to_num(-torch.inf).argmax(1)
+    return _first_peak(tuning.amax(1))
 
 
 def best_orientation(tuning: Tensor) -> Tensor:
     """Index ``(K,)`` of the orientation with the highest response of ``(K, O, F)``."""
-    return tuning.amax(2).nan_to_num(-torch.inf).argmax(1)
+    return _first_peak(tuning.amax(2))
+
+
+def _first_peak(responses: Tensor) -> Tensor:
+    """Index ``(K,)`` of the first that is as good as the highest of ``(K, n)``."""
+    responses = responses.nan_to_num(-torch.inf)
+    near = responses >= responses.amax(1, keepdim=True) * (1 - _ROUNDING)
+    return near.int().argmax(1)
 
 
 def orientation_curves(tuning: Tensor) -> Tensor:

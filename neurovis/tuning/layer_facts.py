@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,21 +14,16 @@ from neurovis.inputs import InputSpec
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.receptive_fields import Field, receptive_fields
-from neurovis.recording import Recorder, hooked
-from neurovis.tuning.null import WITH_NULL
-from neurovis.tuning.settings import RankingSettings
+from neurovis.recording import Recorder
+from neurovis.tuning.settings import RankingSettings, ReadoutName
+from neurovis.tuning.sources import RECTIFIERS, find_sources
 
-#: Their outputs may be negative and are linear in what they are given.
+#: Their outputs may be negative, or cut off what is high as well as what is low.
 _SIGNED = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Bilinear),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     *(nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm),
-    *(nn.GroupNorm, nn.LayerNorm),
-)
-#: They cut off what is negative, some of them softly.
-_RECTIFIERS = (
-    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU),
-    *(nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish, nn.Sigmoid, nn.Hardsigmoid),
+    *(nn.GroupNorm, nn.LayerNorm, nn.Sigmoid, nn.Hardsigmoid, nn.Tanh),
 )
 _TRIAL_IMAGES = 16
 
@@ -48,6 +43,8 @@ class LayerFacts:
         is_first: Whether it is a convolution over the image's own channels, so that its weights
             are pictures.
         source: The convolution or linear layer whose kernels these are, if there is one.
+        before: The module whose output the layer rectifies; the layer itself if it is no rectifier.
+        readout: What is read of its maps.
         field: Its units' receptive field, as far as it is known.
         notes: What there is to know of its responses, for all rankings but those of weights.
     """
@@ -60,6 +57,8 @@ class LayerFacts:
     is_rectified: bool
     is_first: bool
     source: str | None
+    before: str
+    readout: ReadoutName
     field: Field | None
     notes: tuple[str, ...] = ()
 
@@ -75,7 +74,8 @@ def find_layers(
     example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
     axes = usable_layers(network, selection, example)
     shapes, lowest = _try(network, list(axes), spec)
-    sources = _sources(network, list(axes), example)
+    noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
+    sources, over_image = find_sources(network, axes, network_inputs(network, spec, noise))
     receptive = _fields(network, example)
     layers: dict[str, LayerFacts] = {}
     for name, axis in axes.items():
@@ -94,8 +94,10 @@ def find_layers(
             kernel_axis=axis,
             unit=tuple(size // 2 for size in sizes[1:]),
             is_rectified=settings.rectify or is_rectified(module, lowest[name]),
-            is_first=_sees_pixels(module, receptive.get(name), spec),
-            source=sources.get(name),
+            is_first=name in over_image,
+            source=sources[name].layer if name in sources else None,
+            before=sources[name].before if name in sources else name,
+            readout=settings.readout,
             field=receptive.get(name),
         )
         layers[name] = replace(layers[name], notes=_notes(layers[name], settings))
@@ -148,12 +150,9 @@ def _notes(layer: LayerFacts, settings: RankingSettings) -> tuple[str, ...]:
     if field is None or field.size is None:
         return (*notes, "its receptive field is unknown")
     height, width = field.size
-    if settings.aperture is not None and settings.aperture < max(height, width):
-        notes.append(
-            f"gratings of {settings.aperture:g} px are smaller than its receptive field of "
-            f"{height} x {width} px"
-        )
     box = None if field.center is None else field.pixels(field.center)
+    if box is not None and settings.aperture is not None:
+        notes += _beside_the_window(box, layer.spec.size, settings.aperture)
     if box is not None and not _is_inside(box, layer.spec.size):
         rows, columns = layer.spec.size
         notes.append(
@@ -161,6 +160,21 @@ def _notes(layer: LayerFacts, settings: RankingSettings) -> tuple[str, ...]:
             f"unit, {height} x {width} px: zero padding counts"
         )
     return tuple(notes)
+
+
+def _beside_the_window(
+    box: tuple[int, int, int, int], size: tuple[int, int], aperture: float
+) -> list[str]:
+    """A note if a window in the middle of the image does not cover what a unit sees."""
+    top, left, bottom, right = box
+    offset = math.hypot(top + bottom - size[0], left + right - size[1]) / 2
+    height, width = bottom - top, right - left
+    if offset + max(height, width) / 2 <= aperture / 2:
+        return []
+    return [
+        f"gratings of {aperture:g} px in the middle of the image do not cover the receptive field "
+        f"of {height} x {width} px, {offset:.3g} px off the middle"
+    ]
 
 
 def _is_inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
@@ -180,61 +194,7 @@ def is_rectified(module: nn.Module, lowest: Tensor) -> bool:
     """
     if isinstance(module, _SIGNED):
         return False
-    return isinstance(module, _RECTIFIERS) or bool((lowest >= 0).all())
-
-
-def _sees_pixels(module: nn.Module, field: Field | None, spec: InputSpec) -> bool:
-    """Whether a convolution is over the image itself."""
-    return (
-        isinstance(module, nn.Conv2d)
-        and module.in_channels == spec.channels
-        and field is not None
-        and field.size == _span(module)
-    )
-
-
-def _span(module: nn.Conv2d) -> tuple[int, int]:
-    rows, columns = (
-        (size - 1) * gap + 1 for size, gap in zip(module.kernel_size, module.dilation, strict=True)
-    )
-    return rows, columns
-
-
-def _sources(network: nn.Module, names: Sequence[str], example: Tensor) -> dict[str, str]:
-    """The convolution or linear layer whose kernels a layer's are, where that can be told.
-
-    It is the layer itself, or, for a layer without parts of its own, the last one before it whose
-    output has the same shape: batch norms and rectifiers stand behind it.
-    """
-    # A part that is compiled on its own goes by the name that it has without torch.compile.
-    modules: Mapping[str, nn.Module] = {
-        name.replace("._orig_mod", ""): module
-        for name, module in network.named_modules()
-        if name and not any(module.children())
-    }
-    called: list[tuple[str, tuple[int, ...] | None]] = []
-
-    def note(name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:
-        called.append((name, tuple(output.shape) if isinstance(output, Tensor) else None))
-
-    own = {name: name for name in names if isinstance(modules.get(name), WITH_NULL)}
-    if len(own) < len(names):
-        # What comes after the layers need not work with images of this size.
-        with suppress(Exception), hooked(modules, note):
-            network(example)
-    sources = dict(own)
-    for name in names:
-        places = [place for place, (known, _) in enumerate(called) if known == name]
-        if name in own or len(places) != 1:
-            continue
-        shape = called[places[0]][1]
-        for known, known_shape in reversed(called[: places[0]]):
-            if known_shape == shape and isinstance(modules[known], WITH_NULL):
-                sources[name] = known
-                break
-            if known_shape != shape:
-                break
-    return sources
+    return isinstance(module, RECTIFIERS) or bool((lowest >= 0).all())
 
 
 def _fields(network: nn.Module, example: Tensor) -> dict[str, Field]:

@@ -35,7 +35,8 @@ class NullKernels(ABC):
         # The generator looks at 32 bits of its seed only.
         generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
         own = weight.detach()
-        spread = own.float().std(correction=0).item()
+        known = own.float()[own.isfinite()]
+        spread = known.std(correction=0).item() if len(known) else 1.0
         drawn = torch.randn(count, *own.shape[1:], generator=generator, dtype=torch.float32)
         # A layer of equal weights has no spread; any other than 0 will do.
         self.weights = (drawn * (spread or 1.0)).to(own)

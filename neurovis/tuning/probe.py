@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any, cast
 
 import lightning.pytorch as pl
 from torch import Tensor, nn
@@ -59,25 +59,68 @@ class TuningProbe(pl.LightningModule):
         **settings: Unpack[RankingOptions],
     ) -> None:
         super().__init__()
-        spec = input_spec or InputSpec.rgb(224)
+        self._spec = input_spec or InputSpec.rgb(224)
         self._settings = RankingSettings(**settings)
-        rankings = resolve_rankings(by)
-        self._battery = choose_battery(rankings, spec, self._settings, images, labels, classes)
-        # No submodule: the network is the user's, and has no place in checkpoints.
-        self._responses = LayerResponses(
-            frozen_copy(model, share=True), layers, spec, self._settings
+        self._layers = layers
+        self._rankings = resolve_rankings(by)
+        self._battery = choose_battery(
+            self._rankings, self._spec, self._settings, images, labels, classes
         )
-        self._collection = Collection(self._responses, rankings, self._battery, synchronize=True)
+        # No submodule: the network is the user's, and has no place in checkpoints.
+        self._model = (frozen_copy(model, share=True),)
         self._names = list(self._battery.loaders(1))
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is seen yet, of the network as it is now."""
+        self._responses = LayerResponses(*self._model, self._layers, self._spec, self._settings)
+        self._collection = Collection(
+            self._responses, self._rankings, self._battery, synchronize=True
+        )
+        self._is_used = False
 
     @override
     def predict_dataloader(self) -> list[DataLoader[Any]]:
-        """One for each set of stimuli."""
-        return list(self._battery.loaders(self._settings.batch_size).values())
+        """One for each set of stimuli.
+
+        Raises:
+            ValueError: If the Trainer would show some of the stimuli only, show them in another
+                precision, share out too few, or lose what was found.
+        """
+        loaders = self._battery.loaders(self._settings.batch_size)
+        self._check_trainer(
+            min(len(cast(Sized, one.dataset)) for one in loaders.values()) if loaders else 0
+        )
+        return list(loaders.values())
+
+    def _check_trainer(self, fewest: int) -> None:
+        trainer = self.trainer
+        limit = trainer.limit_predict_batches
+        if getattr(trainer, "fast_dev_run", False) or limit != 1.0 or isinstance(limit, int):
+            raise ValueError(
+                "a ranking needs all stimuli: leave out fast_dev_run and limit_predict_batches; "
+                "fewer orientations or phases are faster"
+            )
+        if trainer.precision != "32-true":
+            raise ValueError(f"kernels are ranked in float32; got precision {trainer.precision}")
+        if 0 < fewest < trainer.world_size:
+            raise ValueError(
+                f"{fewest} stimuli cannot be shared out among {trainer.world_size} devices"
+            )
+        launcher = type(trainer.strategy.launcher).__name__
+        if "MultiProcessing" in launcher or "XLA" in launcher:
+            raise ValueError(
+                "what spawned or forked processes find is lost when they end; give the Trainer "
+                'strategy="ddp"'
+            )
 
     @override
     def on_predict_start(self) -> None:
-        """Bring the network to the stimuli's device."""
+        """Bring the network to the stimuli's device, and forget earlier passes."""
+        if self._is_used:
+            self._begin()
+            self._collection.to(self.device)
+        self._is_used = True
         self._responses.to(self.device)
 
     @override

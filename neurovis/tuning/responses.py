@@ -9,14 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
-from neurovis.readouts import READOUTS
+from neurovis.readouts import READOUTS, center_unit
 from neurovis.recording import Recorder, undisturbed
 from neurovis.tuning.layer_facts import LayerFacts, find_layers, network_inputs
 from neurovis.tuning.null import WITH_NULL, NullKernels, null_kernels
 from neurovis.tuning.settings import RankingSettings
+from neurovis.tuning.sources import RECTIFIERS
+from neurovis.tuning.stimuli import Gratings
+
+#: Gratings that tell how far kernels are driven from what grey does to them.
+_TRIALS = 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,11 @@ class RankedLayer(LayerFacts):
     def null_count(self) -> int:
         """How many random kernels are read beside its own."""
         return 0 if self.null is None else len(self.null.weights)
+
+    @property
+    def null_dtype(self) -> torch.dtype:
+        """Of the network's own numbers."""
+        return torch.float32 if self.null is None else self.null.weights.dtype
 
     @property
     def weights(self) -> Tensor | None:
@@ -110,13 +121,7 @@ class LayerResponses:
             self.layers = _with_null(self.network, facts, settings)
             self._calls = learned.calls if learned else None
             self._null: dict[str, Tensor] = {}
-            self._null_blank: dict[str, Tensor] = {}
-            self._null_blank = {
-                name: response[0, layer.kernels :]
-                for (name, response), layer in zip(
-                    self._blank_responses().items(), self.layers.values(), strict=True
-                )
-            }
+            self._placements = self._place_null()
         self.learned = Learned(facts, self._calls or {})
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
@@ -150,10 +155,41 @@ class LayerResponses:
         for layer in self.layers.values():
             if layer.null is not None:
                 layer.null.weights = layer.null.weights.to(device)
-        self._null_blank = {name: blank.to(device) for name, blank in self._null_blank.items()}
+        self._placements = {
+            name: (scale.to(device), shift.to(device))
+            for name, (scale, shift) in self._placements.items()
+        }
 
-    def _blank_responses(self) -> dict[str, Tensor]:
-        return self(torch.full((1, *self.spec.shape), 0.5))
+    def _place_null(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Scale and shift ``(N,)`` that give random kernels the levels of a layer's own.
+
+        What a batch norm and a rectifier do to a kernel depends on what grey does to it, and on how
+        far gratings drive it from there: the n-th random kernel has both from the n-th of the own.
+        """
+        placed = {
+            name: layer
+            for name, layer in self.layers.items()
+            if layer.null is not None and (layer.source != name or layer.is_rectified)
+        }
+        own: dict[str, Tensor] = {}
+        null: dict[str, Tensor] = {}
+
+        def read(name: str, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            for user in placed.values():
+                if user.before == name:
+                    maps = output.detach().movedim(user.kernel_axis, 1)
+                    own[user.name] = center_unit(maps).to(torch.float32, copy=True)
+                if user.source == name and user.null is not None:
+                    null[user.name] = user.null.at(inputs[0].detach(), user.unit).float()
+            return output.new_empty(0)
+
+        names = {part for user in placed.values() for part in (user.before, user.source or "")}
+        if not names:
+            return {}
+        calls = dict.fromkeys(sorted(names), 1)
+        images = network_inputs(self.network, self.spec, _trial_gratings(self.spec))
+        Recorder(self.network, list(calls), calls, read).record(images)
+        return {name: _placement(own[name], null[name]) for name in placed}
 
     def _read(self, name: str, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         """A layer's responses ``(B, K)``; those of null kernels on its inputs are put aside."""
@@ -178,11 +214,45 @@ class LayerResponses:
         maps = null.at(pixels, users[0].unit) if self._is_centered else null.maps(pixels)
         maps = maps.float()
         for layer in users:
-            blank = self._null_blank.get(layer.name)
-            own = maps
-            if layer.is_rectified and blank is not None:
-                own = (maps - blank.view(-1, *[1] * (maps.ndim - 2))).relu()
+            own = self._as_the_layer_s_own(layer, maps)
             self._null[layer.name] = own if self._is_centered else self._readout(own)
+
+    def _as_the_layer_s_own(self, layer: RankedLayer, maps: Tensor) -> Tensor:
+        """What random kernels give at the source, ``(B, N, ...)``, as it comes out of the layer."""
+        if layer.name not in self._placements:
+            return maps
+        scale, shift = (
+            one.view(-1, *[1] * (maps.ndim - 2)) for one in self._placements[layer.name]
+        )
+        placed = maps * scale + shift
+        if not layer.is_rectified:
+            return placed
+        if isinstance(layer.module, nn.PReLU):  # It may have a slope for each kernel.
+            return functional.leaky_relu(placed, layer.module.weight.mean().item())
+        if isinstance(layer.module, RECTIFIERS):
+            # Not by a call, which hooks would hear; it may work in place on what is passed.
+            activated: Tensor = layer.module.forward(placed.to(layer.null_dtype)).float()
+            return activated
+        return placed.relu()
+
+
+def _placement(own: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift ``(N,)`` from trial responses ``(T, K)`` and ``(T, N)``, grey's first."""
+    levels, spreads = own[0], own.std(0, correction=0)
+    known = (levels.isfinite() & spreads.isfinite()).nonzero().flatten()
+    if not len(known):
+        return torch.full_like(null[0], torch.nan), torch.full_like(null[0], torch.nan)
+    like = known[torch.arange(null.shape[1], device=null.device) % len(known)]
+    null_spreads = null.std(0, correction=0)
+    scale = torch.where(null_spreads > 0, spreads[like] / null_spreads, 1.0)
+    return scale, levels[like] - null[0] * scale
+
+
+def _trial_gratings(spec: InputSpec) -> Tensor:
+    """Mid grey and some gratings, ``(T, C, H, W)`` in [0, 1], alike for all networks."""
+    gratings = Gratings(spec, orientations=8, phases=4)
+    lots = torch.randperm(gratings.blank_index, generator=torch.Generator().manual_seed(0))
+    return gratings.images(torch.cat([torch.tensor([gratings.blank_index]), lots[:_TRIALS]]))
 
 
 def _with_null(

@@ -17,6 +17,8 @@ from neurovis.tuning.selectivity import spearman_brown
 
 #: With fewer kernels, the order of two halves cannot agree or disagree by much.
 _FEWEST_TO_CORRELATE = 3
+#: The ranks of fewer points are nearly always in order, or in reverse.
+_FEWEST_POINTS = 5
 
 
 def rank_layer(
@@ -54,7 +56,7 @@ def rank_layer(
         reliability=_reliability(score, scores, in_halves, rank_reliability),
         rank_reliability=rank_reliability,
         values=_with_peak(scores, seen),
-        notes=_notes(layer, ranking),
+        notes=_notes(layer, ranking, seen, score, scores.dead),
         spec=layer.spec,
         seen=seen if isinstance(seen, GratingResponses) else None,
         weights=layer.weights if layer.is_first else None,
@@ -89,18 +91,27 @@ def null_percentiles(score: Tensor, null: Tensor) -> Tensor:
 
 
 def _with_peak(scores: Scores, seen: Any) -> dict[str, Column]:
-    """The ranking's own columns, and how strongly gratings drive a kernel at all."""
+    """The ranking's own columns, and whether gratings drive a kernel or rather suppress it."""
     if not isinstance(seen, GratingResponses):
         return dict(scores.values)
-    return {**scores.values, "peak_response": seen.tuning.flatten(1).amax(1)}
+    further = {"peak_response": seen.tuning.flatten(1).amax(1)}
+    if seen.is_rectified:
+        further["suppressed"] = seen.suppression
+    return {**scores.values, **further}
 
 
-def _notes(layer: RankedLayer, ranking: AnyRanking) -> tuple[str, ...]:
+def _notes(
+    layer: RankedLayer, ranking: AnyRanking, seen: Any, score: Tensor, dead: Tensor
+) -> tuple[str, ...]:
     if isinstance(ranking, WeightRanking):
         return ()
-    if isinstance(ranking, GratingRanking):
-        return (layer.grating_note, *layer.notes)
-    return layer.notes
+    if not isinstance(ranking, GratingRanking):
+        return layer.notes
+    notes = (layer.grating_note, *layer.notes)
+    undriven = int((score.isnan() & ~dead & (seen.tuning.flatten(1).amax(1) == 0)).sum())
+    if undriven:
+        notes += (f"gratings drive {undriven} more kernels no further than grey does: no score",)
+    return notes
 
 
 def _check(scores: Scores, ranking: AnyRanking, layer: RankedLayer) -> None:
@@ -125,7 +136,10 @@ def _reliability(
             raise ValueError("a ranking that gives a curve must give one for half of the stimuli")
         # Of a rare class, there may be no image in one of the halves.
         shown = first.isfinite().any(0) & second.isfinite().any(0)
-        reliability = _stepped_up(rank_correlations(first[:, shown], second[:, shown]))
+        if shown.sum() < _FEWEST_POINTS:
+            reliability = torch.full(score.shape, rank_reliability, dtype=torch.float64)
+        else:
+            reliability = _stepped_up(rank_correlations(first[:, shown], second[:, shown]))
     return reliability.masked_fill(score.isnan(), torch.nan)
 
 

@@ -61,6 +61,15 @@ class RankingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for option in ("orientations", "phases", "null_kernels", "batch_size", "seed"):
+            value = getattr(self, option)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{option} must be an integer; got {value!r}")
+        frequencies = self.spatial_frequencies
+        if frequencies is not None and (
+            isinstance(frequencies, str) or not isinstance(frequencies, Sequence)
+        ):
+            raise TypeError(f"spatial_frequencies must be a list of numbers; got {frequencies!r}")
         if self.orientations < 4:
             raise ValueError(
                 f"orientations must be at least 4, and 8 for sharp tuning; got {self.orientations}"

@@ -105,7 +105,7 @@ def test_spatial_frequency_peak_and_bandwidth(ratio: float) -> None:
     found = rank(
         network,
         "conv",
-        size,
+        max(size, 31),
         spatial_frequencies=frequencies,
         by="spatial_frequency",
         orientations=36,
@@ -206,6 +206,56 @@ def test_an_energy_unit_is_complex_and_has_twice_the_kappa() -> None:
     assert list(phase.values["cell_type"]) == ["complex"] * 6
     found = rank(network, "pool", network.size)
     assert found.score.tolist() == pytest.approx([TABLE[0.5][2]] * 6, abs=2e-3)
+
+
+def test_a_map_that_can_be_negative_is_not_pooled() -> None:
+    """Its units cancel each other; what is left over at the edges is no tuning."""
+    network, size = bank(0.5, relu=True)
+    options = {"input_spec": grey_spec(size + 8), "spatial_frequencies": [0.125], "readout": "mean"}
+    found = rank_kernels(network, ["conv", "relu"], **options)
+    assert "can be negative" in (found["conv"].reason or "")
+    # Behind the ReLU it means something, but for the phases that single units have.
+    assert errors(found["relu"]).max() < 5
+
+
+@pytest.mark.parametrize("rectifier", [nn.ReLU(), nn.GELU(), nn.LeakyReLU(0.9), nn.Sigmoid()])
+def test_a_unit_that_is_never_cut_off_is_not_ranked_by_rounding(rectifier: nn.Module) -> None:
+    network, size = bank(0.5)
+    network.conv.bias = nn.Parameter(torch.full((6,), 2000.0))
+    network.relu = rectifier
+    for by in ("orientation", "phase"):
+        found = rank(network, "relu", size, by=by)
+        assert found.score.isnan().all()
+        assert not found.dead.any()
+        assert "no further than grey" in found.notes[-1] or "cut off at 0" in str(found.reason)
+
+
+def test_a_sigmoid_is_read_by_its_modulation() -> None:
+    network, size = bank(0.5)
+    network.conv.weight.data /= 500
+    network.relu = nn.Sigmoid()
+    found = rank(without_grey(network), "relu", size)
+    assert errors(found).max() < 0.5
+
+
+def test_what_gratings_mostly_suppress_is_told() -> None:
+    network, size = bank(0.5, relu=True)
+    network = without_grey(network)
+    rectified = rank(network, "relu", size)
+    network.conv.bias.data += 0.5  # Awake at the blank; troughs and peaks cancel but for the cut.
+    awake = rank(network, "relu", size)
+    assert rectified.values["suppressed"].max() == 0
+
+    class Inverted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.relu, self.last = network.conv, nn.ReLU(), nn.ReLU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.last(1.0 - self.relu(self.conv(images)))
+
+    inverted = rank(Inverted(), "last", size)
+    assert inverted.values["suppressed"].min() > 0.3 > awake.values["suppressed"].max()
 
 
 class Few(nn.Module):

@@ -92,6 +92,34 @@ def test_a_random_layer_is_as_its_null(layer: str) -> None:
     assert ranking.above_null().double().mean() == pytest.approx(0.05, abs=0.04)
 
 
+@pytest.mark.parametrize("bias", [-1.0, 0.0, 1.0])
+@pytest.mark.parametrize(
+    "rectifier", [nn.ReLU(), nn.GELU(), nn.ReLU6(), nn.LeakyReLU(0.2)], ids=str
+)
+def test_a_random_layer_is_as_its_null_whatever_its_level(
+    rectifier: nn.Module, bias: float
+) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 300, 7)
+    nn.init.normal_(conv.weight, std=0.1)
+    nn.init.constant_(conv.bias, bias)
+    spec = InputSpec.rgb(24)
+    for by in ("orientation", "phase"):
+        ranking = rank_kernels(nn.Sequential(conv, rectifier), "1", by, input_spec=spec).only
+        # Of 300 kernels 5 %; the null is of 200, so that its own percentile is 1.5 % uncertain.
+        assert ranking.above_null().double().mean() == pytest.approx(0.05, abs=0.06), by
+
+
+def test_what_is_not_finite_does_not_reach_the_null() -> None:
+    layer = nn.Conv2d(3, 4, 5)
+    layer.weight.data[2] = torch.nan
+    assert null_kernels("layer", layer, 10, seed=0).weights.isfinite().all()
+    network = nn.Sequential(layer, nn.ReLU())
+    found = rank_kernels(network, ["0", "1"], input_spec=InputSpec.rgb(24))
+    for ranking in found:
+        assert ranking.null_percentile.isfinite().tolist() == [True, True, False, True]
+
+
 def test_percentiles() -> None:
     null = torch.tensor([0.5, torch.nan, 0.1, 0.3, 0.2])
     score = torch.tensor([0.0, 0.25, 0.3, 9.0, torch.nan])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
-from neurovis.tuning.responses import LayerResponses, RankedLayer
+from neurovis.tuning.responses import LayerResponses, RankedLayer, _trial_gratings
 from neurovis.tuning.settings import RankingSettings
 
 SPEC = InputSpec.rgb(20)
@@ -108,37 +108,87 @@ def test_what_layers_are_taken_for(network: Net) -> None:
     }
 
 
-def test_random_kernels_stand_in_for_the_layer_s_own(network: Net) -> None:
-    """Those behind a rectifier have a threshold at what the blank gives them."""
-    responses = read(network, ["conv2", "relu2"])
-    found = responses(images())
-    null = responses.layers["conv2"].null.weights
+def null_of_conv2(network: Net, responses: LayerResponses, pictures: Tensor) -> Tensor:
+    """Maps of the random kernels on the convolution's own input, literally."""
     with torch.no_grad():
+        seen = network.relu1(network.conv1(SPEC.to_network(pictures)))
+        return nn.functional.conv2d(seen, responses.layers["conv2"].null.weights, stride=2)
 
-        def linear(pictures: Tensor) -> Tensor:
-            seen = network.relu1(network.conv1(SPEC.to_network(pictures)))
-            return nn.functional.conv2d(seen, null, stride=2)[:, :, 4, 4]
 
-        blank = linear(torch.full((1, *SPEC.shape), 0.5))
-        assert torch.allclose(found["conv2"][:, 8:], linear(images()), atol=1e-5)
-        expected = (linear(images()) - blank).relu()
-    assert torch.allclose(found["relu2"][:, 8:], expected, atol=1e-5)
-    assert 0 < (expected > 0).float().mean() < 1
+def test_random_kernels_stand_in_for_the_layer_s_own(network: Net) -> None:
+    """Behind a batch norm and a rectifier they have the own kernels' levels."""
+    responses = read(network, ["conv2", "norm2", "relu2"])
+    found = responses(images())
+    linear = null_of_conv2(network, responses, images())[:, :, 4, 4]
+    assert torch.allclose(found["conv2"][:, 8:], linear, atol=1e-5)
+    assert torch.allclose(found["relu2"][:, 8:], found["norm2"][:, 8:].relu(), atol=1e-5)
+    # What grey does to each, and how far gratings drive it, are those of one of the own kernels.
+    trials = responses(_trial_gratings(SPEC))["norm2"]
+    own, null = trials[:, :7], trials[:, 8:]
+    assert torch.allclose(null[0], own[0], atol=1e-4)
+    assert torch.allclose(null.std(0), own.std(0), rtol=1e-3)
+    # It is a matter of scale: the tuning is theirs.
+    correlations = torch.corrcoef(torch.cat([linear, found["norm2"][:, 8:]], dim=1).T)
+    assert torch.allclose(correlations.diagonal(7), torch.ones(7), atol=1e-4)
 
 
 @pytest.mark.parametrize("readout", ["mean", "max"])
 def test_random_kernels_have_maps_too(network: Net, readout: Any) -> None:
-    responses = read(network, ["relu2"], readout=readout)
-    found = responses(images())["relu2"]
-    null = responses.layers["relu2"].null.weights
-    with torch.no_grad():
-        seen = network.relu1(network.conv1(SPEC.to_network(images())))
-        grey = network.relu1(network.conv1(SPEC.example()))
-        blank = nn.functional.conv2d(grey, null, stride=2)
-        reduce = {"mean": lambda x: x.mean((2, 3)), "max": lambda x: x.amax((2, 3))}[readout]
-        expected = nn.functional.conv2d(seen, null, stride=2) - reduce(blank)[..., None, None]
-        expected = reduce(expected.relu())
-    assert torch.allclose(found[:, 8:], expected, atol=1e-5)
+    responses = read(network, ["conv2", "relu2"], readout=readout)
+    found = responses(images())
+    centered = read(network, ["conv2", "relu2"])(images())
+    maps = null_of_conv2(network, responses, images())
+    reduce = {"mean": lambda x: x.mean((2, 3)), "max": lambda x: x.amax((2, 3))}[readout]
+    assert torch.allclose(found["conv2"][:, 8:], reduce(maps), atol=1e-5)
+    # The same scale and shift everywhere, found where the unit in the center is awake.
+    awake = (centered["relu2"][:, 8:] > 0).sum(0) >= 2
+    assert awake.any()
+    for n in awake.nonzero().flatten().tolist():
+        rows = (centered["relu2"][:, 8 + n] > 0).nonzero().flatten()[:2]
+        x, y = centered["conv2"][rows, 8 + n], centered["relu2"][rows, 8 + n]
+        scale = (y[1] - y[0]) / (x[1] - x[0])
+        expected = reduce((maps[:, n : n + 1] * scale + y[0] - x[0] * scale).relu())[:, 0]
+        assert torch.allclose(found["relu2"][:, 8 + n], expected, atol=1e-3)
+
+
+class Branching(nn.Module):
+    """Branches of one shape, a sum that is rectified, a pool behind a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(3, 4, 7, padding=3), nn.Conv2d(3, 4, 3, padding=1)
+        self.of_wide, self.of_narrow = nn.ReLU(), nn.ReLU(inplace=True)
+        self.of_sum, self.pool = nn.ReLU(), nn.MaxPool2d(3, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        wide, narrow = self.wide(images), self.narrow(images)
+        joined = self.of_wide(wide) + self.of_narrow(narrow)
+        joined -= 0.1
+        return self.pool(self.of_sum(joined))
+
+
+def test_a_source_is_what_a_layer_works_on() -> None:
+    torch.manual_seed(0)
+    network = Branching()
+    layers = read(network, ["of_wide", "of_narrow", "of_sum", "pool"]).layers
+    sources = {name: layer.source for name, layer in layers.items()}
+    assert sources == {"of_wide": "wide", "of_narrow": "narrow", "of_sum": None, "pool": None}
+
+
+def test_what_is_over_the_image() -> None:
+    class Stems(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.grouped = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 6, 3, groups=3)
+            self.mixed, self.second = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 4, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scaled = (images - 0.2) * torch.tensor([1.0, 2.0, 3.0])[:, None, None]
+            first = self.stem(scaled), self.grouped(images), self.second(self.mixed(images))
+            return torch.cat(first, dim=1)
+
+    layers = read(Stems(), ["stem", "grouped", "mixed", "second"]).layers
+    assert [name for name, layer in layers.items() if layer.is_first] == ["stem", "mixed"]
 
 
 def test_one_forward_serves_all_layers_and_leaves_nothing(network: Net) -> None:
@@ -160,9 +210,10 @@ def test_rectify_reads_signed_layers_as_behind_a_relu(network: Net) -> None:
 
 def test_notes_say_what_a_unit_cannot_see(network: Net) -> None:
     layers = read(network, ["conv1", "pool", "block.0", "head"], aperture=4.0).layers
-    assert any(
-        "4 px are smaller than its receptive field of 5 x 5" in n for n in layers["conv1"].notes
-    )
+    said = "gratings of 4 px in the middle of the image do not cover the receptive field of 5 x 5"
+    assert any(said in note for note in layers["conv1"].notes)
+    large = read(network, ["conv1"], aperture=9.0).layers["conv1"]
+    assert not any("do not cover" in note for note in large.notes)
     assert not any("padding" in note for note in layers["conv1"].notes)
     wide = nn.Sequential(nn.Conv2d(3, 4, 25, padding=12))
     notes = LayerResponses(wide, "0", SPEC, RankingSettings()).layers["0"].notes

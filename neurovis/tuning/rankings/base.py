@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.grating_responses import GratingResponses
@@ -81,6 +82,9 @@ class Ranking(ABC, Generic[Seen]):
 class GratingRanking(Ranking[GratingResponses]):
     """A ranking by responses to gratings.
 
+    Of maps that can be negative only a single unit can be read: where one unit is driven another is
+    suppressed, so that their mean or highest response to a grating says nothing of either.
+
     Attributes:
         gratings: Which: ``"gratings"``, ``"color_gratings"`` or ``"modality_gratings"``.
         split: The axis of the gratings that is split for the reliability, every second value in
@@ -93,6 +97,15 @@ class GratingRanking(Ranking[GratingResponses]):
     split: ClassVar[str] = "orientation"
     split_phases: ClassVar[bool] = True
     drawn_over: ClassVar[str] = "orientation"
+
+    @override
+    def why_not(self, layer: RankedLayer) -> str | None:
+        if layer.readout != "center" and layer.unit and not layer.is_rectified:
+            return (
+                f"the {layer.readout} of a map that can be negative says nothing of gratings; use "
+                "the readout center, name the layer behind the ReLU, or say rectify"
+            )
+        return super().why_not(layer)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class ClassRanking(ImageRanking):
         ]
         return Scores(
             score,
-            dead=(means == 0).all(1),
+            dead=(means == means[:, :1]).all(1),
             curve=seen.values,
             values={"preferred_class": preferred},
             curve_over=seen.classes,

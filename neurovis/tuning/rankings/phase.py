@@ -24,7 +24,8 @@ class PhaseRanking(GratingRanking):
     @override
     def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
         curves = _best_phase_curves(seen)
-        ratio = modulation_ratio(curves)
+        is_driven = seen.tuning[:, 0].flatten(1).amax(1) > 0
+        ratio = modulation_ratio(curves).where(is_driven, torch.nan)
         words = ["" if r.isnan() else "simple" if r > 1 else "complex" for r in ratio]
         return Scores(
             score=ratio,

@@ -8,6 +8,9 @@ from neurovis.tuning.metrics import LifetimeSparseness
 from neurovis.tuning.rankings.base import ImageRanking, ImageResponses, Scores
 from neurovis.tuning.responses import RankedLayer
 
+#: Equal responses have a sparseness of 0, but for rounding.
+_CONSTANT = 1e-9
+
 
 class SparsenessRanking(ImageRanking):
     """Lifetime sparseness over the images: 0 alike to all, 1 to one only (Vinje & Gallant 2000)."""
@@ -22,5 +25,5 @@ class SparsenessRanking(ImageRanking):
 
     @override
     def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
-        # Only what never responded has none.
-        return Scores(seen.values, dead=seen.values.isnan())
+        # What never responded has none, and what gave the same to all has none to speak of.
+        return Scores(seen.values, dead=~(seen.values > _CONSTANT))
