@@ -75,7 +75,8 @@ def _hushed() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             warnings.filterwarnings("ignore", message="The number of training batches")
-            warnings.filterwarnings("ignore", message="predict returned None")
+            # A ranking by weights shows nothing.
+            warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
             # Of pictures with names in scripts that the font does not have.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             yield

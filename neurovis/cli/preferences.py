@@ -12,8 +12,15 @@ from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
-from neurovis.tuning.measures import preferred_orientation, preferred_spatial_frequency
+from neurovis.tuning.measures import (
+    global_orientation_selectivity,
+    preferred_orientation,
+    preferred_spatial_frequency,
+)
 from neurovis.tuning.results import KernelRanking, Rankings
+
+#: gOSI; of random kernels over an image 95 % have less.
+_TUNED = 0.4
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,22 @@ class PreferredGratings:
         kernels: The kernels, best first.
         orientation: ``(N,)`` of the bars, in degrees; NaN where undefined.
         spatial_frequency: ``(N,)`` in cycles per pixel.
+        selectivity: ``(N,)``, gOSI: without it an orientation means little.
+        at_range_end: ``(N,)``, whether the preferred frequency is the highest or lowest that was
+            shown, so that the true one may lie beyond.
     """
 
     ranking: KernelRanking
     kernels: list[int]
     orientation: Tensor
     spatial_frequency: Tensor
+    selectivity: Tensor
+    at_range_end: Tensor
+
+    @property
+    def is_tuned(self) -> Tensor:
+        """``(N,)``, which kernels are more selective than nearly all random ones."""
+        return self.selectivity >= _TUNED
 
 
 def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGratings]:
@@ -63,11 +80,15 @@ def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGrat
             continue
         tuning = ranking.seen.tuning[kernels].sum(1)
         frequencies = ranking.seen.spatial_frequencies.to(tuning)
+        curves = orientation_curves(tuning)
+        preferred = preferred_spatial_frequency(frequency_curves(tuning), frequencies)
         yield PreferredGratings(
             ranking,
             kernels,
-            preferred_orientation(orientation_curves(tuning)).float(),
-            preferred_spatial_frequency(frequency_curves(tuning), frequencies).float(),
+            preferred_orientation(curves).float(),
+            preferred.float(),
+            global_orientation_selectivity(curves).float(),
+            (preferred <= frequencies[0]) | (preferred >= frequencies[-1]),
         )
 
 

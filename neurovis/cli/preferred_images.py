@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import Tensor
 
 from neurovis.cli.preferences import PreferredGratings, RankedNetwork, preferred_gratings
-from neurovis.cli.rank_results import Preferred, RankingFiles, number
+from neurovis.cli.rank_results import RankingFiles, number
 from neurovis.cli.report import console
 from neurovis.figures import grating_preference_figure, render
 from neurovis.inputs import InputSpec
@@ -25,7 +25,7 @@ from neurovis.tuning.units import Units
 _COLUMNS = (
     *("layer", "kernel", "by", "preferred_orientation", "image_orientation"),
     *("orientation_difference", "preferred_spatial_frequency", "image_spatial_frequency"),
-    *("octaves", "activation", "noise_activation"),
+    *("octaves", "activation", "noise_activation", "selectivity", "at_range_end"),
 )
 _NAME = "preferred_images"
 #: Sides in pixels: the smallest that is optimized, and at most what one pixel of jitter blurs.
@@ -77,11 +77,13 @@ class Comparison:
             "octaves": self.octaves,
             "activation": self.activation,
             "noise_activation": self.noise_activation,
+            "selectivity": self.gratings.selectivity,
         }
         return [
             {
                 **{"layer": ranking.layer, "kernel": kernel, "by": ranking.by},
                 **{name: values[place].item() for name, values in numbers.items()},
+                "at_range_end": bool(self.gratings.at_range_end[place]),
             }
             for place, kernel in enumerate(self.gratings.kernels)
         ]
@@ -92,12 +94,11 @@ class Comparison:
         return self.gratings.ranking.layer, self.gratings.ranking.by
 
     @property
-    def pictures(self) -> Preferred:
-        """What the units see, by kernel of the whole layer; others are grey."""
-        kernels = self.gratings.kernels
-        pictures = torch.full((len(self.gratings.ranking), *self.seen.shape[1:]), 0.5)
-        pictures[kernels] = self.seen
-        return Preferred(pictures, len(kernels))
+    def pictures(self) -> Tensor:
+        """What the units see, by kernel of the whole layer; NaN for those without an image."""
+        pictures = torch.full((len(self.gratings.ranking), *self.seen.shape[1:]), torch.nan)
+        pictures[self.gratings.kernels] = self.seen
+        return pictures
 
 
 def compare(ranked: RankedNetwork, rankings: Rankings, files: RankingFiles) -> list[Comparison]:
@@ -212,19 +213,37 @@ def _save_figure(ranked: RankedNetwork, comparison: Comparison, files: RankingFi
 
 def print_comparisons(comparisons: list[Comparison]) -> None:
     """Print how far apart preferred images and gratings are."""
-    table = Table(title="Preferred images against preferred gratings (medians)")
+    table = Table(
+        title="Preferred images against preferred gratings (medians; angles and frequencies of "
+        "kernels tuned to orientation, frequencies not of those at the end of the range)"
+    )
     for heading in ("layer", "ranking"):
         table.add_column(heading, overflow="fold")
-    for heading in ("images", "orientations apart", "image's frequency", "activation", "of noise"):
+    for heading in (
+        "images",
+        "tuned",
+        "orientations apart",
+        "image's frequency",
+        "activation",
+        "of noise",
+    ):
         table.add_column(heading, justify="right")
     for one in comparisons:
         table.add_row(
             one.gratings.ranking.layer,
             one.gratings.ranking.by,
             str(len(one.images)),
-            number(one.orientation_difference.nanquantile(0.5).item(), "{:.1f}°"),
-            number(one.octaves.nanquantile(0.5).item(), "{:+.2f} octaves"),
+            str(int(one.gratings.is_tuned.sum())),
+            number(_median(one.orientation_difference[one.gratings.is_tuned]), "{:.1f}°"),
+            number(
+                _median(one.octaves[one.gratings.is_tuned & ~one.gratings.at_range_end]),
+                "{:+.2f} octaves",
+            ),
             f"{one.activation.quantile(0.5).item():.4g}",
             f"{one.noise_activation.quantile(0.5).item():.4g}",
         )
     console().print(table)
+
+
+def _median(values: Tensor) -> float | None:
+    return values.nanquantile(0.5).item() if len(values) else None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 from rich.table import Table
@@ -24,21 +25,24 @@ from neurovis.tuning.results import KernelRanking, Rankings
 #: Kernels named in the printed table.
 _NAMED = 5
 _NULL_PERCENTILE = 0.95
+_RIGHT: dict[str, Any] = {"justify": "right"}
+#: Columns of the printed table; a narrow terminal has room for some.
+_HEADINGS: dict[str, dict[str, Any]] = {
+    "layer": {"overflow": "fold"},
+    "ranking": {"no_wrap": True},
+    "score": {"overflow": "fold"},
+    "kernels": _RIGHT,
+    "median": _RIGHT,
+    "null's 95 %": _RIGHT,
+    "above it": _RIGHT,
+    "dead": _RIGHT,
+    "reliability": _RIGHT,
+    "first kernels": {"overflow": "fold"},
+}
+_WIDE = 120
+_NARROW = ("layer", "ranking", "median", "null's 95 %", "above it", "dead")
 #: Of a tag ``kernel_ranking/<by>/<layer>/<what>``; dots, not slashes, are in layers' names.
 _PARTS = 4
-
-
-@dataclass(frozen=True)
-class Preferred:
-    """Preferred images of a ranking's first kernels.
-
-    Attributes:
-        by_kernel: ``(K, C, H, W)`` in [0, 1], by kernel.
-        count: Of how many of the first kernels there is one.
-    """
-
-    by_kernel: Tensor
-    count: int
 
 
 class RankingFiles:
@@ -58,23 +62,23 @@ class RankingFiles:
         self._sheets = sheets
 
     def save(
-        self, rankings: Rankings, pictures: Mapping[tuple[str, str], Preferred] | None = None
+        self, rankings: Rankings, pictures: Mapping[tuple[str, str], Tensor] | None = None
     ) -> None:
         """Write the figures, and log them with the scores.
 
         Args:
             rankings: What was found.
-            pictures: By layer and ranking, preferred images to be drawn in place of the weights.
+            pictures: By layer and ranking, preferred images ``(K, C, H, W)`` in [0, 1], NaN for
+                kernels without one.
         """
         applicable = [ranking for ranking in rankings if ranking.reason is None]
         for ranking in track(
             applicable, "figures", transient=True, disable=not sys.stdout.isatty()
         ):
             of_first = (pictures or {}).get((ranking.layer, ranking.by))
-            if of_first is None:
-                self._save_figures(ranking, None, self._top)
-            else:
-                self._save_figures(ranking, of_first.by_kernel, min(of_first.count, self._top))
+            # The weights of a layer over the image say more.
+            is_drawn = of_first is None or ranking.weights is not None
+            self._save_figures(ranking, None if is_drawn else of_first)
             self._save_sheets(ranking)
 
     def save_picture(self, tag: str, picture: Picture, place: int = 0) -> None:
@@ -102,8 +106,8 @@ class RankingFiles:
                 {column: _cell(value) for column, value in row.items()} for row in rows
             )
 
-    def _save_figures(self, ranking: KernelRanking, pictures: Tensor | None, count: int) -> None:
-        seen = ranking_observation(ranking, pictures=pictures, count=count)
+    def _save_figures(self, ranking: KernelRanking, pictures: Tensor | None) -> None:
+        seen = ranking_observation(ranking, pictures=pictures, count=self._top)
         for tag, picture in seen.pictures.items():
             save_png(self._path(tag), picture)
         log_observation(self._loggers, seen, 0, None)
@@ -138,15 +142,14 @@ def _cell(value: object) -> object:
 
 def print_rankings(rankings: Rankings) -> None:
     """Print a line for each ranking, and what there is to know of them."""
-    table = Table(title="Kernels, ranked")
-    for heading in ("layer", "ranking", "score"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("kernels", "median", "null's 95 %", "above it", "dead", "reliability"):
-        table.add_column(heading, justify="right")
-    table.add_column("first kernels", overflow="fold")
-    for ranking in rankings:
-        table.add_row(*_cells(ranking))
     output = console()
+    shown = _NARROW if output.width < _WIDE else tuple(_HEADINGS)
+    table = Table(title="Kernels, ranked")
+    for heading in shown:
+        table.add_column(heading, **_HEADINGS[heading])
+    for ranking in rankings:
+        cells = dict(zip_longest(_HEADINGS, _cells(ranking), fillvalue=""))
+        table.add_row(*(cells[heading] for heading in shown))
     output.print(table)
     for note in _notes(rankings):
         output.print(Text(f"note: {note}"), soft_wrap=True)
@@ -164,11 +167,20 @@ def _cells(ranking: KernelRanking) -> Iterable[str]:
         count,
         number(known.quantile(0.5).item() if len(known) else None),
         number(null.quantile(_NULL_PERCENTILE).item() if len(null) else None),
-        f"{100 * ranking.above_null().double().mean().item():.0f} %" if len(null) else "-",
+        _above(ranking) if len(null) else "-",
         str(int(ranking.dead.sum())),
         number(ranking.rank_reliability),
         ", ".join(map(str, first_kernels(ranking, _NAMED))),
     )
+
+
+def _above(ranking: KernelRanking) -> str:
+    """How many of the kernels with a score are beyond what chance gives."""
+    scored = ranking.null_percentile.isfinite()
+    shares = [ranking.above_null()[scored].double().mean().item()]
+    if ranking.is_signed:
+        shares.append(ranking.below_null()[scored].double().mean().item())
+    return " + ".join(number(100 * share, "{:.0f} %") for share in shares)
 
 
 def number(value: float | None, form: str = "{:.3g}") -> str:

@@ -21,7 +21,8 @@ from neurovis.tuning.stimuli import (
 )
 
 IMAGES = "images"
-_FEWEST, _FEWEST_TO_SPLIT = 2, 4
+#: So many there must be, for halves, and to say much.
+_FEWEST, _FEWEST_TO_SPLIT, _FEW = 2, 4, 20
 
 #: Images ``(B, C, H, W)`` or a dataset of ``(C, H, W)``, each alone or with its class, in [0, 1].
 Images = Tensor | Dataset[Any]
@@ -45,6 +46,13 @@ class Battery:
     def can_be_split(self) -> bool:
         """Whether both halves of the images are several."""
         return self.images is not None and len(self.images) >= _FEWEST_TO_SPLIT
+
+    def images_note(self, ranking: ImageRanking) -> str:
+        """How many images a ranking is made with; what is dead is so on these."""
+        number = 0 if self.images is None else len(self.images)
+        classes = f" of {len(self.classes)} classes" if ranking.needs_labels else ""
+        few = ": too few to say much" if number < _FEW else ""
+        return f"{ranking.name}: shown {number} images{classes}{few}"
 
     def loaders(self, batch_size: int) -> dict[str, DataLoader[Any]]:
         """A loader for each set, of batches ``(images, numbers)`` or with classes behind.

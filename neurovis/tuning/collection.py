@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -164,7 +165,8 @@ class Collection(nn.Module):
         halves = None
         if self._battery.can_be_split:
             halves = (responses(_FIRST_HALF)[0], responses(_SECOND_HALF)[0])
-        return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
+        found = rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
+        return replace(found, notes=(*found.notes, self._battery.images_note(ranking)))
 
     def _grating_responses(self, layer: RankedLayer, name: str) -> GratingResponses:
         gratings = self._battery.gratings[name]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from neurovis.tuning.results import KernelRanking
 
 _SHORT = 8
+#: Of the response of the layer's most responsive kernel.
+_WEAK = 0.05
 #: Curves over more words than these are not drawn.
 _MOST_DRAWN = 20
 #: Simple cells are above it, complex cells below (Skottun et al. 1991).
@@ -93,20 +95,20 @@ def sheet(ranking: KernelRanking, kernel: int, picture: Tensor | None) -> Figure
         picture = None if drawn is None else drawn[kernel]
     preferred = ranking.values.get("preferred_orientation")
     frequency = ranking.values.get("preferred_spatial_frequency")
-    # As a neuroscientist draws it: responses as they are, and a line for the blank's.
-    responses, blank = seen.tuning[kernel], None
-    if seen.is_rectified:
-        responses, blank = seen.table[kernel].mean(-1).clamp(min=0), seen.blank[kernel].item()
+    modulation = int(seen.best_modulation[kernel])
+    which = f" to {seen.modulations[modulation]}" if len(seen.modulations) > 1 else ""
+    name = "response above the blank's" if seen.is_rectified else "F1 amplitude"
     return kernel_sheet_figure(
         f"{ranking.layer}, kernel {kernel}: {_score_text(ranking, kernel)}",
         seen.orientations,
         seen.spatial_frequencies,
-        responses.mean(0).float(),
-        blank,
-        response_name="mean response" if seen.is_rectified else "F1 amplitude",
+        seen.tuning[kernel, modulation].float(),
+        # Responses count from the blank's.
+        0.0 if seen.is_rectified else None,
+        response_name=f"{name}{which}",
         picture=picture,
         spec=ranking.spec,
-        notes=_notes(ranking),
+        notes=[*_evidence(ranking, kernel), *_notes(ranking)],
         preferred_orientation=_number(preferred, kernel),
         preferred_spatial_frequency=_number(frequency, kernel),
     )
@@ -124,11 +126,33 @@ def _notes(ranking: KernelRanking) -> list[str]:
             f"; {int(ranking.above_null().sum())} above the 95th percentile of "
             f"{len(ranking.null_score)} random kernels of their shape"
         )
+        if ranking.is_signed:
+            above += f", {int(ranking.below_null().sum())} below the 5th"
     reliability = ranking.rank_reliability
     agreement = (
         "" if reliability != reliability else f"; reliability of the order {reliability:.2f}"
     )
     return [f"{ranking.score_name}{above}{agreement}", "; ".join(ranking.notes)]
+
+
+def _evidence(ranking: KernelRanking, kernel: int) -> list[str]:
+    """What there is to say of one kernel beside its score."""
+    words = []
+    if ranking.seen is not None:
+        words.append(f"peak response {ranking.seen.tuning[kernel].max().item():.3g}")
+        if ranking.seen.is_rectified:
+            words.append(f"the blank's response {ranking.seen.blank[kernel].item():.3g}")
+        words += [
+            f"to {name} {tuning.max().item():.3g}"
+            for name, tuning in zip(
+                ranking.seen.modulations, ranking.seen.tuning[kernel], strict=True
+            )
+            if len(ranking.seen.modulations) > 1
+        ]
+    reliability = ranking.reliability[kernel].item()
+    if reliability == reliability:
+        words.append(f"reliability of its tuning {reliability:.2f}")
+    return ["; ".join(words)] if words else []
 
 
 def _score_text(ranking: KernelRanking, kernel: int) -> str:
@@ -144,7 +168,17 @@ def _score_text(ranking: KernelRanking, kernel: int) -> str:
         if name.startswith("preferred_"):
             parts.append(_value_text(name, column, kernel))
             break
+    if _is_weak(ranking, kernel):
+        parts.append("weak")
     return ", ".join(part for part in parts if part)
+
+
+def _is_weak(ranking: KernelRanking, kernel: int) -> bool:
+    """Whether gratings hardly drive it: selective it may be, but in next to nothing."""
+    if ranking.seen is None:
+        return False
+    peaks = ranking.seen.tuning.flatten(1).amax(1)
+    return bool(peaks[kernel] < _WEAK * peaks[peaks.isfinite()].amax())
 
 
 def _value_text(name: str, column: object, kernel: int) -> str:
@@ -153,7 +187,9 @@ def _value_text(name: str, column: object, kernel: int) -> str:
     value = column[kernel].item()
     if value != value:
         return ""
-    return f"{value:.3g} c/px" if "frequency" in name else f"{value:.0f}°"
+    if "frequency" in name:
+        return f"{value:.3g} c/px"
+    return f"phase {value:.0f}°" if "phase" in name else f"{value:.0f}°"
 
 
 def _number(column: object, kernel: int) -> float | None:
@@ -183,7 +219,8 @@ def _curves(ranking: KernelRanking) -> Tensor | None:
     if ranking.seen is None:
         is_drawn = ranking.curve is not None and 1 < len(ranking.curve_over) <= _MOST_DRAWN
         return ranking.curve if is_drawn else None
-    tuning = ranking.seen.tuning.sum(1).float()
+    rows = torch.arange(len(ranking))
+    tuning = ranking.seen.tuning[rows, ranking.seen.best_modulation].float()
     over = frequency_curves if ranking.drawn_over == "spatial_frequency" else orientation_curves
     return over(tuning)
 
@@ -194,7 +231,7 @@ def _entry(
     entry = RankedEntry(
         label=f"#{int(ranking.ranks[kernel])} kernel {kernel}",
         score_text=_score_text(ranking, kernel),
-        picture=None if drawn is None else drawn[kernel],
+        picture=None if drawn is None or drawn[kernel].isnan().any() else drawn[kernel],
         faded=bool(ranking.dead[kernel]),
     )
     seen = ranking.seen

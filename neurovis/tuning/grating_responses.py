@@ -51,6 +51,11 @@ class GratingResponses:
         return torch.where(driven > self._rounding, driven, driven * 0)
 
     @property
+    def best_modulation(self) -> Tensor:
+        """Index ``(K,)`` of the modulation that each kernel responds to most."""
+        return self.tuning.flatten(2).sum(2).nan_to_num(-torch.inf).argmax(1)
+
+    @property
     def suppression(self) -> Tensor:
         """Which part of the gratings a kernel responds to less than to the blank, ``(K,)``."""
         below = self.blank.view(-1, 1, 1, 1) - self.table.mean(-1)

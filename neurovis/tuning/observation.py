@@ -19,10 +19,11 @@ def ranking_observation(
 ) -> Observation:
     """A ranking as it is logged, under ``kernel_ranking/<by>/<layer>``.
 
-    Scalars are the median score, the fraction of kernels above the null's 95th percentile, that of
-    dead kernels, and Kendall's tau against a previous ranking; what is undefined is left out.
-    Pictures are the kernels in their order, the histogram with the null over it, and the map of
-    preferred orientations if there are such. Histograms are of the scores and of the null's.
+    Scalars are the median score; of the kernels with a score the fraction above the null's 95th
+    percentile, and, where low scores are selective too, below its 5th; the fraction of dead
+    kernels; and Kendall's tau against a previous ranking. What is undefined is left out. Pictures
+    are the kernels in their order, the histogram with the null over it, and the map of preferred
+    orientations if there are such. Histograms are of the scores and of the null's.
 
     Args:
         ranking: One that applies to its layer; others are nothing to see.
@@ -45,7 +46,13 @@ def ranking_observation(
     if "preferred_orientation" in ranking.values:
         seen.pictures[f"{tag}/orientation_map"] = render(ranking.orientation_map(step))
     if len(ranking.null_score):
-        seen.scalars[f"{tag}/above_null"] = ranking.above_null().double().mean().item()
+        scored = ranking.null_percentile.isfinite()
+        if scored.any():
+            above = ranking.above_null()[scored].double().mean().item()
+            seen.scalars[f"{tag}/above_null"] = above
+        if scored.any() and ranking.is_signed:
+            below = ranking.below_null()[scored].double().mean().item()
+            seen.scalars[f"{tag}/below_null"] = below
         seen.histograms[f"{tag}/null_scores"] = Histogram.of(ranking.null_score)
     if previous is not None:
         tau = kendall_tau(previous, ranking)

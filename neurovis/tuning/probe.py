@@ -63,6 +63,8 @@ class TuningProbe(pl.LightningModule):
         self._settings = RankingSettings(**settings)
         self._layers = layers
         self._rankings = resolve_rankings(by)
+        by_name = [ranking.name for ranking in self._rankings]
+        self.save_hyperparameters({**vars(self._settings), "by": by_name})
         self._battery = choose_battery(
             self._rankings, self._spec, self._settings, images, labels, classes
         )
@@ -78,6 +80,8 @@ class TuningProbe(pl.LightningModule):
             self._responses, self._rankings, self._battery, synchronize=True
         )
         self._is_used = False
+        if not self._names:  # Nothing is shown, and so no pass is made.
+            self.results = self._collection.rankings()
 
     @override
     def predict_dataloader(self) -> list[DataLoader[Any]]:

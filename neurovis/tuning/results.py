@@ -51,6 +51,7 @@ class KernelRanking:
         weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
         curve: ``(K, n)``, the responses that were scored, if there are such.
         curve_over: What they are to, such as classes, in words; empty for gratings.
+        is_signed: Whether a low score is as selective as a high one, for something else.
         drawn_over: What the responses to gratings are drawn over, ``"orientation"`` or
             ``"spatial_frequency"``.
     """
@@ -72,6 +73,7 @@ class KernelRanking:
     weights: Tensor | None = None
     curve: Tensor | None = None
     curve_over: Sequence[str] = ()
+    is_signed: bool = False
     drawn_over: str = "orientation"
 
     @classmethod
@@ -132,6 +134,10 @@ class KernelRanking:
         """``(K,)``, which kernels score above this percentile of the random ones."""
         return self.null_percentile >= percentile
 
+    def below_null(self, percentile: float = 5.0) -> Tensor:
+        """``(K,)``, which kernels score at or below this percentile of the random ones."""
+        return self.null_percentile <= percentile
+
     def rows(self) -> Iterator[dict[str, object]]:
         """A row of the table for each kernel, in the order of their ranks."""
         ranks = self.ranks
@@ -164,7 +170,8 @@ class KernelRanking:
 
         Args:
             count: At most so many kernels.
-            pictures: ``(K, C, H, W)`` in [0, 1] to be drawn in place of the weights.
+            pictures: ``(K, C, H, W)`` in [0, 1] to be drawn in place of the weights; NaN for
+                kernels without one.
             step: Of a training run, for the title.
         """
         from neurovis.tuning.drawing import ranking_page
@@ -214,7 +221,7 @@ class Rankings(Sequence[KernelRanking]):
     """The rankings of several layers by several questions, layer by layer.
 
     ``rankings["features.0"]``, or ``rankings["features.0", "phase"]`` where there are several of a
-    layer; where there is one alone, it can be used as if it were that one: ``rankings.top(16)``.
+    layer; where there is one alone, what it can do can be asked of all: ``rankings.top(16)``.
     """
 
     items: list[KernelRanking] = field(default_factory=list)
@@ -264,6 +271,14 @@ class Rankings(Sequence[KernelRanking]):
     def figure(self, count: int = 24, pictures: Tensor | None = None) -> Figure:
         """As :meth:`KernelRanking.figure`, of the only ranking."""
         return self.only.figure(count, pictures)
+
+    def histogram(self) -> Figure:
+        """As :meth:`KernelRanking.histogram`, of the only ranking."""
+        return self.only.histogram()
+
+    def sheet(self, kernel: int) -> Figure:
+        """As :meth:`KernelRanking.sheet`, of the only ranking."""
+        return self.only.sheet(kernel)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table of all rankings, one row for each kernel of each; empty is undefined.

@@ -60,6 +60,7 @@ def rank_layer(
         spec=layer.spec,
         seen=seen if isinstance(seen, GratingResponses) else None,
         weights=layer.weights if layer.is_first else None,
+        is_signed=ranking.is_signed,
         curve=scores.curve,
         curve_over=scores.curve_over,
         drawn_over=ranking.drawn_over if isinstance(ranking, GratingRanking) else "",

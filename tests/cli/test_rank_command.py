@@ -20,7 +20,7 @@ from neurovis.cli.notes import Notes
 from neurovis.cli.ranked_images import DemoScenes, RankedPictures
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.tuning import map_receptive_fields
+from neurovis.tuning import RANKINGS, map_receptive_fields
 from neurovis.tuning.stimuli import DenseNoise
 
 CPU = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
@@ -282,7 +282,7 @@ def test_preferred_images_are_compared_with_gratings(
     assert list(rows[0]) == [
         *("layer", "kernel", "by", "preferred_orientation", "image_orientation"),
         *("orientation_difference", "preferred_spatial_frequency", "image_spatial_frequency"),
-        *("octaves", "activation", "noise_activation"),
+        *("octaves", "activation", "noise_activation", "selectivity", "at_range_end"),
     ]
     ranked = _rows(tmp_path / "results.csv")
     assert [row["kernel"] for row in rows] == [row["kernel"] for row in ranked[:2]]
@@ -507,3 +507,16 @@ def test_a_ranking_of_one_s_own_by_its_import_path(
     for wrong, said in (("bars_of_mine.Bras", "did you mean"), ("os.path", "ranking")):
         assert main(["rank", "--layer", "conv1", "--by", wrong]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", RANKINGS)
+def test_each_ranking_alone(tmp_path: Path, by: str) -> None:
+    _run(
+        *(*RANK, "--layer", "relu1", "conv1", "--by", by, "--orientations", 8, "--sheets", 1),
+        *("--trainer.default_root_dir", tmp_path),
+    )
+    (table,) = tmp_path.rglob("results.csv")
+    assert {row["by"] for row in _rows(table)} == {by}
+    assert any(row["score"] for row in _rows(table))
+    (options,) = tmp_path.rglob("hparams.yaml")
+    assert f"by:\n- {by}\n" in options.read_text()

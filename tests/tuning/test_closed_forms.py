@@ -218,7 +218,7 @@ def test_a_map_that_can_be_negative_is_not_pooled() -> None:
     assert errors(found["relu"]).max() < 5
 
 
-@pytest.mark.parametrize("rectifier", [nn.ReLU(), nn.GELU(), nn.LeakyReLU(0.9), nn.Sigmoid()])
+@pytest.mark.parametrize("rectifier", [nn.ReLU(), nn.GELU(), nn.LeakyReLU(0.9)])
 def test_a_unit_that_is_never_cut_off_is_not_ranked_by_rounding(rectifier: nn.Module) -> None:
     network, size = bank(0.5)
     network.conv.bias = nn.Parameter(torch.full((6,), 2000.0))
@@ -227,7 +227,7 @@ def test_a_unit_that_is_never_cut_off_is_not_ranked_by_rounding(rectifier: nn.Mo
         found = rank(network, "relu", size, by=by)
         assert found.score.isnan().all()
         assert not found.dead.any()
-        assert "no further than grey" in found.notes[-1] or "cut off at 0" in str(found.reason)
+        assert "no further than grey" in found.notes[-1]
 
 
 def test_a_sigmoid_is_read_by_its_modulation() -> None:
@@ -244,6 +244,7 @@ def test_what_gratings_mostly_suppress_is_told() -> None:
     rectified = rank(network, "relu", size)
     network.conv.bias.data += 0.5  # Awake at the blank; troughs and peaks cancel but for the cut.
     awake = rank(network, "relu", size)
+    network.conv.bias.data -= 0.5
     assert rectified.values["suppressed"].max() == 0
 
     class Inverted(nn.Module):

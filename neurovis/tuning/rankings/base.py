@@ -51,11 +51,13 @@ class Ranking(ABC, Generic[Seen]):
         name: What ``by`` calls it.
         score_name: What figures call its score, with the unit if there is one.
         needs_rectifier: Whether responses must be cut off at 0 for it to mean something.
+        is_signed: Whether the lowest scores are as selective as the highest, for something else.
     """
 
     name: ClassVar[str]
     score_name: ClassVar[str]
     needs_rectifier: ClassVar[bool] = False
+    is_signed: ClassVar[bool] = False
 
     def check(self, spec: InputSpec) -> None:
         """Raise ValueError if the ranking does not apply to what the network is shown."""

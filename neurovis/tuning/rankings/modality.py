@@ -23,6 +23,7 @@ class ModalityRanking(GratingRanking):
     name = "modality"
     score_name = "modality selectivity"
     gratings = "modality_gratings"
+    is_signed = True
 
     @override
     def check(self, spec: InputSpec) -> None:
