@@ -103,6 +103,7 @@ class TestWhatIsLogged:
     def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
         folder = tmp_path_factory.mktemp("board")
         logger = TensorBoardLogger(folder)
+        torch.manual_seed(0)  # Whatever ran before.
         fit(watching(every_n_train_steps=2), folder, logger=logger)
         events = EventAccumulator(logger.log_dir, size_guidance={"images": 0})
         events.Reload()
