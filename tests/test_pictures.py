@@ -494,6 +494,8 @@ def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
         find_pictures([tmp_path / "absent"], spec)
 
 
+# Not even a warning that has such a name could be sent from one process to another.
+@pytest.mark.filterwarnings("ignore")
 def test_names_can_be_printed(tmp_path: Path) -> None:
     _colour(tmp_path / "line\nbreak \udcff 日本.png")
     (image,) = find_pictures(tmp_path, InputSpec.rgb(4))
