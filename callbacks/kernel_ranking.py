@@ -21,7 +21,7 @@ from neurovis.maximization.ascent import LayerResponse
 from neurovis.maximization.continued import ContinuedAscent, usable_kernels
 from neurovis.summaries import Observation
 from neurovis.tuning.battery import Battery, choose_battery
-from neurovis.tuning.collection import Collection
+from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.observation import ranking_observation
 from neurovis.tuning.rankings import AnyRanking, ImageRanking, resolve_rankings
 from neurovis.tuning.responses import LayerResponses, Learned, RankedLayer
@@ -241,15 +241,9 @@ class KernelRankingMonitor(Monitor):
         shown = spec.from_network(images.float()).cpu() if self._by_images else None
         return choose_battery(self.rankings, spec, self.settings, shown, None, None)
 
-    @torch.no_grad()
     def _ranked(self, responses: LayerResponses, battery: Battery) -> Rankings:
         """Show the stimuli, and rank. Only this process does."""
-        collection = Collection(responses, self.rankings, battery, synchronize=False)
-        collection.to(responses.device)
-        for name, loader in battery.loaders(self.settings.batch_size).items():
-            for batch in loader:
-                collection.see(name, *batch)
-        return collection.rankings()
+        return rank_alone(responses, self.rankings, battery, self.settings.batch_size)
 
 
 def _shrunk(images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 #: Channel statistics of ImageNet's training pictures in [0, 1], as torchvision's models expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -210,6 +210,14 @@ class InputSpec:
                 f"expected images (..., {self.channels}, H, W) ({parts}); "
                 f"got shape {tuple(images.shape)}"
             )
+
+
+def network_inputs(network: nn.Module, spec: InputSpec, images: Tensor) -> Tensor:
+    """Images ``(B, C, H, W)`` in [0, 1] in a network's space, on its device and in its dtype."""
+    inputs = spec.to_network(images)
+    parameter = next(network.parameters(), inputs)
+    dtype = parameter.dtype if parameter.is_floating_point() else inputs.dtype
+    return inputs.to(device=parameter.device, dtype=dtype)
 
 
 def _size(size: int | Sequence[int]) -> tuple[int, int]:

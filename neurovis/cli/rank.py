@@ -99,6 +99,7 @@ def run(options: Namespace) -> None:
     # Before Lightning makes a folder in it.
     check_writable(options.trainer.default_root_dir or Path.cwd())
     trainer = _trainer(options)
+    probe.check_trainer(trainer)
     trainer.predict(probe, return_predictions=False)
     folder = Path(trainer.log_dir or trainer.default_root_dir)  # All ranks must ask.
     if trainer.is_global_zero:
@@ -152,11 +153,6 @@ def _settings(options: Namespace) -> RankingOptions:
 
 def _trainer(options: Namespace) -> pl.Trainer:
     trainer = pl.Trainer(**options.trainer)
-    if trainer.limit_predict_batches != 1.0 or isinstance(trainer.limit_predict_batches, int):
-        raise ValueError(
-            "a ranking needs all stimuli: leave out --trainer.fast_dev_run and "
-            "--trainer.limit_predict_batches; fewer --orientations or --phases are faster"
-        )
     devices = trainer.num_devices * trainer.num_nodes
     if devices > 1 and (options.preferred_images or options.receptive_fields):
         raise ValueError(

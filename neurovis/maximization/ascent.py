@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointError
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_table import kernel_axes
 from neurovis.maximization.objectives import (
     Target,
@@ -69,9 +69,7 @@ class LayerResponse:
 
     def inputs(self, images: Tensor) -> Tensor:
         """Images in [0, 1] in the network's space, type and device."""
-        inputs = self.spec.to_network(images)
-        parameter = next(self.network.parameters(), inputs)
-        return inputs.to(device=parameter.device, dtype=parameter.dtype)
+        return network_inputs(self.network, self.spec, images)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""

@@ -43,6 +43,12 @@ class Battery:
     classes: list[str]
 
     @property
+    def sets(self) -> dict[str, Gratings | NumberedImages]:
+        """All sets by name; none where nothing is shown."""
+        images = {} if self.images is None else {IMAGES: self.images}
+        return {**self.gratings, **images}
+
+    @property
     def can_be_split(self) -> bool:
         """Whether both halves of the images are several."""
         return self.images is not None and len(self.images) >= _FEWEST_TO_SPLIT
@@ -59,10 +65,7 @@ class Battery:
 
         Any sampler may share the stimuli out among processes.
         """
-        sets: dict[str, Dataset[Any]] = {**self.gratings}
-        if self.images is not None:
-            sets[IMAGES] = self.images
-        return {name: DataLoader(one, batch_size=batch_size) for name, one in sets.items()}
+        return {name: DataLoader(one, batch_size=batch_size) for name, one in self.sets.items()}
 
 
 def choose_battery(

@@ -190,6 +190,26 @@ class Collection(nn.Module):
         return computed.cpu().view(-1) if computed.ndim == 0 else computed.cpu()
 
 
+@torch.no_grad()
+def rank_alone(
+    responses: LayerResponses, rankings: Sequence[AnyRanking], battery: Battery, batch_size: int
+) -> Rankings:
+    """Show all stimuli where the network is, and rank; no other process takes part.
+
+    Args:
+        responses: Reads the layers of a network that is undisturbed.
+        rankings: What is asked.
+        battery: The stimuli.
+        batch_size: How many at a time.
+    """
+    collection = Collection(responses, rankings, battery, synchronize=False)
+    collection.to(responses.device)
+    for name, loader in battery.loaders(batch_size).items():
+        for batch in loader:
+            collection.see(name, *batch)
+    return collection.rankings()
+
+
 def _refuse_labels(numbers: Tensor, labels: Tensor, classes: Sequence[str]) -> None:
     for number, label in zip(numbers.tolist(), labels.tolist(), strict=True):
         if label < 0:

@@ -41,7 +41,9 @@ def ranking_page(
     shown = ranking.order[:count]
     curves = _curves(ranking)
     drawn = _pictures(ranking, pictures)
-    entries = [_entry(ranking, curves, drawn, kernel) for kernel in shown]
+    entries = [
+        _entry(ranking, curves, drawn, place, kernel) for place, kernel in enumerate(shown, start=1)
+    ]
     which = f"{len(shown)} of " if len(shown) < len(ranking) else ""
     title = f"{ranking.layer}: {which}{len(ranking)} kernels by {ranking.by}{_at(step)}"
     return ranking_figure(
@@ -226,10 +228,10 @@ def _curves(ranking: KernelRanking) -> Tensor | None:
 
 
 def _entry(
-    ranking: KernelRanking, curves: Tensor | None, drawn: Tensor | None, kernel: int
+    ranking: KernelRanking, curves: Tensor | None, drawn: Tensor | None, place: int, kernel: int
 ) -> RankedEntry:
     entry = RankedEntry(
-        label=f"#{int(ranking.ranks[kernel])} kernel {kernel}",
+        label=f"#{place} kernel {kernel}",
         score_text=_score_text(ranking, kernel),
         picture=None if drawn is None or drawn[kernel].isnan().any() else drawn[kernel],
         faded=bool(ranking.dead[kernel]),

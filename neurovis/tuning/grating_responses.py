@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ class GratingResponses:
     spatial_frequencies: Tensor
     modulations: Sequence[str]
 
-    @property
+    @cached_property
     def tuning(self) -> Tensor:
         """The responses without phase, non-negative, ``(K, M, O, F)``.
 
@@ -50,7 +51,7 @@ class GratingResponses:
             driven = first_harmonic(self.table)
         return torch.where(driven > self._rounding, driven, driven * 0)
 
-    @property
+    @cached_property
     def best_modulation(self) -> Tensor:
         """Index ``(K,)`` of the modulation that each kernel responds to most."""
         return self.tuning.flatten(2).sum(2).nan_to_num(-torch.inf).argmax(1)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.receptive_fields import Field, receptive_fields
@@ -102,14 +102,6 @@ def find_layers(
         )
         layers[name] = replace(layers[name], notes=_notes(layers[name], settings))
     return layers
-
-
-def network_inputs(network: nn.Module, spec: InputSpec, images: Tensor) -> Tensor:
-    """Images in [0, 1] in a network's space, type and device."""
-    inputs = spec.to_network(images)
-    parameter = next(network.parameters(), inputs)
-    dtype = parameter.dtype if parameter.is_floating_point() else inputs.dtype
-    return inputs.to(device=parameter.device, dtype=dtype)
 
 
 def _try(

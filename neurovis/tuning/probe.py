@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import lightning.pytorch as pl
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class TuningProbe(pl.LightningModule):
         )
         # No submodule: the network is the user's, and has no place in checkpoints.
         self._model = (frozen_copy(model, share=True),)
-        self._names = list(self._battery.loaders(1))
+        self._names = list(self._battery.sets)
         self._begin()
 
     def _begin(self) -> None:
@@ -88,17 +88,18 @@ class TuningProbe(pl.LightningModule):
         """One for each set of stimuli.
 
         Raises:
-            ValueError: If the Trainer would show some of the stimuli only, show them in another
-                precision, share out too few, or lose what was found.
+            ValueError: If the Trainer does not suit, see :meth:`check_trainer`.
         """
-        loaders = self._battery.loaders(self._settings.batch_size)
-        self._check_trainer(
-            min(len(cast(Sized, one.dataset)) for one in loaders.values()) if loaders else 0
-        )
-        return list(loaders.values())
+        self.check_trainer(self.trainer)
+        return list(self._battery.loaders(self._settings.batch_size).values())
 
-    def _check_trainer(self, fewest: int) -> None:
-        trainer = self.trainer
+    def check_trainer(self, trainer: pl.Trainer) -> None:
+        """Refuse a Trainer before it shows anything.
+
+        Raises:
+            ValueError: If it would show some of the stimuli only, show them in another precision,
+                share out too few, or lose what was found.
+        """
         limit = trainer.limit_predict_batches
         if getattr(trainer, "fast_dev_run", False) or limit != 1.0 or isinstance(limit, int):
             raise ValueError(
@@ -107,7 +108,8 @@ class TuningProbe(pl.LightningModule):
             )
         if trainer.precision != "32-true":
             raise ValueError(f"kernels are ranked in float32; got precision {trainer.precision}")
-        if 0 < fewest < trainer.world_size:
+        fewest = min(map(len, self._battery.sets.values()), default=None)
+        if fewest is not None and fewest < trainer.world_size:
             raise ValueError(
                 f"{fewest} stimuli cannot be shared out among {trainer.world_size} devices"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -13,7 +12,7 @@ from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection
 from neurovis.recording import undisturbed
 from neurovis.tuning.battery import Images, choose_battery
-from neurovis.tuning.collection import Collection
+from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.probe import TuningProbe
 from neurovis.tuning.rankings import AnyRanking, resolve_rankings
 from neurovis.tuning.responses import LayerResponses
@@ -84,11 +83,6 @@ def rank_kernels(
     spec, options = input_spec or InputSpec.rgb(224), RankingSettings(**settings)
     rankings = resolve_rankings(by)
     battery = choose_battery(rankings, spec, options, images, labels, classes)
-    with undisturbed(model), torch.no_grad():
+    with undisturbed(model):
         responses = LayerResponses(model, layers, spec, options)
-        collection = Collection(responses, rankings, battery, synchronize=False)
-        collection.to(responses.device)
-        for name, loader in battery.loaders(options.batch_size).items():
-            for batch in loader:
-                collection.see(name, *batch)
-        return collection.rankings()
+        return rank_alone(responses, rankings, battery, options.batch_size)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import READOUTS, center_unit
 from neurovis.recording import Recorder, undisturbed
-from neurovis.tuning.layer_facts import LayerFacts, find_layers, network_inputs
+from neurovis.tuning.layer_facts import LayerFacts, find_layers
 from neurovis.tuning.null import WITH_NULL, NullKernels, null_kernels
 from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.sources import RECTIFIERS

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.receptive_fields import receptive_fields
 from neurovis.recording import Recorder, undisturbed
-from neurovis.tuning.layer_facts import is_rectified, network_inputs
+from neurovis.tuning.layer_facts import is_rectified
 
 #: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
 Box = tuple[int, int, int, int]
