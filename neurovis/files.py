@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,35 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f".{digest}.{os.getpid()}.partial")
     try:
         yield partial
+        _flush(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: str | Path) -> None:
+    """Remove what :func:`whole_file` left behind where a process was killed.
+
+    Only for a folder that nobody is writing to; folders in it are left alone.
+    """
+    for partial in Path(folder).glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+def safe_name(name: str) -> str:
+    """A name for a file or folder that no file system has trouble with.
+
+    Special characters become ``_``; as two names must not become one, a changed name also ends in
+    a digest of the original.
+
+    Example:
+        >>> safe_name("layer1.0.conv1"), safe_name("what/is this?")
+        ('layer1.0.conv1', 'what_is_this_-aff4a83a')
+    """
+    safe = re.sub(r"[^A-Za-z0-9_.=+-]", "_", name)[:100].strip(".")
+    if name and safe == name:
+        return name
+    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def check_writable(folder: str | Path) -> None:
@@ -44,3 +71,14 @@ def check_writable(folder: str | Path) -> None:
         raise NotADirectoryError(f'cannot write to "{folder}": "{existing}" is not a folder')
     if not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(f'cannot write to "{folder}": no permission in "{existing}"')
+
+
+def _flush(path: Path) -> None:
+    """Bring a file's content to the disk, so that not even a power failure leaves half of it."""
+    if not path.exists():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -168,6 +168,13 @@ class RectifierGradients(TorchFunctionMode):
         self._rule = rule
         self._only_at_zero = only_at_zero
 
+    def rule_for(self, call: int) -> GradientRule | None:  # noqa: ARG002
+        """The rule of a call, counted from 0 in the order of a forward; None to leave it alone.
+
+        For subclasses that tell rectifiers apart.
+        """
+        return self._rule
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -188,8 +195,11 @@ class RectifierGradients(TorchFunctionMode):
         if self._only_at_zero and not _is_zero_below_zero(rectifier, options):
             self._note(func, args)
             return func(*args, **(kwargs or {}))
+        rule = self.rule_for(self.met)
         self.met += 1
-        return _Ruled.apply(values, rectifier, options, inplace, self._rule)
+        if rule is None:
+            return func(*args, **(kwargs or {}))
+        return _Ruled.apply(values, rectifier, options, inplace, rule)
 
     def _note(self, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
         """Remember a nonlinearity whose gradient is not changed."""

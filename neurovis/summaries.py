@@ -7,8 +7,6 @@ Loggers are told apart by what they can do, not by their class: those of ``light
 from __future__ import annotations
 
 import csv
-import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor
 
 from neurovis.figures import save_png
+from neurovis.files import safe_name
 
 Picture = npt.NDArray[np.uint8]
 
@@ -284,12 +283,5 @@ def picture_path(tag: str, step: int) -> Path:
         >>> picture_path("feature_maps/layer1.0.conv1", 120).as_posix()
         'feature_maps/layer1.0.conv1/step_00000120.png'
     """
-    parts = [_safe(part) for part in tag.split("/")]
+    parts = [safe_name(part) for part in tag.split("/")]
     return Path(*parts, f"step_{step:08d}.png")
-
-
-def _safe(part: str) -> str:
-    safe = re.sub(r"[^A-Za-z0-9_.=+-]", "_", part)[:100].strip(".")
-    if part and safe == part:
-        return part
-    return f"{safe}-{hashlib.sha256(part.encode()).hexdigest()[:8]}"

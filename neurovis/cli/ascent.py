@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from neurovis.cli.options import add_model_arguments
-from neurovis.cli.report import print_results
+from neurovis.cli.report import console, print_results, print_summary
 from neurovis.files import check_writable
 from neurovis.inputs import InputSpec
-from neurovis.maximization import AscentOptions, AscentSettings, TargetMaximization
+from neurovis.maximization import (
+    AscentOptions,
+    AscentProgress,
+    AscentSettings,
+    TargetMaximization,
+    unfinished_run,
+)
+from neurovis.maximization.objectives import Objective
+from neurovis.maximization.parametrizations import Parametrization, ParametrizationName
+from neurovis.maximization.regularizers import Regularizer
+from neurovis.maximization.settings import ObjectiveName
+from neurovis.maximization.transforms import Transform
 from neurovis.pictures import read_picture
+
+#: Options that Python takes tensors and typed functions for; here they have types of their own.
+_WRITTEN_OUT = {"init", "objective", "parametrization", "frozen", "regularizers", "transforms"}
+
+#: Where the Trainer's runs land by default, in its ``default_root_dir``.
+_RUNS = "lightning_logs"
 
 
 def add_ascent_arguments(parser: ArgumentParser) -> None:
-    """Options: the network, its input, the layer, the ascent and the Trainer."""
+    """Options: the network, its input, the ascent and the Trainer."""
     add_model_arguments(parser)
-    parser.add_argument("--layer", type=str, required=True, help="Dotted name; see neurovis layers")
-    parser.add_class_arguments(AscentSettings, skip={"init"})
+    _add_object_arguments(parser)
+    parser.add_class_arguments(AscentSettings, skip=_WRITTEN_OUT)
     parser.add_argument(
         "--init", type=str, default="noise", help="Start from noise, zero (grey), or a picture."
+    )
+    parser.add_argument(
+        "--resume",
+        type=bool,
+        default=True,
+        help="Go on with the latest run of the same command that was stopped, in its folder.",
     )
     parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
     parser.set_defaults(
@@ -34,6 +61,52 @@ def add_ascent_arguments(parser: ArgumentParser) -> None:
             "trainer.enable_model_summary": False,
             "trainer.log_every_n_steps": 5,
         }
+    )
+
+
+def _add_object_arguments(parser: ArgumentParser) -> None:
+    """Options that are names, classes with arguments, or functions of a person's own."""
+    group = parser.add_argument_group(
+        "What is climbed, and in what images. Classes are named as in --objective Position "
+        "--objective.row 3, in a config as {class_path: Position, init_args: {row: 3}}; functions "
+        "by their import path"
+    )
+    group.add_argument(
+        "--objective",
+        type=ObjectiveName | Objective | Callable[..., Any],
+        default=AscentSettings.objective,
+        help="Of each kernel's map its mean, its center unit or its max; deep_dream, the layer as "
+        "a whole; Position, Direction or Inversion (of a picture); or a function from activations "
+        "(B, K, ...) to (B, K).",
+    )
+    group.add_argument(
+        "--parametrization",
+        type=ParametrizationName | Parametrization,
+        default=AscentSettings.parametrization,
+        help="fourier (spatial frequencies, decorrelated colour), pixel, or fixed_magnitude (a "
+        "natural amplitude spectrum, only phases are optimized); or Fourier or FixedMagnitude "
+        "with arguments, such as --parametrization.pictures for their spectrum.",
+    )
+    group.add_argument(
+        "--frozen",
+        type=dict[str, str] | None,
+        default=AscentSettings.frozen,
+        help="Modalities that stay as in a picture: --frozen.rgb photo.png.",
+    )
+    group.add_argument(
+        "--regularizers",
+        type=list[Regularizer | Callable[..., Any]],
+        default=[],
+        help="Penalties: a list of TotalVariation, LpContrast, HighFrequency, or functions from "
+        "images (B, C, H, W) in [0, 1] to (B,), in units of activation.",
+    )
+    group.add_argument(
+        "--transforms",
+        type=list[Transform | Callable[..., Any]] | None,
+        default=AscentSettings.transforms,
+        help="What images are shown under, in place of --jitter, --scale and --rotate: a list of "
+        "Affine, Jitter, GaussianBlur, GaussianNoise, Lighting, or functions from images to "
+        "images, in this order; [] for nothing.",
     )
 
 
@@ -48,16 +121,55 @@ def settings(options: Namespace, spec: InputSpec) -> AscentOptions:
     return cast(AscentOptions, {**named, "init": init})
 
 
-def climb(module: TargetMaximization, options: Namespace) -> None:
-    """Run the ascent under the Trainer and print what came of it."""
+def make_trainer(module: TargetMaximization, options: Namespace) -> pl.Trainer:
+    """The Trainer that the options ask for; in the folder of a run that was stopped, if any."""
     # Before Lightning makes a folder in it.
     check_writable(options.trainer.default_root_dir or Path.cwd())
-    trainer = pl.Trainer(**options.trainer)
-    trainer.fit(module)
+    return pl.Trainer(**_trainer_options(module, options))
+
+
+def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
+    """Run the ascent and print what came of it.
+
+    Returns:
+        The folder of the run.
+    """
+    try:
+        trainer.fit(module)
+    except SystemExit:
+        # How Lightning ends after Ctrl-C.
+        if trainer.is_global_zero:
+            sys.stderr.write(
+                f"neurovis: stopped when {module.finished_count} of {len(module.jobs)} were "
+                "finished; the same command goes on with the rest\n"
+            )
+        raise
     folder = trainer.log_dir or trainer.default_root_dir  # All ranks must ask.
-    if not len(module.results):
+    if not any(len(module.results_of(layer)) for layer in module.layers):
         raise ValueError(
-            "the Trainer stopped before an image was finished; see --trainer.max_epochs"
+            "the Trainer stopped before an image was finished; see --trainer.max_steps"
         )
     if trainer.is_global_zero:
-        print_results(module.results, folder)
+        if len(module.layers) == 1:
+            print_results(module.results, folder)
+        else:
+            print_summary((module.results_of(layer) for layer in module.layers), folder)
+    return Path(folder)
+
+
+def _trainer_options(module: TargetMaximization, options: Namespace) -> dict[str, Any]:
+    """The Trainer's own options, in the folder of a run that was stopped if there is one."""
+    given = dict(options.trainer)
+    callbacks = given["callbacks"] or []
+    callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
+    has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+    if not has_bar and given["enable_progress_bar"] is not False:
+        callbacks.append(AscentProgress())
+    given["callbacks"] = callbacks
+    if given["logger"] in (None, True) and options.resume and not given["fast_dev_run"]:
+        root = Path(given["default_root_dir"] or Path.cwd())
+        stopped = unfinished_run(root / _RUNS, module.manifest())
+        if stopped is not None:
+            given["logger"] = TensorBoardLogger(str(root), name=_RUNS, version=stopped.name)
+            console().print(f"Going on in {stopped}, where a run was stopped", soft_wrap=True)
+    return given

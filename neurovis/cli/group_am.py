@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
-from neurovis.cli.ascent import add_ascent_arguments, climb, settings
+from neurovis.cli.ascent import add_ascent_arguments, climb, make_trainer, settings
 from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.top_kernels import resolve_groups
@@ -14,6 +14,7 @@ from neurovis.maximization.objectives import Joint
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Options of an ascent, and which groups."""
+    parser.add_argument("--layer", type=str, required=True, help="Dotted name; see neurovis layers")
     add_ascent_arguments(parser)
     parser.add_argument(
         "--groups",
@@ -34,6 +35,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=None,
         help='With --joint weighted: for each group one weight per kernel, "[[1, 0.5], [1, -1]]".',
     )
+    parser.add_argument(
+        "--suppressed",
+        type=list[list[int]] | str | None,
+        default=None,
+        help='Kernels that each group\'s image is to silence, "4;5,6" for two groups.',
+    )
+    parser.add_argument(
+        "--zscore",
+        type=bool,
+        default=False,
+        help="Count each member in standard deviations above its mean response to noise.",
+    )
 
 
 def run(options: Namespace) -> None:
@@ -48,9 +61,11 @@ def run(options: Namespace) -> None:
         spec,
         options.joint,
         options.member_weights,
+        options.suppressed,
+        options.zscore,
         **ascent,
     )
-    climb(module, options)
+    climb(module, make_trainer(module, options))
 
 
 COMMAND = Command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 import lightning.pytorch as pl
@@ -14,7 +13,6 @@ from neurovis.cli.preferences import PreferredGratings, RankedNetwork, preferred
 from neurovis.cli.rank_results import RankingFiles, number
 from neurovis.cli.report import console
 from neurovis.figures import grating_preference_figure, render
-from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, MaximizationResults
 from neurovis.summaries import picture_path
 from neurovis.tuning.measures import orientation_difference
@@ -28,8 +26,8 @@ _COLUMNS = (
     *("octaves", "activation", "noise_activation", "selectivity", "at_range_end"),
 )
 _NAME = "preferred_images"
-#: Sides in pixels: the smallest that is optimized, and at most what one pixel of jitter blurs.
-_SMALLEST, _BLURRED = 32, 48
+#: The side in pixels of a field that one pixel of jitter blurs, at most.
+_BLURRED = 24
 _Box = tuple[int, int, int, int]
 
 
@@ -111,8 +109,8 @@ def compare(ranked: RankedNetwork, rankings: Rankings, files: RankingFiles) -> l
     for layer in dict.fromkeys(one.ranking.layer for one in gratings):
         of_layer = [one for one in gratings if one.ranking.layer == layer]
         kernels = list(dict.fromkeys(kernel for one in of_layer for kernel in one.kernels))
-        spec, box = _closest_spec(ranked, layer, kernels)
-        results = _maximize(ranked, layer, kernels, spec)
+        box = Units(ranked.network, layer, kernels, ranked.spec).clipped_box
+        results = _maximize(ranked, layer, kernels, box)
         comparisons += [_compare(one, results, box) for one in of_layer]
     files.save_table(
         f"{_NAME}.csv", _COLUMNS, [row for comparison in comparisons for row in comparison.rows()]
@@ -122,37 +120,18 @@ def compare(ranked: RankedNetwork, rankings: Rankings, files: RankingFiles) -> l
     return comparisons
 
 
-def _closest_spec(ranked: RankedNetwork, layer: str, kernels: list[int]) -> tuple[InputSpec, _Box]:
-    """An input not much larger than what the central unit sees, and where in it that is.
-
-    In a large picture a small field is lost: most of what is climbed would be left over from noise.
-    """
-    full = Units(ranked.network, layer, kernels, ranked.spec)
-    top, left, bottom, right = full.clipped_box
-    height, width = (max(_SMALLEST, 2 * side) for side in (bottom - top, right - left))
-    if height >= ranked.spec.size[0] or width >= ranked.spec.size[1]:
-        return ranked.spec, full.clipped_box
-    spec = ranked.spec.resized((height, width))
-    # A network may want the size that it was made for, or see its borders in a smaller picture.
-    with suppress(ValueError, RuntimeError):
-        units = Units(ranked.network, layer, kernels, spec)
-        if units.box is not None and units.box == units.clipped_box:
-            return spec, units.clipped_box
-    return ranked.spec, full.clipped_box
-
-
 def _maximize(
-    ranked: RankedNetwork, layer: str, kernels: list[int], spec: InputSpec
+    ranked: RankedNetwork, layer: str, kernels: list[int], box: _Box
 ) -> MaximizationResults:
     # Views that turn and scale, or shift by much, blur what a small field is tuned to.
     module = ActivationMaximization(
         ranked.network,
         layer,
         kernels,
-        spec,
+        ranked.spec,
         objective="center",
         batch_size=16,
-        jitter=1 if min(spec.size) > _BLURRED else 0,
+        jitter=1 if min(box[2] - box[0], box[3] - box[1]) > _BLURRED else 0,
         scale=(1, 1),
         rotate=0,
     )

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
@@ -33,14 +34,39 @@ def print_results(results: MaximizationResults, folder: str | Path) -> None:
         silent = sum(item.dead_members)
         table.add_row(
             item.label,
-            f"{item.activation:.4g}",
-            f"{item.noise_activation:.4g}",
+            item.counted(item.activation),
+            item.counted(item.noise_activation),
             f"{silent} of {len(item.kernels)}" if silent else "",
         )
     output = console()
     output.print(table)
     if len(results) > MOST_ROWS:
         output.print(f"… and {len(results) - MOST_ROWS} more in results.csv")
+    _print_where(folder)
+
+
+def print_summary(results: Iterable[MaximizationResults], folder: str | Path) -> None:
+    """Print one row for each of several layers, and where everything was written."""
+    table = Table(title="Preferred images")
+    table.add_column("layer", overflow="fold")
+    for heading in ("images", "dead", "median activation", "of noise", "median steps"):
+        table.add_column(heading, justify="right")
+    for of_layer in results:
+        steps = [len(item.curve) for item in of_layer.items]
+        table.add_row(
+            of_layer.layer,
+            str(len(of_layer)),
+            str(int(of_layer.dead.sum()) or ""),
+            f"{of_layer.activations.median():.4g}" if len(of_layer) else "",
+            f"{of_layer.noise_activations.median():.4g}" if len(of_layer) else "",
+            f"{median(steps):.0f}" if steps else "",
+        )
+    console().print(table)
+    _print_where(folder)
+
+
+def _print_where(folder: str | Path) -> None:
+    output = console()
     output.print(f"Written to {folder}", soft_wrap=True)
     output.print(f"See it with: {tensorboard_command(folder)}", soft_wrap=True)
 

@@ -30,7 +30,7 @@ _MOST_PRINTED = 16
 
 
 def resolve_kernels(
-    kernels: KernelSelection, options: Namespace, network: nn.Module, spec: InputSpec
+    kernels: KernelSelection, options: Namespace, network: nn.Module, spec: InputSpec, layer: str
 ) -> KernelSelection:
     """A selection with the kernels themselves in place of ``top:K`` or ``top:K:<ranking>``.
 
@@ -38,9 +38,10 @@ def resolve_kernels(
 
     Args:
         kernels: As an option has it.
-        options: With ``layer`` and ``model``.
+        options: With ``model``.
         network: Whose kernels they are.
         spec: What it is shown.
+        layer: The dotted name of theirs.
 
     Raises:
         ValueError: If there is no such ranking, it does not apply to the layer, needs images that
@@ -48,7 +49,7 @@ def resolve_kernels(
     """
     if not _is_top(kernels):
         return kernels
-    return _Chooser(options, network, spec).choose([str(kernels)])[str(kernels)]
+    return _Chooser(options, network, spec, layer).choose([str(kernels)])[str(kernels)]
 
 
 def resolve_groups(
@@ -68,7 +69,7 @@ def resolve_groups(
     wanted = [str(part) for part in parts if _is_top(part)]
     if not wanted:
         return groups if isinstance(groups, str) else parts
-    chosen = _Chooser(options, network, spec).choose(wanted)
+    chosen = _Chooser(options, network, spec, options.layer).choose(wanted)
     return [chosen[str(part)] if _is_top(part) else part for part in parts]
 
 
@@ -83,15 +84,16 @@ class _Chooser:
     options: Namespace
     network: nn.Module
     spec: InputSpec
+    layer: str
 
     def choose(self, selections: list[str]) -> Mapping[str, list[int]]:
         """The kernels of each selection."""
-        resolve_layer(self.network, self.options.layer)  # One, and no type of layers.
+        resolve_layer(self.network, self.layer)  # One, and no type of layers.
         asked = {text: _parse(text) for text in selections}
         rankings = self._rank([by for _, by in asked.values()])
         chosen = {}
         for text, (count, by) in asked.items():
-            ranking = rankings[self.options.layer, by]
+            ranking = rankings[self.layer, by]
             scored = int(ranking.score.isfinite().sum())
             if ranking.reason is None and count > scored:
                 raise ValueError(
@@ -111,10 +113,10 @@ class _Chooser:
                 "--images …, and name the kernels that come first"
             )
         images = DemoScenes(self.spec) if by_image else None
-        _say(f"ranking the kernels of {self.options.layer} by {', '.join(dict.fromkeys(by))} …")
+        _say(f"ranking the kernels of {self.layer} by {', '.join(dict.fromkeys(by))} …")
         with trying(self.network, self.spec):
             return rank_kernels(
-                self.network, self.options.layer, rankings, input_spec=self.spec, images=images
+                self.network, self.layer, rankings, input_spec=self.spec, images=images
             )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import nn
 from typing_extensions import Unpack
 
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.layers import LayerSelection
+from neurovis.maximization.finished import Job
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.target_maximization import TargetMaximization
@@ -16,12 +20,17 @@ class ActivationMaximization(TargetMaximization):
     """The preferred image of each kernel: the image that drives it most.
 
     After ``Trainer(...).fit(am)``, ``am.results`` holds images ``(K, C, H, W)`` in [0, 1] with
-    their activations and those of noise, also written to the Trainer's log folder.
+    their activations and those of noise, also written to the Trainer's log folder. Fitted again
+    after an interruption, in the same folder, it goes on with what is not finished.
 
     Args:
         model: The network as it is now; it is left alone, a frozen copy is run.
-        layer: Dotted name of a convolution, linear layer or any layer with kernels.
-        kernels: ``"all"``, numbers, or text such as ``"0-15,20"``.
+        layer: Dotted name of a convolution, linear layer or any layer with kernels; for a sweep
+            several names, types of modules, or ``"all-conv"``, and then
+            :meth:`~TargetMaximization.results_of` a layer in place of ``results``.
+        kernels: ``"all"``, numbers, or text such as ``"0-15,20"``; or a mapping from layers to
+            these. With an objective that reads other things than kernels, such as directions, the
+            numbers of these.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         **settings: The options of :class:`AscentSettings`: ``steps``, ``objective``, ``tv``, …
 
@@ -34,20 +43,33 @@ class ActivationMaximization(TargetMaximization):
         >>> from neurovis.inputs import Modality
         >>> spec = InputSpec((Modality("grey", 1),), size=(16, 16))
         >>> am = ActivationMaximization(model, "1", kernels=[0, 2], input_spec=spec, steps=10)
-        >>> len(am.targets)
-        2
+        >>> [job.label for job in am.jobs]
+        ['kernel 0', 'kernel 2']
     """
 
     def __init__(
         self,
         model: nn.Module,
-        layer: str,
-        kernels: KernelSelection = "all",
+        layer: LayerSelection,
+        kernels: KernelSelection | Mapping[str, KernelSelection] = "all",
         input_spec: InputSpec | None = None,
         **settings: Unpack[AscentOptions],
     ) -> None:
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
-        selected = select_kernels(kernels, self.kernel_count, layer)
-        self.set_targets(
-            [Target((kernel,)) for kernel in selected], [f"kernel {kernel}" for kernel in selected]
-        )
+        if not isinstance(kernels, Mapping):
+            selection = kernels if isinstance(kernels, (str, int)) else tuple(kernels)
+            kernels = dict.fromkeys(self.layers, selection)
+        for name in kernels:
+            if name not in self.kernel_counts:
+                raise ValueError(
+                    f'kernels are given of layer "{name}", which is not among {self.layers}'
+                )
+        jobs = []
+        for name, count in self.kernel_counts.items():
+            noun = self.settings.readout.noun
+            selected = select_kernels(kernels.get(name, "all"), count, name)
+            jobs += [
+                Job(place, name, Target((kernel,)), f"{noun} {kernel}")
+                for place, kernel in enumerate(selected)
+            ]
+        self.set_jobs(jobs)

@@ -6,7 +6,8 @@ layer; the number that is climbed comes back, and the penalties are taken off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -16,26 +17,17 @@ from torch.utils.checkpoint import CheckpointError
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_table import kernel_axes
 from neurovis.maximization.objectives import (
+    Objective,
     Target,
+    TargetBatch,
+    diversity_penalty,
     joint_values,
     member_values,
-    wanted_members,
 )
-from neurovis.maximization.regularizers import lp_contrast, total_variation
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.views import look
+from neurovis.maximization.transforms import Transform, apply_transforms
 from neurovis.maximization.waking import WakingRectifiers
-from neurovis.readouts import Readout
 from neurovis.recording import Recorder
-
-#: Far below any gradient: at Adam's default of 1e-8 the images of layers with faint gradients
-#: (1e-9 per spatial frequency is common) would hardly move.
-_ADAM_EPS = 1e-15
-
-
-def image_optimizer(parameters: Iterable[Tensor], lr: float) -> torch.optim.Adam:
-    """Adam over the parameters of images."""
-    return torch.optim.Adam(parameters, lr=lr, eps=_ADAM_EPS)
 
 
 class LayerResponse:
@@ -47,17 +39,24 @@ class LayerResponse:
         spec: How images become the network's input.
         kernel_axis: The dimension of the layer's output that counts its kernels, where it is
             known; finding it may take a traced forward.
+        dtype: What the network computes in, under autocast; None for what it is made of.
 
     Raises:
         ValueError: If there is no such layer, or nothing tells which dimension counts its kernels.
     """
 
     def __init__(
-        self, network: nn.Module, layer: str, spec: InputSpec, kernel_axis: int | None = None
+        self,
+        network: nn.Module,
+        layer: str,
+        spec: InputSpec,
+        kernel_axis: int | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.network = network
         self.layer = layer
         self.spec = spec
+        self.dtype = dtype
         self._recorder = Recorder(network, layer)
         if kernel_axis is None:
             kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
@@ -73,7 +72,9 @@ class LayerResponse:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""
-        activation = self._recorder.record(self.inputs(images))[self.layer]
+        inputs = self.inputs(images)
+        with self._autocast(inputs):
+            activation = self._recorder.record(inputs)[self.layer]
         if activation.ndim < 2:
             raise ValueError(
                 f'layer "{self.layer}" has no kernels: its output has shape '
@@ -81,13 +82,18 @@ class LayerResponse:
             )
         return activation.movedim(self.kernel_axis, 1)
 
+    def _autocast(self, inputs: Tensor) -> AbstractContextManager[object]:
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(inputs.device.type, dtype=self.dtype)
 
-def count_kernels(response: LayerResponse) -> int:
-    """Number of kernels of the layer, from a trial on two noise images.
+
+def try_layer(response: LayerResponse, objective: Objective) -> int:
+    """How many kernels, or whatever the objective reads, there are: a trial on two noise images.
 
     Raises:
-        ValueError: If the network cannot take the images, or the layer's response to them is not
-            finite, or does not depend on what it is shown.
+        ValueError: If the network cannot take the images, the layer's response to them is not
+            finite or does not depend on what it is shown, or the objective does not fit it.
     """
     noise = noise_images(response.spec, count=2)
     with torch.no_grad():
@@ -99,7 +105,7 @@ def count_kernels(response: LayerResponse) -> int:
             f'layer "{response.layer}" gives the same response to different images: '
             "there is nothing to maximize"
         )
-    return activation.shape[1]
+    return objective(activation.float()).shape[1]
 
 
 def try_response(response: LayerResponse, images: Tensor) -> Tensor:
@@ -126,6 +132,23 @@ def try_response(response: LayerResponse, images: Tensor) -> Tensor:
         ) from error
 
 
+def default_views(settings: AscentSettings, response: LayerResponse) -> list[Transform]:
+    """What whole images are shown under: with a border, where network and objective allow it."""
+    spec = response.spec
+    views = settings.views(spec.size, border=settings.may_have_border)
+    size = spec.size
+    for transform in views:
+        size = transform.output_size(size)
+    if size == spec.size:
+        return views
+    try:
+        with torch.no_grad():
+            larger = response(noise_images(spec.resized(size), count=1))
+    except Exception:  # What a network raises that is made for one size may be anything.
+        return settings.views(spec.size)
+    return views if larger.isfinite().all() else settings.views(spec.size)
+
+
 def noise_images(spec: InputSpec, count: int) -> Tensor:
     """The same white noise each time, ``(count, C, H, W)`` in [0, 1], to try a network with."""
     return torch.rand(count, *spec.shape, generator=torch.Generator().manual_seed(0))
@@ -142,58 +165,87 @@ def _can_be_woken(response: LayerResponse, images: Tensor) -> bool:
     return bool(gradient.any())
 
 
+@dataclass(frozen=True)
+class Views:
+    """What images are shown under at one step.
+
+    Attributes:
+        transforms: In this order.
+        drawn: For each of them ``(B, P)``, what was drawn for each image.
+    """
+
+    transforms: Sequence[Transform]
+    drawn: Sequence[Tensor]
+
+    def of(self, images: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+        """Views of the images ``(B, C, H, W)``, or of those that ``images`` has of the batch.
+
+        Args:
+            images: In [0, 1].
+            rows: Their places in the batch; None for all of it.
+        """
+        drawn = self.drawn if rows is None else [values[list(rows)] for values in self.drawn]
+        return apply_transforms(images, self.transforms, list(drawn))
+
+
+def _as_they_are(images: Tensor) -> Tensor:
+    return images
+
+
 def ascent_losses(
     images: Tensor,
-    views: Tensor | None,
+    views: Views,
     response: LayerResponse,
-    targets: Sequence[Target],
+    targets: TargetBatch,
+    objective: Objective,
     settings: AscentSettings,
-) -> tuple[Tensor, Tensor]:
+    whole: Callable[[Tensor], Tensor] = _as_they_are,
+) -> tuple[Tensor, Tensor, Tensor]:
     """What a step descends, and what it climbs, for each image.
 
     Where kernels of a target are silent, the loss has the gradient that wakes them as well (and
     its value then means nothing).
 
     Args:
-        images: ``(B, C, H, W)`` in [0, 1], with gradients.
-        views: Affine maps ``(B, 2, 3)`` of :func:`~neurovis.maximization.views.draw_views`, or
-            None to show the images as they are.
+        images: ``(B, C, H, W)`` in [0, 1], with gradients; variants of a target are neighbours.
+        views: How they are shown.
         response: The layer's response.
         targets: One for each image.
-        settings: The readout and the weights of the penalties.
+        objective: What is read from the layer.
+        settings: The penalties, and how many variants there are.
+        whole: From what is optimized to the images that penalties are of.
 
     Returns:
-        Losses ``(B,)``, to be summed since the images are independent, and the joint readouts
-        ``(B,)`` on these views, detached.
+        Losses ``(B,)``, to be summed since targets are independent; the joint readouts ``(B,)`` on
+        these views, detached; and what is left of these after the penalties, likewise.
     """
-    activation = response(images if views is None else look(images, views))
-    members = member_values(activation, targets, settings.readout)
-    climbed = joint_values(members, targets)
-    losses = -climbed
-    # Only a rectifier leaves exact zeros.
-    silent = [
-        (values.detach() == 0)
-        & values.new_tensor(wanted_members(len(values), target.weights), dtype=torch.bool)
-        for values, target in zip(members, targets, strict=True)
-    ]
-    asleep = torch.stack([kernels.any() for kernels in silent])
-    if asleep.any():
-        waking = waking_gradients(images, views, response, targets, settings.readout, silent)
-        losses = losses - (images * waking).flatten(1).sum(1)
-    if settings.tv:
-        losses = losses + settings.tv * total_variation(images)
-    if settings.lp:
-        losses = losses + settings.lp * lp_contrast(images, settings.lp_order)
-    return losses, climbed.detach()
+    activation = response(views.of(images))
+    members = targets.members(objective(activation.float()))
+    climbed = targets.joint(members)
+    gains = climbed
+    if settings.diversity and settings.variants > 1:
+        likeness = diversity_penalty(activation.float(), settings.variants)
+        share = settings.diversity / settings.variants
+        gains = gains - share * likeness.repeat_interleave(settings.variants)
+    for penalty in settings.penalties:
+        gains = gains - penalty(whole(images))
+    losses = -gains
+    if objective.silent_at_zero:
+        # Only a rectifier leaves exact zeros.
+        silent = targets.silent(members)
+        if silent.any():
+            waking = waking_gradients(images, views, response, targets, objective, silent)
+            losses = losses - (images * waking).flatten(1).sum(1)
+    return losses, climbed.detach(), gains.detach()
 
 
 def waking_gradients(
     images: Tensor,
-    views: Tensor | None,
+    views: Views,
     response: LayerResponse,
-    targets: Sequence[Target],
-    readout: Readout,
-    silent: Sequence[Tensor],
+    targets: TargetBatch,
+    objective: Objective,
+    silent: Tensor,
 ) -> Tensor:
     """The direction for each image that wakes the silent kernels of its target.
 
@@ -205,8 +257,8 @@ def waking_gradients(
         views: As in :func:`ascent_losses`.
         response: The layer's response.
         targets: One for each image.
-        readout: From activations to ``(B, K)``.
-        silent: ``(M,)`` for each image: which of its target's kernels are to be woken.
+        objective: What is read from the layer.
+        silent: ``(B, M)`` which of a target's kernels are to be woken.
 
     Returns:
         ``(B, C, H, W)``, zero for images whose kernels all respond.
@@ -214,14 +266,13 @@ def waking_gradients(
     Raises:
         ValueError: If the network uses gradient checkpointing before the layer.
     """
-    rows = [row for row, kernels in enumerate(silent) if kernels.any()]
+    rows = silent.any(1).nonzero().flatten().tolist()
     asleep = images.detach()[rows].requires_grad_(True)
     with torch.enable_grad(), WakingRectifiers():
-        activation = response(asleep if views is None else look(asleep, views[rows]))
-    members = member_values(activation, [targets[row] for row in rows], readout)
-    total = torch.stack(
-        [values[silent[row]].mean() for row, values in zip(rows, members, strict=True)]
-    ).sum()
+        activation = response(views.of(asleep, rows))
+    members = targets.of(rows).members(objective(activation.float()))
+    kernels = silent[rows]
+    total = ((members * kernels).sum(1) / kernels.sum(1)).sum()
     directions = torch.zeros_like(images)
     try:
         (directions[rows],) = torch.autograd.grad(total, asleep)
@@ -250,7 +301,7 @@ class Evidence:
 
 
 def gather_evidence(
-    images: Tensor, response: LayerResponse, targets: Sequence[Target], readout: Readout
+    images: Tensor, response: LayerResponse, targets: Sequence[Target], objective: Objective
 ) -> list[Evidence]:
     """Evidence for each image ``(B, C, H, W)`` in [0, 1], on the CPU in float32.
 
@@ -259,16 +310,16 @@ def gather_evidence(
     """
     with torch.enable_grad():
         activation = response(images.detach()).detach().float().requires_grad_(True)
-        members = member_values(activation, targets, readout)
+        members = member_values(activation, targets, objective)
         climbed = joint_values(members, targets)
         (sensitivity,) = torch.autograd.grad(climbed.sum(), activation)
     if not climbed.isfinite().all():
         raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for its images')
+    maps = objective.maps(activation.detach())
     evidence = []
     for index, target in enumerate(targets):
-        weight = sensitivity[index, list(target.kernels)].sum(0)
-        maps = activation[index].detach()
-        result = torch.stack([maps[kernel] for kernel in target.kernels], dim=-1)
+        weight = sensitivity[index].sum(0)
+        result = torch.stack([maps[index, kernel] for kernel in target.members], dim=-1)
         evidence.append(
             Evidence(
                 activations=members[index].detach().cpu(),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import lightning.pytorch as pl
 import torch
 from torch import nn
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.parametrization import Images
+from neurovis.maximization.parametrizations import Images
 from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
 
 
-def check_types(model: object, layer: object, input_spec: object) -> None:
+def check_types(model: object, layers: object, input_spec: object) -> None:
     """Raise TypeError for what cannot be a network, a layer's name or an input."""
+    # Types and collections of layers are looked into where they are selected.
+    layer = "" if isinstance(layers, (type, Iterable)) else layers
     for argument, value, expected in (
         ("model", model, nn.Module),
         ("layer", layer, str),
@@ -31,6 +35,15 @@ def check_trainer(trainer: pl.Trainer, images: Images) -> None:
             f"{type(trainer.strategy).__name__} would average the images of "
             f'{trainer.world_size} devices; use Trainer(strategy="{STRATEGY_NAME}")'
         )
+    for callback in trainer.checkpoint_callbacks if trainer.world_size > 1 else ():
+        if getattr(callback, "_every_n_train_steps", 0) or getattr(
+            callback, "_train_time_interval", None
+        ):
+            raise ValueError(
+                f"{type(callback).__name__} would let devices wait for each other, which make "
+                "different numbers of steps; leave it out: finished images are kept as files, and "
+                "a run that was stopped goes on with the others"
+            )
     if trainer.accumulate_grad_batches != 1:
         raise ValueError("one step is one ascent step: leave accumulate_grad_batches at 1")
     if trainer.gradient_clip_val:

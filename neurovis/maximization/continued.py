@@ -6,7 +6,7 @@ that it can be pickled, and takes nothing from the device on which somebody trai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,23 +16,27 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.maximization.ascent import (
     LayerResponse,
+    Views,
     ascent_losses,
-    image_optimizer,
+    default_views,
     noise_images,
     try_response,
 )
-from neurovis.maximization.objectives import Target, member_values
-from neurovis.maximization.parametrization import PARAMETRIZATIONS, Images
+from neurovis.maximization.objectives import (
+    Objective,
+    Target,
+    TargetBatch,
+    as_objective,
+    member_values,
+)
+from neurovis.maximization.optimizer import Moments, adam_step
+from neurovis.maximization.parametrizations import Images
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.views import draw_views
-from neurovis.readouts import Readout
+from neurovis.maximization.transforms import draw_transforms
 
 #: How many kernels there are images of where none are asked for.
 FIRST_KERNELS = 8
-
-#: What Adam remembers of one image, by name; nothing before its first step.
-_Moments = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,9 @@ class ContinuedAscent:
     """The preferred images of some kernels, climbing on from wherever they were left.
 
     On a network that stays as it is, ``n`` times ``settings.steps`` steps make the images of one
-    ascent of as many steps, whatever ``settings.batch_size`` is.
+    ascent of as many steps, whatever ``settings.batch_size`` is. All steps are made, whole images
+    are optimized, and the network runs as it is: ``patience``, ``crop``, ``precision`` and ``leak``
+    are not looked at.
 
     Args:
         kernels: 0-based.
@@ -79,20 +85,27 @@ class ContinuedAscent:
         steps: How many ascent steps were made so far.
 
     Raises:
-        ValueError: If the image to start from is not of the spec's shape.
+        ValueError: If the image to start from is not of the spec's shape, or several variants of
+            an image are asked for.
     """
 
     def __init__(self, kernels: Sequence[int], spec: InputSpec, settings: AscentSettings) -> None:
+        if settings.variants != 1:
+            raise ValueError(
+                f"variants={settings.variants}: several images of one kernel are made by "
+                "ActivationMaximization, not during a training"
+            )
         self.kernels = list(kernels)
         self.spec = spec
         self.settings = settings
         self.steps = 0
+        self._constraints = settings.constraints.prepared(spec)
         self._values = self._start(range(len(kernels)))
-        self._moments: list[_Moments] = [{} for _ in kernels]
+        self._moments = Moments.none(self._values)
         noise = self._parametrized(len(kernels))
         self._fill_with_noise(noise, self.kernels)
         with torch.no_grad():
-            self._noise: Tensor = noise()
+            self._noise = self._constraints(noise(), spec)
 
     def of(self, kernels: Sequence[int]) -> ContinuedAscent:
         """The ascents of these kernels: those that are under way go on, the others start.
@@ -102,11 +115,10 @@ class ContinuedAscent:
         """
         other = ContinuedAscent(kernels, self.spec, self.settings)
         other.steps = self.steps
-        for slot, kernel in enumerate(other.kernels):
-            if kernel in self.kernels:
-                own = self.kernels.index(kernel)
-                other._values[slot] = self._values[own]
-                other._moments[slot] = self._moments[own]
+        known = [slot for slot, kernel in enumerate(other.kernels) if kernel in self.kernels]
+        own = [self.kernels.index(other.kernels[slot]) for slot in known]
+        other._values[known] = self._values[own]
+        other._moments.put(known, self._moments.of(own))
         return other
 
     def climb(self, response: LayerResponse, device: torch.device) -> Climbed:
@@ -119,61 +131,95 @@ class ContinuedAscent:
             response: Of the network as it is now.
             device: Where it is.
         """
+        objective = self.settings.readout.prepared(response)
+        transforms = default_views(self.settings, response)
+        steps = self.steps + self.settings.steps
+        keys = [(kernel, 0) for kernel in self.kernels]
+        drawn = draw_transforms(transforms, self.spec.size, self.settings.seed, keys, steps)
+        values, moments = self._values.clone(), self._moments.of(range(len(self.kernels)))
         parts = []
-        views = self._next_views()
-        batch_size = self.settings.batch_size
-        for first in range(0, len(self.kernels), batch_size):
-            slots = list(range(len(self.kernels)))[first : first + batch_size]
-            own_views = None if views is None else views[:, slots].to(device)
-            parts.append(self._climb_batch(slots, own_views, response, device))
-        self._values = torch.cat([values for values, _, _ in parts])
-        self._moments = [own for _, moments, _ in parts for own in moments]
-        self.steps += self.settings.steps
-        climbed = [part for _, _, part in parts]
+        for first in range(0, len(self.kernels), self.settings.batch_size):
+            slots = list(range(len(self.kernels)))[first : first + self.settings.batch_size]
+            own = [
+                Views(transforms, [values[step, slots] for values in drawn])
+                for step in range(self.steps, steps)
+            ]
+            parts.append(
+                self._climb_batch(slots, own, response, objective, device, values, moments)
+            )
+        self._values, self._moments, self.steps = values, moments, steps
         return Climbed(
-            images=torch.cat([part.images for part in climbed]),
-            activations=torch.cat([part.activations for part in climbed]),
-            noise_activations=torch.cat([part.noise_activations for part in climbed]),
-            restarted=torch.cat([part.restarted for part in climbed]),
+            images=torch.cat([part.images for part in parts]),
+            activations=torch.cat([part.activations for part in parts]),
+            noise_activations=torch.cat([part.noise_activations for part in parts]),
+            restarted=torch.cat([part.restarted for part in parts]),
         )
 
     def _climb_batch(
         self,
         slots: list[int],
-        views: Tensor | None,
+        views: list[Views],
         response: LayerResponse,
+        objective: Objective,
         device: torch.device,
-    ) -> tuple[Tensor, list[_Moments], Climbed]:
-        """The new parameters and moments of some of the images, and what they have come to."""
+        values: Tensor,
+        moments: Moments,
+    ) -> Climbed:
+        """Bring some images' values and moments up to date; what they have come to."""
         targets = [Target((self.kernels[slot],)) for slot in slots]
         images = self._parametrized(len(slots)).to(device)
         with torch.no_grad():
-            images.values.copy_(self._values[slots])
-        moments = [self._moments[slot] for slot in slots]
-        moments = ascend(images, moments, views, response, targets, self.settings)
-        restarted = ~_finite(images.values.detach(), moments)
-        for row in restarted.nonzero().flatten().tolist():
-            moments[row] = {}
+            images.values.copy_(values[slots])
+        own = moments.of(slots).to(device)
+        self._ascend(images, own, views, response, TargetBatch(targets, device), objective)
+        restarted = ~(images.values.detach().flatten(1).isfinite().all(1) & own.finite).cpu()
+        again = restarted.nonzero().flatten().tolist()
+        if again:
+            own.forget(again)
             with torch.no_grad():
-                images.values[row : row + 1] = self._start([slots[row]]).to(device)
+                images.values[again] = self._start([slots[row] for row in again]).to(device)
         with torch.no_grad():
-            shown = images()
+            shown = self._constraints(images(), self.spec)
         both = torch.cat([shown, self._noise[slots].to(shown)])
-        reached, of_noise = read_out(both, response, targets * 2, self.settings.readout).chunk(2)
-        climbed = Climbed(shown.cpu(), reached, of_noise, restarted)
-        return images.values.detach().cpu(), moments, climbed
+        reached, of_noise = read_out(both, response, targets * 2, objective).chunk(2)
+        values[slots] = images.values.detach().cpu()
+        moments.put(slots, own.to(torch.device("cpu")))
+        return Climbed(shown.cpu(), reached, of_noise, restarted)
 
-    def _next_views(self) -> Tensor | None:
-        """The maps ``(steps, N, 2, 3)`` of the next steps, a continuation of those before."""
-        views = self.settings.views(self.spec)
-        if views.is_still:
-            return None
-        steps = self.steps + self.settings.steps
-        drawn = draw_views(self.spec.size, views, self.settings.seed, self.kernels, steps)
-        return drawn[self.steps :]
+    def _ascend(
+        self,
+        images: Images,
+        moments: Moments,
+        views: Sequence[Views],
+        response: LayerResponse,
+        targets: TargetBatch,
+        objective: Objective,
+    ) -> None:
+        """Take steps up from where Adam was left, changing the images' parameters in place.
+
+        Args:
+            images: On the network's device.
+            moments: What Adam remembers of them.
+            views: How they are shown at each step.
+            response: Of the network.
+            targets: One for each image.
+            objective: What is read from the layer.
+        """
+        for shown in views:
+            losses, _, _ = ascent_losses(
+                self._constraints(images(), self.spec),
+                shown,
+                response,
+                targets,
+                objective,
+                self.settings,
+            )
+            (gradients,) = torch.autograd.grad(losses.sum(), images.values)
+            lr = self.settings.learning_rate
+            adam_step(images.values, gradients, moments, lr)
 
     def _parametrized(self, count: int) -> Images:
-        return PARAMETRIZATIONS[self.settings.parametrization](count, self.spec)
+        return self.settings.image_parameters.images(count, self.spec)
 
     def _start(self, slots: Sequence[int]) -> Tensor:
         """Parameters ``(len(slots), ...)`` at the start of an ascent."""
@@ -183,6 +229,8 @@ class ContinuedAscent:
             images.start_from_image(init)
         elif init == "noise":
             self._fill_with_noise(images, [self.kernels[slot] for slot in slots])
+        else:
+            images.start_from_grey()
         return images.values.detach()
 
     def _fill_with_noise(self, images: Images, kernels: Sequence[int]) -> None:
@@ -191,53 +239,9 @@ class ContinuedAscent:
         )
 
 
-def ascend(
-    images: Images,
-    moments: Sequence[_Moments],
-    views: Tensor | None,
-    response: LayerResponse,
-    targets: Sequence[Target],
-    settings: AscentSettings,
-) -> list[_Moments]:
-    """Take steps up from where Adam was left, changing the images' parameters.
-
-    Args:
-        images: On the network's device.
-        moments: What Adam remembers of each image; they are left as they are.
-        views: Maps ``(steps, N, 2, 3)``, or None to show the images as they are.
-        response: Of the network.
-        targets: One for each image.
-        settings: Steps, learning rate, readout and penalties.
-
-    Returns:
-        What Adam then remembers of each image, on the CPU.
-    """
-    # One parameter for each image, since some may have made fewer steps than others.
-    parameters = list(images.values.detach())
-    optimizer = image_optimizer(parameters, settings.lr)
-    known = {
-        row: {name: value.clone() for name, value in own.items()}
-        for row, own in enumerate(moments)
-        if own
-    }
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": known})
-    for step in range(settings.steps):
-        losses, _ = ascent_losses(
-            images(), None if views is None else views[step], response, targets, settings
-        )
-        (gradients,) = torch.autograd.grad(losses.sum(), images.values)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        optimizer.step()
-    state = optimizer.state_dict()["state"]
-    return [
-        {name: value.cpu() for name, value in state[row].items()} for row in range(len(parameters))
-    ]
-
-
 @torch.no_grad()
 def read_out(
-    images: Tensor, response: LayerResponse, targets: Sequence[Target], readout: Readout
+    images: Tensor, response: LayerResponse, targets: Sequence[Target], objective: Objective
 ) -> Tensor:
     """The readouts ``(B,)`` of the targets' kernels, on the CPU; they need not be finite.
 
@@ -245,13 +249,15 @@ def read_out(
         images: ``(B, C, H, W)`` in [0, 1], shown as they are.
         response: Of the network.
         targets: One for each image, of one kernel.
-        readout: From activations to ``(B, K)``.
+        objective: What is read from the layer.
     """
-    return torch.cat(member_values(response(images), targets, readout)).cpu()
+    return torch.cat(member_values(response(images), targets, objective)).cpu()
 
 
 def usable_kernels(
-    response: LayerResponse, selection: KernelSelection | None, readout: Readout
+    response: LayerResponse,
+    selection: KernelSelection | None,
+    objective: Objective | Callable[[Tensor], Tensor],
 ) -> list[int]:
     """The kernels that a selection names, if their responses to images can be climbed.
 
@@ -261,7 +267,7 @@ def usable_kernels(
     Args:
         response: Of the network as it is now.
         selection: See :func:`~neurovis.kernels.select_kernels`; None for the first eight.
-        readout: From activations to ``(B, K)``.
+        objective: What is to be read from the layer.
 
     Raises:
         ValueError: If the network cannot take the images, a kernel is out of range, the readout
@@ -269,21 +275,15 @@ def usable_kernels(
     """
     images = noise_images(response.spec, count=2).requires_grad_(True)
     activation = try_response(response, images)
-    count = activation.shape[1]
+    objective = as_objective(objective).prepared(response)
+    count = objective(activation.float()).shape[1]
     if selection is None:
         selection = range(min(FIRST_KERNELS, count))
     kernels = select_kernels(selection, count, response.layer)
-    values, _ = member_values(activation, [Target(tuple(kernels))] * 2, readout)
+    values, _ = member_values(activation, [Target(tuple(kernels))] * 2, objective)
     if not values.requires_grad:
         raise ValueError(
             f'no gradient comes from layer "{response.layer}" to the images: something on the way '
             "(torch.no_grad, .detach(), an objective that is none of torch's) cuts it off"
         )
     return kernels
-
-
-def _finite(values: Tensor, moments: Sequence[_Moments]) -> Tensor:
-    """Which images ``(N,)`` have finite parameters and finite moments, on the CPU."""
-    return values.flatten(1).isfinite().all(1).cpu() & torch.tensor(
-        [all(bool(moment.isfinite().all()) for moment in own.values()) for own in moments]
-    )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from torch import nn
 from typing_extensions import Unpack
 
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.maximization.finished import Job
 from neurovis.maximization.objectives import Joint, Target
 from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.target_maximization import TargetMaximization
@@ -29,6 +31,10 @@ class GroupActivationMaximization(TargetMaximization):
             ``weighted``.
         member_weights: One sequence for each group, one number for each member; with
             ``weighted``.
+        suppressed: For each group the kernels to silence (or ``""``), whose mean readout is taken
+            off; as text ``"4;5,6"``, or one selection for each group.
+        zscore: Whether each member counts in standard deviations above its mean response to noise,
+            so that a group is not won by the kernels with the largest activations.
         **settings: The options of :class:`AscentSettings`.
 
     Raises:
@@ -37,6 +43,7 @@ class GroupActivationMaximization(TargetMaximization):
     """
 
     tag = "group_activation_maximization"
+    grouped = True
 
     def __init__(
         self,
@@ -46,20 +53,58 @@ class GroupActivationMaximization(TargetMaximization):
         input_spec: InputSpec | None = None,
         joint: Joint = "mean",
         member_weights: Sequence[Sequence[float]] | None = None,
+        suppressed: str | Iterable[KernelSelection] | None = None,
+        zscore: bool = False,
         **settings: Unpack[AscentOptions],
     ) -> None:
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
-        self.results.grouped = True
-        members = select_groups(groups, self.kernel_count, layer)
+        (name,) = self.layers
+        count = self.kernel_counts[name]
+        members = select_groups(groups, count, name)
+        silenced = _suppressed_members(suppressed, len(members), count, name)
         if member_weights is not None and len(member_weights) != len(members):
             raise ValueError(
                 f"member_weights has {len(member_weights)} rows for {len(members)} groups"
             )
         targets = [
-            Target(tuple(group), joint, tuple(member_weights[index]) if member_weights else None)
+            Target(
+                tuple(group),
+                joint,
+                tuple(member_weights[index]) if member_weights else None,
+                tuple(silenced[index]),
+            )
             for index, group in enumerate(members)
         ]
-        self.set_targets(targets, [_group_label(i, t) for i, t in enumerate(targets)])
+        if zscore:
+            targets = self._standardized(targets, name)
+        self.set_jobs(
+            [Job(index, name, one, _group_label(index, one)) for index, one in enumerate(targets)]
+        )
+
+    def _standardized(self, targets: Sequence[Target], layer: str) -> list[Target]:
+        """The targets with the noise statistics of their members."""
+        means, deviations = (values.tolist() for values in self.noise_statistics(layer))
+        return [
+            replace(
+                target,
+                zscore=(
+                    tuple(means[kernel] for kernel in target.members),
+                    tuple(deviations[kernel] for kernel in target.members),
+                ),
+            )
+            for target in targets
+        ]
+
+
+def _suppressed_members(
+    suppressed: str | Iterable[KernelSelection] | None, groups: int, count: int, layer: str
+) -> list[list[int]]:
+    if suppressed is None:
+        return [[] for _ in range(groups)]
+    listed = suppressed.split(";") if isinstance(suppressed, str) else list(suppressed)
+    if len(listed) != groups:
+        raise ValueError(f"suppressed has {len(listed)} parts for {groups} groups")
+    return [select_kernels(one, count, layer) if one not in ("", [], ()) else [] for one in listed]
 
 
 def select_groups(

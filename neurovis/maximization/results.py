@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,70 +23,11 @@ from neurovis.figures import (
 )
 from neurovis.files import whole_file
 from neurovis.inputs import InputSpec
-from neurovis.maximization.objectives import wanted_members
+from neurovis.maximization.constraints import measured
+from neurovis.maximization.preferred_image import Box, PreferredImage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-@dataclass
-class PreferredImage:
-    """One image, and what it does to the kernels that it was made for.
-
-    Attributes:
-        index: Its place among the images asked for.
-        label: How files and figures call it, such as ``kernel 5``.
-        kernels: The ``M`` kernels it is to drive.
-        weights: Their weights, or None where they count alike.
-        image: ``(C, H, W)`` in [0, 1].
-        start: The image that the ascent started from, ``(C, H, W)`` in [0, 1].
-        activation: The number that was climbed: for a group the joint one.
-        noise_activation: The same number for a noise image.
-        member_activations: ``(M,)`` each kernel's own readout.
-        member_noise_activations: ``(M,)`` the same for the noise image.
-        target_map: ``(H', W')`` weight of each position in the readout.
-        resulting_map: ``(H', W')`` response to the image.
-        curve: ``(steps,)`` what was climbed at each step, on random views.
-    """
-
-    index: int
-    label: str
-    kernels: tuple[int, ...]
-    weights: tuple[float, ...] | None
-    image: Tensor
-    start: Tensor
-    activation: float
-    noise_activation: float
-    member_activations: Tensor
-    member_noise_activations: Tensor
-    target_map: Tensor
-    resulting_map: Tensor
-    curve: Tensor
-
-    @property
-    def dead_members(self) -> list[bool]:
-        """Which kernels stayed silent: zero, or unmoved from what noise gave them.
-
-        Kernels that were to be silenced, with a weight of 0 or less, are not counted.
-        """
-        now, noise = self.member_activations, self.member_noise_activations
-        wanted = torch.tensor(self._wanted_members)
-        return ((now == 0) | (now == noise)).logical_and(wanted).tolist()
-
-    @property
-    def dead(self) -> bool:
-        """Whether every kernel that was to respond stayed silent."""
-        return 0 < sum(self._wanted_members) == sum(self.dead_members)
-
-    @property
-    def _wanted_members(self) -> list[bool]:
-        return wanted_members(len(self.kernels), self.weights)
-
-    @property
-    def file_name(self) -> str:
-        """A name for its files: ``kernel_0005``, ``group_0000``."""
-        kind = "kernel" if len(self.kernels) == 1 and self.label.startswith("kernel") else "group"
-        return f"{kind}_{self.kernels[0] if kind == 'kernel' else self.index:04d}"
 
 
 @dataclass
@@ -141,6 +82,11 @@ class MaximizationResults:
         return torch.tensor([item.dead for item in self.items], dtype=torch.bool)
 
     @property
+    def has_variants(self) -> bool:
+        """Whether there are several images of the same kernels."""
+        return any(item.variant for item in self.items)
+
+    @property
     def curves(self) -> Tensor:
         """``(N, steps)`` what was climbed at each step; NaN behind an ascent that was cut short."""
         return pad_sequence(
@@ -150,10 +96,15 @@ class MaximizationResults:
     def grid(self) -> Figure:
         """All images with their labels and activations."""
         labels = [
-            f"{item.label}: dead" if item.dead else f"{item.label}: {item.activation:.4g}"
+            f"{item.label}: dead" if item.dead else f"{item.label}: {item.counted(item.activation)}"
             for item in self.items
         ]
-        return labelled_grid(self.images, labels, self.spec, f"preferred images of {self.layer}")
+        title = f"preferred images of {self.layer}"
+        box = self.items[0].box if self.items else None
+        if box is not None:
+            title += f": the {_size(box)} that the centre unit sees"
+        seen = torch.stack([item.seen(item.image) for item in self.items])
+        return labelled_grid(seen, labels, self.spec, title)
 
     def curves_figure(self) -> Figure:
         """What was climbed over the steps."""
@@ -168,7 +119,8 @@ class MaximizationResults:
         """Write everything into ``folder``: each file appears whole or not at all.
 
         ``grid.png``, ``curves.png``, ``images.npz``, ``results.csv``, and for each image a picture
-        under ``images/`` and its signature figure under ``signatures/``.
+        under ``images/`` and its signature figure under ``signatures/``. Pictures of images of
+        which only a receptive field was optimized show that field.
 
         Returns:
             The files written.
@@ -184,7 +136,7 @@ class MaximizationResults:
         save_png(grid, self.grid())
         save_png(curves, self.curves_figure())
         self._save_arrays(arrays)
-        self._save_table(table)
+        save_table(table, self.rows())
         return files
 
     def rows(self) -> Iterator[dict[str, object]]:
@@ -199,7 +151,15 @@ class MaximizationResults:
                     "steps": len(item.curve),
                     "seed": self.seed,
                     "dead": item.dead_members[member],
+                    "ended": item.ended,
                 }
+                if self.has_variants:
+                    row["variant"] = item.variant
+                for modality, (contrast, luminance) in measured(
+                    item.seen(item.image)[None], self.spec
+                ).items():
+                    row[f"contrast_{modality}"] = float(contrast)
+                    row[f"luminance_{modality}"] = float(luminance)
                 if self.grouped:
                     row["group"] = item.index
                     row["weight"] = 1.0 if item.weights is None else item.weights[member]
@@ -210,12 +170,13 @@ class MaximizationResults:
     def _save_item(self, item: PreferredImage, folder: Path) -> list[Path]:
         picture = folder / "images" / f"{item.file_name}.png"
         signature = folder / "signatures" / f"{item.file_name}.png"
-        rows = modality_rows(item.image[None], self.spec)
+        rows = modality_rows(item.seen(item.image)[None], self.spec)
         save_png(picture, tile(torch.cat(list(rows.values())), columns=1))
-        reached = f"{item.activation:.4g} (noise {item.noise_activation:.4g})"
+        noise = item.counted(item.noise_activation)
+        reached = f"{item.counted(item.activation)} (noise {noise})"
         figure = signature_figure(
-            item.start,
-            item.image,
+            item.seen(item.start),
+            item.seen(item.image),
             item.target_map,
             item.resulting_map,
             self.spec,
@@ -241,14 +202,20 @@ class MaximizationResults:
         with whole_file(path) as partial, open(partial, "wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
-    def _save_table(self, path: Path) -> None:
-        rows = list(self.rows())
-        with whole_file(path) as partial, open(partial, "w", newline="") as file:
-            writer = csv.DictWriter(
-                file, fieldnames=list(rows[0]) if rows else ["layer"], lineterminator="\n"
-            )
-            writer.writeheader()
-            writer.writerows(rows)
-
     def _stack(self, images: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(images)) if images else torch.empty(0, *self.spec.shape)
+
+
+def save_table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows that have the same columns as comma-separated values."""
+    listed = list(rows)
+    with whole_file(path) as partial, open(partial, "w", newline="") as file:
+        columns = dict.fromkeys(name for row in listed for name in row) or ["layer"]
+        writer = csv.DictWriter(file, fieldnames=list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(listed)
+
+
+def _size(box: Box) -> str:
+    top, left, bottom, right = box
+    return f"{bottom - top} x {right - left} px"

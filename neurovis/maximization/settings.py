@@ -3,37 +3,68 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Literal, TypedDict
 
+import torch
 from torch import Tensor
 
-from neurovis.inputs import InputSpec
-from neurovis.maximization.parametrization import PARAMETRIZATIONS, Parametrization
-from neurovis.maximization.views import ViewRange
-from neurovis.readouts import READOUTS, Readout
+from neurovis.maximization.constraints import Constraints
+from neurovis.maximization.objectives import Center, Mean, Objective, as_objective
+from neurovis.maximization.parametrizations import (
+    Parametrization,
+    ParametrizationName,
+    as_parametrization,
+)
+from neurovis.maximization.regularizers import LpContrast, Regularizer, TotalVariation
+from neurovis.maximization.transforms import Affine, Pad, Transform, as_transform
+from neurovis.readouts import Readout
+
+ObjectiveName = Literal["mean", "center", "max", "deep_dream"]
+Precision = Literal["auto", "float32", "bfloat16"]
+#: From images ``(B, C, H, W)`` in [0, 1] to penalties ``(B,)``.
+Penalty = Callable[[Tensor], Tensor]
 
 #: Views shift by at most this part of the image's shorter side where no jitter is given.
 _DEFAULT_JITTER = 1 / 28
+#: A border around views is as wide as this part of the image's shorter side: 12 pixels of 224.
+_BORDER = 12 / 224
+#: Images so small that it would be narrower have none: on the scale of a layer's stride, it would
+#: change where units look rather than what they see at the edges.
+_LEAST_BORDER = 4
 
 
 class AscentOptions(TypedDict, total=False):
     """Keyword arguments of :class:`AscentSettings`, each with its default there."""
 
     steps: int
-    lr: float
+    patience: int | None
+    min_improvement: float
+    lr: float | None
+    leak: float
     batch_size: int
     seed: int
-    objective: Literal["mean", "center", "max"] | Readout
-    parametrization: Parametrization
+    precision: Precision
+    objective: ObjectiveName | Objective | Readout
+    crop: bool
+    variants: int
+    diversity: float
+    parametrization: ParametrizationName | Parametrization
     init: Literal["noise", "zero"] | Tensor
+    contrast: float | dict[str, float] | None
+    luminance: float | dict[str, float] | None
+    frozen: dict[str, Tensor | str | Path] | None
     tv: float
     lp: float
     lp_order: float
+    regularizers: Sequence[Regularizer | Penalty]
     jitter: float | None
     scale: tuple[float, float]
     rotate: float
+    transforms: Sequence[Transform | Callable[[Tensor], Tensor]] | None
 
 
 @dataclass(frozen=True)
@@ -41,67 +72,112 @@ class AscentSettings:
     """The options of an ascent, the same for activation maximization and for groups.
 
     Args:
-        steps: Ascent steps for each image, at least 1.
-        lr: Adam's learning rate, in units of the parametrization (logits of pixel values).
+        steps: Most ascent steps for each image, at least 1.
+        patience: An image is done when it has not improved for so many steps, on average over its
+            random views, see :func:`~neurovis.maximization.convergence.has_converged`. None: it
+            makes all its steps.
+        min_improvement: What counts as improvement: this part of the whole rise so far.
+        lr: Adam's learning rate, in units of the parametrization (logits of pixel values for
+            ``fourier`` and ``pixel``, radians for ``fixed_magnitude``); by default the
+            parametrization's own.
+        leak: In the beginning, so much of the gradient of silent units passes the rectifiers that
+            end a layer, see :mod:`~neurovis.maximization.leaking`. 0: the plain gradient.
         batch_size: Images optimized together, at least 1; it sets memory, not results.
         seed: Fixes noise starts and random views, together with the kernel's number.
+        precision: Of the network during the ascent: ``auto`` is bfloat16 where the device computes
+            in it and the layer's response hardly changes, else float32. Activations that are
+            reported are float32 always.
         objective: What of a kernel's map is climbed: its ``mean``, its ``center`` unit or its
-            ``max``; or a function from activations ``(B, K, ...)`` to ``(B, K)``.
-        parametrization: ``fourier`` (spatial frequencies, decorrelated colour) or ``pixel``.
+            ``max``; an :class:`~neurovis.maximization.objectives.Objective`; or a function from
+            activations ``(B, K, ...)`` to ``(B, K)``. ``deep_dream`` climbs the layer as a whole.
+        crop: With ``center``, optimize no more than what the unit sees, in a grey picture, where
+            its receptive field is smaller than that.
+        variants: Images of each kernel or group, at least 1.
+        diversity: With several variants, how much their likeness is penalized (mean pairwise
+            cosine similarity of their Gram matrices in the layer), in units of activation.
+        parametrization: ``fourier`` (spatial frequencies, decorrelated colour), ``pixel``,
+            ``fixed_magnitude`` (a natural amplitude spectrum, only phases are optimized), or a
+            :class:`~neurovis.maximization.parametrizations.Parametrization`.
         init: Start from ``noise``, from mid grey (``zero``), or from an image ``(C, H, W)`` in
             [0, 1].
+        contrast: Fixed RMS contrast (standard deviation in [0, 1] units) of each modality; a
+            number, or a mapping from modalities to numbers.
+        luminance: Fixed mean of each modality, in [0, 1]; a number, or a mapping.
+        frozen: Modalities that stay as given: pictures ``(channels, H, W)`` in [0, 1], or paths.
         tv: Weight of total variation (mean absolute difference of neighbouring pixels, in
             [0, 1] units), in units of activation. 0: none.
         lp: Weight of the mean of ``|image - 0.5| ** lp_order``, in units of activation.
         lp_order: Order of that norm, at least 1.
+        regularizers: More penalties: from images ``(B, C, H, W)`` to ``(B,)``.
         jitter: Views shift by up to so many pixels; by default 1/28 of the shorter side.
         scale: Smallest and largest magnification of views.
         rotate: Views rotate by up to so many degrees.
+        transforms: What images are shown under, in place of ``jitter``, ``scale`` and ``rotate``:
+            any number of :class:`~neurovis.maximization.transforms.Transform` or functions from
+            images to images, in this order.
 
     Raises:
         ValueError: If an option is out of its range; the message names it.
     """
 
     steps: int = 256
-    lr: float = 0.05
+    patience: int | None = 32
+    min_improvement: float = 0.003
+    lr: float | None = None
+    leak: float = 0.3
     batch_size: int = 8
     seed: int = 0
-    objective: Literal["mean", "center", "max"] | Readout = "mean"
-    parametrization: Parametrization = "fourier"
+    precision: Precision = "auto"
+    objective: ObjectiveName | Objective | Readout = "mean"
+    crop: bool = True
+    variants: int = 1
+    diversity: float = 0.0
+    parametrization: ParametrizationName | Parametrization = "fourier"
     init: Literal["noise", "zero"] | Tensor = "noise"
+    contrast: float | dict[str, float] | None = None
+    luminance: float | dict[str, float] | None = None
+    frozen: dict[str, Tensor | str | Path] | None = None
     tv: float = 0.0
     lp: float = 0.0
     lp_order: float = 2.0
+    regularizers: Sequence[Regularizer | Penalty] = field(default_factory=tuple)
     jitter: float | None = None
-    scale: tuple[float, float] = (0.9, 1.1)
-    rotate: float = 10.0
+    scale: tuple[float, float] = (0.95, 1.05)
+    rotate: float = 5.0
+    transforms: Sequence[Transform | Callable[[Tensor], Tensor]] | None = None
 
     def __post_init__(self) -> None:
-        for option, least in (("steps", 1), ("batch_size", 1), ("seed", 0)):
-            value = getattr(self, option)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{option} must be an integer of at least {least}; got {value!r}")
-        for option in ("tv", "lp", "rotate", "jitter"):
+        for option, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("variants", 1)):
+            _check_integer(option, getattr(self, option), least)
+        if self.patience is not None:
+            _check_integer("patience", self.patience, 1)
+        for option in ("tv", "lp", "rotate", "jitter", "diversity", "min_improvement", "leak"):
             value = getattr(self, option)
             if not (value is None and option == "jitter"):
                 _check_number(option, value, at_least=0)
         _check_number("lp_order", self.lp_order, at_least=1)
-        _check_number("lr", self.lr, at_least=0)
-        if self.lr == 0:
-            raise ValueError("lr must be a positive number; got 0")
+        if self.lr is not None:
+            _check_number("lr", self.lr, at_least=0)
+            if self.lr == 0:
+                raise ValueError("lr must be a positive number; got 0")
         if len(tuple(self.scale)) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale must be two numbers 0 < low <= high; got {self.scale}")
         self._check_choices()
 
     def _check_choices(self) -> None:
-        named = isinstance(self.objective, str) and self.objective in READOUTS
-        if not named and not callable(self.objective):
+        self.readout, self.image_parameters, self.constraints  # noqa: B018 - they check themselves
+        if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(
-                f"objective must be {_choice(READOUTS)} or a function; got {self.objective!r}"
+                f'precision must be "auto", "float32" or "bfloat16"; got {self.precision!r}'
             )
-        if self.parametrization not in PARAMETRIZATIONS:
+        for penalty in self.regularizers:
+            if not callable(penalty):
+                raise ValueError(f"regularizers must be functions of images; got {penalty!r}")
+        is_zero = isinstance(self.init, str) and self.init == "zero"
+        if is_zero and not self.image_parameters.has_grey:
             raise ValueError(
-                f"parametrization must be {_choice(PARAMETRIZATIONS)}; got {self.parametrization!r}"
+                f'init="zero": mid grey is not among the images of {self.image_parameters}; '
+                'start from "noise" or an image'
             )
         if isinstance(self.init, Tensor):
             if not (self.init.is_floating_point() and 0 <= self.init.min() <= self.init.max() <= 1):
@@ -110,22 +186,79 @@ class AscentSettings:
             came = repr(self.init) if isinstance(self.init, str) else type(self.init).__name__
             raise ValueError(f'init must be "noise", "zero" or an image tensor; got {came}')
 
-    @property
-    def readout(self) -> Readout:
-        """The function that reads one number from each kernel's map."""
-        return READOUTS[self.objective] if isinstance(self.objective, str) else self.objective
+    @cached_property
+    def readout(self) -> Objective:
+        """The objective as an object: what is read from a layer's activation."""
+        return as_objective(self.objective)
 
-    def views(self, spec: InputSpec) -> ViewRange:
-        """How far random views of an image of this size may stray."""
-        jitter = min(spec.size) * _DEFAULT_JITTER if self.jitter is None else self.jitter
-        return ViewRange(jitter=jitter, scale=self.scale, rotate=self.rotate)
+    @cached_property
+    def image_parameters(self) -> Parametrization:
+        """What images are made of."""
+        return as_parametrization(self.parametrization)
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """What holds of every image."""
+        return Constraints(self.contrast, self.luminance, self.frozen)
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's, as asked for or by default."""
+        return self.image_parameters.lr if self.lr is None else self.lr
+
+    @property
+    def penalties(self) -> list[Penalty]:
+        """All that is taken off what is climbed."""
+        shorthand: list[Penalty] = []
+        if self.tv:
+            shorthand.append(TotalVariation(self.tv))
+        if self.lp:
+            shorthand.append(LpContrast(self.lp, self.lp_order))
+        return [*shorthand, *self.regularizers]
+
+    @property
+    def may_crop(self) -> bool:
+        """Whether no more than a receptive field has to be optimized, where it is small enough."""
+        return self.crop and isinstance(self.readout, Center) and not self.frozen
+
+    @property
+    def may_have_border(self) -> bool:
+        """Whether the objective is the same on larger maps, so that views can have a border."""
+        return isinstance(self.readout, Mean)
+
+    @property
+    def jobs_at_once(self) -> int:
+        """How many kernels or groups are worked on together, each with all its variants."""
+        return max(1, self.batch_size // self.variants)
+
+    def learning_rates(self, steps: Tensor) -> Tensor:
+        """Adam's learning rate for each image ``(B,)`` by the steps it has made before ``(B,)``."""
+        return torch.full_like(steps, self.learning_rate)
+
+    def views(self, size: tuple[int, int], border: bool = False) -> list[Transform]:
+        """What an image of this height and width is shown under.
+
+        Args:
+            size: Height and width in pixels.
+            border: Whether the default views have a grey border around the image.
+        """
+        if self.transforms is not None:
+            return [as_transform(one) for one in self.transforms]
+        jitter = min(size) * _DEFAULT_JITTER if self.jitter is None else self.jitter
+        low, high = self.scale
+        affine = Affine(jitter=jitter, scale=(low, high), rotate=self.rotate, border="grey")
+        if affine.is_still:
+            return []
+        width = round(min(size) * _BORDER)
+        return [Pad(width), affine] if border and width >= _LEAST_BORDER else [affine]
+
+
+def _check_integer(option: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{option} must be an integer of at least {least}; got {value!r}")
 
 
 def _check_number(option: str, value: float, at_least: float) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not at_least <= value < math.inf:
         raise ValueError(f"{option} must be a number of at least {at_least}; got {value!r}")
-
-
-def _choice(names: Iterable[str]) -> str:
-    return " or ".join(f'"{name}"' for name in names)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,299 +14,420 @@ from torch import Tensor, nn
 
 from neurovis.copies import frozen_copy
 from neurovis.figures import render
-from neurovis.files import check_writable
+from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
-from neurovis.maximization.ascent import (
-    LayerResponse,
-    ascent_losses,
-    count_kernels,
-    gather_evidence,
-    image_optimizer,
-    noise_images,
-)
+from neurovis.layers import LayerSelection, select_layers
+from neurovis.maximization.ascent import ascent_losses, gather_evidence
+from neurovis.maximization.batch import Batch
+from neurovis.maximization.beginnings import Beginning
 from neurovis.maximization.checks import check_trainer, check_types, is_trial
-from neurovis.maximization.network import fold_batch_norms
+from neurovis.maximization.climbed_layer import ClimbedLayer
+from neurovis.maximization.finished import FINISHED, FinishedImages, Job, open_folder
+from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.objectives import Target
-from neurovis.maximization.parametrization import PARAMETRIZATIONS
-from neurovis.maximization.results import MaximizationResults, PreferredImage
-from neurovis.maximization.seeding import Stream, image_generator
+from neurovis.maximization.optimizer import ImageAdam
+from neurovis.maximization.preferred_image import Ended, PreferredImage
+from neurovis.maximization.results import MaximizationResults, save_table
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.views import draw_views
+from neurovis.maximization.sharing import (
+    from_all_ranks,
+    share_finished,
+    share_of,
+    slots_for,
+)
 from neurovis.summaries import log_picture
 
 _RESULTS_KEY = "neurovis_results"
-_BATCH_KEY = "neurovis_unfinished_batch"
+
+
+class _Steps:
+    """The steps of an epoch, which ends when all images are done; there is no data but them."""
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count()
 
 
 class TargetMaximization(pl.LightningModule):
     """Finds an image for each of a list of targets; the base of what users call.
 
-    One ``training_step`` is one ascent step on a batch of images, one epoch is one batch of
-    images from their start to their last step, and the Trainer stops after the last batch.
+    One ``training_step`` is one ascent step on a batch of images. When an image is done, the next
+    takes its place in the batch, and its file appears in the Trainer's log folder; the Trainer
+    stops after the last. A run that was stopped goes on when it is started again in the same
+    folder: finished images are kept, the others begin anew and come out the same.
+
     With several devices (``strategy="neurovis_independent"``) the images are dealt out to the
     ranks, and every rank ends with all results.
 
     Args:
         model: The network as it is now; it is left alone, a frozen copy is run.
-        layer: Dotted name of the layer.
+        layers: Dotted names, types, or ``"all-conv"``.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         settings: How the ascent is done.
 
     Raises:
-        ValueError: If the layer, the images' shape or the layer's response are not usable.
+        ValueError: If a layer, the images' shape or a layer's response are not usable.
     """
 
     #: First part of TensorBoard tags.
     tag = "activation_maximization"
+    #: Whether images are of groups.
+    grouped = False
 
     def __init__(
-        self, model: nn.Module, layer: str, input_spec: InputSpec | None, settings: AscentSettings
+        self,
+        model: nn.Module,
+        layers: LayerSelection,
+        input_spec: InputSpec | None,
+        settings: AscentSettings,
     ) -> None:
         super().__init__()
-        self.layer = layer
         self.input_spec = input_spec or InputSpec.rgb(224)
         self.settings = settings
-        check_types(model, layer, self.input_spec)
-        # Responses are no submodules: the network is the user's, and has no place in checkpoints,
-        # parameter counts or the optimizer.
+        check_types(model, layers, self.input_spec)
+        # The network is the user's, and has no place in checkpoints, parameter counts or the
+        # optimizer: what holds it is no submodule.
         network = frozen_copy(model)
-        self._response = LayerResponse(network, layer, self.input_spec)
-        self.kernel_count = count_kernels(self._response)
-        examples = self._response.inputs(noise_images(self.input_spec, count=2))
-        folded = fold_batch_norms(network, layer, examples)
-        # Where nothing was folded there is no second network to be traced and moved.
-        self._folded_response = (
-            self._response if folded is network else LayerResponse(folded, layer, self.input_spec)
-        )
-        self.results = MaximizationResults(layer, self.input_spec, settings.seed)
-        self._unfinished: dict[str, Any] | None = None
+        self._layers = {
+            layer: ClimbedLayer(network, layer, self.input_spec, settings)
+            for layer in select_layers(network, layers)
+        }
+        self._store: FinishedImages | None = None
+        self._cut_short: list[PreferredImage] = []
+        self._given: list[PreferredImage] = []
+        self._results: MaximizationResults | None = None
+        self._batch: Batch | None = None
+        self._beginnings: dict[int, Beginning] = {}
 
-    def set_targets(self, targets: Sequence[Target], labels: Sequence[str]) -> None:
+    def set_jobs(self, jobs: Sequence[Job]) -> None:
         """Say what to make images of; called once, by the subclass."""
-        self.targets, self.labels = list(targets), list(labels)
-        self._batch: list[int] = []
-        self._curves: list[Tensor] = []
-        count = min(self.settings.batch_size, len(self.targets))
-        self.images = PARAMETRIZATIONS[self.settings.parametrization](count, self.input_spec)
+        self.jobs = list(jobs)
+        # The Trainer wants parameters before it says how many devices there are.
+        self.images = self.settings.image_parameters.images(1, self.input_spec)
+
+    @property
+    def targets(self) -> list[Target]:
+        """What images are made of."""
+        return [job.target for job in self.jobs]
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers whose kernels are climbed, by their dotted names."""
+        return list(self._layers)
+
+    @property
+    def kernel_counts(self) -> dict[str, int]:
+        """How many kernels each layer has."""
+        return {name: layer.count for name, layer in self._layers.items()}
+
+    @property
+    def results(self) -> MaximizationResults:
+        """What was found in the layer.
+
+        Raises:
+            ValueError: If there are several layers; see :meth:`results_of`.
+        """
+        if len(self._layers) > 1:
+            raise ValueError(
+                f"there are images of {len(self._layers)} layers; "
+                f'use results_of("{self.layers[0]}") and so on'
+            )
+        return self.results_of(self.layers[0])
+
+    def results_of(self, layer: str) -> MaximizationResults:
+        """What was found in a layer so far, read from the run's folder.
+
+        Raises:
+            ValueError: If its kernels are not climbed.
+        """
+        if layer not in self._layers:
+            raise ValueError(f'layer "{layer}" is not climbed; the layers are {self.layers}')
+        if self._results is not None:
+            return self._results
+        jobs = [job for job in self.jobs if job.layer == layer]
+        items = [] if self._store is None else list(self._store.of(jobs))
+        items += [item for item in self._cut_short if item.layer == layer]
+        return MaximizationResults(
+            layer,
+            self.input_spec,
+            self.settings.seed,
+            self.grouped,
+            sorted(items, key=lambda item: (item.index, item.variant)),
+        )
+
+    def folder_of(self, layer: str, folder: Path) -> Path:
+        """Where the files of a layer go: into the run's folder, or one of several in it."""
+        return folder / safe_name(layer) if len(self._layers) > 1 else folder
+
+    @property
+    def current_layer(self) -> str | None:
+        """The layer whose images are in the making, in this process."""
+        return None if self._batch is None else self._layer.name
+
+    @property
+    def progress(self) -> float:
+        """How many of :attr:`jobs` are finished, with the parts of those in the making."""
+        return self.finished_count + (0.0 if self._batch is None else self._batch.progress)
+
+    @property
+    def finished_count(self) -> int:
+        """How many of :attr:`jobs` are finished, on all devices that share a file system."""
+        return 0 if self._store is None else self._store.count(self.jobs)
+
+    def manifest(self) -> Manifest:
+        """What makes the images: network, input, settings; and which are asked for."""
+        asked: dict[str, list[str]] = {layer: [] for layer in self._layers}
+        for job in self.jobs:
+            asked[job.layer].append(job.asked)
+        first = self._layers[self.layers[0]]
+        return make_manifest(
+            first.response.network,
+            self.input_spec,
+            self.settings,
+            first.objective,
+            self.tag,
+            asked,
+        )
+
+    def noise_statistics(self, layer: str) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation ``(N,)`` of a layer's readouts of noise images."""
+        return self._layers[layer].noise_statistics()
+
+    def current_images(self) -> Tensor:
+        """The images that are being optimized, ``(B, C, H, W)`` in [0, 1], slot by slot."""
+        with torch.no_grad():
+            return self._layer.whole(self._shown().float())
 
     # What Lightning asks for.
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over the images' parameters."""
-        return image_optimizer(self.images.parameters(), self.settings.lr)
+        """Adam over the images' parameters, each with its own count of steps."""
+        self._optimizer = ImageAdam(self.images.parameters(), self.settings.learning_rates)
+        return self._optimizer
 
-    def train_dataloader(self) -> range:
-        """The steps of one epoch; there is no data but the images themselves."""
-        return range(self.settings.steps)
+    def train_dataloader(self) -> _Steps:
+        """Steps without end; there is no data but the images themselves."""
+        return _Steps()
 
     def on_fit_start(self) -> None:
-        """Bring the network to the images' device.
+        """See what the run's folder holds already.
 
         Raises:
             ValueError: If the Trainer would mix images, of several devices or of a batch, or would
-                take a step for something else than one ascent step.
-            OSError: If the Trainer's log folder cannot be written.
+                take a step for something else than one ascent step; or if the folder holds an
+                unfinished run of another network or with other settings.
+            OSError: If the folder cannot be written.
         """
         check_trainer(self.trainer, self.images)
-        self._folder = self.trainer.log_dir or self.trainer.default_root_dir
-        check_writable(self._folder)
-        self._response.to(self.device)
-        self._folded_response.to(self.device)
+        manifest = self.manifest()
+        self._cut_short, self._results = [], None
+        if is_trial(self.trainer):
+            self._store = FinishedImages(None, manifest)
+        else:
+            folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+            check_writable(folder)
+            self._store = open_folder(folder, manifest, self.trainer.is_global_zero)
+        if self.trainer.is_global_zero:
+            self._store.add_all(self.jobs, self._given)
+        # No rank begins before all have seen what there is.
+        self.trainer.strategy.barrier()
+        finished = self._store.finished(self.jobs)
+        self._unfinished = [job for job in self.jobs if job not in finished]
+        self.trainer.strategy.barrier()
 
     def on_train_start(self) -> None:
-        """One epoch for each batch of images that is left, so that progress bars know the end."""
-        if self._unfinished is not None:
-            self._resume_batch(self._unfinished)
+        """Settle which of the images are this rank's, and begin with the first."""
         ranks = self.trainer.world_size
-        finished = {item.index for item in self.results.items}
-        largest_share = max(
-            len(set(range(rank, len(self.targets), ranks)) - finished) for rank in range(ranks)
-        )
-        needed = self.trainer.current_epoch - (-largest_share // self.settings.batch_size)
-        self._asked_epochs = asked = self.trainer.max_epochs
-        if asked is None or asked < 0 or asked > needed:
-            self.trainer.fit_loop.max_epochs = needed
-        elif asked < needed:
-            rank_zero_warn(
-                f"max_epochs={asked} ends before the {needed} batches of images are done; "
-                "give max_epochs=-1 to get them all"
-            )
+        self._slots = slots_for(len(self.jobs), self.settings.jobs_at_once, ranks)
+        self._queue = share_of(self._unfinished, self._slots, self.trainer.global_rank, ranks)
+        self._next_layer()
 
-    def on_train_epoch_start(self) -> None:
-        """Start the next batch of images."""
-        self._start_batch(self._next_batch())
-        self._start_images()
-        self._starts = self._shown()
-        for optimizer in self.trainer.optimizers:
-            optimizer.state.clear()
+    def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:  # noqa: ARG002
+        """End the epoch when all images are done."""
+        return -1 if self._batch is None else None
 
     def training_step(self, _step: int) -> Tensor:
-        """One ascent step on the batch; how many were made is counted here, also after a resume."""
-        images = self.images()[: len(self._batch)]
-        views = None if self._views is None else self._views[len(self._curves)].to(images)
-        losses, climbed = ascent_losses(
-            images,
-            views,
-            self._folded_response,
-            self._batch_targets(),
-            self.settings,
-        )
-        self._curves.append(climbed)
+        """One ascent step on the batch."""
+        layer, batch = self._layer, self._working_batch
+        with layer.leaking(batch.leak()):
+            losses, climbed, gains = ascent_losses(
+                self._shown(),
+                batch.views(),
+                layer.climbed,
+                batch.targets,
+                layer.objective,
+                self.settings,
+                layer.whole,
+            )
+        batch.record(climbed, gains)
         self.log("activation", climbed.mean(), prog_bar=True, logger=False)
-        self.log(f"{self.tag}/{self.layer}/activation", climbed.mean())
+        self.log(f"{self.tag}/{layer.name}/activation", climbed.mean())
         return losses.sum()
 
+    def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ARG002
+        """Keep what is done, and go on with what comes next."""
+        working = self._working_batch
+        for slot, why in working.ended().items():
+            job = working.jobs[slot]
+            self._store_of_run.add(job, self._evident(slot, why))
+            working.is_active[slot] = False
+            if self._queue and self._queue[0].layer == job.layer:
+                self._begin(slot, self._queue.pop(0))
+        if not any(working.is_active):
+            self._next_layer()
+
     def on_train_epoch_end(self) -> None:
-        """Keep the finished batch."""
-        self.results.items = _merged([*self.results.items, *self._finished_batch()])
+        """All images are made in one epoch."""
+        self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
         """Write files and pictures into the Trainer's log folder."""
-        self.trainer.fit_loop.max_epochs = self._asked_epochs
-        if len(self.results) and self.trainer.is_global_zero and not is_trial(self.trainer):
-            self.results.save(self._folder)
-            tag = f"{self.tag}/{self.layer}"
-            figures = {tag: self.results.grid(), f"{tag}/curves": self.results.curves_figure()}
+        # All ranks must take part, also those that are done.
+        self._cut_short = from_all_ranks(self._images_cut_short())
+        share_finished(self._store_of_run, self.jobs)
+        self._leave_layer()
+        if len(self._layers) == 1:
+            # One layer's images fit into memory, where nobody can replace them.
+            self._results = self.results
+        if self.trainer.is_global_zero and self._store_of_run.folder is not None:
+            self._save(self._store_of_run.folder)
+        self.trainer.strategy.barrier()
+
+    def on_fit_end(self) -> None:
+        """Say so if something is missing."""
+        made = self.finished_count
+        if made < len(self.jobs) and not is_trial(self.trainer):
+            there = "these are the results" if made else "there are no results"
+            rank_zero_warn(
+                f"the Trainer stopped when {made} of {len(self.jobs)} images were finished: "
+                f"{there}; a run in the same folder goes on with the others"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the finished images of all ranks; what is in the making begins anew."""
+        store = self._store_of_run
+        share_finished(store, self.jobs)
+        checkpoint[_RESULTS_KEY] = [vars(item) for item in store.of(self.jobs)]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the finished images; what was in the making begins anew."""
+        self._given = [PreferredImage(**item) for item in checkpoint[_RESULTS_KEY]]
+        checkpoint["state_dict"] = self.state_dict()
+        checkpoint["optimizer_states"] = []
+
+    # How images are made.
+
+    @property
+    def _working_batch(self) -> Batch:
+        if self._batch is None:
+            raise RuntimeError("there is no image in the making")
+        return self._batch
+
+    @property
+    def _layer(self) -> ClimbedLayer:
+        return self._layers[self._working_batch.jobs[0].layer]
+
+    @property
+    def _store_of_run(self) -> FinishedImages:
+        if self._store is None:
+            raise RuntimeError("images are kept while the Trainer fits, and after")
+        return self._store
+
+    def _shown(self) -> Tensor:
+        """The images that are optimized, within the constraints."""
+        shown: Tensor = self._layer.constrained(self.images())
+        return shown
+
+    def _next_layer(self) -> None:
+        """Fill all slots with jobs of the next layer that has any."""
+        self._leave_layer()
+        if not self._queue:
+            return
+        layer = self._layers[self._queue[0].layer]
+        layer.enter(self.device)
+        first = [job for job in self._queue if job.layer == layer.name][: self._slots]
+        self._queue = self._queue[len(first) :]
+        # Slots for which there is no job repeat the first, and nothing comes of them.
+        jobs = first + first[:1] * (self._slots - len(first))
+        self._batch = Batch(jobs, self.settings, layer.transforms, layer.spec.size, self.device)
+        rows = self._slots * self.settings.variants
+        self.images = self.settings.image_parameters.images(rows, layer.spec).to(self.device)
+        self._optimizer.work_on(self.images.values)
+        for slot, job in enumerate(jobs):
+            self._begin(slot, job)
+            self._batch.is_active[slot] = slot < len(first)
+
+    def _leave_layer(self) -> None:
+        if self._batch is not None:
+            self._layer.leave()
+        self._batch = None
+
+    def _begin(self, slot: int, job: Job) -> None:
+        """Put a job's start into a slot."""
+        batch = self._working_batch
+        batch.take(slot, job)
+        self._beginnings[slot] = beginning = self._layer.beginning(job)
+        with torch.no_grad():
+            self.images.values[batch.rows(slot)] = beginning.values.to(self.images.values)
+        self._optimizer.forget(batch.rows(slot))
+
+    def _evident(self, slot: int, why: Ended) -> list[PreferredImage]:
+        """The images of a slot as they are now, with the evidence for them."""
+        batch, layer = self._working_batch, self._layer
+        job, beginning = batch.jobs[slot], self._beginnings[slot]
+        with torch.no_grad():
+            finals = layer.whole(self._shown()[batch.rows(slot)].float())
+        both = torch.cat([finals, layer.whole(beginning.noise.to(finals))])
+        # By themselves, not with others of the batch, so that their numbers are theirs alone.
+        targets = [job.target] * len(both)
+        evidence = gather_evidence(both, layer.response, targets, layer.objective)
+        starts, curves = layer.whole(beginning.starts), batch.curve(slot)
+        return [
+            job.image(
+                variant,
+                len(finals),
+                image=finals[variant].cpu(),
+                start=starts[variant],
+                now=evidence[variant],
+                noise=evidence[len(finals) + variant],
+                curve=curves[variant],
+                ended=why,
+                box=layer.box,
+            )
+            for variant in range(len(finals))
+        ]
+
+    def _images_cut_short(self) -> list[PreferredImage]:
+        """Images that the Trainer did not let finish: shown, but not kept for another run."""
+        if self._batch is None:
+            return []
+        return [
+            image
+            for slot, active in enumerate(self._batch.is_active)
+            if active and self._batch.curve(slot).numel()
+            for image in self._evident(slot, "cut short")
+        ]
+
+    def _save(self, folder: Path) -> None:
+        """Files and pictures of all layers, and the manifest with every image."""
+        rows: list[dict[str, object]] = []
+        for layer in self._layers:
+            results = self.results_of(layer)
+            if not len(results):
+                continue
+            results.save(self.folder_of(layer, folder))
+            rows += results.rows()
+            tag = f"{self.tag}/{layer}"
+            figures = {tag: results.grid(), f"{tag}/curves": results.curves_figure()}
             for name, figure in figures.items():
                 # Without a logger that takes images, the files are enough.
                 log_picture(self.trainer.loggers, name, render(figure), self.global_step, None)
-
-    def on_fit_end(self) -> None:
-        """Say so if nothing came of it."""
-        if not len(self.results):
-            rank_zero_warn("the Trainer stopped before an image was finished: there are no results")
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the results of all ranks, and what the images' parameters do not say of a batch."""
-        checkpoint[_RESULTS_KEY] = [vars(item) for item in self.results.items]
-        finished = {item.index for item in self.results.items}
-        if self._curves and not finished.issuperset(self._batch):
-            checkpoint[_BATCH_KEY] = {
-                "batch": self._batch,
-                "starts": self._starts.cpu(),
-                "curves": torch.stack(self._curves).cpu(),
-            }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the images that were not finished."""
-        self.results.items = [PreferredImage(**item) for item in checkpoint[_RESULTS_KEY]]
-        self._unfinished = checkpoint.get(_BATCH_KEY)
-
-    # How a batch is started and finished.
-
-    def _start_batch(self, batch: list[int]) -> None:
-        """Settle which images are optimized together, and the views that they will be shown in."""
-        self._batch = batch
-        views = self.settings.views(self.input_spec)
-        self._views = (
-            None
-            if views.is_still
-            else draw_views(
-                self.input_spec.size, views, self.settings.seed, self._keys(), self.settings.steps
-            )
-        )
-        self._curves = []
-
-    def _resume_batch(self, unfinished: dict[str, Any]) -> None:
-        """Go on in the middle of a batch; Lightning restores the images and their optimizer."""
-        if self.trainer.world_size > 1:
-            raise ValueError(
-                "a checkpoint from the middle of a batch holds the images of one process only; "
-                "resume from one that was written at the end of an epoch"
-            )
-        self._start_batch(unfinished["batch"])
-        self._starts = unfinished["starts"].to(self.device)
-        self._curves = list(unfinished["curves"].to(self.device))
-        self._unfinished = None
-        if len(self._curves) == self.settings.steps:
-            # Written after the last step and before the end of the epoch, which Lightning skips,
-            # together with the start of the next.
-            self.on_train_epoch_end()
-            self.on_train_epoch_start()
-
-    def _next_batch(self) -> list[int]:
-        """This rank's next images; one again where there is none left, to keep ranks in step."""
-        share = list(range(len(self.targets)))[self.trainer.global_rank :: self.trainer.world_size]
-        finished = {item.index for item in self.results.items}
-        unfinished = [index for index in share if index not in finished]
-        return (unfinished or share[-1:] or [0])[: self.settings.batch_size]
-
-    def _batch_targets(self) -> list[Target]:
-        return [self.targets[index] for index in self._batch]
-
-    def _keys(self) -> list[int]:
-        """What random numbers belong to: an image's first kernel, as if it were alone."""
-        return [target.kernels[0] for target in self._batch_targets()]
-
-    def _start_images(self) -> None:
-        init = self.settings.init
-        if isinstance(init, Tensor):
-            self.images.start_from_image(init)
-        elif init == "zero":
-            self.images.start_from_grey()
-        else:
-            self._start_from_noise()
-
-    def _start_from_noise(self) -> None:
-        self.images.start_from_noise(
-            [image_generator(self.settings.seed, key, Stream.START) for key in self._keys()]
-        )
-
-    def _shown(self) -> Tensor:
-        with torch.no_grad():
-            shown: Tensor = self.images()
-        return shown[: len(self._batch)].clone()
-
-    def _noise_images(self) -> Tensor:
-        """The noise images of this batch, whatever the ascent started from."""
-        if self.settings.init == "noise":
-            return self._starts
-        values = self.images.values.detach().clone()
-        self._start_from_noise()
-        noise = self._shown()
-        with torch.no_grad():
-            self.images.values.copy_(values)
-        return noise
-
-    def _finished_batch(self) -> list[PreferredImage]:
-        """This rank's finished images, together with those of the other ranks."""
-        targets, readout = self._batch_targets(), self.settings.readout
-        finals = self._shown()
-        evidence = gather_evidence(finals, self._response, targets, readout)
-        noise = gather_evidence(self._noise_images(), self._response, targets, readout)
-        curves = torch.stack(self._curves, dim=1).float().cpu()
-        items = []
-        for slot, (index, target) in enumerate(zip(self._batch, targets, strict=True)):
-            now, before = evidence[slot], noise[slot]
-            items.append(
-                PreferredImage(
-                    index=index,
-                    label=self.labels[index],
-                    kernels=target.kernels,
-                    weights=target.weights,
-                    image=finals[slot].cpu(),
-                    start=self._starts[slot].cpu(),
-                    activation=float(target.join(now.activations)),
-                    noise_activation=float(target.join(before.activations)),
-                    member_activations=now.activations,
-                    member_noise_activations=before.activations,
-                    target_map=now.target_map,
-                    resulting_map=now.resulting_map,
-                    curve=curves[slot],
-                )
-            )
-        return _from_all_ranks(items)
-
-
-def _from_all_ranks(items: list[PreferredImage]) -> list[PreferredImage]:
-    """The finished images of every rank, on every rank, so that any checkpoint holds them all."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return items
-    shares: list[list[PreferredImage]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(shares, items)
-    return [item for share in shares for item in share]
-
-
-def _merged(items: list[PreferredImage]) -> list[PreferredImage]:
-    """In order, each once: ranks that had nothing left to do repeated one of theirs."""
-    return [item for _, item in sorted({item.index: item for item in items}.items())]
+            for own in ("", "images", "signatures"):
+                remove_partial_files(self.folder_of(layer, folder) / own)
+            remove_partial_files(folder / FINISHED / safe_name(layer))
+        remove_partial_files(folder)
+        if len(self._layers) > 1:
+            save_table(folder / "results.csv", rows)
+        if len(self._store_of_run.finished(self.jobs)) == len(self.jobs):
+            seed = self.settings.seed
+            images = [{**job.record, "seed": seed} for job in self.jobs]
+            self.manifest().completed(images).write(folder)

@@ -159,7 +159,9 @@ class TestContinuing:
         module, monitor = Still(), watching("conv1", every_n_train_steps=2, steps=3)
         network = copy.deepcopy(module)
         fit(monitor, tmp_path / "fit", module)
-        am = ActivationMaximization(network, "conv1", "0-2", SPEC, steps=15)
+        am = ActivationMaximization(
+            network, "conv1", "0-2", SPEC, steps=15, leak=0, precision="float32", patience=None
+        )
         trainer(tmp_path / "am", max_epochs=-1).fit(am)
         expected = am.results.activations.mean().item()
         assert scalars(tmp_path / "fit")["activation"][-1] == pytest.approx(expected, rel=1e-5)
@@ -257,7 +259,7 @@ class TestNothingIsLeft:
             calls.append(1)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("neurovis.maximization.ascent.member_values", interrupted)
+        monkeypatch.setattr("neurovis.maximization.objectives.TargetBatch.members", interrupted)
         module = TinyModule()
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             fit(watching(), tmp_path, module)
@@ -402,7 +404,7 @@ class TestMisconfigured:
 
     def test_defaults(self) -> None:
         monitor = ActivationMaximizationMonitor("conv2")
-        assert (monitor.settings.steps, monitor.settings.lr) == (16, 0.05)
+        assert (monitor.settings.steps, monitor.settings.learning_rate) == (16, 0.2)
         assert monitor.kernels is None
         assert monitor.probe.is_empty
 

@@ -291,12 +291,12 @@ def test_preferred_images_are_compared_with_gratings(
         with torch.no_grad():
             response = load_demo_network().conv1((torch.from_numpy(image)[None] - 0.5) * 4)
         assert float(row["activation"]) == pytest.approx(
-            response[0, int(row["kernel"]), 8, 8].item(), rel=1e-4
+            response[0, int(row["kernel"]), 16, 16].item(), rel=1e-4
         )
         assert float(row["noise_activation"]) < float(row["activation"]) / 5
         for column in ("preferred_orientation", "preferred_spatial_frequency"):
             assert float(row[column]) == pytest.approx(float(first[column]), rel=1e-4)
-        seen = image[:, 12:21, 12:21].astype(float)  # What the unit sees.
+        seen = image[:, 28:37, 28:37].astype(float)  # What the unit sees.
         orientation, frequency = _strongest_bars(seen)
         assert float(row["image_spatial_frequency"]) == pytest.approx(frequency, abs=0.005)
         assert abs((float(row["image_orientation"]) - orientation + 90) % 180 - 90) < 2

@@ -40,6 +40,7 @@ def test_a_linear_convolution_prefers_its_own_kernel(
         lp=penalty,
         steps=600,
         lr=0.02,
+        patience=None,
         **STILL,
     )
     climb(am)

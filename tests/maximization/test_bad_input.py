@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GREY
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
@@ -71,12 +71,11 @@ def test_a_forward_that_wants_more_than_images_is_named() -> None:
         ActivationMaximization(nn.Sequential(Asking(1, 2, 3)), "0", input_spec=GREY)
 
 
-def test_an_objective_of_another_shape_is_named(climb: Climber, small_network: nn.Module) -> None:
-    am = ActivationMaximization(
-        small_network, "3", [1], GREY, steps=2, objective=lambda maps: maps.mean()
-    )
-    with pytest.raises(ValueError, match=r"one number for each image and kernel, \(1, 8\)"):
-        climb(am)
+def test_an_objective_of_another_shape_is_named(small_network: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"one number for each image and kernel, \(2, 8\)"):
+        ActivationMaximization(
+            small_network, "3", [1], GREY, steps=2, objective=lambda maps: maps.mean()
+        )
 
 
 def test_nan_and_constant_activations_are_named(small_network: nn.Module) -> None:

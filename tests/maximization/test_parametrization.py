@@ -1,10 +1,23 @@
 from __future__ import annotations
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.parametrization import FourierImages, Images, PixelImages
+from neurovis.maximization.parametrizations import (
+    FixedMagnitude,
+    Fourier,
+    FourierImages,
+    Images,
+    Parametrization,
+    Pixel,
+    PixelImages,
+    as_parametrization,
+)
 from neurovis.maximization.seeding import Stream, image_generator
 
 SPECS = [
@@ -83,3 +96,118 @@ def test_images_stay_float32_under_autocast() -> None:
 def test_a_start_image_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\(3, 8, 8\); got \(3, 9, 8\)"):
         PixelImages(1, InputSpec.rgb(8)).start_from_image(torch.zeros(3, 9, 8))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])
+def test_frequencies_are_scaled_by_their_decay(decay: float) -> None:
+    spec = InputSpec((Modality("grey", 1),), size=(16, 12))
+    images = Fourier(decay=decay).images(1, spec)
+    with torch.no_grad():
+        images.values[..., 0] = 1.0
+    amplitude = np.abs(np.fft.rfft2(images.logits()[0, 0].detach().double().numpy()))
+    for row, column in ((0, 3), (5, 2), (3, 0)):
+        frequency = np.hypot(row / 16, column / 12)
+        expected = (frequency / (1 / 16)) ** -decay
+        assert amplitude[row, column] / amplitude[1, 0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_colours_may_stay_as_they_are() -> None:
+    spec = InputSpec.rgb(8)
+    images = Fourier(decorrelate=False).images(1, spec)
+    with torch.no_grad():
+        images.values[0, 1] = 1.0
+    logits = images.logits()[0].detach()
+    assert not logits[[0, 2]].any()
+    assert logits[1].any()
+    with torch.no_grad():
+        correlated = Fourier().images(1, spec)
+        correlated.values[0, 1] = 1.0
+        assert correlated.logits()[0, [0, 2]].any()
+
+
+def test_default_images_are_what_they_were() -> None:
+    """A literal copy of the formula with which the first images of the project were made."""
+    spec = InputSpec.rgbd((10, 7))
+    vertical, horizontal = torch.fft.fftfreq(10)[:, None], torch.fft.rfftfreq(7)[None, :]
+    amplitude = 1.0 / torch.sqrt(vertical**2 + horizontal**2).clamp(min=1.0 / 10)
+    amplitude = amplitude / amplitude.square().mean().sqrt()
+    color = torch.tensor(((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03)))
+    color = torch.block_diag(color / color.norm() * 3**0.5, torch.eye(1))
+    values = 0.3 * torch.randn(4, 10, 4, 2, generator=image_generator(3, 5, Stream.START))
+    planes = torch.fft.irfft2(
+        torch.view_as_complex(values[None]) * amplitude, s=(10, 7), norm="ortho"
+    )
+    expected = torch.sigmoid(torch.einsum("oc,bchw->bohw", color, planes))
+    images = as_parametrization("fourier").images(1, spec)
+    images.start_from_noise([image_generator(3, 5, Stream.START)])
+    assert torch.equal(images(), expected)
+    pixels = as_parametrization("pixel").images(1, spec)
+    pixels.start_from_noise([image_generator(3, 5, Stream.START)])
+    white = 0.3 * torch.randn(4, 10, 7, generator=image_generator(3, 5, Stream.START))
+    assert torch.equal(pixels()[0], torch.sigmoid(white))
+
+
+class TestByName:
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [("fourier", Fourier()), ("pixel", Pixel()), ("fixed_magnitude", FixedMagnitude())],
+    )
+    def test_names_stand_for_defaults(self, name: str, expected: Parametrization) -> None:
+        assert as_parametrization(name) == expected  # type: ignore[arg-type]
+
+    def test_an_object_is_itself(self) -> None:
+        parametrization = Fourier(decay=1.5)
+        assert as_parametrization(parametrization) is parametrization
+
+    @pytest.mark.parametrize("value", ["wavelet", 3, None])
+    def test_anything_else_is_refused(self, value: object) -> None:
+        with pytest.raises(ValueError, match=rf'"fixed_magnitude" or .*got {value!r}'):
+            as_parametrization(value)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("decay", [-1, float("nan"), True, "1"])
+    def test_a_decay_out_of_range_is_refused(self, decay: float) -> None:
+        with pytest.raises(ValueError, match="decay must be a number of at least 0; got"):
+            Fourier(decay=decay)
+
+
+@pytest.mark.parametrize(
+    "parametrization", [Pixel(), Fourier(1.5, False), FixedMagnitude()], ids=lambda p: repr(p)
+)
+def test_parametrizations_survive_pickling(parametrization: Parametrization) -> None:
+    spec = InputSpec.rgbd(12)
+    copy = pickle.loads(pickle.dumps(parametrization))
+    assert copy == parametrization
+    pictures = []
+    for one in (parametrization, copy):
+        images = one.images(1, spec)
+        images.start_from_noise([image_generator(0, 0, Stream.START)])
+        pictures.append(images())
+    assert torch.equal(*pictures)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--parametrization=Pixel"], Pixel()),
+        (["--parametrization=Fourier", "--parametrization.decay=1.5"], Fourier(1.5)),
+        (
+            ["--parametrization=FixedMagnitude", "--parametrization.pictures=a_folder"],
+            FixedMagnitude("a_folder"),
+        ),
+        (
+            [
+                '--parametrization={"class_path": "FixedMagnitude", "init_args": '
+                '{"pictures": ["a.png", "b.png"]}}'
+            ],
+            FixedMagnitude(["a.png", "b.png"]),
+        ),
+        (["--parametrization=FixedMagnitude"], FixedMagnitude()),
+    ],
+)
+def test_parametrizations_are_chosen_by_options(
+    arguments: list[str], expected: Parametrization
+) -> None:
+    parser = ArgumentParser()
+    parser.add_argument("--parametrization", type=Parametrization)
+    chosen = parser.instantiate(parser.parse_args(arguments)).parametrization
+    assert chosen == expected

@@ -89,12 +89,16 @@ def test_a_checkpoint_holds_results_and_the_ascent_goes_on(
     climb(whole)
     first = ActivationMaximization(small_network, batch_size=1, **options)
     checkpoint = tmp_path / "first.ckpt"
-    climb(first, max_epochs=2).save_checkpoint(checkpoint)
+    other = tmp_path / "other"
+    climb(first, max_steps=12, default_root_dir=other).save_checkpoint(checkpoint)
     assert len(first.results) == 2
     assert not [key for key in torch.load(checkpoint)["state_dict"] if "network" in key]
     rest = ActivationMaximization(small_network, batch_size=1, **options)
     trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path / "third",
     )
     trainer.fit(rest, ckpt_path=checkpoint, weights_only=True)
     assert torch.equal(rest.results.images, whole.results.images)

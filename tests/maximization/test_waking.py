@@ -9,8 +9,14 @@ from torch.nn import functional as F
 
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import AscentSettings
-from neurovis.maximization.ascent import LayerResponse, ascent_losses
-from neurovis.maximization.objectives import Target, joint_values, member_values
+from neurovis.maximization.ascent import LayerResponse, Views, ascent_losses
+from neurovis.maximization.objectives import (
+    Mean,
+    Target,
+    TargetBatch,
+    joint_values,
+    member_values,
+)
 from neurovis.maximization.waking import WakingRectifiers
 
 RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -105,7 +111,10 @@ def _losses(targets: list[Target]) -> tuple[Tensor, Tensor]:
     network, spec = _layer()
     response = LayerResponse(network.requires_grad_(False), "1", spec)
     images = torch.full((len(targets), *spec.shape), 0.5, requires_grad=True)
-    losses, climbed = ascent_losses(images, None, response, targets, AscentSettings())
+    batch = TargetBatch(targets, torch.device("cpu"))
+    losses, climbed, _ = ascent_losses(
+        images, Views([], []), response, batch, Mean(), AscentSettings()
+    )
     (gradient,) = torch.autograd.grad(losses.sum(), images)
     members = member_values(response(images), targets, AscentSettings().readout)
     (plain,) = torch.autograd.grad(-joint_values(members, targets).sum(), images)

@@ -1,0 +1,188 @@
+"""The top images of a person's own pictures beside preferred images, for ``neurovis am``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import lightning.pytorch as pl
+from jsonargparse import ArgumentParser, Namespace
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor, nn
+
+from neurovis.cli.notes import Notes
+from neurovis.cli.options import add_images_arguments, picture_paths
+from neurovis.cli.ranked_images import DemoScenes
+from neurovis.cli.report import MOST_ROWS, console
+from neurovis.figures import render, save_png
+from neurovis.inputs import InputSpec
+from neurovis.maximization.results import MaximizationResults
+from neurovis.maximization.top_images import PictureImages, TopImages, TopImagesProbe
+from neurovis.maximization.top_images.images import choose_images, first_readable
+from neurovis.maximization.top_images.probe import check_trainer
+from neurovis.maximization.top_images.reading import AnyObjective
+from neurovis.summaries import log_picture
+
+_DEFAULT_NUMBER = 9
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options: the pictures, and how many of them for each kernel."""
+    add_images_arguments(
+        parser,
+        "Find the pictures that drive each kernel most, to stand beside its preferred image: "
+        "pictures, or folders of them, as for neurovis features; of a folder of folders those in "
+        "them. Any number; they are read one after the other.",
+        required=False,
+    )
+    parser.add_argument(
+        "--top_images",
+        type=int | None,
+        default=None,
+        help=f"So many of the images for each kernel: {_DEFAULT_NUMBER} if there are --images. "
+        "With --model demo, of its own scenes by default.",
+    )
+    parser.add_argument(
+        "--image_workers",
+        type=int,
+        default=0,
+        help="Processes that read images, for each device; 0 reads them in between.",
+    )
+
+
+class TopImagesRun:
+    """The pictures of a run, checked before hours go into the ascent.
+
+    Args:
+        options: Of :func:`add_arguments`, with ``model``; images or their number are given.
+        spec: What the network is shown.
+        trainer: Of the run.
+
+    Raises:
+        OSError: If a picture or folder does not exist.
+        ValueError: If there is no picture that can be read, or the Trainer does not suit.
+    """
+
+    def __init__(self, options: Namespace, spec: InputSpec, trainer: pl.Trainer) -> None:
+        number = options.top_images
+        self._k = _DEFAULT_NUMBER if number is None else number
+        self._workers: int = options.image_workers
+        for name, value, least in (("top_images", self._k, 1), ("image_workers", self._workers, 0)):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}; got {value}")
+        self._spec = spec
+        self._notes = Notes()
+        self._images = self._chosen(options)
+        shown = choose_images(self._images, spec)
+        check_trainer(trainer, shown)
+        with self._notes.taken():
+            first_readable(shown)
+
+    def run(
+        self,
+        network: nn.Module,
+        results: Sequence[MaximizationResults],
+        trainer: pl.Trainer,
+        folders: Mapping[str, Path],
+        objective: AnyObjective,
+        batch_size: int = 32,
+    ) -> None:
+        """Find the top images of the results' kernels, write and print; every process must call.
+
+        Args:
+            network: As it was loaded.
+            results: Of each layer, with one kernel to an image; none is looked at twice.
+            trainer: That made them; it has done its fit.
+            folders: Where files go, by layer.
+            objective: What was climbed.
+            batch_size: Images at a time, on each device.
+
+        Raises:
+            ValueError: At the end, if pictures could not be read; how many, and why the first.
+            OSError: If a folder cannot be written.
+        """
+        probe = TopImagesProbe(
+            network,
+            {one.layer: one.kernels for one in results},
+            self._images,
+            self._k,
+            objective,
+            input_spec=self._spec,
+            batch_size=batch_size,
+            preferred=results,
+            workers=self._workers,
+        )
+        trainer.predict(probe, return_predictions=False)
+        if not trainer.is_global_zero:
+            return
+        for layer, found in probe.results.items():
+            _save(found, folders[layer], trainer)
+            _print(found)
+        self._notes.print()
+        for found in probe.results.values():
+            if found.notes:  # Of all layers the same.
+                raise ValueError(found.notes[0])
+
+    def _chosen(self, options: Namespace) -> PictureImages | DemoScenes:
+        if options.images is not None:
+            with self._notes.taken():
+                paths = picture_paths(options.images, self._spec)
+                return _NotedPictures(paths, self._spec, options.patterns, self._notes)
+        if options.model == "demo":
+            return DemoScenes(self._spec)
+        raise ValueError("top_images needs images: give --images, pictures or folders of them")
+
+
+class _NotedPictures(PictureImages):
+    """Pictures whose warnings are kept for the end."""
+
+    def __init__(
+        self,
+        paths: list[str] | dict[str, str],
+        spec: InputSpec,
+        patterns: Mapping[str, str] | None,
+        notes: Notes,
+    ) -> None:
+        super().__init__(paths, spec, patterns)
+        self._notes = notes
+
+    def __getitem__(self, index: int) -> Tensor:
+        with self._notes.taken():
+            return super().__getitem__(index)
+
+
+def prepare(options: Namespace, spec: InputSpec, trainer: pl.Trainer) -> TopImagesRun | None:
+    """The run of top images that the options ask for, if any; to be called before the ascent."""
+    if options.images is None and options.top_images is None:
+        return None
+    return TopImagesRun(options, spec, trainer)
+
+
+def _save(found: TopImages, folder: Path, trainer: pl.Trainer) -> None:
+    """Write the table and the pages, and log the pages, with their numbers as steps."""
+    found.save_table(folder)
+    for page, (name, figure) in enumerate(found.pages()):
+        pixels = render(figure)
+        save_png(folder / name, pixels)
+        log_picture(trainer.loggers, f"top_images/{found.layer}", pixels, page, None)
+
+
+def _print(found: TopImages) -> None:
+    """Activations of top images against those of preferred images."""
+    table = Table(title=f"{found.layer}: top images of {found.number}")
+    table.add_column("kernel", justify="right")
+    for heading in ("highest activation", "of the preferred image", "of noise"):
+        table.add_column(heading, justify="right")
+    table.add_column("picture", overflow="fold")
+    best = [row for row in found.rows() if row["rank"] == 1]
+    for row in best[:MOST_ROWS]:
+        numbers = [
+            "" if row[name] == "" else f"{row[name]:.4g}"
+            for name in ("activation", "preferred_activation", "noise_activation")
+        ]
+        table.add_row(str(row["kernel"]), *numbers, Text(str(row["picture"])))
+    output = console()
+    output.print(table)
+    if len(best) > MOST_ROWS:
+        output.print(f"… and {len(best) - MOST_ROWS} more in top_images.csv")

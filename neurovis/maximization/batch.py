@@ -1,0 +1,164 @@
+"""The images that are optimized together: what each is to be of, how far it is, what it climbed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from neurovis.maximization.ascent import Views
+from neurovis.maximization.convergence import has_converged
+from neurovis.maximization.finished import Job
+from neurovis.maximization.objectives import TargetBatch
+from neurovis.maximization.preferred_image import Ended
+from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.transforms import Transform, draw_transforms
+
+#: The part of an ascent's steps in which gradients leak, less and less.
+_LEAKING_PART = 0.4
+
+
+class Batch:
+    """Slots of a batch; a slot works on a job, and takes up another when that is done.
+
+    The number of slots never changes, since what a network computes for an image may depend, in
+    its last bits, on how many there are. Slots that have run out of jobs go on with what they had,
+    and nothing comes of it.
+
+    Args:
+        jobs: What the slots begin with, one for each.
+        settings: Steps, variants, seed and when an image has converged.
+        transforms: What images are shown under.
+        size: Height and width of the images that are optimized.
+        device: Where they are.
+
+    Attributes:
+        jobs: What each slot works on, or worked on last.
+        is_active: Whether it still does.
+        targets: One for each row of the batch: slots in order, each with its variants.
+    """
+
+    targets: TargetBatch
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        settings: AscentSettings,
+        transforms: Sequence[Transform],
+        size: tuple[int, int],
+        device: torch.device,
+    ) -> None:
+        self.jobs = list(jobs)
+        self.is_active = [True] * len(jobs)
+        self._settings = settings
+        self._transforms = list(transforms)
+        self._size = size
+        rows = len(jobs) * settings.variants
+        # How many steps were made, on the host, so that nothing has to wait for the device.
+        self._steps = [0] * len(jobs)
+        self._made = torch.zeros(rows, dtype=torch.long, device=device)
+        self._row = torch.arange(rows, device=device)
+        self._curves = torch.full((rows, settings.steps), torch.nan, device=device)
+        self._gains = torch.full_like(self._curves, torch.nan)
+        self._drawn = self._draw(self.jobs)
+        self._gather_targets()
+
+    def rows(self, slot: int) -> list[int]:
+        """The rows of the batch that belong to a slot."""
+        variants = self._settings.variants
+        return list(range(slot * variants, (slot + 1) * variants))
+
+    def take(self, slot: int, job: Job) -> None:
+        """Let a slot begin with another job."""
+        self.jobs[slot] = job
+        self.is_active[slot] = True
+        self._steps[slot] = 0
+        rows = self.rows(slot)
+        self._made[rows] = 0
+        self._curves[rows] = torch.nan
+        self._gains[rows] = torch.nan
+        for kept, drawn in zip(self._drawn, self._draw([job]), strict=True):
+            kept[:, rows] = drawn
+        self._gather_targets()
+
+    def views(self) -> Views:
+        """What the images are shown under at their next steps."""
+        # Slots that are done may have no steps left.
+        last = self._settings.steps - 1
+        variants = self._settings.variants
+        step = [min(steps, last) for steps in self._steps for _ in range(variants)]
+        rows = list(range(len(step)))
+        return Views(self._transforms, [drawn[step, rows] for drawn in self._drawn])
+
+    def leak(self) -> Tensor:
+        """The part of the gradient that leaks through last rectifiers, ``(B,)`` on the CPU."""
+        until = max(1.0, _LEAKING_PART * self._settings.steps)
+        return torch.tensor(
+            [
+                self._settings.leak * max(0.0, 1 - steps / until)
+                for steps in self._steps
+                for _ in range(self._settings.variants)
+            ]
+        )
+
+    def record(self, climbed: Tensor, gains: Tensor) -> None:
+        """Note a step's joint readouts ``(B,)``, and what is left of them after penalties."""
+        step = self._made.clamp(max=self._settings.steps - 1)
+        self._curves[self._row, step] = climbed.float()
+        self._gains[self._row, step] = gains.float()
+        self._made += 1
+        self._steps = [steps + 1 for steps in self._steps]
+
+    def ended(self) -> dict[int, Ended]:
+        """Which active slots are done, and why."""
+        ended: dict[int, Ended] = {
+            slot: "steps"
+            for slot, steps in enumerate(self._steps)
+            if self.is_active[slot] and steps >= self._settings.steps
+        }
+        converged = self._converged()
+        return ended | {slot: "converged" for slot in converged if slot not in ended}
+
+    @property
+    def progress(self) -> float:
+        """The steps made by what is not done, in whole ascents."""
+        made = (n for n, active in zip(self._steps, self.is_active, strict=True) if active)
+        return sum(made) / self._settings.steps
+
+    def curve(self, slot: int) -> Tensor:
+        """What the images of a slot climbed, ``(D, steps)``, on the CPU."""
+        return self._curves[self.rows(slot), : self._steps[slot]].cpu()
+
+    def _converged(self) -> list[int]:
+        """Active slots whose images have all stopped improving; looked at now and then."""
+        patience = self._settings.patience
+        if patience is None:
+            return []
+        every = max(1, patience // 4)
+        due = [
+            slot
+            for slot, steps in enumerate(self._steps)
+            if self.is_active[slot] and steps >= 2 * patience and steps % every == 0
+        ]
+        if not due:
+            return []
+        steps = self._made.clamp(max=self._settings.steps)
+        stalled = has_converged(self._gains, steps, patience, self._settings.min_improvement)
+        # Silent kernels may still be woken.
+        done = (stalled & (self._curves[self._row, steps - 1] != 0)).tolist()
+        return [slot for slot in due if all(done[row] for row in self.rows(slot))]
+
+    def _gather_targets(self) -> None:
+        per_row = [job.target for job in self.jobs for _ in range(self._settings.variants)]
+        self.targets = TargetBatch(per_row, self._made.device)
+
+    def _draw(self, jobs: Sequence[Job]) -> list[Tensor]:
+        """What jobs' images are shown under at every step, ``(steps, rows, P)`` on the CPU."""
+        keys = [
+            (job.target.kernels[0], variant)
+            for job in jobs
+            for variant in range(self._settings.variants)
+        ]
+        settings = self._settings
+        return draw_transforms(self._transforms, self._size, settings.seed, keys, settings.steps)

@@ -1,0 +1,65 @@
+"""Where ascents begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neurovis.inputs import InputSpec
+from neurovis.maximization.finished import Job
+from neurovis.maximization.seeding import Stream, image_generator
+from neurovis.maximization.settings import AscentSettings
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What the images of a job start from, on the CPU.
+
+    Attributes:
+        values: ``(D, ...)`` parameters.
+        starts: ``(D, C, H, W)`` the images that they make.
+        noise: ``(D, C, H, W)`` noise images: the starts themselves, unless others are given.
+    """
+
+    values: Tensor
+    starts: Tensor
+    noise: Tensor
+
+
+class Beginnings:
+    """Where ascents begin: the same for a job wherever and whenever it is begun.
+
+    Args:
+        settings: Seed, parametrization, start and constraints.
+        spec: Of the images that are optimized.
+        init: The image to start from, ``(C, H, W)``, if one is given.
+    """
+
+    def __init__(self, settings: AscentSettings, spec: InputSpec, init: Tensor | None) -> None:
+        self._settings = settings
+        self._constraints = settings.constraints.prepared(spec)
+        self._images = settings.image_parameters.images(settings.variants, spec)
+        self._spec = spec
+        self._init = init
+
+    @torch.no_grad()
+    def of(self, job: Job) -> Beginning:
+        """Noise belongs to the seed, the target's first kernel and the variant alone."""
+        key = job.target.kernels[0]
+        self._images.start_from_noise(
+            [
+                image_generator(self._settings.seed, key, Stream.START, variant)
+                for variant in range(self._settings.variants)
+            ]
+        )
+        noise = self._shown()
+        if self._init is not None:
+            self._images.start_from_image(self._init)
+        elif self._settings.init == "zero":
+            self._images.start_from_grey()
+        return Beginning(self._images.values.detach().clone(), self._shown(), noise)
+
+    def _shown(self) -> Tensor:
+        return self._constraints(self._images(), self._spec).clone()

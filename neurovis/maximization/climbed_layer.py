@@ -1,0 +1,171 @@
+"""A layer whose kernels are climbed: the network as it is run, and the images as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec
+from neurovis.maximization.ascent import (
+    LayerResponse,
+    default_views,
+    noise_images,
+    try_layer,
+)
+from neurovis.maximization.beginnings import Beginning, Beginnings
+from neurovis.maximization.field_crop import Box, FieldCrop, find_field_crop
+from neurovis.maximization.finished import Job
+from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
+from neurovis.maximization.network import fold_batch_norms
+from neurovis.maximization.objectives import noise_statistics
+from neurovis.maximization.precision import fast_copy
+from neurovis.maximization.seeding import Stream, image_generator
+from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.transforms import Transform
+
+#: Side in pixels below which there is nothing to save, and too few spatial frequencies to climb in.
+_SMALLEST_CROP = 32
+
+
+class ClimbedLayer:
+    """How one layer's kernels are climbed.
+
+    What takes memory or time (a folded copy of the network, say) is there between :meth:`enter`
+    and :meth:`leave` only, since a sweep goes through many layers.
+
+    Args:
+        network: Frozen and in eval mode; all layers share it.
+        name: Dotted name of the layer.
+        spec: What the network is shown.
+        settings: How the ascent is done.
+
+    Attributes:
+        response: The layer's response to whole images, of the unmodified network in float32.
+        objective: What is read from it.
+        count: How many kernels (or whatever the objective reads) there are.
+
+    Raises:
+        ValueError: If the layer, the images' shape or the layer's response are not usable.
+    """
+
+    #: What is run at every step; set by :meth:`enter`, as is all that follows.
+    climbed: LayerResponse
+    #: Modalities and size of what is optimized: a part of the image where a crop is enough.
+    spec: InputSpec
+    #: What images are shown under.
+    transforms: Sequence[Transform]
+
+    def __init__(
+        self, network: nn.Module, name: str, spec: InputSpec, settings: AscentSettings
+    ) -> None:
+        self.name = name
+        self.response = LayerResponse(network, name, spec)
+        self.objective = settings.readout.prepared(self.response)
+        self.count = try_layer(self.response, self.objective)
+        self._settings = settings
+        self._crop: FieldCrop | None = None
+
+    def enter(self, device: torch.device) -> None:
+        """Make everything ready to climb on a device."""
+        settings, whole = self._settings, self.response.spec
+        network = self.response.network.to("cpu")
+        self._crop = self._find_crop()
+        self.spec = whole if self._crop is None else self._crop.spec
+        self.transforms = self._views()
+        examples = self.response.inputs(noise_images(whole, count=2))
+        folded = fold_batch_norms(network, self.name, examples)
+        axis = self.response.kernel_axis
+        folded_response = LayerResponse(folded, self.name, whole, axis)
+        fast = fast_copy(folded_response, settings.precision, device)
+        self.climbed = LayerResponse(fast, self.name, self.spec, axis)
+        self._leaking = last_rectifiers(self.climbed) if settings.leak else frozenset()
+        self.response.to(device)
+        init = settings.init if isinstance(settings.init, Tensor) else None
+        if init is not None and self._crop is not None:
+            init = self._crop.cropped(init)
+        self._beginnings = Beginnings(settings, self.spec, init)
+
+    def leave(self) -> None:
+        """Let go of what only the ascent needs."""
+        del self.climbed, self._beginnings
+
+    def leaking(self, leak: Tensor) -> AbstractContextManager[object]:
+        """Lets parts of gradients, ``(B,)`` on the CPU, through what ends the layer."""
+        if not self._leaking or not leak.any():
+            return nullcontext()
+        return LeakingRectifiers(self._leaking, leak)
+
+    @property
+    def box(self) -> Box | None:
+        """The part of the image that the centre unit sees, if no more than that is optimized."""
+        return None if self._crop is None else self._crop.box
+
+    def beginning(self, job: Job) -> Beginning:
+        """Where the ascent of a job starts, on the CPU."""
+        return self._beginnings.of(job)
+
+    def constrained(self, images: Tensor) -> Tensor:
+        """Images ``(B, C, h, w)`` that keep to the constraints, of what is optimized."""
+        constraints = self._settings.constraints
+        if self._crop is None:
+            return constraints(images, self.spec)
+        if constraints.is_none:
+            return images
+        # It is what the unit sees that is to have a contrast, not what lies around.
+        top, left, bottom, right = self._crop.own_box
+        seen = constraints(
+            images[..., top:bottom, left:right], self.spec.resized((bottom - top, right - left))
+        )
+        kept = images.clone()
+        kept[..., top:bottom, left:right] = seen
+        return kept
+
+    def whole(self, images: Tensor) -> Tensor:
+        """Images ``(B, C, H, W)`` as the network is to be shown them, of what is optimized.
+
+        Of a crop, what the unit sees; all else is grey.
+        """
+        if self._crop is None:
+            return images
+        top, left, bottom, right = self._crop.own_box
+        masked = torch.full_like(images, 0.5)
+        masked[..., top:bottom, left:right] = images[..., top:bottom, left:right]
+        return self._crop.paste(masked)
+
+    def noise_statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation ``(N,)`` of what the objective reads of noise images."""
+        return noise_statistics(self.response, self.objective, self._noise_images)
+
+    @torch.no_grad()
+    def _noise_images(self, count: int) -> Tensor:
+        """Whole noise images ``(count, C, H, W)``, as an ascent starts from them."""
+        spec = self.response.spec
+        images = self._settings.image_parameters.images(count, spec)
+        seed = self._settings.seed
+        images.start_from_noise(
+            [image_generator(seed, number, Stream.STATISTICS) for number in range(count)]
+        )
+        return self._settings.constraints(images(), spec)
+
+    def _find_crop(self) -> FieldCrop | None:
+        if not self._settings.may_crop:
+            return None
+        still = find_field_crop(self.response)
+        if still is None:
+            return None
+        top, left, bottom, right = still.box
+        margin = max(0.0, (_SMALLEST_CROP - min(bottom - top, right - left)) / 2)
+        return find_field_crop(self.response, margin, self._views_of(still.box))
+
+    def _views(self) -> list[Transform]:
+        if self._crop is None:
+            return default_views(self._settings, self.response)
+        return self._views_of(self._crop.box)
+
+    def _views_of(self, box: Box) -> list[Transform]:
+        """Views that move a field by no more of it than a whole image is moved."""
+        top, left, bottom, right = box
+        return self._settings.views((bottom - top, right - left))

@@ -1,0 +1,223 @@
+"""What every image of an ascent must keep to: a contrast, a mean luminance, a part that is given.
+
+Neurons are compared at equal contrast and luminance, for otherwise the brightest and starkest image
+wins. Here both are exact, not penalties: an image is shown as its nearest one that keeps to them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from neurovis.inputs import InputSpec, Modality
+from neurovis.maximization.fingerprints import tensor_fingerprint
+from neurovis.maximization.tones import retoned
+from neurovis.pictures import read_picture
+
+#: Of the largest contrast that a mean luminance allows (half black, half white): what is closer to
+#: it is out of reach of nearly all images.
+_MOST_OF_CONTRAST = 0.95
+
+#: One number for all modalities, or one for each of some.
+Levels = float | Mapping[str, float] | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Constraints:
+    """What images keep to at every step; with the defaults, nothing.
+
+    Contrast and luminance are set by shifting and scaling an image's logits, alike for all pixels
+    and channels of a modality: values keep their order and stay in [0, 1], and the shape of a
+    spectrum that is fixed (:class:`~neurovis.maximization.parametrizations.FixedMagnitude`) is
+    kept.
+
+    Args:
+        contrast: RMS contrast: the standard deviation over the pixels and channels of a modality,
+            in [0, 1] units; photographs have about 0.2. One number for every modality that is not
+            frozen, or one for each of some. None: free.
+        luminance: The mean over the pixels and channels of a modality, in (0, 1), likewise. None:
+            free; with a contrast given, it is then kept where the contrast can be had.
+        frozen: Modalities that are not optimized, by name: a picture ``(channels, H, W)`` in
+            [0, 1], or a file of one.
+
+    Raises:
+        ValueError: If a level is out of its range, a contrast cannot be had at its luminance, or a
+            frozen modality has levels of its own.
+    """
+
+    contrast: Levels = None
+    luminance: Levels = None
+    frozen: Mapping[str, Tensor | str | Path] | None = None
+    _prepared: dict[InputSpec, Constraints] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        for option, levels in (("contrast", self.contrast), ("luminance", self.luminance)):
+            _check_levels(option, levels)
+            both = set(levels) & set(self.frozen or {}) if isinstance(levels, Mapping) else None
+            if both:
+                raise ValueError(
+                    f'{option} is given for "{min(both)}", which is frozen; leave one of them out'
+                )
+        for name, picture in (self.frozen or {}).items():
+            _check_frozen(name, picture)
+        named = {*_names(self.contrast), *_names(self.luminance), ""}
+        for name in sorted(named):
+            _check_attainable(name, _level(self.contrast, name), _level(self.luminance, name))
+
+    @property
+    def is_none(self) -> bool:
+        """Whether images are left as they are."""
+        levels = (self.contrast, self.luminance)
+        return not self.frozen and all(level is None or level == {} for level in levels)
+
+    def prepared(self, spec: InputSpec) -> Constraints:
+        """The same, checked against an input, with frozen pictures read.
+
+        Raises:
+            ValueError: If a modality is not one of the input's, a frozen picture does not have its
+                shape, or nothing is left to be optimized.
+            FileNotFoundError: If there is no such file.
+        """
+        if spec not in self._prepared:
+            names = [modality.name for modality in spec.modalities]
+            for option in ("contrast", "luminance", "frozen"):
+                for name in sorted(_names(getattr(self, option)) - set(names)):
+                    raise ValueError(
+                        f'{option} names "{name}", which is no modality of the input; it has '
+                        f"{', '.join(names)}"
+                    )
+            frozen = self.frozen or {}
+            if set(frozen) == set(names):
+                raise ValueError(
+                    f"all modalities ({', '.join(names)}) are frozen: nothing is left to optimize"
+                )
+            pictures = {
+                modality.name: _picture(modality, frozen[modality.name], spec)
+                for modality in spec.modalities
+                if modality.name in frozen
+            }
+            self._prepared[spec] = replace(self, frozen=pictures or None)
+        return self._prepared[spec]
+
+    def __call__(self, images: Tensor, spec: InputSpec) -> Tensor:
+        """Images that keep to the constraints, differentiably; each depends on its own alone.
+
+        Args:
+            images: ``(B, C, H, W)`` in [0, 1], float32.
+            spec: Modalities and size.
+
+        Returns:
+            ``(B, C, H, W)`` in [0, 1]. Frozen modalities are exactly what is given and pass no
+            gradient. An image without contrast stays so, but its gradient leads away from that.
+        """
+        if self.is_none:
+            return images
+        frozen = self.prepared(spec).frozen or {}
+        parts = []
+        for name, part in spec.split(images).items():
+            picture = frozen.get(name)
+            if isinstance(picture, Tensor):
+                parts.append(picture.to(part).expand_as(part))
+                continue
+            contrast, luminance = _level(self.contrast, name), _level(self.luminance, name)
+            free = contrast is None and luminance is None
+            parts.append(part if free else retoned(part, contrast, luminance))
+        return torch.cat(parts, dim=1)
+
+    def __repr__(self) -> str:
+        frozen = {
+            name: tensor_fingerprint(picture) if isinstance(picture, Tensor) else str(picture)
+            for name, picture in (self.frozen or {}).items()
+        }
+        levels = [
+            dict(sorted(level.items())) if isinstance(level, Mapping) else level
+            for level in (self.contrast, self.luminance)
+        ]
+        return f"Constraints(contrast={levels[0]}, luminance={levels[1]}, frozen={frozen or None})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constraints) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+def measured(images: Tensor, spec: InputSpec) -> dict[str, tuple[Tensor, Tensor]]:
+    """RMS contrast and mean luminance of each modality of images ``(B, C, H, W)`` in [0, 1].
+
+    Returns:
+        By modality, ``(contrast (B,), luminance (B,))``: the standard deviation and the mean over
+        its pixels and channels.
+    """
+    with torch.no_grad():
+        flat = {name: part.double().flatten(1) for name, part in spec.split(images).items()}
+    return {name: (values.std(1, correction=0), values.mean(1)) for name, values in flat.items()}
+
+
+def _names(levels: object) -> set[str]:
+    return set(levels) if isinstance(levels, Mapping) else set()
+
+
+def _level(levels: Levels, name: str) -> float | None:
+    """What holds for a modality; of an empty name, what holds for all."""
+    return levels.get(name) if isinstance(levels, Mapping) else levels
+
+
+def _check_levels(option: str, levels: Levels) -> None:
+    given = levels if isinstance(levels, Mapping) else {} if levels is None else {"": levels}
+    most = 0.5 * _MOST_OF_CONTRAST if option == "contrast" else 1.0
+    for name, level in given.items():
+        is_number = isinstance(level, (int, float)) and not isinstance(level, bool)
+        if not is_number or not 0 < level < math.inf or level > most or level == 1:
+            argument = f'{option} of "{name}"' if name else option
+            expected = f"in (0, {most:g}]" if option == "contrast" else "in (0, 1)"
+            raise ValueError(f"{argument} must be a number {expected}; got {level!r}")
+
+
+def _check_attainable(name: str, contrast: float | None, luminance: float | None) -> None:
+    if contrast is None or luminance is None:
+        return
+    most = _MOST_OF_CONTRAST * math.sqrt(luminance * (1 - luminance))
+    if contrast > most:
+        whose = f' of "{name}"' if name else ""
+        raise ValueError(
+            f"contrast {contrast:g}{whose} cannot be had at luminance {luminance:g}: at most "
+            f"{math.floor(most * 1000) / 1000:g}, with hardly anything but black and white; lower "
+            "it, or bring the luminance nearer to 0.5"
+        )
+
+
+def _check_frozen(name: str, picture: object) -> None:
+    if isinstance(picture, (str, Path)):
+        return
+    if not isinstance(picture, Tensor):
+        raise ValueError(
+            f'frozen "{name}" must be a picture (channels, H, W) in [0, 1] or a file; got '
+            f"{type(picture).__name__}"
+        )
+    kind = str(picture.dtype).removeprefix("torch.")
+    if picture.ndim != 3 or not picture.numel() or not picture.is_floating_point():
+        raise ValueError(
+            f'frozen "{name}" must be a floating-point picture (channels, H, W) in [0, 1]; got '
+            f"{kind} {tuple(picture.shape)}"
+        )
+    low, high = (float(limit) for limit in picture.aminmax())
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f'frozen "{name}" must be in [0, 1]; got values in [{low:g}, {high:g}]')
+
+
+def _picture(modality: Modality, picture: Tensor | str | Path, spec: InputSpec) -> Tensor:
+    """What a modality is frozen at, ``(channels, H, W)`` in [0, 1]."""
+    if not isinstance(picture, Tensor):
+        return read_picture(picture, InputSpec((modality,), spec.size))
+    expected = (modality.channels, *spec.size)
+    if tuple(picture.shape) != expected:
+        raise ValueError(
+            f'frozen "{modality.name}" must have shape {expected}; got {tuple(picture.shape)}'
+        )
+    return picture.detach()

@@ -1,0 +1,207 @@
+"""The part of a picture that its centre unit sees, to optimize that alone.
+
+On a large picture a small receptive field is lost: most of the work, and of what is shown, would be
+of pixels that cannot change the unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neurovis.inputs import InputSpec
+from neurovis.maximization.ascent import LayerResponse, noise_images, try_response
+from neurovis.maximization.transforms import Transform
+from neurovis.readouts import center_unit
+from neurovis.receptive_fields import Field, receptive_fields
+
+#: Top, left, bottom, right in pixels; bottom and right are exclusive.
+Box = tuple[int, int, int, int]
+
+#: A crop of more than this part of the picture's pixels is not worth its while.
+_LARGEST_PART = 0.75
+_TRIAL_IMAGES = 3
+#: How many sizes that a network refuses are tried, each some pixels larger than the one before.
+_MOST_REFUSALS = 8
+#: How far a unit on the crop may be from itself on the picture, relative to the largest response.
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class FieldCrop:
+    """A part of the picture in which the centre unit sees what it sees in the whole.
+
+    Args:
+        spec: What to optimize: the same modalities, of the crop's size.
+        full_size: Height and width of the whole picture.
+        corner: Top and left of the crop in it.
+        box: The centre unit's receptive field in the whole picture: top, left, bottom, right, the
+            latter two exclusive.
+    """
+
+    spec: InputSpec
+    full_size: tuple[int, int]
+    corner: tuple[int, int]
+    box: Box
+
+    @property
+    def own_box(self) -> Box:
+        """The centre unit's receptive field in the crop."""
+        (top, left), box = self.corner, self.box
+        return box[0] - top, box[1] - left, box[2] - top, box[3] - left
+
+    def paste(self, images: Tensor) -> Tensor:
+        """Whole pictures ``(..., C, H, W)``, grey around the crops ``(..., C, h, w)``.
+
+        Raises:
+            ValueError: If the images are not of the crop's shape.
+        """
+        if images.shape[-3:] != self.spec.shape:
+            raise ValueError(
+                f"images to be pasted must be (..., C, h, w) of the crop's shape "
+                f"{self.spec.shape}; got {tuple(images.shape)}"
+            )
+        (top, left), (height, width) = self.corner, self.spec.size
+        right, bottom = self.full_size[1] - left - width, self.full_size[0] - top - height
+        return F.pad(images, (left, right, top, bottom), value=0.5)
+
+    def cropped(self, images: Tensor) -> Tensor:
+        """The crops ``(..., C, h, w)`` of whole pictures ``(..., C, H, W)``.
+
+        Raises:
+            ValueError: If the images are not of the whole picture's size.
+        """
+        if images.shape[-2:] != self.full_size:
+            raise ValueError(
+                f"images to be cropped must be (..., C, H, W) of {self.full_size} pixels; "
+                f"got {tuple(images.shape)}"
+            )
+        (top, left), (height, width) = self.corner, self.spec.size
+        return images[..., top : top + height, left : left + width]
+
+
+def find_field_crop(
+    response: LayerResponse, margin: float = 0.0, transforms: Sequence[Transform] = ()
+) -> FieldCrop | None:
+    """The smallest part of the picture on which the centre unit can be optimized alone.
+
+    On it the unit at ``size // 2`` of the layer's map sees the same pixels as on the whole picture,
+    and nothing of the borders, however the transforms move the image: only real pixels come into
+    its field. (A function of somebody's own is taken to move nothing.)
+
+    Args:
+        response: Of the layer, on whole pictures.
+        margin: Pixels around the receptive field, at least, besides what transforms need.
+        transforms: What images are shown under.
+
+    Returns:
+        None where the field is unknown, the crop would be most of the picture or lie beyond it,
+        the network cannot take the smaller size, or the unit responds differently there.
+
+    Raises:
+        ValueError: If ``margin`` is negative.
+    """
+    if not 0 <= margin < math.inf:
+        raise ValueError(f"margin must be a number of pixels of at least 0; got {margin}")
+    device = response.inputs(noise_images(response.spec, count=1)).device
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        field = _moving_field(response)
+        crop = None if field is None else _smallest_crop(response, field, margin, transforms)
+        return crop if crop is not None and _sees_the_same(response, crop) else None
+
+
+def _moving_field(response: LayerResponse) -> Field | None:
+    """The layer's field, if it is known and its units see different places."""
+    try:
+        # On the whole picture first: a response learns there how often its layer is called.
+        activation = try_response(response, noise_images(response.spec, count=1))
+        field = receptive_fields(response.network, response.spec.example()).get(response.layer)
+    except ValueError:  # What comes after the layer may want images of another size.
+        return None
+    if field is None or field.extents is None or field.units != activation.shape[2:]:
+        return None
+    return field if all(extent.jump for extent in field.extents) else None
+
+
+def _smallest_crop(
+    response: LayerResponse, field: Field, margin: float, transforms: Sequence[Transform]
+) -> FieldCrop | None:
+    spec = response.spec
+    box = field.pixels(field.center) if field.center is not None else None
+    if box is None:
+        return None
+    height, width = box[2] - box[0], box[3] - box[1]
+    largest = _LARGEST_PART * spec.size[0] * spec.size[1]
+    refusals = 0
+    while height * width <= largest and refusals < _MOST_REFUSALS:
+        smaller = spec.resized((height, width))
+        corner = _corner(response, smaller, field, box)
+        if corner is None:  # The network may want a few pixels more.
+            refusals += 1
+            height, width = height + refusals, width + refusals
+            continue
+        own = (box[0] - corner[0], box[1] - corner[1], box[2] - corner[0], box[3] - corner[1])
+        lacks = _lacks(own, smaller.size, margin, transforms)
+        if not any(lacks):
+            inside = all(
+                first >= 0 and first + side <= whole
+                for first, side, whole in zip(corner, smaller.size, spec.size, strict=True)
+            )
+            return FieldCrop(smaller, spec.size, corner, box) if inside else None
+        height, width = height + lacks[0], width + lacks[1]
+    return None
+
+
+def _corner(
+    response: LayerResponse, smaller: InputSpec, field: Field, box: Box
+) -> tuple[int, int] | None:
+    """Top and left of the crop whose centre unit is the picture's; None if there is none."""
+    try:
+        activation = try_response(response, noise_images(smaller, count=1))
+    except (ValueError, AssertionError):
+        return None
+    if activation.ndim != 4 or field.extents is None:
+        return None
+    corner = []
+    for extent, units, first, last in zip(
+        field.extents, activation.shape[2:], box[:2], box[2:], strict=True
+    ):
+        low, high = extent.unit(units // 2)
+        if high - low != last - first - 1:
+            return None
+        corner.append(int(first - low))
+    return corner[0], corner[1]
+
+
+def _lacks(
+    box: Box, size: tuple[int, int], margin: float, transforms: Sequence[Transform]
+) -> tuple[bool, bool]:
+    """Whether a crop of a size is too small for the field at ``box`` of it, down and across."""
+    # Up to the centres of the field's last pixels, from the centre about which images are turned.
+    extents = [
+        max(side / 2 - first, last - side / 2) + margin - 0.5
+        for side, first, last in zip(size, box[:2], box[2:], strict=True)
+    ]
+    reach = (extents[0], extents[1])
+    for transform in reversed(transforms):
+        reach = transform.reach(reach, size)
+    return reach[0] > size[0] / 2 - 0.5, reach[1] > size[1] / 2 - 0.5
+
+
+def _sees_the_same(response: LayerResponse, crop: FieldCrop) -> bool:
+    """Whether the centre unit responds on crops as on the pictures, whatever lies around."""
+    noise = noise_images(response.spec, _TRIAL_IMAGES)
+    crops = crop.cropped(noise)
+    expected = center_unit(response(torch.cat([noise, crop.paste(crops)]))).float()
+    found = center_unit(response(crops)).float().repeat(2, 1)
+    if expected.shape != found.shape or not (expected.isfinite().all() and expected.any()):
+        return False
+    parameter = next(response.network.parameters(), noise)
+    precision = torch.finfo(parameter.dtype).eps if parameter.is_floating_point() else 0.0
+    tolerance = max(_TOLERANCE, 4 * precision)
+    return bool((found - expected).abs().max() <= tolerance * expected.abs().max())

@@ -1,0 +1,90 @@
+"""Lets the positions of a map that a rectifier silences take part in an ascent from the start.
+
+Of a rectified layer only the positions that respond pass a gradient, and in the beginning those are
+few: an image grows from them, while the rest of it waits. Here a part of the gradient leaks through
+the rectifiers that end the layer, as through a leaky ReLU (Maas, Hannun & Ng 2013), less with every
+step until it is plain. Rectifiers further down keep their gradients: with those leaking as well,
+images climb more slowly.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import CheckpointError
+
+from neurovis.maximization.ascent import LayerResponse, noise_images
+from neurovis.rectifiers import GradientRule, RectifierGradients
+
+
+class LeakingRectifiers(RectifierGradients):
+    """While active, some rectifiers pass a part of the gradient of what they silence.
+
+    Args:
+        calls: Which, see :func:`last_rectifiers`.
+        leak: ``(B,)`` the part, for each image; 0 for the plain gradient.
+    """
+
+    def __init__(self, calls: frozenset[int], leak: Tensor) -> None:
+        super().__init__(self._leaked)
+        self._calls = calls
+        self._leak = leak
+
+    def rule_for(self, call: int) -> GradientRule | None:
+        """The leaking rule for the calls that are asked for, none for the others."""
+        return self._leaked if call in self._calls else None
+
+    def _leaked(self, gradient: Tensor, _values: Tensor, slope: Tensor) -> Tensor:
+        leak = self._leak.to(gradient).reshape(-1, *[1] * (gradient.ndim - 1))
+        return gradient * torch.maximum(slope, leak)
+
+
+def last_rectifiers(response: LayerResponse) -> frozenset[int]:
+    """The rectifiers that end a layer, by the order of their calls; none if it ends otherwise.
+
+    Those whose output comes into the layer's without passing through another.
+
+    Args:
+        response: Of the layer.
+    """
+    images = noise_images(response.spec, count=2)
+    with torch.no_grad():
+        values = response(images)
+    if values.min() < 0 or not (values == 0).any():
+        return frozenset()
+    reached = _Reached()
+    with torch.enable_grad(), reached:
+        values = response(images.requires_grad_(True))
+    if not values.requires_grad:
+        return frozenset()
+    # Not all alike, for there may be a normalization that takes off the mean.
+    weights = torch.rand(values.shape, generator=torch.Generator().manual_seed(0))
+    try:
+        torch.autograd.grad((values * weights.to(values)).sum(), images, allow_unused=True)
+    except CheckpointError:
+        # What is computed again in the backward pass meets the plain rectifiers.
+        return frozenset()
+    return frozenset(reached.calls)
+
+
+class _Reached(RectifierGradients):
+    """Which rectifiers the layer's gradient comes to, where none lets it pass."""
+
+    def __init__(self) -> None:
+        super().__init__(_blocked)
+        self.calls: set[int] = set()
+
+    def rule_for(self, call: int) -> GradientRule:
+        """A rule that notes the call, and lets nothing pass."""
+        return partial(self._block, call)
+
+    def _block(self, call: int, gradient: Tensor, values: Tensor, slope: Tensor) -> Tensor:
+        if gradient.any():
+            self.calls.add(call)
+        return _blocked(gradient, values, slope)
+
+
+def _blocked(gradient: Tensor, _values: Tensor, _slope: Tensor) -> Tensor:
+    return torch.zeros_like(gradient)

@@ -1,0 +1,252 @@
+"""Which network and which settings made an image, so that images of others are never mixed in."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neurovis._version import __version__
+from neurovis.files import whole_file
+from neurovis.inputs import InputSpec
+from neurovis.maximization.fingerprints import tensor_fingerprint
+from neurovis.maximization.settings import AscentSettings
+
+#: The manifest's name in the folder of a run.
+MANIFEST = "manifest.json"
+
+#: What has to be the same for images to belong together; everything else is for the record.
+_IDENTITY = ("neurovis", "network", "input", "settings", "targets")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What made the images of a folder.
+
+    Args:
+        content: What is in ``manifest.json``.
+    """
+
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest | None:
+        """The manifest of a folder, or None where there is none that can be read."""
+        try:
+            content = json.loads((folder / MANIFEST).read_text())
+        except (OSError, ValueError):
+            return None
+        return cls(content) if isinstance(content, dict) else None
+
+    def write(self, folder: Path) -> None:
+        """Write ``manifest.json``, whole or not at all.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        with whole_file(folder / MANIFEST) as partial:
+            partial.write_text(json.dumps(self.content, indent=2) + "\n")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all images that were asked for are there."""
+        return self.content.get("complete") is True
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of everything that shapes an image but what it is of."""
+        identity = {name: self.content.get(name) for name in _IDENTITY}
+        return _sha256(json.dumps(identity, sort_keys=True).encode())[:16]
+
+    def completed(self, images: Iterable[Mapping[str, object]]) -> Manifest:
+        """The manifest of a run that has made all its images.
+
+        Args:
+            images: What there is, in order: layer, kernels, file, seed, …
+        """
+        return Manifest({**self.content, "complete": True, "images": list(images)})
+
+    def asks_for_the_same(self, other: Manifest) -> bool:
+        """Whether two runs are to make the same images."""
+        return self.fingerprint == other.fingerprint and self.content.get(
+            "layers"
+        ) == other.content.get("layers")
+
+    def differences(self, other: Manifest) -> list[str]:
+        """What shapes images and is not the same here and in another, ``name (here, there)``."""
+        return [
+            line
+            for name in _IDENTITY
+            for line in _differences(name, self.content.get(name), other.content.get(name))
+        ]
+
+
+def unfinished_run(folder: str | Path, manifest: Manifest) -> Path | None:
+    """The latest run below a folder that is to make the same images and was stopped.
+
+    Args:
+        folder: With one folder for each run, such as ``lightning_logs``.
+        manifest: Of the run that is to go on.
+    """
+    there = (
+        (path.parent, Manifest.read(path.parent)) for path in Path(folder).glob(f"*/{MANIFEST}")
+    )
+    stopped = [
+        run
+        for run, other in there
+        if other is not None and not other.is_complete and manifest.asks_for_the_same(other)
+    ]
+    return max(stopped, key=lambda run: (run / MANIFEST).stat().st_mtime, default=None)
+
+
+def make_manifest(
+    network: nn.Module,
+    input_spec: InputSpec,
+    settings: AscentSettings,
+    objective: object,
+    targets: str,
+    layers: Mapping[str, object],
+) -> Manifest:
+    """The manifest of a run that is about to start.
+
+    Args:
+        network: As it is run.
+        input_spec: What it is shown.
+        settings: How the ascent is done.
+        objective: What is climbed, with what it has read from files.
+        targets: What images are made of: kernels, or groups.
+        layers: By name, the images that are asked for.
+    """
+    return Manifest(
+        {
+            "neurovis": __version__,
+            "torch": str(torch.__version__),
+            "network": {"class": type(network).__name__, "sha256": network_digest(network)},
+            "input": described(input_spec),
+            "settings": {
+                **described(settings),
+                # What is behind names of files, too.
+                "prepared_objective": described(objective),
+                "images": settings.image_parameters.fingerprint(input_spec),
+                "constraints": repr(settings.constraints.prepared(input_spec)),
+            },
+            "targets": targets,
+            "layers": described(layers),
+            "complete": False,
+        }
+    )
+
+
+def network_digest(network: nn.Module) -> str:
+    """SHA-256 of a network's structure, as it prints itself, and of all its weights and buffers."""
+    digest = hashlib.sha256(repr(network).encode())
+    for tensors in (network.named_parameters(), network.named_buffers()):
+        for name, tensor in tensors:
+            digest.update(f"{name} {tensor_fingerprint(tensor)}".encode())
+    return digest.hexdigest()
+
+
+def described(value: object) -> Any:
+    """Any option as what JSON can say: the same for the same value in another process.
+
+    Tensors are described by a digest, functions by their name and their code.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Tensor):
+        return tensor_fingerprint(value)
+    if isinstance(value, nn.Module):
+        return {"module": type(value).__name__, "sha256": network_digest(value)}
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {
+            field.name: described(getattr(value, field.name))
+            for field in fields(value)
+            if not field.name.startswith("_")
+        }
+        return {"type": type(value).__name__, **own}
+    if isinstance(value, Mapping):
+        return {str(key): described(part) for key, part in value.items()}
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape} {_sha256(value.tobytes())[:16]}"
+    if isinstance(value, (set, frozenset)):
+        return sorted(repr(described(part)) for part in value)
+    if isinstance(value, (list, tuple, range)):
+        return [described(part) for part in value]
+    if callable(value):
+        return _described_function(value)
+    # An address in memory is another one in another process.
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _described_function(function: Callable[..., object]) -> dict[str, Any]:
+    if isinstance(function, functools.partial):
+        given = described([function.args, function.keywords])
+        return {"partial": described(function.func), "given": given}
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        state = getattr(function, "__dict__", {})
+        return {"callable": name, "state": described(dict(state))}
+    owner = getattr(function, "__self__", None)
+    closure = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    defaults = [getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)]
+    return {
+        "function": name,
+        "sha256": _code_digest(code),
+        "closure": described(closure),
+        "globals": _described_globals(function, code),
+        "defaults": described(defaults),
+        "state": described(dict(getattr(owner, "__dict__", {}))),
+    }
+
+
+def _described_globals(function: Callable[..., object], code: CodeType) -> dict[str, Any]:
+    """The constants of its module that a function reads; other functions go by their names."""
+    known = getattr(function, "__globals__", {})
+    constants = (bool, int, float, str, Tensor, np.ndarray)
+    return {
+        name: described(known[name])
+        for name in code.co_names
+        if isinstance(known.get(name), constants)
+    }
+
+
+def _code_digest(code: CodeType) -> str:
+    """SHA-256 of what a function does, and the functions within it."""
+    constants = [
+        _code_digest(part) if isinstance(part, CodeType) else described(part)
+        for part in code.co_consts
+    ]
+    return _sha256(code.co_code + repr((constants, code.co_names)).encode())
+
+
+def _differences(name: str, here: object, there: object) -> list[str]:
+    if here == there:
+        return []
+    if isinstance(here, Mapping) and isinstance(there, Mapping):
+        keys = dict.fromkeys([*here, *there])
+        return [
+            line
+            for key in keys
+            for line in _differences(f"{name}.{key}", here.get(key), there.get(key))
+        ]
+    return [f"{name} ({_short(here)} here, {_short(there)} there)"]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,147 @@
+"""One number for each kernel, from its own map: the classic objectives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from neurovis.maximization.objectives.objective import Objective, grey_activation
+from neurovis.readouts import Readout, as_maps, center_unit, spatial_max, spatial_mean
+
+if TYPE_CHECKING:
+    from neurovis.maximization.ascent import LayerResponse
+
+
+@dataclass(frozen=True)
+class Mean(Objective):
+    """Each kernel's mean over positions; of a layer of logits, the logit of a class.
+
+    Example:
+        >>> import torch
+        >>> Mean()(torch.tensor([[[1.0, 5.0], [0.0, 2.0]]])).tolist()
+        [[3.0, 1.0]]
+    """
+
+    reads_single_maps: ClassVar[bool] = True
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """Means ``(B, K)`` of maps ``(B, K, ...)``."""
+        return spatial_mean(activation)
+
+
+@dataclass(frozen=True)
+class Center(Objective):
+    """The unit in the middle of each kernel's map, at ``size // 2``."""
+
+    reads_single_maps: ClassVar[bool] = True
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """Middle units ``(B, K)`` of maps ``(B, K, ...)``."""
+        return center_unit(activation)
+
+
+@dataclass(frozen=True)
+class Max(Objective):
+    """The most active unit of each kernel's map."""
+
+    reads_single_maps: ClassVar[bool] = True
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """Maxima ``(B, K)`` of maps ``(B, K, ...)``."""
+        return spatial_max(activation)
+
+
+@dataclass(frozen=True)
+class Position(Objective):
+    """One unit of each kernel's map, wherever it is.
+
+    Args:
+        row: 0-based, from the top of the map.
+        column: 0-based, from its left; sequences have one row.
+
+    Raises:
+        ValueError: If one is no integer of at least 0.
+
+    Example:
+        >>> import torch
+        >>> Position(0, 1)(torch.arange(8.0).reshape(1, 2, 2, 2)).tolist()
+        [[1.0, 5.0]]
+    """
+
+    row: int
+    column: int
+
+    reads_single_maps: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, value in (("row", self.row), ("column", self.column)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} must be an integer of at least 0; got {value!r}")
+
+    def prepared(self, response: LayerResponse) -> Position:
+        """Itself.
+
+        Raises:
+            ValueError: If the layer's maps have no such position.
+        """
+        self(grey_activation(response))
+        return self
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """Units ``(B, K)`` of maps ``(B, K, ...)``."""
+        maps = as_maps("that is climbed", activation)
+        height, width = maps.shape[2:]
+        if self.row >= height or self.column >= width:
+            raise ValueError(
+                f"position row {self.row}, column {self.column} is outside the layer's maps of "
+                f"{height} x {width} units (rows x columns, counted from 0)"
+            )
+        return maps[:, :, self.row, self.column]
+
+
+@dataclass(frozen=True)
+class CustomReadout(Objective):
+    """A function of the user's own, which reads one number for each kernel.
+
+    Args:
+        function: From activations ``(B, K, ...)`` to ``(B, K)``. Functions of a module can be
+            pickled, lambdas cannot.
+
+    Raises:
+        TypeError: If it cannot be called.
+    """
+
+    function: Readout = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"function must be callable; got {self.function!r}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(function={_full_name(self.function)})"
+
+    def __call__(self, activation: Tensor) -> Tensor:
+        """The function's numbers ``(B, K)``.
+
+        Raises:
+            ValueError: If it returns another shape.
+        """
+        values = self.function(activation)
+        if not isinstance(values, Tensor) or values.shape != activation.shape[:2]:
+            came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise ValueError(
+                f"an objective must return one number for each image and kernel, "
+                f"{tuple(activation.shape[:2])}; it returned {came}"
+            )
+        return values
+
+
+def _full_name(function: Callable[..., object]) -> str:
+    """Where a function is defined; of what has no name, what it says of itself."""
+    name = getattr(function, "__qualname__", None)
+    # Without places in memory, which are others in another process.
+    return f"{function.__module__}.{name}" if name else re.sub(r" at 0x\w+", "", repr(function))

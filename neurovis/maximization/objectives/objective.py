@@ -1,0 +1,57 @@
+"""What every objective has: from a layer's activation to numbers that can be climbed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from neurovis.maximization.ascent import LayerResponse
+
+
+class Objective(ABC):
+    """Reads from a layer's activation the numbers that images are made to raise.
+
+    There may be a number for each kernel, for each of some directions, or one for the layer. Those
+    that exist are frozen dataclasses, so that two that do the same are equal and their ``repr``
+    says all that they depend on.
+
+    Attributes:
+        noun: What a number is of, for labels and file names: ``"kernel"`` as in "kernel 5".
+        silent_at_zero: Whether exactly 0 means that a rectifier silences what is read, so that it
+            is to be woken, and is dead if it stays so.
+        reads_single_maps: Whether each number comes from the map of the kernel of its own number
+            alone, so that nothing else of the layer needs to be computed.
+    """
+
+    noun: ClassVar[str] = "kernel"
+    silent_at_zero: ClassVar[bool] = True
+    reads_single_maps: ClassVar[bool] = False
+
+    def prepared(self, response: LayerResponse) -> Objective:  # noqa: ARG002
+        """The objective ready for a layer, to be called once before an ascent.
+
+        Args:
+            response: From images to the layer's activation.
+
+        Raises:
+            ValueError: If the objective does not fit the layer.
+        """
+        return self
+
+    @abstractmethod
+    def __call__(self, activation: Tensor) -> Tensor:
+        """The numbers ``(B, N)`` of an activation ``(B, K, ...)``, each image's from its own."""
+
+    def maps(self, activation: Tensor) -> Tensor:
+        """What each position gives, ``(B, K, ...)`` to ``(B, N, ...)``, to be shown in figures."""
+        return activation
+
+
+@torch.no_grad()
+def grey_activation(response: LayerResponse) -> Tensor:
+    """The activation ``(1, K, ...)`` of a mid-grey image, to learn a layer's shape from."""
+    return response(torch.full((1, *response.spec.shape), 0.5)).float()

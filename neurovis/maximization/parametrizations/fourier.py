@@ -1,0 +1,137 @@
+"""Spatial frequencies as parameters."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from neurovis.inputs import InputSpec
+from neurovis.maximization.parametrizations.images import NOISE_STD, Images, Parametrization
+
+#: From decorrelated to correlated colour: the square root of the covariance of natural colours,
+#: as measured on ImageNet for Olah, Mordvintsev & Schubert (2017), "Feature Visualization".
+COLOR_SQRT_COVARIANCE = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+
+
+class FourierImages(Images):
+    """Each spatial frequency is a parameter, scaled by 1/f as natural images are.
+
+    The optimizer then moves low frequencies as readily as high ones, which keeps preferred images
+    from drowning in high-frequency noise; RGB is decorrelated besides. After Olah, Mordvintsev &
+    Schubert (2017) and Mordvintsev et al. (2018), "Differentiable Image Parameterizations".
+
+    Args:
+        count: Number of images optimized together, at least 1.
+        spec: Modalities and size of the images.
+        decay: The exponent of f.
+        decorrelate: Whether RGB is decorrelated.
+    """
+
+    amplitude: Tensor
+    color: Tensor
+
+    def __init__(
+        self, count: int, spec: InputSpec, decay: float = 1.0, decorrelate: bool = True
+    ) -> None:
+        super().__init__(count, spec)
+        color = decorrelation(spec) if decorrelate else torch.eye(spec.channels)
+        self.register_buffer("amplitude", one_over_f(spec.size, decay), persistent=False)
+        self.register_buffer("color", color, persistent=False)
+
+    def value_shape(self, spec: InputSpec) -> tuple[int, ...]:
+        """Real and imaginary part per channel and non-negative horizontal frequency."""
+        channels, height, width = spec.shape
+        return (channels, height, width // 2 + 1, 2)
+
+    def logits(self) -> Tensor:
+        """Inverse Fourier transform, then from decorrelated to real colour."""
+        spectrum = torch.view_as_complex(self.values) * self.amplitude
+        planes = torch.fft.irfft2(spectrum, s=self.spec.size, norm="ortho")
+        return torch.einsum("oc,bchw->bohw", self.color, planes)
+
+    def from_logits(self, logits: Tensor) -> Tensor:
+        """Fourier transform of the decorrelated planes, computed in double precision."""
+        spectrum = decorrelated_spectrum(logits, self.color)
+        return torch.view_as_real(spectrum / self.amplitude.double().cpu()).float()
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """Noise with a 1/f amplitude spectrum, as natural images have."""
+        return NOISE_STD * torch.randn(self.value_shape(self.spec), generator=generator)
+
+
+@dataclass(frozen=True)
+class Fourier(Parametrization):
+    """Each spatial frequency is a parameter: see :class:`FourierImages`.
+
+    Args:
+        decay: Spatial frequencies f are scaled by ``1 / f ** decay``: 1 is what natural images
+            have, 0 makes all alike, more than 1 makes smoother images. At least 0.
+        decorrelate: Whether RGB is made of decorrelated colours.
+
+    Raises:
+        ValueError: If ``decay`` is negative or not finite.
+    """
+
+    #: Four times what Lucid uses for the same parametrization: images are as good in fewer steps.
+    lr: ClassVar[float] = 0.2
+
+    decay: float = 1.0
+    decorrelate: bool = True
+
+    def __post_init__(self) -> None:
+        is_number = isinstance(self.decay, (int, float)) and not isinstance(self.decay, bool)
+        if not is_number or not 0 <= self.decay < math.inf:
+            raise ValueError(f"decay must be a number of at least 0; got {self.decay!r}")
+
+    def images(self, count: int, spec: InputSpec) -> Images:
+        """``count`` images of ``spec``, on the CPU."""
+        return FourierImages(count, spec, self.decay, self.decorrelate)
+
+
+def one_over_f(size: tuple[int, int], decay: float = 1.0) -> Tensor:
+    """Amplitudes ``(H, W // 2 + 1)`` falling with frequency; the mean of their squares is 1.
+
+    The frequency 0 has the amplitude of the lowest other one.
+    """
+    height, width = size
+    vertical = torch.fft.fftfreq(height)[:, None]
+    horizontal = torch.fft.rfftfreq(width)[None, :]
+    frequency = torch.sqrt(vertical**2 + horizontal**2)
+    amplitude = 1.0 / frequency.clamp(min=1.0 / max(height, width)) ** decay
+    scaled: Tensor = amplitude / amplitude.square().mean().sqrt()
+    return scaled
+
+
+def decorrelation(spec: InputSpec) -> Tensor:
+    """``(C, C)``: colour from decorrelated planes for RGB, the identity for everything else.
+
+    Scaled so that colour planes come out with about the variance that other modalities have.
+    """
+    blocks = []
+    for modality in spec.modalities:
+        if modality.is_rgb:
+            color = torch.tensor(COLOR_SQRT_COVARIANCE)
+            blocks.append(color / color.norm() * math.sqrt(modality.channels))
+        else:
+            blocks.append(torch.eye(modality.channels))
+    matrix: Tensor = torch.block_diag(*blocks)
+    return matrix
+
+
+def decorrelated_spectrum(logits: Tensor, color: Tensor) -> Tensor:
+    """Orthonormal half spectrum of the decorrelated planes, in double precision on the CPU.
+
+    Args:
+        logits: ``(B, C, H, W)``.
+        color: ``(C, C)``, from decorrelated to real planes.
+
+    Returns:
+        Complex ``(B, C, H, W // 2 + 1)``.
+    """
+    planes = torch.linalg.solve(color.double().cpu(), logits.double().cpu().flatten(2))
+    spectrum: Tensor = torch.fft.rfft2(planes.reshape(logits.shape), norm="ortho")
+    return spectrum

@@ -1,0 +1,171 @@
+"""One preferred image with the numbers that say how much to believe it, in memory and as a file."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurovis.files import safe_name, whole_file
+from neurovis.maximization.objectives import wanted_members
+
+#: Top, left, bottom, right in pixels; bottom and right are exclusive.
+Box = tuple[int, int, int, int]
+
+#: How an ascent came to its end: it made all its steps, it stopped improving before, or the
+#: Trainer stopped it.
+Ended = Literal["steps", "converged", "cut short"]
+
+
+@dataclass
+class PreferredImage:
+    """One image, and what it does to the kernels that it was made for.
+
+    Attributes:
+        index: Its place among what is asked for of the layer.
+        layer: Dotted name.
+        label: How files and figures call it, such as ``kernel 5``.
+        kernels: The ``M`` kernels it is to drive.
+        weights: Their weights, or None where they count alike.
+        image: ``(C, H, W)`` in [0, 1].
+        start: The image that the ascent started from, ``(C, H, W)`` in [0, 1].
+        activation: The number that was climbed: for a group the joint one.
+        noise_activation: The same number for a noise image.
+        member_activations: ``(M,)`` each kernel's own readout.
+        member_noise_activations: ``(M,)`` the same for the noise image.
+        target_map: ``(H', W')`` weight of each position in the readout.
+        resulting_map: ``(H', W')`` response to the image.
+        curve: ``(steps,)`` what was climbed at each step, on random views.
+        ended: Why the ascent ended: ``steps``, ``converged`` or ``cut short``.
+        variant: Which of several images of the same kernels it is, from 0.
+        unit: What the numbers that are climbed are counted in: ``SD`` for standard deviations above
+            the response to noise; empty for the layer's own.
+        box: ``(top, left, bottom, right)`` in pixels: what was optimized, where a receptive field
+            is smaller than the image; else None.
+    """
+
+    index: int
+    layer: str
+    label: str
+    kernels: tuple[int, ...]
+    weights: tuple[float, ...] | None
+    image: Tensor
+    start: Tensor
+    activation: float
+    noise_activation: float
+    member_activations: Tensor
+    member_noise_activations: Tensor
+    target_map: Tensor
+    resulting_map: Tensor
+    curve: Tensor
+    ended: Ended = "steps"
+    variant: int = 0
+    unit: str = ""
+    box: Box | None = None
+
+    def seen(self, picture: Tensor) -> Tensor:
+        """The part of a picture ``(C, H, W)`` that was optimized."""
+        if self.box is None:
+            return picture
+        top, left, bottom, right = self.box
+        return picture[..., top:bottom, left:right]
+
+    def counted(self, activation: float) -> str:
+        """A number that is climbed, with its unit."""
+        return f"{activation:.4g} {self.unit}".rstrip()
+
+    @property
+    def dead_members(self) -> list[bool]:
+        """Which kernels stayed silent: zero, or unmoved from what noise gave them.
+
+        Kernels that were to be silenced, with a weight of 0 or less, are not counted.
+        """
+        now, noise = self.member_activations, self.member_noise_activations
+        wanted = torch.tensor(self._wanted_members)
+        return ((now == 0) | (now == noise)).logical_and(wanted).tolist()
+
+    @property
+    def dead(self) -> bool:
+        """Whether every kernel that was to respond stayed silent."""
+        return 0 < sum(self._wanted_members) == sum(self.dead_members)
+
+    @property
+    def _wanted_members(self) -> list[bool]:
+        return wanted_members(len(self.kernels), self.weights)
+
+    @property
+    def file_name(self) -> str:
+        """A name for its files: ``kernel_0005``, ``group_0000``, ``kernel_0005_2`` of variants."""
+        name = target_file_name(self.label, self.kernels, self.index)
+        return f"{name}_{self.variant}" if self.variant else name
+
+
+def target_file_name(label: str, kernels: Sequence[int], index: int) -> str:
+    """A name for the files of a target: ``kernel_0005`` by kernel, ``group_0000`` by place."""
+    noun = label.split(" ", 1)[0]
+    is_single = len(kernels) == 1 and noun != "group"
+    return f"{safe_name(noun)}_{kernels[0] if is_single else index:04d}"
+
+
+#: What reading a damaged file may raise.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+_TENSORS = (
+    *("image", "start", "member_activations", "member_noise_activations"),
+    *("target_map", "resulting_map", "curve"),
+)
+
+
+def save_images(path: Path, images: Sequence[PreferredImage], fingerprint: str) -> None:
+    """Write the images of one target into one file, whole or not at all.
+
+    Args:
+        path: An ``.npz`` file.
+        images: Its variants, most often one image.
+        fingerprint: Of the network and settings that made them.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    arrays: dict[str, Any] = {}
+    records = []
+    for place, image in enumerate(images):
+        arrays |= {f"{name}_{place}": getattr(image, name).numpy() for name in _TENSORS}
+        records.append(
+            {
+                field.name: getattr(image, field.name)
+                for field in fields(image)
+                if field.name not in _TENSORS
+            }
+        )
+    arrays["record"] = np.array(json.dumps({"fingerprint": fingerprint, "images": records}))
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_images(path: Path, fingerprint: str) -> list[PreferredImage] | None:
+    """The images of a file; None where it is missing, damaged, or of another fingerprint."""
+    try:
+        with np.load(path) as arrays:
+            content = json.loads(str(arrays["record"]))
+            if content["fingerprint"] != fingerprint:
+                return None
+            return [
+                _loaded(record, {name: arrays[f"{name}_{place}"] for name in _TENSORS})
+                for place, record in enumerate(content["images"])
+            ]
+    except _UNREADABLE:
+        return None
+
+
+def _loaded(record: dict[str, Any], arrays: dict[str, Any]) -> PreferredImage:
+    for name in ("kernels", "weights", "box"):
+        record[name] = None if record[name] is None else tuple(record[name])
+    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return PreferredImage(**record, **tensors)

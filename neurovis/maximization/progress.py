@@ -1,0 +1,151 @@
+"""A progress bar that counts what is waited for: images, not steps."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+from typing_extensions import override
+
+from neurovis.maximization.target_maximization import TargetMaximization
+
+#: Seconds between two looks at what there is, and between two lines where there is no terminal.
+_EVERY, _EVERY_LINE = 0.5, 30.0
+
+
+class AscentProgress(ProgressBar):
+    """Shows images done, their rate, and the time left; of all processes of a run together.
+
+    On a terminal a bar, elsewhere a line every half minute. For the Trainer's ``callbacks``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._bar: Progress | None = None
+        self._looked = 0.0
+        self._begun = (0.0, 0.0)
+
+    @override
+    def disable(self) -> None:
+        self._enabled = False
+
+    @override
+    def enable(self) -> None:
+        self._enabled = True
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not (self._enabled and trainer.is_global_zero):
+            return
+        module = _ascent(pl_module)
+        self._begun = (time.monotonic(), module.progress)
+        self._looked = self._begun[0]
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                _WholeImages(),
+                _Rate(),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            total = len(module.jobs)
+            self._bar.add_task("images", total=total, completed=int(module.progress))
+            self._bar.start()
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        now = time.monotonic()
+        every = _EVERY if self._bar else _EVERY_LINE
+        if not (self._enabled and trainer.is_global_zero) or now - self._looked < every:
+            return
+        self._looked = now
+        module = _ascent(pl_module)
+        if self._bar is not None:
+            (task,) = self._bar.task_ids
+            name = module.current_layer or "images"
+            self._bar.update(task, completed=module.progress, description=name)
+        else:
+            sys.stderr.write(f"{self._line(module, now)}\n")
+            sys.stderr.flush()
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _line(self, module: TargetMaximization, now: float) -> str:
+        """How far it is, for a log."""
+        start, before = self._begun
+        progress, total = module.progress, len(module.jobs)
+        rate = (progress - before) / (now - start)
+        left = f", about {_duration((total - progress) / rate)} left" if rate > 0 else ""
+        where = f" ({module.current_layer})" if module.current_layer else ""
+        return f"{int(progress)} of {total} images{where}, {_per_time(rate)}{left}"
+
+
+class _WholeImages(MofNCompleteColumn):
+    """Images that are finished; those in the making move the bar, and do not count."""
+
+    @override
+    def render(self, task: Task) -> Text:
+        return Text(f"{int(task.completed)}/{int(task.total or 0)} images")
+
+
+class _Rate(ProgressColumn):
+    """Images in a second or a minute."""
+
+    @override
+    def render(self, task: Task) -> Text:
+        return Text(_per_time(task.speed) if task.speed else "")
+
+
+def _ascent(module: pl.LightningModule) -> TargetMaximization:
+    if not isinstance(module, TargetMaximization):
+        raise TypeError(f"AscentProgress is for ascents; got {type(module).__name__}")
+    return module
+
+
+def _per_time(rate: float) -> str:
+    return f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

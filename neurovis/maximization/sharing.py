@@ -1,0 +1,93 @@
+"""How images are dealt out to processes, and how all of them come to know all results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TypeVar
+
+import torch
+
+from neurovis.maximization.finished import FinishedImages, Job
+from neurovis.maximization.preferred_image import PreferredImage
+
+_Value = TypeVar("_Value")
+
+
+def slots_for(jobs: int, at_once: int, ranks: int) -> int:
+    """How many jobs each process works on together: fewer where there are many processes.
+
+    Example:
+        >>> slots_for(jobs=100, at_once=8, ranks=2), slots_for(jobs=6, at_once=8, ranks=2)
+        (8, 3)
+    """
+    return max(1, min(at_once, -(-jobs // ranks)))
+
+
+def share_of(jobs: Sequence[Job], slots: int, rank: int, ranks: int) -> list[Job]:
+    """The jobs of one process, layer by layer.
+
+    The jobs of a layer go in equal parts to as many processes as can be kept busy with full
+    batches, those with the least to do so far.
+
+    Args:
+        jobs: Of all processes, those of a layer together.
+        slots: Jobs that a process works on together.
+        rank: Of the process.
+        ranks: How many there are.
+    """
+    loads = [0] * ranks
+    share: list[Job] = []
+    for _, of_layer in groupby(jobs, key=lambda job: job.layer):
+        listed = list(of_layer)
+        workers = min(ranks, -(-len(listed) // slots))
+        chosen = sorted(range(ranks), key=lambda worker: (loads[worker], worker))[:workers]
+        for place, worker in enumerate(chosen):
+            part = listed[place * len(listed) // workers : (place + 1) * len(listed) // workers]
+            loads[worker] += len(part)
+            if worker == rank:
+                share += part
+    return share
+
+
+def share_finished(store: FinishedImages, jobs: Sequence[Job]) -> None:
+    """Let every process have all finished images, also where they do not share a file system.
+
+    To be called by all processes together.
+    """
+    if not _several_processes():
+        return
+    known = {job.identity for job in store.finished(jobs)}
+    everywhere = _gathered(known)
+    union = {name for seen in everywhere for name in seen}
+    lacking = {name for name in union if not all(name in seen for seen in everywhere)}
+    if not lacking:
+        return
+    mine = {
+        job.identity: store.load(job) or []
+        for job in jobs
+        if job.identity in lacking and job.identity in known
+    }
+    others: dict[str, list[PreferredImage]] = {}
+    for part in _gathered(mine):
+        others |= part
+    for job in jobs:
+        if job.identity in lacking - known:
+            store.add(job, others[job.identity])
+
+
+def from_all_ranks(items: list[PreferredImage]) -> list[PreferredImage]:
+    """Images of every process, on every process. To be called by all of them together."""
+    if not _several_processes():
+        return items
+    return [item for share in _gathered(items) for item in share]
+
+
+def _several_processes() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _gathered(value: _Value) -> list[_Value]:
+    shares = [value] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(shares, value)
+    return shares

@@ -1,0 +1,302 @@
+"""The images of the pass: whatever they come from, each with its number, some at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from neurovis.inputs import InputSpec
+from neurovis.pictures import PICTURE_SUFFIXES, PictureFiles, find_pictures, read_picture
+
+#: Paths of pictures and folders; images ``(N, C, H, W)``; or a data set or any other iterable of
+#: ``(C, H, W)``, each alone or first in a tuple. In [0, 1].
+ImageSource = (
+    str | Path | Sequence[str | Path] | Mapping[str, str | Path] | Tensor | Dataset[Any]
+) | Iterable[Any]
+
+#: Images ``(B, C, H, W)``, their numbers ``(B,)``, and the numbers of those that cannot be read.
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+@runtime_checkable
+class _Indexed(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class PictureImages(Dataset[Tensor]):
+    """A person's own pictures, read and stretched to the input's size when they are asked for.
+
+    Args:
+        paths: As in :func:`~neurovis.pictures.find_pictures`; a folder that has no pictures, only
+            folders, stands for all pictures in those.
+        spec: What the network is shown.
+        patterns: Of the modalities' files, as in :func:`~neurovis.pictures.find_pictures`.
+
+    Attributes:
+        pictures: The files of each.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If there is no picture, or the files of one are missing or ambiguous.
+    """
+
+    def __init__(
+        self,
+        paths: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+        spec: InputSpec,
+        patterns: Mapping[str, str] | None = None,
+    ) -> None:
+        listed: list[Any] = (
+            list(paths) if isinstance(paths, Sequence) and not isinstance(paths, str) else [paths]
+        )
+        if not listed:
+            raise ValueError("images needs at least one file or folder; got none")
+        found = [one for path in listed for one in _pictures_below(path, spec, patterns)]
+        # The files of one image may all be listed.
+        self.pictures = list({tuple(one.files.values()): one for one in found}.values())
+        self._spec = spec
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return read_picture(self.pictures[index], self._spec)
+
+
+def _pictures_below(
+    path: str | Path | Mapping[str, str | Path], spec: InputSpec, patterns: Mapping[str, str] | None
+) -> list[PictureFiles]:
+    """The pictures of a path; of a folder of nothing but folders, those in them."""
+    if isinstance(path, Mapping) or not Path(path).is_dir():
+        return find_pictures(path, spec, patterns)
+    try:
+        return find_pictures(path, spec, patterns)
+    except ValueError:
+        inside = [one for one in Path(path).iterdir() if not one.name.startswith(".")]
+        folders = sorted(one for one in inside if one.is_dir())
+        if not folders or any(one.suffix.lower() in PICTURE_SUFFIXES for one in inside):
+            raise
+    return [one for folder in folders for one in _pictures_below(folder, spec, patterns)]
+
+
+class NumberedImages(Dataset[tuple[Tensor | None, int]]):
+    """Images that can be asked for by their number, which comes with them.
+
+    Args:
+        images: Any that have a length.
+        spec: What the network is shown; images of another size are stretched.
+    """
+
+    def __init__(self, images: _Indexed, spec: InputSpec) -> None:
+        self._images = images
+        self._spec = spec
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor | None, int]:
+        if not isinstance(self._images, PictureImages):
+            return self.image(index), index
+        try:
+            return self.image(index), index
+        except (ValueError, OSError):
+            return None, index
+
+    def image(self, index: int) -> Tensor:
+        """An image ``(C, H, W)`` in [0, 1] of the network's size.
+
+        Raises:
+            ValueError: If it is no such image, or a picture that cannot be read.
+            OSError: If its file cannot be read.
+        """
+        return as_image(self._images[index], index, self._spec)
+
+
+class NumberedStream(IterableDataset[tuple[Tensor, int]]):
+    """Images that only come one after the other.
+
+    Those that are among the top ones are kept as long as they are.
+
+    Args:
+        images: Iterated over once.
+        spec: What the network is shown; images of another size are stretched.
+    """
+
+    def __init__(self, images: Iterable[Any], spec: InputSpec) -> None:
+        self._images = images
+        self._spec = spec
+        self._kept: dict[int, Tensor] = {}
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        for number, item in enumerate(self._images):
+            yield as_image(item, number, self._spec), number
+
+    def image(self, index: int) -> Tensor:
+        """An image ``(C, H, W)`` that was kept."""
+        return self._kept[index]
+
+    def keep(self, images: Tensor, numbers: Tensor, wanted: Tensor) -> None:
+        """Keep those of the images ``(B, C, H, W)`` that are wanted, and forget all others."""
+        known = set(wanted.tolist())
+        self._kept = {number: one for number, one in self._kept.items() if number in known}
+        for image, number in zip(images, numbers.tolist(), strict=True):
+            if number in known:
+                self._kept[number] = image.detach().cpu().clone()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown: the images, and how results call them.
+
+    Attributes:
+        images: With their numbers.
+        pictures: Their files, where they are a person's own pictures.
+    """
+
+    images: NumberedImages | NumberedStream
+    pictures: Sequence[PictureFiles] = ()
+
+    @property
+    def number(self) -> int | None:
+        """How many there are; None where that is only known at the end."""
+        return len(self.images) if isinstance(self.images, NumberedImages) else None
+
+    def loader(self, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
+        """Batches; any sampler may share the images out among processes."""
+        is_stream = isinstance(self.images, NumberedStream)
+        return DataLoader(
+            cast(Any, self.images),
+            batch_size=batch_size,
+            collate_fn=_Collate(),
+            # Each worker would go through all of a stream.
+            num_workers=0 if is_stream else workers,
+        )
+
+    def name(self, index: int) -> str:
+        """How results call an image: its file's name, or its number."""
+        return self.pictures[index].name if self.pictures else str(index)
+
+    def file(self, index: int) -> str:
+        """An image's first file, fit to be printed; empty if there is none."""
+        if not self.pictures:
+            return ""
+        path = next(iter(self.pictures[index].files.values()))
+        return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def choose_images(images: ImageSource, spec: InputSpec) -> Shown:
+    """Make images of whatever was given ready to be shown.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If there is no image.
+        TypeError: If it is nothing that holds images.
+    """
+    chosen: Any = images
+    if isinstance(chosen, (str, Path, Mapping)) or _are_paths(chosen):
+        chosen = PictureImages(chosen, spec)
+    if isinstance(chosen, DataLoader):
+        raise TypeError(
+            "images must come one by one, not in batches; give the DataLoader's data set"
+        )
+    if isinstance(chosen, _Indexed) and not isinstance(chosen, IterableDataset):
+        if not len(chosen):
+            raise ValueError("images needs at least one image; got none")
+        pictures = chosen.pictures if isinstance(chosen, PictureImages) else ()
+        return Shown(NumberedImages(chosen, spec), pictures)
+    if not isinstance(chosen, Iterable):
+        raise TypeError(
+            "images must be a folder, a tensor (N, C, H, W), a data set or an iterable of images; "
+            f"got {type(images).__name__}"
+        )
+    return Shown(NumberedStream(chosen, spec))
+
+
+def _are_paths(images: object) -> bool:
+    return (
+        isinstance(images, Sequence)
+        and len(images) > 0
+        and all(isinstance(one, (str, Path)) for one in images)
+    )
+
+
+def as_image(item: Any, number: int, spec: InputSpec) -> Tensor:
+    """What a data set gave as an image ``(C, H, W)`` in [0, 1] of the network's size.
+
+    Args:
+        item: The image, or a tuple that it is first in.
+        number: Of the image, for messages.
+        spec: What the network is shown.
+
+    Raises:
+        ValueError: If it is no such image.
+    """
+    image = item[0] if isinstance(item, (tuple, list)) and item else item
+    if not isinstance(image, Tensor) or image.ndim != 3 or len(image) != spec.channels:
+        got = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(
+            f"images must be tensors ({spec.channels}, H, W) as the input_spec says; image "
+            f"{number} is {got}"
+        )
+    if not image.is_floating_point() or not -1e-3 <= image.min() <= image.max() <= 1 + 1e-3:
+        raise ValueError(
+            f"images must be floating-point numbers in [0, 1]; image {number} is {image.dtype} "
+            f"from {image.min().item():.3g} to {image.max().item():.3g}"
+        )
+    image = image.detach().float()
+    if image.shape[1:] == spec.size:
+        return image
+    return functional.interpolate(
+        image[None], size=spec.size, mode="bilinear", align_corners=False, antialias=True
+    )[0].clamp(0, 1)
+
+
+class _Collate:
+    """Makes a batch of what could be read."""
+
+    def __call__(self, items: Sequence[tuple[Tensor | None, int]]) -> Batch:
+        read = [(image, number) for image, number in items if image is not None]
+        images = torch.stack([image for image, _ in read]) if read else torch.empty(0)
+        unreadable = [number for image, number in items if image is None]
+        return images, _numbers([number for _, number in read]), _numbers(unreadable)
+
+
+def _numbers(values: Sequence[int]) -> Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def why_unreadable(shown: Shown, index: int) -> str:
+    """What is wrong with a picture that could not be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shown.images.image(index)
+    except (ValueError, OSError) as error:
+        return " ".join(str(error).split())
+    return f'"{shown.file(index)}" could not be read at first'
+
+
+def first_readable(shown: Shown) -> Tensor | None:
+    """The first image ``(C, H, W)`` that can be read, to try things with; None of a stream.
+
+    Raises:
+        ValueError: If it is no image of the network's, or no picture can be read; what is wrong
+            with the first.
+    """
+    for index in range(shown.number or 0):
+        image, _ = shown.images[index]
+        if image is not None:
+            return image
+    if shown.number:
+        raise ValueError(why_unreadable(shown, 0))
+    return None

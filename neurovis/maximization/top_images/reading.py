@@ -1,0 +1,223 @@
+"""What each kernel of some layers gives for an image, and which of its units is most active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec, network_inputs
+from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.layer_table import kernel_axes
+from neurovis.layers import unwrap
+from neurovis.maximization.ascent import LayerResponse, noise_images, try_response
+from neurovis.maximization.objectives import Objective, as_objective
+from neurovis.receptive_fields import Field, receptive_fields
+from neurovis.recording import Recorder, undisturbed
+
+#: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
+Box = tuple[int, int, int, int]
+
+#: What kernels are judged by, as :func:`~neurovis.maximization.objectives.as_objective` takes it.
+AnyObjective = str | Objective | Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where in the image a layer's units look.
+
+    Attributes:
+        map_size: Of the layer's maps; ``()`` for layers without one.
+        image_size: Height and width of the image.
+        field: Of the layer; None where it is unknown, and then every unit sees the whole image.
+        one_unit: Whether it is always the same unit of a map that is read, such as the centre.
+    """
+
+    map_size: tuple[int, ...]
+    image_size: tuple[int, int]
+    field: Field | None
+    one_unit: bool = False
+
+    def box(self, unit: int) -> Box:
+        """The pixels that a unit's receptive field spans, which may lie beyond the image.
+
+        Args:
+            unit: Its number in the map, row by row.
+        """
+        whole = (0, 0, *self.image_size)
+        if self.field is None:
+            return whole
+        row, column = divmod(unit, self.map_size[1]) if self.map_size else (0, 0)
+        box = self.field.pixels((row, column)) or whole
+        top, left, bottom, right = box
+        # One that sees only padding is the same for all images.
+        misses = bottom <= 0 or right <= 0 or top >= whole[2] or left >= whole[3]
+        return whole if misses else box
+
+    def clipped(self, unit: int) -> Box:
+        """The part of the image that a unit may see."""
+        top, left, bottom, right = self.box(unit)
+        height, width = self.image_size
+        return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Height and width that the part of the image which any unit sees fits into."""
+        if self.field is None or self.field.size is None:
+            return self.image_size
+        height, width = (
+            min(seen, pixels) for seen, pixels in zip(self.field.size, self.image_size, strict=True)
+        )
+        return height, width
+
+
+@dataclass(frozen=True)
+class ReadLayer:
+    """How a layer's kernels are read.
+
+    Attributes:
+        name: Dotted.
+        axis: Of its output, that counts kernels.
+        kernels: The ``K`` that are asked for.
+        objective: From activations ``(B, K, ...)`` to numbers ``(B, N)``, and to their maps.
+        read_units: ``(P,)``, which units the objective reads.
+        places: Where they look.
+    """
+
+    name: str
+    axis: int
+    kernels: list[int]
+    objective: Objective
+    read_units: Tensor
+    places: Places
+
+    def __call__(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Each kernel's number and the number of its most active unit, both ``(B, K)``."""
+        activation = output.movedim(self.axis, 1).float()
+        values = self.objective(activation)[:, self.kernels]
+        maps = self.objective.maps(activation)[:, self.kernels]
+        units = maps.flatten(2) if maps.ndim > 2 else maps[:, :, None]
+        unread = ~self.read_units.to(units.device)
+        return values, units.masked_fill(unread, -torch.inf).argmax(-1)
+
+
+class TopReader:
+    """Reads chosen kernels of some layers in one forward.
+
+    To be called inside :func:`~neurovis.recording.undisturbed`, or with a frozen network.
+
+    Args:
+        network: On any device.
+        layers: For each layer its kernels: ``"all"``, ``"0-15,20"`` or numbers.
+        spec: What the network is shown.
+        objective: What a kernel is judged by.
+
+    Attributes:
+        layers: How each is read, by name.
+
+    Raises:
+        ValueError: If the network cannot take such images, or there is no such layer, kernel or
+            objective.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: Mapping[str, KernelSelection],
+        spec: InputSpec,
+        objective: AnyObjective = "mean",
+    ) -> None:
+        self.network = unwrap(network)
+        self.spec = spec
+        self._calls: Mapping[str, int] | None = None
+        chosen = as_objective(objective)
+        with undisturbed(self.network), torch.no_grad():
+            example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
+            axes = kernel_axes(self.network, layers, example)
+            fields: dict[str, Field] = {}
+            # What comes after the layers may want images of another size.
+            with suppress(ValueError):
+                fields = receptive_fields(self.network, example)
+            self.layers = {
+                name: self._read_layer(name, axes[name], kernels, chosen, fields.get(name))
+                for name, kernels in layers.items()
+            }
+
+    def __call__(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Of each layer its kernels' numbers and their most active units, both ``(B, K)``.
+
+        Args:
+            images: ``(B, C, H, W)`` in [0, 1].
+        """
+        units: dict[str, Tensor] = {}
+
+        def read(name: str, _: tuple[Any, ...], output: Tensor) -> Tensor:
+            values, units[name] = self.layers[name](output)
+            return values
+
+        # One for each forward: it refers to this object, and a circle would keep the network.
+        recorder = Recorder(self.network, list(self.layers), self._calls, read)
+        inputs = network_inputs(self.network, self.spec, images)
+        with torch.autocast(inputs.device.type, enabled=False):
+            values = recorder.record(inputs)
+        self._calls = recorder.calls
+        return {name: (values[name], units[name]) for name in self.layers}
+
+    def _read_layer(
+        self,
+        name: str,
+        axis: int,
+        kernels: KernelSelection,
+        objective: Objective,
+        field: Field | None,
+    ) -> ReadLayer:
+        response = LayerResponse(self.network, name, self.spec, axis)
+        activation = try_response(response, noise_images(self.spec, count=2)).float()
+        objective = objective.prepared(response)
+        values, found = objective(activation), objective.maps(activation)
+        if values.ndim != 2 or values.shape != found.shape[:2] or len(values) != len(activation):
+            raise ValueError(
+                "an objective must return one number for each image and kernel, "
+                f"{tuple(found.shape[:2])}; it returned {tuple(values.shape)}"
+            )
+        map_size = tuple(found.shape[2:])
+        if field is not None and (field.units != (map_size or (1, 1)) or field.extents is None):
+            field = None
+        read_units = _read_units(objective, activation[:1], prod(map_size))
+        one_unit = int(read_units.sum()) == 1 < len(read_units)
+        return ReadLayer(
+            name=name,
+            axis=axis,
+            kernels=select_kernels(kernels, values.shape[1], name),
+            objective=objective,
+            read_units=read_units,
+            places=Places(map_size, self.spec.size, field, one_unit),
+        )
+
+
+def _read_units(objective: Callable[[Tensor], Tensor], activation: Tensor, count: int) -> Tensor:
+    """Which units an objective reads, as its gradient tells where all are equally active.
+
+    The mean and the maximum read all of them, the centre and a position one.
+
+    Args:
+        objective: From activations to ``(B, N)``.
+        activation: ``(1, N, ...)``, such as the layer has.
+        count: Units in a map.
+    """
+    everywhere = torch.ones(count, dtype=torch.bool)
+    with torch.enable_grad():
+        even = torch.ones_like(activation, requires_grad=True)
+        values = objective(even)
+        if not values.requires_grad:
+            return everywhere
+        (gradient,) = torch.autograd.grad(values.sum(), even, allow_unused=True)
+    if gradient is None:
+        return everywhere
+    read = gradient.nan_to_num().flatten(2).ne(0).any(1)[0].cpu() if gradient.ndim > 2 else None
+    return read if read is not None and len(read) == count and bool(read.any()) else everywhere

@@ -1,0 +1,293 @@
+"""The top images of a layer's kernels: which they are, what they give, and how they are shown."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurovis.figures.output import save_png
+from neurovis.figures.pictures import number
+from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
+from neurovis.files import whole_file
+from neurovis.inputs import InputSpec
+from neurovis.maximization.top_images.highest import Highest
+from neurovis.maximization.top_images.images import Shown
+from neurovis.maximization.top_images.reading import Places
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Kernels on a page, of one modality and with ten crops or fewer.
+_ROWS = 12
+#: Images that are held for the next crop.
+_HELD = 64
+_COLUMNS = (
+    *("layer", "kernel", "rank", "activation", "index", "picture", "file", "unit"),
+    *("top", "left", "bottom", "right", "preferred_activation", "noise_activation"),
+)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A preferred image beside a kernel's top images.
+
+    Attributes:
+        image: ``(C, H, W)`` in [0, 1].
+        activation: What it gives.
+        noise_activation: What noise gives.
+        dead: Whether the kernel stayed silent.
+        unit: The number of the unit that it drives most.
+    """
+
+    image: Tensor
+    activation: float
+    noise_activation: float
+    dead: bool
+    unit: int
+
+
+class TopImages:
+    """The ``k`` images that each of ``K`` kernels of a layer responds to most.
+
+    Args:
+        layer: Dotted name.
+        kernels: The ``K`` kernels.
+        spec: What the network was shown.
+        highest: What was found.
+        places: Where the layer's units look.
+        shown: The images.
+        preferred: For some kernels, the preferred image.
+        noun: What figures call a kernel.
+
+    Attributes:
+        activations: ``(K, k)``, from the highest down; NaN where there were fewer images.
+        indices: ``(K, k)``, which images these are; -1 where there were fewer.
+        units: ``(K, k)``, each image's most active unit, numbered row by row through the map.
+        not_finite: ``(K,)``, to how many images the response was NaN or infinite; they are left
+            out.
+        number: How many images were shown.
+        notes: What is to be said about the images as a whole.
+    """
+
+    def __init__(
+        self,
+        layer: str,
+        kernels: Sequence[int],
+        spec: InputSpec,
+        highest: Highest,
+        places: Places,
+        shown: Shown,
+        preferred: dict[int, Beside] | None = None,
+        noun: str = "kernel",
+    ) -> None:
+        self.layer = layer
+        self.kernels = list(kernels)
+        self.spec = spec
+        self.activations = highest.values
+        self.indices = highest.numbers
+        self.units = highest.units
+        self.not_finite = highest.not_finite
+        self.number = highest.shown
+        self.notes: list[str] = []
+        self.preferred = preferred or {}
+        self._places = places
+        self._noun = noun
+        self._shown = shown
+        self._held = lru_cache(maxsize=_HELD)(shown.images.image)
+
+    def __len__(self) -> int:
+        return len(self.kernels)
+
+    @property
+    def boxes(self) -> Tensor:
+        """``(K, k, 4)``: top, left, bottom and right of each crop in its image; -1 without one.
+
+        In pixels of the network's input, ``image[:, top:bottom, left:right]``.
+        """
+        boxes = [
+            [self._places.clipped(unit) if unit >= 0 else (-1,) * 4 for unit in row]
+            for row in self.units.tolist()
+        ]
+        return torch.tensor(boxes, dtype=torch.int64).view(*self.units.shape, 4)
+
+    def images(self, kernel: int) -> list[Tensor]:
+        """A kernel's top images ``(C, H, W)`` in [0, 1], as the network was shown them.
+
+        They are read anew.
+
+        Raises:
+            ValueError: If the kernel was not asked for, or a file has since become unreadable.
+        """
+        row = self._row_of(kernel)
+        return [self._held(index) for index in self.indices[row].tolist() if index >= 0]
+
+    def crops(self, kernel: int) -> list[Tensor]:
+        """What the kernel's most active unit sees of each of :meth:`images`, ``(C, h, w)``.
+
+        Crops of units whose receptive field reaches over the image's edge are smaller.
+        """
+        boxes = self.boxes[self._row_of(kernel)].tolist()
+        return [
+            image[:, top:bottom, left:right]
+            for image, (top, left, bottom, right) in zip(self.images(kernel), boxes, strict=False)
+        ]
+
+    def figure(self, kernels: Sequence[int] | None = None, title: str | None = None) -> Figure:
+        """One row for each kernel: its preferred image if there is one, then its top images.
+
+        Args:
+            kernels: Which; by default all.
+            title: Stands over the figure.
+        """
+        chosen = self.kernels if kernels is None else kernels
+        title = title or f"top images of {self.layer}"
+        rows = [self._figure_row(kernel) for kernel in chosen]
+        return top_images_figure(rows, self._places.cell, title, self._said(), self.spec)
+
+    def pages(self) -> Iterator[tuple[str, Figure]]:
+        """All kernels, some on a page; each page with its file's name."""
+        per_page = self._kernels_per_page
+        starts = range(0, len(self), per_page)
+        if len(starts) == 1:
+            yield "top_images.png", self.figure()
+            return
+        for page, start in enumerate(starts, 1):
+            title = f"top images of {self.layer} (page {page} of {len(starts)})"
+            figure = self.figure(self.kernels[start : start + per_page], title)
+            yield f"top_images_{page:03d}.png", figure
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """The rows of ``top_images.csv``: one for each image of each kernel."""
+        boxes = self.boxes.tolist()
+        for row, kernel in enumerate(self.kernels):
+            beside = self.preferred.get(kernel)
+            for rank, index in enumerate(self.indices[row].tolist()):
+                if index < 0:
+                    continue
+                yield {
+                    "layer": self.layer,
+                    "kernel": kernel,
+                    "rank": rank + 1,
+                    "activation": self.activations[row, rank].item(),
+                    "index": index,
+                    "picture": self._shown.name(index),
+                    "file": self._shown.file(index),
+                    "unit": self._unit_name(int(self.units[row, rank])),
+                    **dict(zip(("top", "left", "bottom", "right"), boxes[row][rank], strict=True)),
+                    "preferred_activation": beside.activation if beside else "",
+                    "noise_activation": beside.noise_activation if beside else "",
+                }
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write ``top_images.csv``, and ``top_images.png`` or pages ``top_images_001.png``, ….
+
+        Each file appears whole or not at all.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        files = [self.save_table(folder)]
+        for name, figure in self.pages():
+            files.append(Path(folder) / name)
+            save_png(files[-1], figure)
+        return files
+
+    def save_table(self, folder: str | Path) -> Path:
+        """Write ``top_images.csv``, whole or not at all.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        table = Path(folder) / "top_images.csv"
+        with (
+            whole_file(table) as partial,
+            open(partial, "w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows())
+        return table
+
+    @property
+    def _kernels_per_page(self) -> int:
+        modalities = sum(1 if one.is_rgb else one.channels for one in self.spec.modalities)
+        lines = -(-self.indices.shape[1] // 10)
+        return max(1, _ROWS // (modalities * lines))
+
+    def _row_of(self, kernel: int) -> int:
+        if kernel not in self.kernels:
+            raise ValueError(
+                f'kernel {kernel} of layer "{self.layer}" was not asked for; there are '
+                f"{', '.join(map(str, self.kernels))}"
+            )
+        return self.kernels.index(kernel)
+
+    def _unit_name(self, unit: int) -> str:
+        """Row and column as ``3x5``; empty for layers without a map."""
+        size = self._places.map_size
+        return "x".join(str(int(one)) for one in np.unravel_index(unit, size)) if size else ""
+
+    def _figure_row(self, kernel: int) -> TopImagesRow:
+        row = self._row_of(kernel)
+        values, units = self.activations[row].tolist(), self.units[row].tolist()
+        crops = [
+            self._crop(image, unit, number(value))
+            for image, unit, value in zip(self.images(kernel), units, values, strict=False)
+        ]
+        notes = []
+        if crops and values[0] == 0 == values[len(crops) - 1]:
+            notes.append("silent for all images")
+        if self.not_finite[row]:
+            notes.append(f"{int(self.not_finite[row])} images gave NaN or infinity")
+        beside = self.preferred.get(kernel)
+        if beside is None:
+            return TopImagesRow(f"{self._noun} {kernel}", crops, note="; ".join(notes))
+        stronger = sum(value > beside.activation for value in values)
+        if stronger:
+            notes.append(
+                f"{stronger} drive{'s' * (stronger == 1)} it more than its preferred image"
+            )
+        labels = [
+            f"preferred {number(beside.activation)}",
+            f"noise {number(beside.noise_activation)}",
+        ]
+        crop = self._crop(beside.image, beside.unit, "cropped")
+        whole = self._places.cell == self.spec.size
+        return TopImagesRow(
+            f"{self._noun} {kernel}" + (": dead" if beside.dead else ""),
+            crops,
+            "; ".join(notes),
+            beside.image,
+            labels,
+            None if whole else crop,
+        )
+
+    def _crop(self, image: Tensor, unit: int, label: str) -> Crop:
+        """What a unit sees, where in a cell it belongs by what the image's edge cuts off."""
+        top, left, bottom, right = self._places.clipped(unit)
+        full_top, full_left, _, _ = self._places.box(unit)
+        height, width = self._places.cell
+        down = min(top - full_top, max(height - (bottom - top), 0))
+        across = min(left - full_left, max(width - (right - left), 0))
+        return Crop(image[:, top:bottom, left:right], label, (down, across))
+
+    def _said(self) -> list[str]:
+        images = f"{self.number} image{'s' * (self.number > 1)}"
+        said = [f"of {images} those with the highest activation, which stands over each"]
+        here = self.boxes[self.indices >= 0]
+        if bool((here != torch.tensor([0, 0, *self.spec.size])).any()):
+            height, width = self._places.cell
+            unit = "the unit that is read" if self._places.one_unit else "its most active unit"
+            said[0] += f"; of each what {unit} sees, up to {width} x {height} pixels"
+        return [*said, *self.notes]

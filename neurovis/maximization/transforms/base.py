@@ -1,0 +1,127 @@
+"""What a transform is, and one around a function of somebody's own."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+class Transform(ABC):
+    """A change that an image is shown under, drawn anew for each image and step.
+
+    Subclasses are light, can be pickled and compared, and treat each image on its own: what becomes
+    of it does not depend on the others in its batch.
+    """
+
+    @property
+    def is_still(self) -> bool:
+        """Whether images always stay as they are."""
+        return False
+
+    @abstractmethod
+    def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
+        """What one image's steps differ in.
+
+        Args:
+            generator: On the CPU, fresh, the image's own.
+            steps: How many; the first of a longer draw are those of a shorter one.
+            size: Height and width of the image.
+
+        Returns:
+            ``(steps, P)`` on the CPU, of a type that the transform chooses.
+        """
+
+    @abstractmethod
+    def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Change images.
+
+        Args:
+            images: ``(B, C, H, W)`` on any device.
+            drawn: ``(B, P)`` on the CPU, one row of what was drawn for each image.
+        """
+
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of what becomes of images of a size."""
+        return size
+
+    def reach(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
+        """How far from the image's centre what comes to lie within an extent may be taken from.
+
+        Args:
+            extent: Pixels from the centre, down and across, to the centre of the last pixel.
+            size: Height and width of the image.
+        """
+        del size
+        return extent
+
+
+@dataclass(frozen=True)
+class FunctionTransform(Transform):
+    """A function of somebody's own.
+
+    Args:
+        function: From images ``(B, C, H, W)`` to as many images of as many channels. It must treat
+            each image on its own, give the same each time, and be defined at the top of a module
+            if the ascent is to run in several processes.
+
+    Raises:
+        TypeError: If it cannot be called.
+    """
+
+    function: Callable[[Tensor], Tensor]
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(
+                "a transform must be a Transform or a function from images (B, C, H, W) to images; "
+                f"got {self.function!r}"
+            )
+
+    def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
+        """Nothing, ``(steps, 0)``."""
+        del generator, size
+        return torch.empty(steps, 0)
+
+    def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """What the function gives.
+
+        Raises:
+            ValueError: If that is not as many images of as many channels.
+        """
+        del drawn
+        changed = self.function(images)
+        if not isinstance(changed, Tensor) or (
+            changed.ndim != 4 or changed.shape[:2] != images.shape[:2]
+        ):
+            came = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+            raise ValueError(
+                f"a transform must give as many images of as many channels as it gets, "
+                f"{tuple(images.shape)}; {self.function!r} gave {came}"
+            )
+        return changed
+
+
+def check_number(option: str, value: float) -> None:
+    """Refuse what is no number of at least 0."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < math.inf:
+        raise ValueError(f"{option} must be a number of at least 0; got {value!r}")
+
+
+def checked_range(
+    option: str, ends: Sequence[float], above_zero: bool = False
+) -> tuple[float, float]:
+    """Both ends of a range as a tuple."""
+    values = tuple(ends) if isinstance(ends, Sequence) else ()
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if len(values) != 2 or len(numbers) != 2 or not 0 <= values[0] <= values[1] < math.inf:
+        numbers = []
+    if not numbers or (above_zero and values[0] == 0):
+        sign = "<" if above_zero else "<="
+        raise ValueError(f"{option} must be two numbers 0 {sign} low <= high; got {ends!r}")
+    return float(values[0]), float(values[1])

@@ -1,0 +1,313 @@
+"""``am`` and ``group-am``: several layers, stopped runs, progress, and groups of all kinds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+
+from neurovis.cli import main
+from neurovis.maximization import (
+    AscentProgress,
+    GroupActivationMaximization,
+    MaximizationResults,
+    progress,
+    target_maximization,
+)
+
+QUIET = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
+AM = ("am", "--layer", "conv2", "--kernels", "0-3", "--steps", "4", "--batch_size", "2", *QUIET)
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take most of the time; these tests look at images and tables."""
+    for name in ("grid", "curves_figure"):
+        monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
+    monkeypatch.setattr(MaximizationResults, "save", _save_arrays_and_table)
+    monkeypatch.setattr(target_maximization, "render", lambda _: None)
+    monkeypatch.setattr(target_maximization, "log_picture", lambda *_: None)
+
+
+def _save_arrays_and_table(results: MaximizationResults, folder: Path) -> None:
+    results._save_arrays(folder / "images.npz")
+    target_maximization.save_table(folder / "results.csv", results.rows())
+
+
+def runs(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "lightning_logs").iterdir())
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    return content
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_am_over_several_layers(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("--layer", "conv1", "conv3", "--kernels", "1,4", "--trainer.logger", "false")
+    assert main([*AM, *arguments, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    table = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.split("│")[1:3]] for line in table.splitlines()]
+    assert ["conv1", "2"] in cells
+    assert ["conv3", "2"] in cells
+    assert f"Written to {tmp_path}" in table
+    expected = [("conv1", "1"), ("conv1", "4"), ("conv3", "1"), ("conv3", "4")]
+    found = [(row["layer"], row["kernel"]) for row in rows(tmp_path / "results.csv")]
+    assert found == expected
+    for layer in ("conv1", "conv3"):
+        assert np.load(tmp_path / layer / "images.npz")["kernels"].tolist() == [1, 4]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_all_convolutions_are_swept(tmp_path: Path) -> None:
+    arguments = ("--layer", "all-conv", "--kernels", "0", "--steps", "1")
+    folder = ("--trainer.default_root_dir", str(tmp_path), "--trainer.logger", "false")
+    assert main([*AM, *arguments, *folder]) == 0
+    layers = [row["layer"] for row in rows(tmp_path / "results.csv")]
+    assert len(layers) > 3
+    assert layers == list(manifest(tmp_path)["layers"])
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_stopped_run_goes_on_in_its_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = ("--trainer.default_root_dir", str(tmp_path))
+    run = tmp_path / "lightning_logs" / "version_0"
+    assert main([*AM, *folder, "--trainer.max_steps", "6"]) == 0
+    assert not manifest(run)["complete"]
+    assert len(list(run.glob("finished/*/*"))) == 2
+    kept = {path: path.stat().st_mtime_ns for path in run.glob("finished/*/*")}
+    capsys.readouterr()
+    assert main([*AM, *folder]) == 0
+    assert f"Going on in {run}, where a run was stopped" in capsys.readouterr().out
+    assert runs(tmp_path) == ["version_0"]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert manifest(run)["complete"]
+    # What is complete is not gone on with: the same command is another run.
+    assert main([*AM, *folder]) == 0
+    assert "Going on" not in capsys.readouterr().out
+    assert runs(tmp_path) == ["version_0", "version_1"]
+    arrays = [np.load(run.with_name(name) / "images.npz") for name in runs(tmp_path)]
+    np.testing.assert_array_equal(arrays[0]["images"], arrays[1]["images"])
+    assert arrays[0]["kernels"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_only_the_same_command_goes_on(tmp_path: Path) -> None:
+    folder = ("--trainer.default_root_dir", str(tmp_path))
+    stopped = (*AM, *folder, "--trainer.max_steps", "6")
+    assert main([*stopped]) == 0
+    for number, other in enumerate(
+        (("--resume", "false"), ("--seed", "1"), ("--kernels", "0-4"), ("--layer", "conv1"))
+    ):
+        assert main([*stopped, *other]) == 0
+        assert len(runs(tmp_path)) == number + 2, other
+    # Of those that were stopped, the latest that was to make the same images.
+    (tmp_path / "lightning_logs/version_0/manifest.json").touch()
+    assert main([*AM, *folder]) == 0
+    complete = [name for name in runs(tmp_path) if manifest(_run(tmp_path, name))["complete"]]
+    assert complete == ["version_0"]
+    assert main([*AM, *folder]) == 0
+    complete = [name for name in runs(tmp_path) if manifest(_run(tmp_path, name))["complete"]]
+    assert complete == ["version_0", "version_1"]
+
+
+def _run(folder: Path, name: str) -> Path:
+    return folder / "lightning_logs" / name
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_folder_that_was_given_a_changed_command_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = ("--trainer.default_root_dir", str(tmp_path), "--trainer.logger", "false")
+    assert main([*AM, *folder, "--trainer.max_steps", "6"]) == 0
+    capsys.readouterr()
+    assert main([*AM, *folder, "--seed", "3", "--tv", "1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "unfinished run that differs in settings.seed (3 here, 0 there); settings.tv" in line
+
+
+def test_before_the_first_image_there_is_nothing_to_show(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = ("--trainer.default_root_dir", str(tmp_path), "--trainer.logger", "false")
+    assert main([*AM, *folder, "--trainer.max_steps", "0"]) == 2
+    assert "before an image was finished; see --trainer.max_steps" in capsys.readouterr().err
+
+
+# Progress.
+
+
+def _am_with_progress(tmp_path: Path, *arguments: str) -> None:
+    options = [argument for argument in AM if argument not in QUIET[2:]]
+    folder = ("--trainer.default_root_dir", str(tmp_path), "--trainer.logger", "false")
+    assert main([*options, *folder, *arguments]) == 0
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_without_a_terminal_progress_is_lines(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY_LINE", 0.0)
+    _am_with_progress(tmp_path)
+    lines = [line for line in capsys.readouterr().err.splitlines() if " of 4 images" in line]
+    # Two batches of four steps each, of which the last leaves no layer to tell of.
+    assert len(lines) == 8
+    pattern = (
+        r"(\d) of 4 images(?: \(conv2\))?, \d+\.\d a (?:second|minute), "
+        r"about (?:\d+ min )?\d+ s left"
+    )
+    found = [re.fullmatch(pattern, line) for line in lines]
+    assert all(found), lines
+    done = [int(match[1]) for match in found if match]
+    assert done == [0, 1, 1, 2, 2, 3, 3, 4]
+    assert lines[0].startswith("0 of 4 images (conv2), ")
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_lines_are_half_a_minute_apart(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _am_with_progress(tmp_path)
+    assert " of 4 images" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_progress_goes_on_from_what_was_finished(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _am_with_progress(tmp_path, "--trainer.max_steps", "4")
+    monkeypatch.setattr(progress, "_EVERY_LINE", 0.0)
+    capsys.readouterr()
+    _am_with_progress(tmp_path)
+    lines = [line for line in capsys.readouterr().err.splitlines() if " of 4 images" in line]
+    assert [line[0] for line in lines] == ["2", "3", "3", "4"]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_on_a_terminal_progress_is_a_bar(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setitem(os.environ, "COLUMNS", "120")
+    monkeypatch.setitem(os.environ, "FORCE_COLOR", "1")
+    monkeypatch.setitem(os.environ, "TERM", "xterm")
+    _am_with_progress(tmp_path)
+    shown = capsys.readouterr().err
+    assert "/4 images" in shown
+    assert " of 4 images" not in shown
+
+
+def test_progress_is_for_ascents_only() -> None:
+    with pytest.raises(TypeError, match="AscentProgress is for ascents; got LightningModule"):
+        progress._ascent(pl.LightningModule())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1 min 00 s"), (754, "12 min 34 s"), (7380, "2 h 03 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert progress._duration(seconds) == text
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_bar_of_ones_own_stays_the_only_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY_LINE", 0.0)
+    made: list[object] = []
+    original = AscentProgress.__init__
+
+    def init(self: AscentProgress) -> None:
+        made.append(self)
+        original(self)
+
+    monkeypatch.setattr(AscentProgress, "__init__", init)
+    _am_with_progress(tmp_path, "--trainer.callbacks", "TQDMProgressBar")
+    assert not made
+    assert " of 4 images" not in capsys.readouterr().err
+
+
+# Groups.
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_group_am_with_noise_statistics_and_suppressed_kernels(tmp_path: Path) -> None:
+    from neurovis.demo import demo_input_spec, load_demo_network
+
+    arguments = [
+        *("group-am", "--layer", "conv2", "--groups", "0,1;2", "--suppressed", "5;6,7"),
+        *("--zscore", "true", "--steps", "4", *QUIET, "--trainer.logger", "false"),
+    ]
+    assert main([*arguments, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    found = rows(tmp_path / "results.csv")
+    assert [(row["group"], row["kernel"], float(row["weight"])) for row in found] == [
+        ("0", "0", 1),
+        ("0", "1", 1),
+        ("0", "5", -1),
+        ("1", "2", 1),
+        ("1", "6", -1),
+        ("1", "7", -1),
+    ]
+    module = GroupActivationMaximization(
+        load_demo_network(), "conv2", "0,1;2", demo_input_spec(), suppressed="5;6,7", zscore=True
+    )
+    means, deviations = (values.numpy() for values in module.noise_statistics("conv2"))
+    for group, wanted, silenced in (("0", [0, 1], [5]), ("1", [2], [6, 7])):
+        own = {int(row["kernel"]): row for row in found if row["group"] == group}
+
+        def score(kernel: int, column: str, own: dict[int, dict[str, str]] = own) -> float:
+            raw = float(own[kernel][column])
+            return float((raw - means[kernel]) / deviations[kernel])
+
+        for column in ("activation", "noise_activation"):
+            expected = np.mean([score(kernel, column) for kernel in wanted]) - np.mean(
+                [score(kernel, column) for kernel in silenced]
+            )
+            assert float(own[wanted[0]][f"group_{column}"]) == pytest.approx(expected, rel=1e-3)
+    listed = manifest(tmp_path)["layers"]["conv2"]
+    assert listed == [
+        "group 0 (0,1), (0, 1), mean, suppressed (5,), zscore",
+        "group 1 (2), (2,), mean, suppressed (6, 7), zscore",
+    ]
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_stopped_group_am_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = [
+        *("group-am", "--layer", "conv2", "--groups", "each:16", "--zscore", "true"),
+        *("--steps", "4", "--batch_size", "1", *QUIET, "--trainer.default_root_dir"),
+    ]
+    assert main([*arguments, str(tmp_path), "--trainer.max_steps", "6"]) == 0
+    # Statistics are measured again, in another process: their last digits may not matter.
+    capsys.readouterr()
+    assert main([*arguments, str(tmp_path)]) == 0
+    assert "Going on in" in capsys.readouterr().out
+    assert runs(tmp_path) == ["version_0"]
+    assert len(np.load(tmp_path / "lightning_logs/version_0/images.npz")["images"]) == 3
+
+
+def test_suppressed_kernels_for_too_few_groups(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["group-am", "--layer", "conv2", "--groups", "0;1", "--suppressed", "2"]
+    assert main([*arguments, "--trainer.default_root_dir", str(tmp_path)]) == 2
+    assert "suppressed has 1 parts for 2 groups" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert torch.is_grad_enabled()
