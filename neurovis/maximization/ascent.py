@@ -200,6 +200,7 @@ def ascent_losses(
     objective: Objective,
     settings: AscentSettings,
     whole: Callable[[Tensor], Tensor] = _as_they_are,
+    may_wake: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What a step descends, and what it climbs, for each image.
 
@@ -214,6 +215,8 @@ def ascent_losses(
         objective: What is read from the layer.
         settings: The penalties, and how many variants there are.
         whole: From what is optimized to the images that penalties are of.
+        may_wake: ``(B,)`` bool, which images' kernels are to be woken if they are silent; None for
+            all.
 
     Returns:
         Losses ``(B,)``, to be summed since targets are independent; the joint readouts ``(B,)`` on
@@ -233,6 +236,8 @@ def ascent_losses(
     if objective.silent_at_zero:
         # Only a rectifier leaves exact zeros.
         silent = targets.silent(members)
+        if may_wake is not None:
+            silent = silent & may_wake.to(silent.device)[:, None]
         if silent.any():
             waking = waking_gradients(images, views, response, targets, objective, silent)
             losses = losses - (images * waking).flatten(1).sum(1)
@@ -318,7 +323,8 @@ def gather_evidence(
     maps = objective.maps(activation.detach())
     evidence = []
     for index, target in enumerate(targets):
-        weight = sensitivity[index].sum(0)
+        # Of either sign: kernels that are taken off would cancel others.
+        weight = sensitivity[index].abs().sum(0)
         result = torch.stack([maps[index, kernel] for kernel in target.members], dim=-1)
         evidence.append(
             Evidence(
@@ -331,11 +337,16 @@ def gather_evidence(
 
 
 def _joined_map(maps: Tensor, target: Target) -> Tensor:
-    """Mean of the members' maps ``(..., M)`` over the last dimension, weighted as the target is."""
-    if target.weights is None:
-        return maps.mean(-1)
-    weights = maps.new_tensor(target.weights)
-    return (maps * weights).sum(-1) / weights.abs().sum()
+    """Mean of the kernels' maps, weighted as the target is, less that of suppressed ones.
+
+    Args:
+        maps: ``(..., M)``, of the kernels and then of those that are suppressed.
+        target: What they are members of.
+    """
+    count = len(target.kernels)
+    weights = maps.new_tensor(target.weights or (1.0,) * count)
+    joined = (maps[..., :count] * weights).sum(-1) / weights.abs().sum()
+    return joined - maps[..., count:].mean(-1) if target.suppressed else joined
 
 
 def _as_map(values: Tensor) -> Tensor:

@@ -17,6 +17,9 @@ from neurovis.maximization.transforms import Transform, draw_transforms
 
 #: The part of an ascent's steps in which gradients leak, less and less.
 _LEAKING_PART = 0.4
+#: In so many steps what leaks wakes a kernel whose own rectifier silences it, and better than the
+#: gradient at its one nearest unit would.
+_WOKEN_BY_LEAK = 16
 
 
 class Batch:
@@ -97,6 +100,16 @@ class Batch:
         return torch.tensor(
             [
                 self._settings.leak * max(0.0, 1 - steps / until)
+                for steps in self._steps
+                for _ in range(self._settings.variants)
+            ]
+        )
+
+    def may_wake(self) -> Tensor:
+        """Which images' silent kernels have not been woken by what leaks, ``(B,)`` on the CPU."""
+        return (self.leak() == 0) | torch.tensor(
+            [
+                steps >= _WOKEN_BY_LEAK
                 for steps in self._steps
                 for _ in range(self._settings.variants)
             ]

@@ -92,6 +92,11 @@ class ClimbedLayer:
         """Let go of what only the ascent needs."""
         del self.climbed, self._beginnings
 
+    @property
+    def leaks(self) -> bool:
+        """Whether it ends in rectifiers through which gradients can leak."""
+        return bool(self._leaking)
+
     def leaking(self, leak: Tensor) -> AbstractContextManager[object]:
         """Lets parts of gradients, ``(B,)`` on the CPU, through what ends the layer."""
         if not self._leaking or not leak.any():

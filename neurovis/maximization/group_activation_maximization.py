@@ -131,8 +131,12 @@ def select_groups(
 
 
 def _group_label(index: int, target: Target) -> str:
-    kernels = target.kernels
+    without = f" without {_listed(target.suppressed)}" if target.suppressed else ""
+    return f"group {index} ({_listed(target.kernels)}{without})"
+
+
+def _listed(kernels: tuple[int, ...]) -> str:
     if len(kernels) > 2 and kernels == tuple(range(kernels[0], kernels[-1] + 1)):
-        return f"group {index} ({kernels[0]}-{kernels[-1]})"
+        return f"{kernels[0]}-{kernels[-1]}"
     shown = ",".join(str(kernel) for kernel in kernels[:4])
-    return f"group {index} ({shown}{',…' if len(kernels) > 4 else ''})"
+    return f"{shown}{',…' if len(kernels) > 4 else ''}"

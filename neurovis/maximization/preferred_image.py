@@ -104,7 +104,7 @@ class PreferredImage:
     def file_name(self) -> str:
         """A name for its files: ``kernel_0005``, ``group_0000``, ``kernel_0005_2`` of variants."""
         name = target_file_name(self.label, self.kernels, self.index)
-        return f"{name}_{self.variant}" if self.variant else name
+        return f"{name}_{self.variant + 1}" if self.variant else name
 
 
 def target_file_name(label: str, kernels: Sequence[int], index: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,14 @@ class MaximizationResults:
         if box is not None:
             title += f": the {_size(box)} that the centre unit sees"
         seen = torch.stack([item.seen(item.image) for item in self.items])
-        return labelled_grid(seen, labels, self.spec, title)
+        return labelled_grid(seen, labels, self.spec, title, self._columns())
+
+    def _columns(self) -> int | None:
+        """Images in a row of the grid: all variants of a kernel, several times over."""
+        variants = 1 + max((item.variant for item in self.items), default=0)
+        if variants == 1:
+            return None
+        return variants * max(1, round(math.sqrt(len(self.items)) / variants))
 
     def curves_figure(self) -> Figure:
         """What was climbed over the steps."""
@@ -154,7 +162,7 @@ class MaximizationResults:
                     "ended": item.ended,
                 }
                 if self.has_variants:
-                    row["variant"] = item.variant
+                    row["variant"] = item.variant + 1
                 for modality, (contrast, luminance) in measured(
                     item.seen(item.image)[None], self.spec
                 ).items():

@@ -74,8 +74,7 @@ class AscentSettings:
     Args:
         steps: Most ascent steps for each image, at least 1.
         patience: An image is done when it has not improved for so many steps, on average over its
-            random views, see :func:`~neurovis.maximization.convergence.has_converged`. None: it
-            makes all its steps.
+            random views. None: it makes all its steps.
         min_improvement: What counts as improvement: this part of the whole rise so far.
         lr: Adam's learning rate, in units of the parametrization (logits of pixel values for
             ``fourier`` and ``pixel``, radians for ``fixed_magnitude``); by default the

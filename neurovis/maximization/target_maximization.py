@@ -257,6 +257,7 @@ class TargetMaximization(pl.LightningModule):
                 layer.objective,
                 self.settings,
                 layer.whole,
+                batch.may_wake() if layer.leaks else None,
             )
         batch.record(climbed, gains)
         self.log("activation", climbed.mean(), prog_bar=True, logger=False)

@@ -283,8 +283,8 @@ def test_group_am_with_noise_statistics_and_suppressed_kernels(tmp_path: Path) -
             assert float(own[wanted[0]][f"group_{column}"]) == pytest.approx(expected, rel=1e-3)
     listed = manifest(tmp_path)["layers"]["conv2"]
     assert listed == [
-        "group 0 (0,1), (0, 1), mean, suppressed (5,), zscore",
-        "group 1 (2), (2,), mean, suppressed (6, 7), zscore",
+        "group 0 (0,1 without 5), (0, 1), mean, suppressed (5,), zscore",
+        "group 1 (2 without 6,7), (2,), mean, suppressed (6, 7), zscore",
     ]
 
 

@@ -19,6 +19,7 @@ from neurovis.maximization.transforms import (
     GaussianNoise,
     Jitter,
     Lighting,
+    Pad,
     Transform,
     apply_transforms,
     as_transform,
@@ -258,6 +259,38 @@ def test_drawn_maps_turn_without_shearing() -> None:
 
 
 # Whole pixels.
+
+
+def test_a_border_is_grey_and_as_wide_as_asked() -> None:
+    images = torch.rand(2, 3, *SIZE)
+    padded = _shown(Pad(4), images)
+    assert torch.equal(padded[..., 4:-4, 4:-4], images)
+    border = padded.clone()
+    border[..., 4:-4, 4:-4] = 0.5
+    assert torch.equal(border, torch.full_like(padded, 0.5))
+    assert Pad(4).output_size(SIZE) == (SIZE[0] + 8, SIZE[1] + 8)
+    assert Pad(0).is_still
+    with pytest.raises(ValueError, match=r"pixels must be a whole number; got 1\.5"):
+        Pad(1.5)  # type: ignore[arg-type]
+
+
+def test_jitter_after_a_border_is_in_the_same_pixels() -> None:
+    _, maps = draw_transforms([Pad(6), Affine(10, (1, 1), 0)], SIZE, 0, [(3, 0)], 200)
+    height, width = Pad(6).output_size(SIZE)
+    across, down = maps[:, 0, 2] * width / 2, maps[:, 0, 5] * height / 2
+    for shift in (across, down):
+        assert 9 < shift.abs().max() <= 10
+
+
+def test_beyond_the_edges_is_mirrored_or_grey() -> None:
+    images = torch.rand(1, 2, *SIZE)
+    mirrored = sampled(images, _map(right=5))
+    grey = sampled(images, _map(right=5), beyond=0.5)
+    assert torch.equal(grey[..., :-5], mirrored[..., :-5])
+    assert torch.equal(grey[..., -5:], torch.full_like(grey[..., -5:], 0.5))
+    assert not torch.equal(mirrored[..., -5:], grey[..., -5:])
+    with pytest.raises(ValueError, match='border must be "mirror" or "grey"'):
+        Affine(border="black")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [SIZE, (6, 4)])

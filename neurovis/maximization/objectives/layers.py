@@ -104,7 +104,7 @@ class Inversion(Objective):
                 f'layer "{response.layer}" is {state} the picture to invert: there is nothing to '
                 "come close to"
             )
-        return PreparedInversion(constant, activation)
+        return _PreparedInversion(constant, activation)
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Minus the relative squared distances ``(B, 1)`` of activations ``(B, K, ...)``."""
@@ -123,7 +123,7 @@ class Inversion(Objective):
         )
 
 
-class PreparedInversion(Inversion):
+class _PreparedInversion(Inversion):
     """An inversion that knows the picture's activation; it is equal to others of that picture.
 
     Args:

@@ -1,0 +1,120 @@
+"""``neurovis am --images … --top_images …``: preferred images beside the best of pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from neurovis.cli import main
+from neurovis.demo import demo_input_spec, load_demo_network
+
+SPEC = demo_input_spec()
+COUNT = 7
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """RGB-D pictures of coarse noise."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    numbers = np.random.default_rng(1)
+    for index in range(COUNT):
+        for name, channels in (("rgb", (3,)), ("depth", ())):
+            values = numbers.integers(0, 256, (8, 8, *channels), dtype=np.uint8)
+            picture = Image.fromarray(values).resize((64, 64), Image.Resampling.NEAREST)
+            picture.save(folder / f"{index}_{name}.png")
+    return folder
+
+
+def _run(folder: Path, *arguments: str) -> int:
+    return main(
+        [
+            *("am", "--steps", "4", "--trainer.accelerator", "cpu", "--trainer.logger", "false"),
+            *("--trainer.default_root_dir", str(folder), *arguments),
+        ]
+    )
+
+
+def _image(folder: Path, index: int) -> torch.Tensor:
+    """A picture ``(4, 64, 64)`` in [0, 1]: 8 bits are the whole range, of depth too."""
+    parts = [np.asarray(Image.open(folder / f"{index}_{name}.png")) for name in ("rgb", "depth")]
+    return torch.from_numpy(np.dstack(parts)).permute(2, 0, 1) / 255
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    with open(table, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_pictures_are_those_that_drive_each_kernel_most(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    options = ("--layer", "conv2", "--kernels", "3,5", "--objective", "center")
+    assert _run(run, *options, "--images", str(pictures), "--top_images", "3") == 0
+    shown = torch.stack([_image(pictures, index) for index in range(COUNT)])
+    network = load_demo_network()
+    maps: list[torch.Tensor] = []
+    network.conv2.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
+    with torch.no_grad():
+        network(SPEC.to_network(shown))
+    expected = maps[0][:, :, 8, 8]
+    rows, made = _rows(run / "top_images.csv"), _rows(run / "results.csv")
+    assert [(row["kernel"], row["rank"]) for row in rows] == [
+        (kernel, rank) for kernel in "35" for rank in "123"
+    ]
+    for kernel, result in zip((3, 5), made, strict=True):
+        own = [row for row in rows if row["kernel"] == str(kernel)]
+        best = expected[:, kernel].topk(3)
+        assert [int(row["index"]) for row in own] == best.indices.tolist()
+        assert [float(row["activation"]) for row in own] == pytest.approx(
+            best.values.tolist(), rel=1e-4
+        )
+        for row in own:
+            assert row["file"] == str(pictures / f"{row['index']}_rgb.png")
+            assert float(row["preferred_activation"]) == float(result["activation"])
+            assert float(row["noise_activation"]) == float(result["noise_activation"])
+            # Unit 8, 8 of a map with a stride of 4 and a field of 27.
+            box = [int(row[side]) for side in ("top", "left", "bottom", "right")]
+            assert (row["unit"], box) == ("8x8", [20, 20, 47, 47])
+    with Image.open(run / "top_images.png") as page:
+        assert np.asarray(page.convert("RGB")).std() > 20
+    assert f"top images of {COUNT}" in capsys.readouterr().out
+
+
+def test_of_several_layers_each_has_its_own_page(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ("--layer", "conv1", "conv2", "--kernels", "0", "--batch_size", "2")
+    assert _run(run, *options, "--top_images", "2") == 0
+    for layer in ("conv1", "conv2"):
+        rows = _rows(run / layer / "top_images.csv")
+        assert [row["layer"] for row in rows] == [layer, layer]
+        assert float(rows[0]["activation"]) >= float(rows[1]["activation"])
+        assert (run / layer / "top_images.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--images", "nowhere"), "nowhere"),
+        (("--top_images", "0"), "top_images must be at least 1; got 0"),
+        (
+            ("--model", "torchvision.models.squeezenet1_0", "--top_images", "2"),
+            "top_images needs images",
+        ),
+    ],
+    ids=["missing", "none", "of what"],
+)
+def test_what_cannot_be_looked_at_is_said_before_the_ascent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    layer = "features.0" if "--model" in arguments else "conv1"
+    assert _run(tmp_path / "run", "--layer", layer, *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not list(tmp_path.rglob("*.npz")), "nothing was climbed"
