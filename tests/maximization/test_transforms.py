@@ -278,8 +278,8 @@ def test_jitter_after_a_border_is_in_the_same_pixels() -> None:
     _, maps = draw_transforms([Pad(6), Affine(10, (1, 1), 0)], SIZE, 0, [(3, 0)], 200)
     height, width = Pad(6).output_size(SIZE)
     across, down = maps[:, 0, 2] * width / 2, maps[:, 0, 5] * height / 2
-    for shift in (across, down):
-        assert 9 < shift.abs().max() <= 10
+    for pixels in (across, down):
+        assert 9 < pixels.abs().max() <= 10
 
 
 def test_beyond_the_edges_is_mirrored_or_grey() -> None:
