@@ -141,13 +141,20 @@ class TopImagesProbe(pl.LightningModule):
         self._search = Search(self._reader, self._shown, k)
 
     @override
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """The images.
+    def setup(self, stage: str) -> None:
+        """Look at the Trainer.
+
+        Here and not where images are loaded: what is raised there leaves Lightning's changes to
+        ``DataLoader`` behind, in all that follows.
 
         Raises:
             ValueError: If the Trainer does not suit, see :meth:`check_trainer`.
         """
         self.check_trainer(self.trainer)
+
+    @override
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The images."""
         return self._shown.loader(self._batch_size, self._workers)
 
     def check_trainer(self, trainer: pl.Trainer) -> None:
