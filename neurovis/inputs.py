@@ -212,6 +212,23 @@ class InputSpec:
             )
 
 
+def check_values(image: Tensor, number: int) -> None:
+    """Refuse an image of a data set that is not floating-point, or not in [0, 1].
+
+    Args:
+        image: Of any shape; rounding may take it a thousandth beyond.
+        number: Of the image, for the message.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not image.is_floating_point() or not -1e-3 <= image.min() <= image.max() <= 1 + 1e-3:
+        raise ValueError(
+            f"images must be floating-point numbers in [0, 1]; image {number} is {image.dtype} "
+            f"from {image.min().item():.3g} to {image.max().item():.3g}"
+        )
+
+
 def network_inputs(network: nn.Module, spec: InputSpec, images: Tensor) -> Tensor:
     """Images ``(B, C, H, W)`` in [0, 1] in a network's space, on its device and in its dtype."""
     inputs = spec.to_network(images)

@@ -14,6 +14,7 @@ from neurovis.cli.rank_results import RankingFiles, number
 from neurovis.cli.report import console
 from neurovis.figures import grating_preference_figure, render
 from neurovis.maximization import ActivationMaximization, MaximizationResults
+from neurovis.receptive_fields import Box
 from neurovis.summaries import picture_path
 from neurovis.tuning.measures import orientation_difference
 from neurovis.tuning.results import Rankings
@@ -28,7 +29,6 @@ _COLUMNS = (
 _NAME = "preferred_images"
 #: The side in pixels of a field that one pixel of jitter blurs, at most.
 _BLURRED = 24
-_Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def compare(ranked: RankedNetwork, rankings: Rankings, files: RankingFiles) -> l
 
 
 def _maximize(
-    ranked: RankedNetwork, layer: str, kernels: list[int], box: _Box
+    ranked: RankedNetwork, layer: str, kernels: list[int], box: Box
 ) -> MaximizationResults:
     # Views that turn and scale, or shift by much, blur what a small field is tuned to.
     module = ActivationMaximization(
@@ -150,7 +150,7 @@ def _maximize(
     return module.results
 
 
-def _compare(gratings: PreferredGratings, results: MaximizationResults, box: _Box) -> Comparison:
+def _compare(gratings: PreferredGratings, results: MaximizationResults, box: Box) -> Comparison:
     places = [results.kernels.index(kernel) for kernel in gratings.kernels]
     top, left, bottom, right = box
     images = results.images[places].float()

@@ -105,9 +105,9 @@ class Batch:
             ]
         )
 
-    def may_wake(self) -> Tensor:
+    def may_wake(self, leak: Tensor) -> Tensor:
         """Which images' silent kernels have not been woken by what leaks, ``(B,)`` on the CPU."""
-        return (self.leak() == 0) | torch.tensor(
+        return (leak == 0) | torch.tensor(
             [
                 steps >= _WOKEN_BY_LEAK
                 for steps in self._steps

@@ -16,7 +16,7 @@ from neurovis.maximization.ascent import (
     try_layer,
 )
 from neurovis.maximization.beginnings import Beginning, Beginnings
-from neurovis.maximization.field_crop import Box, FieldCrop, find_field_crop
+from neurovis.maximization.field_crop import FieldCrop, find_field_crop
 from neurovis.maximization.finished import Job
 from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
 from neurovis.maximization.network import fold_batch_norms
@@ -25,6 +25,7 @@ from neurovis.maximization.precision import fast_copy
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.transforms import Transform
+from neurovis.receptive_fields import Box
 
 #: Side in pixels below which there is nothing to save, and too few spatial frequencies to climb in.
 _SMALLEST_CROP = 32

@@ -18,10 +18,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization.ascent import LayerResponse, noise_images, try_response
 from neurovis.maximization.transforms import Transform
 from neurovis.readouts import center_unit
-from neurovis.receptive_fields import Field, receptive_fields
-
-#: Top, left, bottom, right in pixels; bottom and right are exclusive.
-Box = tuple[int, int, int, int]
+from neurovis.receptive_fields import Box, Field, receptive_fields
 
 #: A crop of more than this part of the picture's pixels is not worth its while.
 _LARGEST_PART = 0.75

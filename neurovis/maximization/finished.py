@@ -17,13 +17,13 @@ from neurovis.maximization.ascent import Evidence
 from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import (
-    Box,
     Ended,
     PreferredImage,
     load_images,
     save_images,
     target_file_name,
 )
+from neurovis.receptive_fields import Box
 
 #: The folder of finished images in the folder of a run.
 FINISHED = "finished"
@@ -129,6 +129,7 @@ class FinishedImages:
 
     def __init__(self, folder: Path | None, manifest: Manifest) -> None:
         self.folder = folder
+        self.manifest = manifest
         self._fingerprint = manifest.fingerprint
         self._kept: dict[Job, list[PreferredImage]] = {}
         self._seen: set[Job] = set()

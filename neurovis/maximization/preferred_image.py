@@ -15,9 +15,7 @@ from torch import Tensor
 
 from neurovis.files import safe_name, whole_file
 from neurovis.maximization.objectives import wanted_members
-
-#: Top, left, bottom, right in pixels; bottom and right are exclusive.
-Box = tuple[int, int, int, int]
+from neurovis.receptive_fields import Box
 
 #: How an ascent came to its end: it made all its steps, it stopped improving before, or the
 #: Trainer stopped it.

@@ -25,7 +25,8 @@ from neurovis.figures import (
 from neurovis.files import whole_file
 from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import measured
-from neurovis.maximization.preferred_image import Box, PreferredImage
+from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.receptive_fields import Box
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -248,7 +248,8 @@ class TargetMaximization(pl.LightningModule):
     def training_step(self, _step: int) -> Tensor:
         """One ascent step on the batch."""
         layer, batch = self._layer, self._working_batch
-        with layer.leaking(batch.leak()):
+        leak = batch.leak()
+        with layer.leaking(leak):
             losses, climbed, gains = ascent_losses(
                 self._shown(),
                 batch.views(),
@@ -257,7 +258,7 @@ class TargetMaximization(pl.LightningModule):
                 layer.objective,
                 self.settings,
                 layer.whole,
-                batch.may_wake() if layer.leaks else None,
+                batch.may_wake(leak) if layer.leaks else None,
             )
         batch.record(climbed, gains)
         self.log("activation", climbed.mean(), prog_bar=True, logger=False)
@@ -411,8 +412,10 @@ class TargetMaximization(pl.LightningModule):
     def _save(self, folder: Path) -> None:
         """Files and pictures of all layers, and the manifest with every image."""
         rows: list[dict[str, object]] = []
+        made = 0
         for layer in self._layers:
             results = self.results_of(layer)
+            made += len({item.index for item in results.items if item.ended != "cut short"})
             if not len(results):
                 continue
             results.save(self.folder_of(layer, folder))
@@ -428,7 +431,7 @@ class TargetMaximization(pl.LightningModule):
         remove_partial_files(folder)
         if len(self._layers) > 1:
             save_table(folder / "results.csv", rows)
-        if len(self._store_of_run.finished(self.jobs)) == len(self.jobs):
+        if made == len(self.jobs):
             seed = self.settings.seed
             images = [{**job.record, "seed": seed} for job in self.jobs]
-            self.manifest().completed(images).write(folder)
+            self._store_of_run.manifest.completed(images).write(folder)

@@ -5,7 +5,12 @@ are given, tell which belong together.
 """
 
 from neurovis.pictures.finding import PICTURE_SUFFIXES, PictureFiles, find_pictures
-from neurovis.pictures.reading import StretchedWarning, ZeroDepthWarning, read_picture
+from neurovis.pictures.reading import (
+    StretchedWarning,
+    ZeroDepthWarning,
+    read_picture,
+    stretched,
+)
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -14,4 +19,5 @@ __all__ = [
     "ZeroDepthWarning",
     "find_pictures",
     "read_picture",
+    "stretched",
 ]

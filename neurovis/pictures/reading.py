@@ -66,7 +66,7 @@ def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
                 raise ValueError(f'"{path}" must hold all modalities, as a NumPy file does')
             image = _checked_array(path, spec)
             _warn_if_stretched(path, image, spec)
-            return _resized(image, spec)
+            return stretched(image, spec)
     alone = len(spec.modalities) == 1
     parts = {
         modality: _modality_values(picture.files[modality.name], modality, alone)
@@ -75,7 +75,7 @@ def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
     _check_proportions(picture, parts)
     first = spec.modalities[0]
     _warn_if_stretched(picture.files[first.name], parts[first], spec)
-    return torch.cat([_resized(part, spec) for part in parts.values()])
+    return torch.cat([stretched(part, spec) for part in parts.values()])
 
 
 def _checked_array(path: Path, spec: InputSpec) -> Tensor:
@@ -218,7 +218,8 @@ def _check_proportions(picture: PictureFiles, parts: dict[Modality, Tensor]) -> 
         )
 
 
-def _resized(image: Tensor, spec: InputSpec) -> Tensor:
+def stretched(image: Tensor, spec: InputSpec) -> Tensor:
+    """An image ``(C, H, W)`` in [0, 1] at an input's size, interpolated without aliasing."""
     return functional.interpolate(
         image[None], size=spec.size, mode="bilinear", align_corners=False, antialias=True
     )[0].clamp(0, 1)

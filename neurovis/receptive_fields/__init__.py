@@ -22,7 +22,10 @@ from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
 from neurovis.recording import hooked, undisturbed
 
-__all__ = ["Field", "receptive_fields"]
+__all__ = ["Box", "Field", "receptive_fields"]
+
+#: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Field:
         """Row and column of the unit in the middle, at ``size // 2`` as the centre readout is."""
         return None if self.units is None else (self.units[0] // 2, self.units[1] // 2)
 
-    def pixels(self, unit: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    def pixels(self, unit: tuple[int, int]) -> Box | None:
         """The box of pixels that a unit's theoretical receptive field spans.
 
         Pixels outside of the box cannot change the unit. Those inside may do so, except for gaps

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, check_values
 from neurovis.tuning.rankings import AnyRanking, GratingRanking, ImageRanking
 from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import (
@@ -207,11 +207,7 @@ class NumberedImages(Dataset[tuple[Tensor, int, int]]):
                 f"images must be tensors {self._spec.shape} as the input_spec says; image {index} "
                 f"is {got}"
             )
-        if not item.is_floating_point() or not -1e-3 <= item.min() <= item.max() <= 1 + 1e-3:
-            raise ValueError(
-                f"images must be floating-point numbers in [0, 1]; image {index} is {item.dtype} "
-                f"from {item.min().item():.3g} to {item.max().item():.3g}"
-            )
+        check_values(item, index)
         return item.float(), index, label
 
 

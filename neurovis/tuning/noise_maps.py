@@ -22,10 +22,11 @@ from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
+from neurovis.receptive_fields import Box
 from neurovis.recording import undisturbed
 from neurovis.tuning.selectivity import spearman_brown
 from neurovis.tuning.stimuli import DenseNoise
-from neurovis.tuning.units import Box, Units, check_batch_size
+from neurovis.tuning.units import Units, check_batch_size
 
 #: Grey is subtracted from images before anything is summed.
 _GREY = 0.5

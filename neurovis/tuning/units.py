@@ -11,12 +11,9 @@ from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
 from neurovis.layers import resolve_layer, unwrap
-from neurovis.receptive_fields import receptive_fields
+from neurovis.receptive_fields import Box, receptive_fields
 from neurovis.recording import Recorder, undisturbed
 from neurovis.tuning.layer_facts import is_rectified
-
-#: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
-Box = tuple[int, int, int, int]
 
 _TRIAL_IMAGES = 16
 

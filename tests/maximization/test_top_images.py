@@ -162,7 +162,8 @@ class TestCrops:
                 with torch.no_grad():
                     alone = network(crop[None])
                 assert alone.shape[2:] == (1, 1)
-                assert alone[0, kernel].item() == pytest.approx(value.item(), rel=1e-5)
+                # Float32 adds terms of the order of 1 in one order or another.
+                assert alone[0, kernel].item() == pytest.approx(value.item(), rel=1e-5, abs=1e-6)
 
     def test_most_active_unit_of_the_mean(self, network: nn.Sequential, images: Tensor) -> None:
         found = find(network, images, objective="mean")

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.fingerprints import tensor_fingerprint
@@ -25,7 +24,7 @@ from neurovis.maximization.parametrizations.fourier import (
     one_over_f,
 )
 from neurovis.maximization.parametrizations.images import Images, Parametrization
-from neurovis.pictures import find_pictures, read_picture
+from neurovis.pictures import find_pictures, read_picture, stretched
 
 #: Files or folders of pictures, or pictures ``(N, C, H, W)`` in [0, 1].
 Pictures = str | Path | Sequence[str | Path] | Mapping[str, str | Path] | Tensor
@@ -167,10 +166,8 @@ class FixedMagnitude(Parametrization):
                 f"pictures must have the {spec.channels} channels of the input; got shape "
                 f"{tuple(pictures.shape)}"
             )
-        for picture in pictures.detach().cpu().float().split(1):
-            yield functional.interpolate(
-                picture, size=spec.size, mode="bilinear", align_corners=False, antialias=True
-            )[0].clamp(0, 1)
+        for picture in pictures.detach().cpu().float():
+            yield stretched(picture, spec)
 
     def __repr__(self) -> str:
         pictures: object = self.pictures

@@ -10,11 +10,16 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from neurovis.inputs import InputSpec
-from neurovis.pictures import PICTURE_SUFFIXES, PictureFiles, find_pictures, read_picture
+from neurovis.inputs import InputSpec, check_values
+from neurovis.pictures import (
+    PICTURE_SUFFIXES,
+    PictureFiles,
+    find_pictures,
+    read_picture,
+    stretched,
+)
 
 #: Paths of pictures and folders; images ``(N, C, H, W)``; or a data set or any other iterable of
 #: ``(C, H, W)``, each alone or first in a tuple. In [0, 1].
@@ -248,17 +253,11 @@ def as_image(item: Any, number: int, spec: InputSpec) -> Tensor:
             f"images must be tensors ({spec.channels}, H, W) as the input_spec says; image "
             f"{number} is {got}"
         )
-    if not image.is_floating_point() or not -1e-3 <= image.min() <= image.max() <= 1 + 1e-3:
-        raise ValueError(
-            f"images must be floating-point numbers in [0, 1]; image {number} is {image.dtype} "
-            f"from {image.min().item():.3g} to {image.max().item():.3g}"
-        )
+    check_values(image, number)
     image = image.detach().float()
     if image.shape[1:] == spec.size:
         return image
-    return functional.interpolate(
-        image[None], size=spec.size, mode="bilinear", align_corners=False, antialias=True
-    )[0].clamp(0, 1)
+    return stretched(image, spec)
 
 
 class _Collate:

@@ -17,11 +17,8 @@ from neurovis.layer_table import kernel_axes
 from neurovis.layers import unwrap
 from neurovis.maximization.ascent import LayerResponse, noise_images, try_response
 from neurovis.maximization.objectives import Objective, as_objective
-from neurovis.receptive_fields import Field, receptive_fields
+from neurovis.receptive_fields import Box, Field, receptive_fields
 from neurovis.recording import Recorder, undisturbed
-
-#: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
-Box = tuple[int, int, int, int]
 
 #: What kernels are judged by, as :func:`~neurovis.maximization.objectives.as_objective` takes it.
 AnyObjective = str | Objective | Callable[[Tensor], Tensor]
