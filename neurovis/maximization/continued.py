@@ -179,7 +179,7 @@ class ContinuedAscent:
             with torch.no_grad():
                 images.values[again] = self._start([slots[row] for row in again]).to(device)
         with torch.no_grad():
-            shown = self._constraints(images(), self.spec)
+            shown = self._constraints(images.of(own.averaged(images.values)), self.spec)
         both = torch.cat([shown, self._noise[slots].to(shown)])
         reached, of_noise = read_out(both, response, targets * 2, objective).chunk(2)
         values[slots] = images.values.detach().cpu()

@@ -1,7 +1,11 @@
-"""Adam for a batch of images that each count their own steps.
+"""Adam without momentum for a batch of images that each count their own steps, and their averages.
 
 In one batch some images have just begun and others are nearly done, so that no number of steps is
 common to them, as it is in ``torch.optim.Adam``.
+
+With a constant step size an image keeps jittering around where it is going, from one random view to
+the next. What it comes to is the average of its last values (Polyak & Juditsky 1992): smoother, and
+stronger, than the last of them.
 """
 
 from __future__ import annotations
@@ -13,11 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Shorter memories than usual: what an image lacks changes from step to step.
-_BETAS = (0.0, 0.99)
+#: How much of the mean square of gradients is kept; a shorter memory than usual, for what an image
+#: lacks changes from step to step.
+_BETA = 0.9
 #: Far below any gradient: at Adam's default of 1e-8 the images of layers with faint gradients
 #: (1e-9 per spatial frequency is common) would hardly move.
 _EPS = 1e-15
+#: How much of an average is kept at a step, once there were enough.
+_KEPT = 0.9
 
 #: From the steps that each image has made before, ``(B,)``, to its learning rate, ``(B,)``.
 Schedule = Callable[[Tensor], Tensor]
@@ -25,16 +32,16 @@ Schedule = Callable[[Tensor], Tensor]
 
 @dataclass
 class Moments:
-    """What Adam remembers of each image.
+    """What is remembered of each image.
 
     Attributes:
-        first: ``(B, ...)`` running mean of the gradients.
-        second: ``(B, ...)`` running mean of their squares.
+        second: ``(B, ...)`` running mean of the squares of the gradients.
+        average: ``(B, ...)`` running mean of the values that the steps led to.
         steps: ``(B,)`` how many steps were made.
     """
 
-    first: Tensor
     second: Tensor
+    average: Tensor
     steps: Tensor
 
     @classmethod
@@ -45,29 +52,36 @@ class Moments:
 
     def forget(self, rows: Sequence[int]) -> None:
         """Start these images anew."""
-        for remembered in (self.first, self.second, self.steps):
+        for remembered in self._all:
             remembered[list(rows)] = 0
 
     def of(self, rows: Sequence[int]) -> Moments:
         """Copies of what is remembered of these images."""
-        rows = list(rows)
-        return Moments(self.first[rows], self.second[rows], self.steps[rows])
+        return Moments(*(remembered[list(rows)] for remembered in self._all))
 
     def put(self, rows: Sequence[int], others: Moments) -> None:
         """Remember of these images what is remembered of others."""
-        rows = list(rows)
-        self.first[rows], self.second[rows] = others.first, others.second
-        self.steps[rows] = others.steps
+        for remembered, other in zip(self._all, others._all, strict=True):
+            remembered[list(rows)] = other
 
     def to(self, device: torch.device) -> Moments:
         """The same on a device."""
-        return Moments(self.first.to(device), self.second.to(device), self.steps.to(device))
+        return Moments(*(remembered.to(device) for remembered in self._all))
+
+    def averaged(self, values: Tensor) -> Tensor:
+        """``(B, ...)`` the averages; of images that have made no step, their values."""
+        has_begun = (self.steps > 0).reshape(-1, *[1] * (values.ndim - 1))
+        return torch.where(has_begun, self.average, values)
 
     @property
     def finite(self) -> Tensor:
         """``(B,)`` whether what is remembered of an image is finite."""
-        both = torch.stack([self.first.flatten(1), self.second.flatten(1)])
+        both = torch.stack([self.second.flatten(1), self.average.flatten(1)])
         return both.isfinite().all(-1).all(0)
+
+    @property
+    def _all(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.second, self.average, self.steps
 
 
 @torch.no_grad()
@@ -81,13 +95,15 @@ def adam_step(values: Tensor, gradients: Tensor, moments: Moments, lr: float | T
         lr: Learning rate, or ``(B,)`` one for each image.
     """
     moments.steps += 1
-    moments.first.lerp_(gradients, 1 - _BETAS[0])
-    moments.second.mul_(_BETAS[1]).addcmul_(gradients, gradients, value=1 - _BETAS[1])
-    size = lr / (1 - _BETAS[0] ** moments.steps)
-    correction = (1 - _BETAS[1] ** moments.steps).sqrt()
+    moments.second.mul_(_BETA).addcmul_(gradients, gradients, value=1 - _BETA)
+    correction = (1 - _BETA**moments.steps).sqrt()
+    # Of a few values the later ones count for more, as they are so much better.
+    newest = (2 / (moments.steps + 1)).clamp(min=1 - _KEPT)
+    size = torch.as_tensor(lr, device=values.device)
     shape = (-1, *[1] * (values.ndim - 1))
     spread = moments.second.sqrt().div_(correction.reshape(shape)).add_(_EPS)
-    values.sub_((moments.first / spread).mul_(size.reshape(shape)))
+    values.sub_((gradients / spread).mul_(size.reshape(shape)))
+    moments.average.lerp_(values, newest.reshape(shape))
 
 
 class ImageAdam(torch.optim.Optimizer):
@@ -120,6 +136,11 @@ class ImageAdam(torch.optim.Optimizer):
             for parameter in group["params"]:
                 self._moments(parameter).forget(rows)
 
+    @torch.no_grad()
+    def averaged(self, parameter: Tensor) -> Tensor:
+        """``(B, ...)`` the averages of images' last values."""
+        return self._moments(parameter).averaged(parameter.detach())
+
     def work_on(self, parameter: Tensor) -> None:
         """Take up other images, which have made no steps."""
         self.state.clear()
@@ -131,4 +152,4 @@ class ImageAdam(torch.optim.Optimizer):
         state = self.state[parameter]
         if not state:
             state.update(vars(Moments.none(parameter.detach())))
-        return Moments(state["first"], state["second"], state["steps"])
+        return Moments(state["second"], state["average"], state["steps"])

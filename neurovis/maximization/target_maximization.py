@@ -24,6 +24,7 @@ from neurovis.maximization.checks import check_trainer, check_types, is_trial
 from neurovis.maximization.climbed_layer import ClimbedLayer
 from neurovis.maximization.finished import FINISHED, FinishedImages, Job, open_folder
 from neurovis.maximization.manifest import Manifest, make_manifest
+from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.preferred_image import Ended, PreferredImage
@@ -194,8 +195,7 @@ class TargetMaximization(pl.LightningModule):
 
     def current_images(self) -> Tensor:
         """The images that are being optimized, ``(B, C, H, W)`` in [0, 1], slot by slot."""
-        with torch.no_grad():
-            return self._layer.whole(self._shown().float())
+        return self._reached()
 
     # What Lightning asks for.
 
@@ -239,6 +239,8 @@ class TargetMaximization(pl.LightningModule):
         ranks = self.trainer.world_size
         self._slots = slots_for(len(self.jobs), self.settings.jobs_at_once, ranks)
         self._queue = share_of(self._unfinished, self._slots, self.trainer.global_rank, ranks)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._next_layer()
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:  # noqa: ARG002
@@ -251,7 +253,7 @@ class TargetMaximization(pl.LightningModule):
         leak = batch.leak()
         with layer.leaking(leak):
             losses, climbed, gains = ascent_losses(
-                self._shown(),
+                layer.constrained(self.images()),
                 batch.views(),
                 layer.climbed,
                 batch.targets,
@@ -283,6 +285,8 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Write files and pictures into the Trainer's log folder."""
+        if self.device.type == "cpu":
+            give_back_freed_memory()
         # All ranks must take part, also those that are done.
         self._cut_short = from_all_ranks(self._images_cut_short())
         share_finished(self._store_of_run, self.jobs)
@@ -334,10 +338,11 @@ class TargetMaximization(pl.LightningModule):
             raise RuntimeError("images are kept while the Trainer fits, and after")
         return self._store
 
-    def _shown(self) -> Tensor:
-        """The images that are optimized, within the constraints."""
-        shown: Tensor = self._layer.constrained(self.images())
-        return shown
+    @torch.no_grad()
+    def _reached(self) -> Tensor:
+        """What the images in the making have come to, ``(B, C, H, W)``."""
+        averaged = self.images.of(self._optimizer.averaged(self.images.values))
+        return self._layer.whole(self._layer.constrained(averaged).float())
 
     def _next_layer(self) -> None:
         """Fill all slots with jobs of the next layer that has any."""
@@ -376,8 +381,7 @@ class TargetMaximization(pl.LightningModule):
         """The images of a slot as they are now, with the evidence for them."""
         batch, layer = self._working_batch, self._layer
         job, beginning = batch.jobs[slot], self._beginnings[slot]
-        with torch.no_grad():
-            finals = layer.whole(self._shown()[batch.rows(slot)].float())
+        finals = self._reached()[batch.rows(slot)]
         both = torch.cat([finals, layer.whole(beginning.noise.to(finals))])
         # By themselves, not with others of the batch, so that their numbers are theirs alone.
         targets = [job.target] * len(both)

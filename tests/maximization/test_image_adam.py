@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from neurovis.maximization.optimizer import (
-    _BETAS,
+    _BETA,
     _EPS,
+    _KEPT,
     ImageAdam,
     Moments,
     Schedule,
@@ -40,7 +41,7 @@ def test_with_equal_steps_it_is_adam(shape: tuple[int, ...]) -> None:
     ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
     given = gradients(60, *shape)
     descend(ImageAdam([ours], constant(0.05)), ours, given)
-    descend(torch.optim.Adam([theirs], lr=0.05, betas=_BETAS, eps=_EPS), theirs, given)
+    descend(torch.optim.Adam([theirs], lr=0.05, betas=(0.0, _BETA), eps=_EPS), theirs, given)
     assert (ours - start).abs().max() > 0.2
     assert (ours - theirs).abs().max() < 1e-6
 
@@ -64,7 +65,7 @@ def test_every_image_has_its_own_learning_rate_by_its_own_steps() -> None:
     descend(optimizer, parameter, given[4:])
     for row, steps in ((0, given[:, :1]), (1, given[4:, 1:2]), (2, given[:, 2:])):
         alone = start[row : row + 1].clone().requires_grad_()
-        adam = torch.optim.Adam([alone], lr=1.0, betas=_BETAS, eps=_EPS)
+        adam = torch.optim.Adam([alone], lr=1.0, betas=(0.0, _BETA), eps=_EPS)
         for step, gradient in enumerate(steps):
             adam.param_groups[0]["lr"] = 0.1 / (1 + step)
             descend(adam, alone, gradient[None])
@@ -131,19 +132,56 @@ def test_moments_are_moved_between_rows() -> None:
     other = Moments.none(torch.zeros(4, 4))
     other.put([1, 3], some)
     assert other.steps.tolist() == [0, 5, 0, 5]
-    assert torch.equal(other.first[1], moments.first[2])
+    assert torch.equal(other.average[1], moments.average[2])
     assert torch.equal(other.second[3], moments.second[0])
     moments.forget([2])
     assert moments.steps.tolist() == [5, 5, 0]
     # What was copied is not forgotten with it.
-    assert some.first[0].any()
-    assert not moments.first[2].any()
+    assert some.average[0].any()
+    assert not moments.average[2].any()
     assert not moments.second[2].any()
+
+
+def test_averages_are_of_the_last_values_of_each_image() -> None:
+    parameter = torch.randn(2, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    optimizer = ImageAdam([parameter], constant(0.1))
+    assert torch.equal(optimizer.averaged(parameter), parameter)
+    passed: list[list[Tensor]] = [[], []]
+    for step, gradient in enumerate(gradients(60, 2, 5)):
+        if step == 20:
+            optimizer.forget([1])
+            passed[1].clear()
+            assert torch.equal(optimizer.averaged(parameter)[1], parameter[1])
+        descend(optimizer, parameter, gradient[None])
+        for row, values in enumerate(passed):
+            values.append(parameter[row].detach().clone())
+    for row, values in enumerate(passed):
+        expected = values[0]
+        for count, value in enumerate(values[1:], start=2):
+            newest = max(1 - _KEPT, 2 / (count + 1))
+            expected = (1 - newest) * expected + newest * value
+        torch.testing.assert_close(optimizer.averaged(parameter)[row], expected)
+
+
+def test_averages_come_closer_than_steps_of_one_size_can() -> None:
+    """To the lowest point of a bowl that is seen with noise."""
+    generator = torch.Generator().manual_seed(0)
+    goal = torch.linspace(-2, 2, 400).repeat(3, 1)
+    parameter = torch.zeros_like(goal).requires_grad_()
+    optimizer = ImageAdam([parameter], constant(0.1))
+    for _ in range(200):
+        noise = torch.randn(goal.shape, generator=generator)
+        descend(optimizer, parameter, (parameter.detach() - goal + 0.3 * noise)[None])
+    last, averaged = (
+        float((one - goal).square().mean().sqrt())
+        for one in (parameter.detach(), optimizer.averaged(parameter))
+    )
+    assert averaged < 0.6 * last
 
 
 def test_what_is_not_finite_is_seen_in_each_row() -> None:
     moments = Moments.none(torch.zeros(3, 4))
-    moments.first[0, 1] = torch.nan
+    moments.average[0, 1] = torch.nan
     moments.second[2, 3] = torch.inf
     assert moments.finite.tolist() == [False, True, False]
 

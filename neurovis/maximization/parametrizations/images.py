@@ -60,6 +60,12 @@ class Images(nn.Module, ABC):
             return torch.sigmoid(self.logits())
 
     @torch.no_grad()
+    def of(self, values: Tensor) -> Tensor:
+        """The images ``(count, C, H, W)`` of other values than :attr:`values`."""
+        images: Tensor = torch.func.functional_call(self, {"values": values}, ())
+        return images
+
+    @torch.no_grad()
     def start_from_noise(self, generators: Sequence[torch.Generator]) -> None:
         """Fill the first images with noise, one generator for each."""
         for slot, generator in enumerate(generators):
