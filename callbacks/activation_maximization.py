@@ -16,8 +16,8 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
 from neurovis.maximization import AscentOptions, AscentSettings
-from neurovis.maximization.ascent import LayerResponse
 from neurovis.maximization.continued import Climbed, ContinuedAscent, usable_kernels
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.summaries import Observation
 
 _STEPS = 16

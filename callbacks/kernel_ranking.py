@@ -17,8 +17,8 @@ from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection
 from neurovis.maximization import AscentSettings
-from neurovis.maximization.ascent import LayerResponse
 from neurovis.maximization.continued import ContinuedAscent, usable_kernels
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.summaries import Observation
 from neurovis.tuning.battery import Battery, choose_battery
 from neurovis.tuning.collection import rank_alone

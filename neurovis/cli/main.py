@@ -15,6 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from neurovis._version import __version__
 from neurovis.cli import am, demo, features, group_am, layers, rank, saliency
 from neurovis.cli.command import Command
+from neurovis.cli.errors import one_line
 
 COMMANDS: dict[str, Command] = {
     "demo": demo.COMMAND,
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        sys.stderr.write(f"neurovis: error: {_one_line(error)}\n")
+        sys.stderr.write(f"neurovis: error: {one_line(error)}\n")
         return 2
     return 0
 
@@ -82,7 +83,3 @@ def _hushed() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

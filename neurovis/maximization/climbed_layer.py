@@ -9,15 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.ascent import (
-    LayerResponse,
-    default_views,
-    noise_images,
-    try_layer,
-)
+from neurovis.maximization.ascent import default_views
 from neurovis.maximization.beginnings import Beginning, Beginnings
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
 from neurovis.maximization.finished import Job
+from neurovis.maximization.layer_response import LayerResponse, noise_images, try_layer
 from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
 from neurovis.maximization.network import fold_batch_norms
 from neurovis.maximization.objectives import noise_statistics

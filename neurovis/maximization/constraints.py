@@ -16,6 +16,7 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.fingerprints import tensor_fingerprint
+from neurovis.maximization.options import is_number
 from neurovis.maximization.tones import retoned
 from neurovis.pictures import read_picture
 
@@ -172,8 +173,7 @@ def _check_levels(option: str, levels: Levels) -> None:
     given = levels if isinstance(levels, Mapping) else {} if levels is None else {"": levels}
     most = 0.5 * _MOST_OF_CONTRAST if option == "contrast" else 1.0
     for name, level in given.items():
-        is_number = isinstance(level, (int, float)) and not isinstance(level, bool)
-        if not is_number or not 0 < level < math.inf or level > most or level == 1:
+        if not is_number(level) or not 0 < level <= most or level == 1:
             argument = f'{option} of "{name}"' if name else option
             expected = f"in (0, {most:g}]" if option == "contrast" else "in (0, 1)"
             raise ValueError(f"{argument} must be a number {expected}; got {level!r}")

@@ -14,14 +14,8 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.maximization.ascent import (
-    LayerResponse,
-    Views,
-    ascent_losses,
-    default_views,
-    noise_images,
-    try_response,
-)
+from neurovis.maximization.ascent import Views, ascent_losses, default_views
+from neurovis.maximization.layer_response import LayerResponse, noise_images, try_response
 from neurovis.maximization.objectives import (
     Objective,
     Target,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.ascent import LayerResponse, noise_images, try_response
+from neurovis.maximization.layer_response import LayerResponse, noise_images, try_response
 from neurovis.maximization.transforms import Transform
 from neurovis.readouts import center_unit
 from neurovis.receptive_fields import Box, Field, receptive_fields

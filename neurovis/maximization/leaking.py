@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointError
 
-from neurovis.maximization.ascent import LayerResponse, noise_images
+from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.rectifiers import GradientRule, RectifierGradients
 
 

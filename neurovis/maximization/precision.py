@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from neurovis.copies import frozen_copy
-from neurovis.maximization.ascent import LayerResponse, noise_images
+from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.settings import Precision
 from neurovis.maximization.strided import speed_up_strided
 

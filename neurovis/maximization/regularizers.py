@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from neurovis.maximization.options import check_number
 
 
 class Regularizer(ABC):
@@ -43,7 +44,7 @@ class TotalVariation(Regularizer):
     weight: float
 
     def __post_init__(self) -> None:
-        _check("weight", self.weight, least=0)
+        check_number("weight", self.weight)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Weighted total variation ``(B,)``."""
@@ -70,8 +71,8 @@ class LpContrast(Regularizer):
     order: float = 2.0
 
     def __post_init__(self) -> None:
-        _check("weight", self.weight, least=0)
-        _check("order", self.order, least=1)
+        check_number("weight", self.weight)
+        check_number("order", self.order, at_least=1)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Weighted contrast ``(B,)``."""
@@ -95,8 +96,8 @@ class HighFrequency(Regularizer):
     sigma: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("weight", self.weight, least=0)
-        _check("sigma", self.sigma, least=0)
+        check_number("weight", self.weight)
+        check_number("sigma", self.sigma)
         if self.sigma == 0:
             raise ValueError("sigma must be a positive number; got 0")
 
@@ -151,9 +152,3 @@ def _blur_matrix(images: Tensor, size: int, sigma: float) -> Tensor:
     position = torch.arange(size, dtype=images.dtype, device=images.device)
     distance = (position[:, None] - position) / sigma
     return torch.softmax(-distance.square() / 2, dim=1)
-
-
-def _check(name: str, value: float, least: float) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not least <= value < math.inf:
-        raise ValueError(f"{name} must be a number of at least {least}; got {value!r}")

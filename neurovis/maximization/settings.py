@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from neurovis.maximization.constraints import Constraints
 from neurovis.maximization.objectives import Center, Mean, Objective, as_objective
+from neurovis.maximization.options import check_integer, check_number, checked_range
 from neurovis.maximization.parametrizations import (
     Parametrization,
     ParametrizationName,
@@ -21,6 +21,7 @@ from neurovis.maximization.parametrizations import (
 )
 from neurovis.maximization.regularizers import LpContrast, Regularizer, TotalVariation
 from neurovis.maximization.transforms import Affine, Pad, Transform, as_transform
+from neurovis.maximization.transforms.geometry import DEFAULT_JITTER
 from neurovis.readouts import Readout
 
 ObjectiveName = Literal["mean", "center", "max", "deep_dream"]
@@ -28,8 +29,6 @@ Precision = Literal["auto", "float32", "bfloat16"]
 #: From images ``(B, C, H, W)`` in [0, 1] to penalties ``(B,)``.
 Penalty = Callable[[Tensor], Tensor]
 
-#: Views shift by at most this part of the image's shorter side where no jitter is given.
-_DEFAULT_JITTER = 1 / 28
 #: A border around views is as wide as this part of the image's shorter side: 12 pixels of 224.
 _BORDER = 12 / 224
 #: Images so small that it would be narrower have none: on the scale of a layer's stride, it would
@@ -147,20 +146,19 @@ class AscentSettings:
 
     def __post_init__(self) -> None:
         for option, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("variants", 1)):
-            _check_integer(option, getattr(self, option), least)
+            check_integer(option, getattr(self, option), least)
         if self.patience is not None:
-            _check_integer("patience", self.patience, 1)
+            check_integer("patience", self.patience, 1)
         for option in ("tv", "lp", "rotate", "jitter", "diversity", "min_improvement", "leak"):
             value = getattr(self, option)
             if not (value is None and option == "jitter"):
-                _check_number(option, value, at_least=0)
-        _check_number("lp_order", self.lp_order, at_least=1)
+                check_number(option, value, at_least=0)
+        check_number("lp_order", self.lp_order, at_least=1)
         if self.lr is not None:
-            _check_number("lr", self.lr, at_least=0)
+            check_number("lr", self.lr, at_least=0)
             if self.lr == 0:
                 raise ValueError("lr must be a positive number; got 0")
-        if len(tuple(self.scale)) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(f"scale must be two numbers 0 < low <= high; got {self.scale}")
+        checked_range("scale", self.scale, above_zero=True)
         self._check_choices()
 
     def _check_choices(self) -> None:
@@ -243,21 +241,10 @@ class AscentSettings:
         """
         if self.transforms is not None:
             return [as_transform(one) for one in self.transforms]
-        jitter = min(size) * _DEFAULT_JITTER if self.jitter is None else self.jitter
+        jitter = min(size) * DEFAULT_JITTER if self.jitter is None else self.jitter
         low, high = self.scale
         affine = Affine(jitter=jitter, scale=(low, high), rotate=self.rotate, border="grey")
         if affine.is_still:
             return []
         width = round(min(size) * _BORDER)
         return [Pad(width), affine] if border and width >= _LEAST_BORDER else [affine]
-
-
-def _check_integer(option: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{option} must be an integer of at least {least}; got {value!r}")
-
-
-def _check_number(option: str, value: float, at_least: float) -> None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not at_least <= value < math.inf:
-        raise ValueError(f"{option} must be a number of at least {at_least}; got {value!r}")

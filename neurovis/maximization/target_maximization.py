@@ -17,17 +17,15 @@ from neurovis.figures import render
 from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
-from neurovis.maximization.ascent import ascent_losses, gather_evidence
-from neurovis.maximization.batch import Batch
-from neurovis.maximization.beginnings import Beginning
 from neurovis.maximization.checks import check_trainer, check_types, is_trial
 from neurovis.maximization.climbed_layer import ClimbedLayer
 from neurovis.maximization.finished import FINISHED, FinishedImages, Job, open_folder
+from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
-from neurovis.maximization.preferred_image import Ended, PreferredImage
+from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.results import MaximizationResults, save_table
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import (
@@ -96,8 +94,7 @@ class TargetMaximization(pl.LightningModule):
         self._cut_short: list[PreferredImage] = []
         self._given: list[PreferredImage] = []
         self._results: MaximizationResults | None = None
-        self._batch: Batch | None = None
-        self._beginnings: dict[int, Beginning] = {}
+        self._ascent: LayerAscent | None = None
 
     def set_jobs(self, jobs: Sequence[Job]) -> None:
         """Say what to make images of; called once, by the subclass."""
@@ -162,12 +159,12 @@ class TargetMaximization(pl.LightningModule):
     @property
     def current_layer(self) -> str | None:
         """The layer whose images are in the making, in this process."""
-        return None if self._batch is None else self._layer.name
+        return None if self._ascent is None else self._ascent.layer.name
 
     @property
     def progress(self) -> float:
         """How many of :attr:`jobs` are finished, with the parts of those in the making."""
-        return self.finished_count + (0.0 if self._batch is None else self._batch.progress)
+        return self.finished_count + (0.0 if self._ascent is None else self._ascent.progress)
 
     @property
     def finished_count(self) -> int:
@@ -194,8 +191,8 @@ class TargetMaximization(pl.LightningModule):
         return self._layers[layer].noise_statistics()
 
     def current_images(self) -> Tensor:
-        """The images that are being optimized, ``(B, C, H, W)`` in [0, 1], slot by slot."""
-        return self._reached()
+        """What the images in the making have come to, ``(B, C, H, W)`` in [0, 1]."""
+        return self._working.reached()
 
     # What Lightning asks for.
 
@@ -245,38 +242,20 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:  # noqa: ARG002
         """End the epoch when all images are done."""
-        return -1 if self._batch is None else None
+        return -1 if self._ascent is None else None
 
     def training_step(self, _step: int) -> Tensor:
         """One ascent step on the batch."""
-        layer, batch = self._layer, self._working_batch
-        leak = batch.leak()
-        with layer.leaking(leak):
-            losses, climbed, gains = ascent_losses(
-                layer.constrained(self.images()),
-                batch.views(),
-                layer.climbed,
-                batch.targets,
-                layer.objective,
-                self.settings,
-                layer.whole,
-                batch.may_wake(leak) if layer.leaks else None,
-            )
-        batch.record(climbed, gains)
+        losses, climbed = self._working.losses()
         self.log("activation", climbed.mean(), prog_bar=True, logger=False)
-        self.log(f"{self.tag}/{layer.name}/activation", climbed.mean())
+        self.log(f"{self.tag}/{self.current_layer}/activation", climbed.mean())
         return losses.sum()
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ARG002
         """Keep what is done, and go on with what comes next."""
-        working = self._working_batch
-        for slot, why in working.ended().items():
-            job = working.jobs[slot]
-            self._store_of_run.add(job, self._evident(slot, why))
-            working.is_active[slot] = False
-            if self._queue and self._queue[0].layer == job.layer:
-                self._begin(slot, self._queue.pop(0))
-        if not any(working.is_active):
+        for job, images in self._working.take_finished():
+            self._store_of_run.add(job, images)
+        if self._working.is_done:
             self._next_layer()
 
     def on_train_epoch_end(self) -> None:
@@ -288,7 +267,7 @@ class TargetMaximization(pl.LightningModule):
         if self.device.type == "cpu":
             give_back_freed_memory()
         # All ranks must take part, also those that are done.
-        self._cut_short = from_all_ranks(self._images_cut_short())
+        self._cut_short = from_all_ranks([] if self._ascent is None else self._ascent.cut_short())
         share_finished(self._store_of_run, self.jobs)
         self._leave_layer()
         if len(self._layers) == 1:
@@ -323,14 +302,10 @@ class TargetMaximization(pl.LightningModule):
     # How images are made.
 
     @property
-    def _working_batch(self) -> Batch:
-        if self._batch is None:
+    def _working(self) -> LayerAscent:
+        if self._ascent is None:
             raise RuntimeError("there is no image in the making")
-        return self._batch
-
-    @property
-    def _layer(self) -> ClimbedLayer:
-        return self._layers[self._working_batch.jobs[0].layer]
+        return self._ascent
 
     @property
     def _store_of_run(self) -> FinishedImages:
@@ -338,80 +313,23 @@ class TargetMaximization(pl.LightningModule):
             raise RuntimeError("images are kept while the Trainer fits, and after")
         return self._store
 
-    @torch.no_grad()
-    def _reached(self) -> Tensor:
-        """What the images in the making have come to, ``(B, C, H, W)``."""
-        averaged = self.images.of(self._optimizer.averaged(self.images.values))
-        return self._layer.whole(self._layer.constrained(averaged).float())
-
     def _next_layer(self) -> None:
-        """Fill all slots with jobs of the next layer that has any."""
+        """Go on with the next layer that has any jobs."""
         self._leave_layer()
         if not self._queue:
             return
         layer = self._layers[self._queue[0].layer]
-        layer.enter(self.device)
-        first = [job for job in self._queue if job.layer == layer.name][: self._slots]
-        self._queue = self._queue[len(first) :]
-        # Slots for which there is no job repeat the first, and nothing comes of them.
-        jobs = first + first[:1] * (self._slots - len(first))
-        self._batch = Batch(jobs, self.settings, layer.transforms, layer.spec.size, self.device)
-        rows = self._slots * self.settings.variants
-        self.images = self.settings.image_parameters.images(rows, layer.spec).to(self.device)
-        self._optimizer.work_on(self.images.values)
-        for slot, job in enumerate(jobs):
-            self._begin(slot, job)
-            self._batch.is_active[slot] = slot < len(first)
+        own = [job for job in self._queue if job.layer == layer.name]
+        self._queue = self._queue[len(own) :]
+        self._ascent = LayerAscent(
+            layer, own, self._slots, self.settings, self._optimizer, self.device
+        )
+        self.images = self._ascent.images
 
     def _leave_layer(self) -> None:
-        if self._batch is not None:
-            self._layer.leave()
-        self._batch = None
-
-    def _begin(self, slot: int, job: Job) -> None:
-        """Put a job's start into a slot."""
-        batch = self._working_batch
-        batch.take(slot, job)
-        self._beginnings[slot] = beginning = self._layer.beginning(job)
-        with torch.no_grad():
-            self.images.values[batch.rows(slot)] = beginning.values.to(self.images.values)
-        self._optimizer.forget(batch.rows(slot))
-
-    def _evident(self, slot: int, why: Ended) -> list[PreferredImage]:
-        """The images of a slot as they are now, with the evidence for them."""
-        batch, layer = self._working_batch, self._layer
-        job, beginning = batch.jobs[slot], self._beginnings[slot]
-        finals = self._reached()[batch.rows(slot)]
-        both = torch.cat([finals, layer.whole(beginning.noise.to(finals))])
-        # By themselves, not with others of the batch, so that their numbers are theirs alone.
-        targets = [job.target] * len(both)
-        evidence = gather_evidence(both, layer.response, targets, layer.objective)
-        starts, curves = layer.whole(beginning.starts), batch.curve(slot)
-        return [
-            job.image(
-                variant,
-                len(finals),
-                image=finals[variant].cpu(),
-                start=starts[variant],
-                now=evidence[variant],
-                noise=evidence[len(finals) + variant],
-                curve=curves[variant],
-                ended=why,
-                box=layer.box,
-            )
-            for variant in range(len(finals))
-        ]
-
-    def _images_cut_short(self) -> list[PreferredImage]:
-        """Images that the Trainer did not let finish: shown, but not kept for another run."""
-        if self._batch is None:
-            return []
-        return [
-            image
-            for slot, active in enumerate(self._batch.is_active)
-            if active and self._batch.curve(slot).numel()
-            for image in self._evident(slot, "cut short")
-        ]
+        if self._ascent is not None:
+            self._ascent.close()
+        self._ascent = None
 
     def _save(self, folder: Path) -> None:
         """Files and pictures of all layers, and the manifest with every image."""

@@ -13,6 +13,7 @@ from typing_extensions import Unpack, override
 from neurovis.copies import frozen_copy
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection
+from neurovis.prediction import check_prediction
 from neurovis.tuning.battery import Images, choose_battery
 from neurovis.tuning.collection import Collection
 from neurovis.tuning.rankings import AnyRanking, resolve_rankings
@@ -84,13 +85,17 @@ class TuningProbe(pl.LightningModule):
             self.results = self._collection.rankings()
 
     @override
-    def predict_dataloader(self) -> list[DataLoader[Any]]:
-        """One for each set of stimuli.
+    def setup(self, stage: str) -> None:
+        """Look at the Trainer.
 
         Raises:
             ValueError: If the Trainer does not suit, see :meth:`check_trainer`.
         """
         self.check_trainer(self.trainer)
+
+    @override
+    def predict_dataloader(self) -> list[DataLoader[Any]]:
+        """One for each set of stimuli."""
         return list(self._battery.loaders(self._settings.batch_size).values())
 
     def check_trainer(self, trainer: pl.Trainer) -> None:
@@ -100,25 +105,8 @@ class TuningProbe(pl.LightningModule):
             ValueError: If it would show some of the stimuli only, show them in another precision,
                 share out too few, or lose what was found.
         """
-        limit = trainer.limit_predict_batches
-        if getattr(trainer, "fast_dev_run", False) or limit != 1.0 or isinstance(limit, int):
-            raise ValueError(
-                "a ranking needs all stimuli: leave out fast_dev_run and limit_predict_batches; "
-                "fewer orientations or phases are faster"
-            )
-        if trainer.precision != "32-true":
-            raise ValueError(f"kernels are ranked in float32; got precision {trainer.precision}")
         fewest = min(map(len, self._battery.sets.values()), default=None)
-        if fewest is not None and fewest < trainer.world_size:
-            raise ValueError(
-                f"{fewest} stimuli cannot be shared out among {trainer.world_size} devices"
-            )
-        launcher = type(trainer.strategy.launcher).__name__
-        if "MultiProcessing" in launcher or "XLA" in launcher:
-            raise ValueError(
-                "what spawned or forked processes find is lost when they end; give the Trainer "
-                'strategy="ddp"'
-            )
+        check_prediction(trainer, "a ranking", "stimuli", fewest, ("32-true",))
 
     @override
     def on_predict_start(self) -> None:

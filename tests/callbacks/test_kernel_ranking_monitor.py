@@ -23,8 +23,8 @@ from neurovis import rank_kernels, undisturbed
 from neurovis.callbacks import KernelRankingMonitor, kernel_ranking
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import AscentSettings
-from neurovis.maximization.ascent import LayerResponse
 from neurovis.maximization.continued import ContinuedAscent
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.summaries import Observation
 from neurovis.tuning.rankings.activation import ActivationRanking
 from neurovis.tuning.stimuli import gabor

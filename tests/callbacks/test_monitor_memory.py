@@ -136,6 +136,7 @@ def test_no_tensor_stays_behind_a_firing(kind: type[Monitor], tmp_path: Path) ->
     assert [count - kept for count in watched] == without
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     ledger = watch(tmp_path, 18, every=6, warm=6)
     assert len(ledger.objects) == 3

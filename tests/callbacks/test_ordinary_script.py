@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from ordinary_script import main
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,6 +18,7 @@ def weights(folder: Path) -> dict[str, Any]:
     return dict(torch.load(path, weights_only=True)["state_dict"])
 
 
+@pytest.mark.slow
 def test_a_line_for_each_monitor(tmp_path: Path) -> None:
     main(str(tmp_path / "without"), callbacks=[])
     lines = [

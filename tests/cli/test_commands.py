@@ -52,7 +52,7 @@ def test_am_writes_its_results_and_says_where(
 def test_am_does_in_the_shell_what_it_does_in_python(tmp_path: Path) -> None:
     from neurovis.demo import demo_input_spec, load_demo_network
     from neurovis.maximization import ActivationMaximization, AscentSettings
-    from neurovis.maximization.ascent import LayerResponse
+    from neurovis.maximization.layer_response import LayerResponse
 
     assert (
         main([*AM, "--trainer.default_root_dir", str(tmp_path), "--trainer.logger", "false"]) == 0
@@ -106,7 +106,13 @@ def test_am_starts_from_a_picture(tmp_path: Path) -> None:
         (("--steps", "0"), "steps must be an integer of at least 1; got 0"),
         (("--steps", "many"), "steps"),
         (("--lr", "-1"), "lr must be a number of at least 0; got -1.0"),
-        (("--objective", "median"), "objective"),
+        (
+            ("--objective", "meen"),
+            "objective must be mean, center, max, deep_dream, or an object by its class_path; "
+            'got "meen"; did you mean "mean"?',
+        ),
+        (("--parametrization", "wavelet"), "fixed_magnitude, or an object by its class_path; got"),
+        (("--precision", "bf16"), 'precision must be auto, float32, bfloat16; got "bf16"'),
         (("--init", "nowhere.png"), 'there is no picture "nowhere.png"'),
         (("--input.modalities", "rgb"), "cannot take images of shape (3, 64, 64) (rgb 3)"),
         (("--input.modalities", "lab"), 'must be "rgb", "rgbd" or a list'),

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from neurovis.demo import load_demo_network
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.ascent import LayerResponse
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.transforms import Affine, GaussianBlur, Jitter, Lighting, Transform
 from neurovis.models import load_model
 from neurovis.readouts import center_unit

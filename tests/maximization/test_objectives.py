@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.ascent import LayerResponse
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import (
     Center,
     CustomReadout,
@@ -79,7 +79,6 @@ def test_classic_objectives_are_the_readouts(
     assert torch.equal(objective.maps(activation), activation)
     assert as_objective(name) == objective
     assert (objective.noun, objective.silent_at_zero) == ("kernel", True)
-    assert objective.reads_single_maps
 
 
 def test_a_position_is_one_unit() -> None:
@@ -321,7 +320,6 @@ def test_functions_of_the_user() -> None:
     assert torch.equal(objective(activation), 2 * activation.flatten(2).mean(-1))
     assert repr(objective).endswith("test_objectives.read_twice)")
     assert objective == CustomReadout(read_twice) != CustomReadout(spatial_max)
-    assert not objective.reads_single_maps
 
 
 @pytest.mark.parametrize(

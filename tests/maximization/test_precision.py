@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from neurovis.copies import frozen_copy
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization import precision as precision_of
-from neurovis.maximization.ascent import LayerResponse
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.precision import computes_in_bfloat16, fast_copy
 
 CPU = torch.device("cpu")

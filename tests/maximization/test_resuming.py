@@ -26,6 +26,9 @@ from neurovis.maximization import (
     MaximizationResults,
     target_maximization,
 )
+from neurovis.maximization.beginnings import Beginning
+from neurovis.maximization.climbed_layer import ClimbedLayer
+from neurovis.maximization.finished import Job
 from neurovis.maximization.preferred_image import PreferredImage
 
 #: Six images, two at a time, that stop after different numbers of steps.
@@ -108,13 +111,13 @@ def uninterrupted(
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The kernels whose ascents have begun, one entry for each time."""
     kernels: list[int] = []
-    original = ActivationMaximization._begin
+    original = ClimbedLayer.beginning
 
-    def begin(self: ActivationMaximization, slot: int, job: Any) -> None:
+    def begin(self: ClimbedLayer, job: Job) -> Beginning:
         kernels.append(job.target.kernels[0])
-        original(self, slot, job)
+        return original(self, job)
 
-    monkeypatch.setattr(ActivationMaximization, "_begin", begin)
+    monkeypatch.setattr(ClimbedLayer, "beginning", begin)
     return kernels
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.ascent import LayerResponse
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import (
     Center,
     Direction,

@@ -418,7 +418,7 @@ class TestUnderTheTrainer:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"limit_predict_batches": 2}, "among all images"),
+            ({"limit_predict_batches": 2}, "needs all images"),
             ({"fast_dev_run": True}, "fast_dev_run"),
             ({"precision": "bf16-true"}, "precision bf16-true"),
         ],

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import AscentSettings
-from neurovis.maximization.ascent import LayerResponse, Views, ascent_losses
+from neurovis.maximization.ascent import Views, ascent_losses
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import (
     Mean,
     Target,

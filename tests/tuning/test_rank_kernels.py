@@ -175,7 +175,7 @@ def test_trainers_that_would_lose_something(
     probe = TuningProbe(network, "1", input_spec=RGB, **FEW)
     probe.trainer = trainer
     with pytest.raises(ValueError, match=said):
-        probe.predict_dataloader()
+        probe.setup("predict")
 
 
 def test_each_stimulus_is_shown_once_for_all(network: nn.Module) -> None:

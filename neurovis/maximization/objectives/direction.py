@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor
 
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective, grey_activation
+from neurovis.maximization.options import check_number
 from neurovis.pictures.decoding import decode_array
 from neurovis.readouts import READOUTS
 
 if TYPE_CHECKING:
-    from neurovis.maximization.ascent import LayerResponse
+    from neurovis.maximization.layer_response import LayerResponse
 
 #: Below this cosine the product with it stops falling, so that directions that an image opposes
 #: still have a gradient (as in Lucid).
@@ -58,15 +58,12 @@ class Direction(Objective):
     cosine_power: float = 0.0
     over: Literal["mean", "center", "max"] = "mean"
 
-    noun: ClassVar[str] = "direction"
+    noun = "direction"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vectors", _as_constant(self.vectors))
-        power = self.cosine_power
-        is_number = isinstance(power, (int, float)) and not isinstance(power, bool)
-        if not is_number or not 0 <= power < math.inf:
-            raise ValueError(f"cosine_power must be a number of at least 0; got {power!r}")
-        object.__setattr__(self, "cosine_power", float(power))
+        check_number("cosine_power", self.cosine_power)
+        object.__setattr__(self, "cosine_power", float(self.cosine_power))
         if self.over not in READOUTS:
             named = ", ".join(f'"{name}"' for name in READOUTS)
             raise ValueError(f"over must be one of {named}; got {self.over!r}")

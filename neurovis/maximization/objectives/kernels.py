@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from neurovis.maximization.objectives.objective import Objective, grey_activation
+from neurovis.maximization.options import check_integer
 from neurovis.readouts import Readout, as_maps, center_unit, spatial_max, spatial_mean
 
 if TYPE_CHECKING:
-    from neurovis.maximization.ascent import LayerResponse
+    from neurovis.maximization.layer_response import LayerResponse
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,6 @@ class Mean(Objective):
         [[3.0, 1.0]]
     """
 
-    reads_single_maps: ClassVar[bool] = True
-
     def __call__(self, activation: Tensor) -> Tensor:
         """Means ``(B, K)`` of maps ``(B, K, ...)``."""
         return spatial_mean(activation)
@@ -37,8 +36,6 @@ class Mean(Objective):
 class Center(Objective):
     """The unit in the middle of each kernel's map, at ``size // 2``."""
 
-    reads_single_maps: ClassVar[bool] = True
-
     def __call__(self, activation: Tensor) -> Tensor:
         """Middle units ``(B, K)`` of maps ``(B, K, ...)``."""
         return center_unit(activation)
@@ -47,8 +44,6 @@ class Center(Objective):
 @dataclass(frozen=True)
 class Max(Objective):
     """The most active unit of each kernel's map."""
-
-    reads_single_maps: ClassVar[bool] = True
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Maxima ``(B, K)`` of maps ``(B, K, ...)``."""
@@ -75,12 +70,9 @@ class Position(Objective):
     row: int
     column: int
 
-    reads_single_maps: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
         for name, value in (("row", self.row), ("column", self.column)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name} must be an integer of at least 0; got {value!r}")
+            check_integer(name, value)
 
     def prepared(self, response: LayerResponse) -> Position:
         """Itself.

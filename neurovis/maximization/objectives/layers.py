@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from neurovis.maximization.objectives.objective import Objective
 from neurovis.pictures import read_picture
 
 if TYPE_CHECKING:
-    from neurovis.maximization.ascent import LayerResponse
+    from neurovis.maximization.layer_response import LayerResponse
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DeepDream(Objective):
         [[3.0]]
     """
 
-    noun: ClassVar[str] = "layer"
+    noun = "layer"
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Mean squares ``(B, 1)`` of activations ``(B, K, ...)``."""
@@ -57,8 +57,8 @@ class Inversion(Objective):
 
     picture: str | Path | Tensor | Constant
 
-    noun: ClassVar[str] = "picture"
-    silent_at_zero: ClassVar[bool] = False
+    noun = "picture"
+    silent_at_zero = False
 
     def __post_init__(self) -> None:
         picture = self.picture

@@ -11,7 +11,7 @@ from torch import Tensor
 from neurovis.maximization.objectives.objective import Objective
 
 if TYPE_CHECKING:
-    from neurovis.maximization.ascent import LayerResponse
+    from neurovis.maximization.layer_response import LayerResponse
 
 
 @torch.no_grad()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from neurovis.maximization.ascent import LayerResponse
+    from neurovis.maximization.layer_response import LayerResponse
 
 
 class Objective(ABC):
@@ -23,13 +23,10 @@ class Objective(ABC):
         noun: What a number is of, for labels and file names: ``"kernel"`` as in "kernel 5".
         silent_at_zero: Whether exactly 0 means that a rectifier silences what is read, so that it
             is to be woken, and is dead if it stays so.
-        reads_single_maps: Whether each number comes from the map of the kernel of its own number
-            alone, so that nothing else of the layer needs to be computed.
     """
 
-    noun: ClassVar[str] = "kernel"
-    silent_at_zero: ClassVar[bool] = True
-    reads_single_maps: ClassVar[bool] = False
+    noun = "kernel"
+    silent_at_zero = True
 
     def prepared(self, response: LayerResponse) -> Objective:  # noqa: ARG002
         """The objective ready for a layer, to be called once before an ascent.

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,8 +106,8 @@ class FixedMagnitude(Parametrization):
     """
 
     #: Radians.
-    lr: ClassVar[float] = 0.2
-    has_grey: ClassVar[bool] = False
+    lr = 0.2
+    has_grey = False
 
     pictures: Pictures | None = None
     _magnitudes: dict[InputSpec, Tensor] = field(default_factory=dict, init=False)

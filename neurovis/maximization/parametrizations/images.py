@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -98,9 +97,9 @@ class Parametrization(ABC):
     """
 
     #: Adam's learning rate where none is asked for, in units of the parameters.
-    lr: ClassVar[float] = 0.05
+    lr = 0.05
     #: Whether mid grey is among the images, so that an ascent can start from it.
-    has_grey: ClassVar[bool] = True
+    has_grey = True
 
     @abstractmethod
     def images(self, count: int, spec: InputSpec) -> Images:

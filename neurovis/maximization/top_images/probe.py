@@ -23,6 +23,7 @@ from neurovis.maximization.top_images.images import (
 from neurovis.maximization.top_images.reading import AnyObjective, TopReader
 from neurovis.maximization.top_images.results import TopImages
 from neurovis.maximization.top_images.search import Search
+from neurovis.prediction import check_prediction
 from neurovis.recording import undisturbed
 
 
@@ -144,9 +145,6 @@ class TopImagesProbe(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Look at the Trainer.
 
-        Here and not where images are loaded: what is raised there leaves Lightning's changes to
-        ``DataLoader`` behind, in all that follows.
-
         Raises:
             ValueError: If the Trainer does not suit, see :meth:`check_trainer`.
         """
@@ -188,32 +186,14 @@ class TopImagesProbe(pl.LightningModule):
 
 def check_trainer(trainer: pl.Trainer, shown: Shown) -> None:
     """As :meth:`TopImagesProbe.check_trainer`."""
-    limit = trainer.limit_predict_batches
-    if getattr(trainer, "fast_dev_run", False) or limit != 1.0 or isinstance(limit, int):
+    if trainer.world_size > 1 and shown.number is None:
         raise ValueError(
-            "top images are found among all images: leave out fast_dev_run and "
-            "limit_predict_batches; give fewer images"
+            "an iterable cannot be shared out among devices; give a data set with a length, or "
+            "one device"
         )
-    if trainer.precision not in ("32-true", "bf16-mixed", "16-mixed"):
-        raise ValueError(
-            f"top images are found in float32; got precision {trainer.precision}: give 32-true"
-        )
-    if trainer.world_size > 1:
-        if shown.number is None:
-            raise ValueError(
-                "an iterable cannot be shared out among devices; give a data set with a length, or "
-                "one device"
-            )
-        if shown.number < trainer.world_size:
-            raise ValueError(
-                f"{shown.number} images cannot be shared out among {trainer.world_size} devices"
-            )
-    launcher = type(trainer.strategy.launcher).__name__
-    if "MultiProcessing" in launcher or "XLA" in launcher:
-        raise ValueError(
-            "what spawned or forked processes find is lost when they end; give the Trainer "
-            'strategy="ddp"'
-        )
+    # Under autocast too the network is run in float32.
+    precisions = ("32-true", "bf16-mixed", "16-mixed")
+    check_prediction(trainer, "the search for top images", "images", shown.number, precisions)
 
 
 def _check_numbers(k: int, batch_size: int) -> None:

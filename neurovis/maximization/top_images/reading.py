@@ -15,7 +15,7 @@ from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
 from neurovis.layers import unwrap
-from neurovis.maximization.ascent import LayerResponse, noise_images, try_response
+from neurovis.maximization.layer_response import LayerResponse, noise_images, try_response
 from neurovis.maximization.objectives import Objective, as_objective
 from neurovis.receptive_fields import Box, Field, receptive_fields
 from neurovis.recording import Recorder, undisturbed

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neurovis.maximization.transforms.base import Transform, check_number, checked_range
+from neurovis.maximization.options import check_number, checked_range
+from neurovis.maximization.transforms.base import Transform
 
 _LARGEST_SEED = 2**62
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -104,24 +103,3 @@ class FunctionTransform(Transform):
                 f"{tuple(images.shape)}; {self.function!r} gave {came}"
             )
         return changed
-
-
-def check_number(option: str, value: float) -> None:
-    """Refuse what is no number of at least 0."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < math.inf:
-        raise ValueError(f"{option} must be a number of at least 0; got {value!r}")
-
-
-def checked_range(
-    option: str, ends: Sequence[float], above_zero: bool = False
-) -> tuple[float, float]:
-    """Both ends of a range as a tuple."""
-    values = tuple(ends) if isinstance(ends, Sequence) else ()
-    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
-    if len(values) != 2 or len(numbers) != 2 or not 0 <= values[0] <= values[1] < math.inf:
-        numbers = []
-    if not numbers or (above_zero and values[0] == 0):
-        sign = "<" if above_zero else "<="
-        raise ValueError(f"{option} must be two numbers 0 {sign} low <= high; got {ends!r}")
-    return float(values[0]), float(values[1])

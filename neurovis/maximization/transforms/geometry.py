@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neurovis.maximization.transforms.base import Transform, check_number, checked_range
+from neurovis.maximization.options import check_number, checked_range
+from neurovis.maximization.transforms.base import Transform
 from neurovis.maximization.transforms.sampling import sampled
 
 #: Images shift by at most this part of their shorter side where no jitter is given.
-_DEFAULT_JITTER = 1 / 28
+DEFAULT_JITTER = 1 / 28
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Affine(Transform):
         return self._turned(down, across) + jitter, self._turned(across, down) + jitter
 
     def _pixels(self, size: tuple[int, int]) -> float:
-        return min(size) * _DEFAULT_JITTER if self.jitter is None else self.jitter
+        return min(size) * DEFAULT_JITTER if self.jitter is None else self.jitter
 
     def _turned(self, along: float, beside: float) -> float:
         angle = min(math.radians(self.rotate), math.atan2(beside, along))
@@ -169,7 +170,7 @@ class Jitter(Transform):
         return down, across
 
     def _limit(self, side: int, size: tuple[int, int]) -> int:
-        pixels = round(min(size) * _DEFAULT_JITTER) if self.pixels is None else int(self.pixels)
+        pixels = round(min(size) * DEFAULT_JITTER) if self.pixels is None else int(self.pixels)
         return min(pixels, side)
 
 

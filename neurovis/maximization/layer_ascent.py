@@ -1,0 +1,150 @@
+"""The ascents of one layer's images, as many at a time as there are slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from neurovis.maximization.ascent import ascent_losses, gather_evidence
+from neurovis.maximization.batch import Batch
+from neurovis.maximization.beginnings import Beginning
+from neurovis.maximization.climbed_layer import ClimbedLayer
+from neurovis.maximization.finished import Job
+from neurovis.maximization.optimizer import ImageAdam
+from neurovis.maximization.preferred_image import Ended, PreferredImage
+from neurovis.maximization.settings import AscentSettings
+
+
+class LayerAscent:
+    """Works off a layer's jobs: when one is done, the next takes its place.
+
+    Args:
+        layer: What is climbed; it is entered, and left by :meth:`close`.
+        jobs: What images are to be of, at least one.
+        slots: How many jobs are worked on together.
+        settings: How.
+        optimizer: Moves the images; it takes up these in place of what it had.
+        device: Where they are.
+
+    Attributes:
+        images: The images that are optimized, each slot's variants next to each other.
+    """
+
+    def __init__(
+        self,
+        layer: ClimbedLayer,
+        jobs: Sequence[Job],
+        slots: int,
+        settings: AscentSettings,
+        optimizer: ImageAdam,
+        device: torch.device,
+    ) -> None:
+        layer.enter(device)
+        self.layer = layer
+        self._settings = settings
+        self._optimizer = optimizer
+        first, self._waiting = list(jobs[:slots]), list(jobs[slots:])
+        # Slots for which there is no job repeat the first, and nothing comes of them.
+        filled = first + first[:1] * (slots - len(first))
+        self._batch = Batch(filled, settings, layer.transforms, layer.spec.size, device)
+        self._beginnings: dict[int, Beginning] = {}
+        rows = slots * settings.variants
+        self.images = settings.image_parameters.images(rows, layer.spec).to(device)
+        optimizer.work_on(self.images.values)
+        for slot, job in enumerate(filled):
+            self._begin(slot, job)
+            self._batch.is_active[slot] = slot < len(first)
+
+    def close(self) -> None:
+        """Let go of what only this ascent needs."""
+        self.layer.leave()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all jobs are."""
+        return not any(self._batch.is_active)
+
+    @property
+    def progress(self) -> float:
+        """The steps made by what is not done, in whole ascents."""
+        return self._batch.progress
+
+    def losses(self) -> tuple[Tensor, Tensor]:
+        """What a step descends, and what it climbs, ``(B,)`` each; see :func:`ascent_losses`."""
+        layer, batch = self.layer, self._batch
+        leak = batch.leak()
+        with layer.leaking(leak):
+            losses, climbed, gains = ascent_losses(
+                layer.constrained(self.images()),
+                batch.views(),
+                layer.climbed,
+                batch.targets,
+                layer.objective,
+                self._settings,
+                layer.whole,
+                batch.may_wake(leak) if layer.leaks else None,
+            )
+        batch.record(climbed, gains)
+        return losses, climbed
+
+    @torch.no_grad()
+    def reached(self) -> Tensor:
+        """What the images have come to, ``(B, C, H, W)`` in [0, 1], slot by slot."""
+        averaged = self.images.of(self._optimizer.averaged(self.images.values))
+        return self.layer.whole(self.layer.constrained(averaged).float())
+
+    def take_finished(self) -> Iterator[tuple[Job, list[PreferredImage]]]:
+        """The jobs that ended with the last step, with their images; others begin in their place.
+
+        A job whose images are not taken has not ended.
+        """
+        for slot, why in self._batch.ended().items():
+            yield self._batch.jobs[slot], self._evident(slot, why)
+            self._batch.is_active[slot] = False
+            if self._waiting:
+                self._begin(slot, self._waiting.pop(0))
+
+    def cut_short(self) -> list[PreferredImage]:
+        """The images of jobs that have begun and not ended."""
+        return [
+            image
+            for slot, active in enumerate(self._batch.is_active)
+            if active and self._batch.curve(slot).numel()
+            for image in self._evident(slot, "cut short")
+        ]
+
+    def _begin(self, slot: int, job: Job) -> None:
+        """Put a job's start into a slot."""
+        self._batch.take(slot, job)
+        self._beginnings[slot] = beginning = self.layer.beginning(job)
+        rows = self._batch.rows(slot)
+        with torch.no_grad():
+            self.images.values[rows] = beginning.values.to(self.images.values)
+        self._optimizer.forget(rows)
+
+    def _evident(self, slot: int, why: Ended) -> list[PreferredImage]:
+        """The images of a slot as they are now, with the evidence for them."""
+        layer = self.layer
+        job, beginning = self._batch.jobs[slot], self._beginnings[slot]
+        finals = self.reached()[self._batch.rows(slot)]
+        both = torch.cat([finals, layer.whole(beginning.noise.to(finals))])
+        # By themselves, not with others of the batch, so that their numbers are theirs alone.
+        targets = [job.target] * len(both)
+        evidence = gather_evidence(both, layer.response, targets, layer.objective)
+        starts, curves = layer.whole(beginning.starts), self._batch.curve(slot)
+        return [
+            job.image(
+                variant,
+                len(finals),
+                image=finals[variant].cpu(),
+                start=starts[variant],
+                now=evidence[variant],
+                noise=evidence[len(finals) + variant],
+                curve=curves[variant],
+                ended=why,
+                box=layer.box,
+            )
+            for variant in range(len(finals))
+        ]

@@ -1,0 +1,132 @@
+"""A layer's response to images, and what must hold of it before anything is made of it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.inputs import InputSpec, network_inputs
+from neurovis.layer_table import kernel_axes
+from neurovis.maximization.objectives import Objective
+from neurovis.maximization.waking import WakingRectifiers
+from neurovis.recording import Recorder
+
+
+class LayerResponse:
+    """From images in [0, 1] to the activation of one layer, kernels second.
+
+    Args:
+        network: Frozen and in eval mode.
+        layer: Dotted name of a layer whose output has kernels.
+        spec: How images become the network's input.
+        kernel_axis: The dimension of the layer's output that counts its kernels, where it is
+            known; finding it may take a traced forward.
+        dtype: What the network computes in, under autocast; None for what it is made of.
+
+    Raises:
+        ValueError: If there is no such layer, or nothing tells which dimension counts its kernels.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: str,
+        spec: InputSpec,
+        kernel_axis: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.network = network
+        self.layer = layer
+        self.spec = spec
+        self.dtype = dtype
+        self._recorder = Recorder(network, layer)
+        if kernel_axis is None:
+            kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
+        self.kernel_axis = kernel_axis
+
+    def to(self, device: torch.device) -> None:
+        """Move the network to a device."""
+        self.network.to(device)
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] in the network's space, type and device."""
+        return network_inputs(self.network, self.spec, images)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""
+        inputs = self.inputs(images)
+        with self._autocast(inputs):
+            activation = self._recorder.record(inputs)[self.layer]
+        if activation.ndim < 2:
+            raise ValueError(
+                f'layer "{self.layer}" has no kernels: its output has shape '
+                f"{tuple(activation.shape)} for a batch of {len(images)}"
+            )
+        return activation.movedim(self.kernel_axis, 1)
+
+    def _autocast(self, inputs: Tensor) -> AbstractContextManager[object]:
+        if self.dtype is None:
+            return nullcontext()
+        return torch.autocast(inputs.device.type, dtype=self.dtype)
+
+
+def try_layer(response: LayerResponse, objective: Objective) -> int:
+    """How many kernels, or whatever the objective reads, there are: a trial on two noise images.
+
+    Raises:
+        ValueError: If the network cannot take the images, the layer's response to them is not
+            finite or does not depend on what it is shown, or the objective does not fit it.
+    """
+    noise = noise_images(response.spec, count=2)
+    with torch.no_grad():
+        activation = try_response(response, noise)
+    if not activation.isfinite().all():
+        raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')
+    if torch.equal(activation[0], activation[1]) and not _can_be_woken(response, noise):
+        raise ValueError(
+            f'layer "{response.layer}" gives the same response to different images: '
+            "there is nothing to maximize"
+        )
+    return objective(activation.float()).shape[1]
+
+
+def try_response(response: LayerResponse, images: Tensor) -> Tensor:
+    """The activation ``(B, K, ...)`` of some images, the first that the network is shown.
+
+    Raises:
+        ValueError: If the network cannot take them.
+    """
+    spec = response.spec
+    try:
+        return response(images)
+    except TypeError as error:
+        raise ValueError(
+            f"{type(response.network).__name__} cannot be called with images alone: "
+            f"{str(error).splitlines()[0]}; wrap it in a module that can"
+        ) from error
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        parts = ", ".join(f"{m.name} {m.channels}" for m in spec.modalities)
+        raise ValueError(
+            f"{type(response.network).__name__} cannot take images of shape {spec.shape} "
+            f"({parts}): {str(error).splitlines()[0]}; give the input_spec it was made for"
+        ) from error
+
+
+def noise_images(spec: InputSpec, count: int) -> Tensor:
+    """The same white noise each time, ``(count, C, H, W)`` in [0, 1], to try a network with."""
+    return torch.rand(count, *spec.shape, generator=torch.Generator().manual_seed(0))
+
+
+def _can_be_woken(response: LayerResponse, images: Tensor) -> bool:
+    """Whether a layer that is silent as a whole has a gradient behind its rectifier."""
+    images = images.requires_grad_(True)
+    with torch.enable_grad(), WakingRectifiers():
+        activation = response(images)
+        if not activation.requires_grad:
+            return False
+        (gradient,) = torch.autograd.grad(activation.sum(), images)
+    return bool(gradient.any())
