@@ -18,7 +18,6 @@ import contextlib
 import importlib
 import logging
 import os
-import statistics
 import subprocess
 import tempfile
 import time
@@ -32,7 +31,6 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
-from torch.utils.flop_counter import FlopCounterMode
 
 DRAWS = 16
 #: Our pictures are looked at after each so many steps.
@@ -74,18 +72,21 @@ def main() -> None:
 
 def compare(layer: str, options: argparse.Namespace) -> None:
     """Both sides of one layer, one right after the other, and what came of them."""
+    # Lucent's environment, in which this file is run too, has none of what it imports.
+    from am_flop_rate import flops, matmul_rate
+
     with tempfile.TemporaryDirectory() as name:
         options.folder = Path(name)
         ours = maximize_with_neurovis(layer, options)
         (dtype, shape), _ = ours.shown.most_common(1)[0]
-        matmul = matmul_rate(dtype, options)
+        matmul = matmul_rate(dtype, options.device)
         for side in ("lucent", "score"):
             in_environment_of_lucent(side, layer, options)
         seconds = float(np.load(options.folder / "lucent.npz")["seconds"])
         print_scores(layer, ours, seconds, dict(np.load(options.folder / "scores.npz")))
     # The last pictures come with the results, after the last step.
     step = (ours.seconds[-2] - ours.seconds_at_start) / ours.steps[-2]
-    rate = flops(layer, shape, options) / step
+    rate = flops(load_network(options), layer, shape) / step
     each = [1000 * one / options.kernels for one in (seconds / options.steps_of_lucent, step)]
     print(f"  ms per kernel and step: Lucent {each[0]:.1f}, ours {each[1]:.1f}")
     print(
@@ -203,30 +204,6 @@ def fit(layer: str, options: argparse.Namespace, folder: str, **settings: Any) -
         trainer.fit(am)
     run.take(trainer.global_step, lambda: am.results.images)
     return run
-
-
-def flops(layer: str, shown: torch.Size, options: argparse.Namespace) -> int:
-    """Of a forward to the layer and the gradient with respect to what is shown."""
-    from neurovis.recording import Recorder
-
-    images = torch.rand(shown, requires_grad=True)
-    recorder = Recorder(load_network(options).requires_grad_(False), layer)
-    recorder.record(images)  # Learns where to stop.
-    with FlopCounterMode(display=False) as counter:
-        recorder.record(images)[layer].mean().backward()
-    return int(counter.get_total_flops())
-
-
-def matmul_rate(dtype: torch.dtype, options: argparse.Namespace) -> float:
-    """Operations a second of a large matrix multiplication."""
-    side = 2048 if options.accelerator == "cpu" else 8192
-    matrix = torch.rand(side, side, device=options.device).to(dtype)
-    times = []
-    for _ in range(9):
-        start = time.perf_counter()
-        (matrix @ matrix)[0, 0].item()  # Waits for the device.
-        times.append(time.perf_counter() - start)
-    return 2 * side**3 / statistics.median(times)
 
 
 def maximize_with_lucent(layer: str, options: argparse.Namespace) -> None:
