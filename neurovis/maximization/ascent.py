@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,6 +68,22 @@ class Views:
         return apply_transforms(images, self.transforms, list(drawn))
 
 
+class Climb(NamedTuple):
+    """A step of some images, ``(B,)`` each.
+
+    Attributes:
+        losses: To be summed, since targets are independent.
+        climbed: The joint readouts on the step's views, detached.
+        gains: What is left of these after the penalties, likewise.
+        asleep: Whether a rectifier silences what is to be climbed.
+    """
+
+    losses: Tensor
+    climbed: Tensor
+    gains: Tensor
+    asleep: Tensor
+
+
 def _as_they_are(images: Tensor) -> Tensor:
     return images
 
@@ -80,7 +97,7 @@ def ascent_losses(
     settings: AscentSettings,
     whole: Callable[[Tensor], Tensor] = _as_they_are,
     may_wake: Tensor | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Climb:
     """What a step descends, and what it climbs, for each image.
 
     Where kernels of a target are silent, the loss has the gradient that wakes them as well (and
@@ -97,9 +114,6 @@ def ascent_losses(
         may_wake: ``(B,)`` bool, which images' kernels are to be woken if they are silent; None for
             all.
 
-    Returns:
-        Losses ``(B,)``, to be summed since targets are independent; the joint readouts ``(B,)`` on
-        these views, detached; and what is left of these after the penalties, likewise.
     """
     activation = response(views.of(images))
     members = targets.members(objective(activation.float()))
@@ -112,7 +126,9 @@ def ascent_losses(
     for penalty in settings.penalties:
         gains = gains - penalty(whole(images))
     losses = -gains
+    asleep = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     if objective.silent_at_zero:
+        asleep = targets.asleep(members)
         # Only a rectifier leaves exact zeros.
         silent = targets.silent(members)
         if may_wake is not None:
@@ -120,7 +136,7 @@ def ascent_losses(
         if silent.any():
             waking = waking_gradients(images, views, response, targets, objective, silent)
             losses = losses - (images * waking).flatten(1).sum(1)
-    return losses, climbed.detach(), gains.detach()
+    return Climb(losses, climbed.detach(), gains.detach(), asleep)
 
 
 def waking_gradients(
@@ -154,9 +170,8 @@ def waking_gradients(
     asleep = images.detach()[rows].requires_grad_(True)
     with torch.enable_grad(), WakingRectifiers():
         activation = response(views.of(asleep, rows))
-    members = targets.of(rows).members(objective(activation.float()))
-    kernels = silent[rows]
-    total = ((members * kernels).sum(1) / kernels.sum(1)).sum()
+    own = targets.of(rows)
+    total = own.waking(own.members(objective(activation.float())), silent[rows]).sum()
     directions = torch.zeros_like(images)
     try:
         (directions[rows],) = torch.autograd.grad(total, asleep)

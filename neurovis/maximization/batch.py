@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from neurovis.maximization.ascent import Views
+from neurovis.maximization.ascent import Climb, Views
 from neurovis.maximization.convergence import has_converged
 from neurovis.maximization.finished import Job
 from neurovis.maximization.objectives import TargetBatch
@@ -64,6 +64,7 @@ class Batch:
         self._row = torch.arange(rows, device=device)
         self._curves = torch.full((rows, settings.steps), torch.nan, device=device)
         self._gains = torch.full_like(self._curves, torch.nan)
+        self._asleep = torch.zeros(rows, dtype=torch.bool, device=device)
         self._drawn = self._draw(self.jobs)
         self._gather_targets()
 
@@ -115,11 +116,12 @@ class Batch:
             ]
         )
 
-    def record(self, climbed: Tensor, gains: Tensor) -> None:
-        """Note a step's joint readouts ``(B,)``, and what is left of them after penalties."""
+    def record(self, climb: Climb) -> None:
+        """Note what a step came to."""
         step = self._made.clamp(max=self._settings.steps - 1)
-        self._curves[self._row, step] = climbed.float()
-        self._gains[self._row, step] = gains.float()
+        self._curves[self._row, step] = climb.climbed.float()
+        self._gains[self._row, step] = climb.gains.float()
+        self._asleep = climb.asleep
         self._made += 1
         self._steps = [steps + 1 for steps in self._steps]
 
@@ -159,7 +161,7 @@ class Batch:
         steps = self._made.clamp(max=self._settings.steps)
         stalled = has_converged(self._gains, steps, patience, self._settings.min_improvement)
         # Silent kernels may still be woken.
-        done = (stalled & (self._curves[self._row, steps - 1] != 0)).tolist()
+        done = (stalled & ~self._asleep).tolist()
         return [slot for slot in due if all(done[row] for row in self.rows(slot))]
 
     def _gather_targets(self) -> None:

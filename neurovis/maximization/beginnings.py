@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,16 +33,22 @@ class Beginnings:
     """Where ascents begin: the same for a job wherever and whenever it is begun.
 
     Args:
-        settings: Seed, parametrization, start and constraints.
+        settings: Seed, parametrization and start.
         spec: Of the images that are optimized.
+        constrained: Makes images keep to the constraints, as at every step.
         init: The image to start from, ``(C, H, W)``, if one is given.
     """
 
-    def __init__(self, settings: AscentSettings, spec: InputSpec, init: Tensor | None) -> None:
+    def __init__(
+        self,
+        settings: AscentSettings,
+        spec: InputSpec,
+        constrained: Callable[[Tensor], Tensor],
+        init: Tensor | None,
+    ) -> None:
         self._settings = settings
-        self._constraints = settings.constraints.prepared(spec)
+        self._constrained = constrained
         self._images = settings.image_parameters.images(settings.variants, spec)
-        self._spec = spec
         self._init = init
 
     @torch.no_grad()
@@ -62,4 +69,4 @@ class Beginnings:
         return Beginning(self._images.values.detach().clone(), self._shown(), noise)
 
     def _shown(self) -> Tensor:
-        return self._constraints(self._images(), self._spec).clone()
+        return self._constrained(self._images()).clone()

@@ -83,7 +83,7 @@ class ClimbedLayer:
         init = settings.init if isinstance(settings.init, Tensor) else None
         if init is not None and self._crop is not None:
             init = self._crop.cropped(init)
-        self._beginnings = Beginnings(settings, self.spec, init)
+        self._beginnings = Beginnings(settings, self.spec, self.constrained, init)
 
     def leave(self) -> None:
         """Let go of what only the ascent needs."""

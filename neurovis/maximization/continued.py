@@ -173,9 +173,16 @@ class ContinuedAscent:
             with torch.no_grad():
                 images.values[again] = self._start([slots[row] for row in again]).to(device)
         with torch.no_grad():
-            shown = self._constraints(images.of(own.averaged(images.values)), self.spec)
-        both = torch.cat([shown, self._noise[slots].to(shown)])
-        reached, of_noise = read_out(both, response, targets * 2, objective).chunk(2)
+            averaged, last = (
+                self._constraints(images.of(of_values), self.spec)
+                for of_values in (own.averaged(images.values), images.values)
+            )
+        every = torch.cat([averaged, last, self._noise[slots].to(last)])
+        of_averaged, of_last, of_noise = read_out(every, response, targets * 3, objective).chunk(3)
+        # Early in an ascent averages lag behind.
+        is_last = of_last > of_averaged
+        shown = torch.where(is_last.to(last.device)[:, None, None, None], last, averaged)
+        reached = torch.where(is_last, of_last, of_averaged)
         values[slots] = images.values.detach().cpu()
         moments.put(slots, own.to(torch.device("cpu")))
         return Climbed(shown.cpu(), reached, of_noise, restarted)
@@ -200,7 +207,7 @@ class ContinuedAscent:
             objective: What is read from the layer.
         """
         for shown in views:
-            losses, _, _ = ascent_losses(
+            climb = ascent_losses(
                 self._constraints(images(), self.spec),
                 shown,
                 response,
@@ -208,7 +215,7 @@ class ContinuedAscent:
                 objective,
                 self.settings,
             )
-            (gradients,) = torch.autograd.grad(losses.sum(), images.values)
+            (gradients,) = torch.autograd.grad(climb.losses.sum(), images.values)
             lr = self.settings.learning_rate
             adam_step(images.values, gradients, moments, lr)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from neurovis.maximization.ascent import ascent_losses, gather_evidence
+from neurovis.maximization.ascent import Climb, Evidence, ascent_losses, gather_evidence
 from neurovis.maximization.batch import Batch
 from neurovis.maximization.beginnings import Beginning
 from neurovis.maximization.climbed_layer import ClimbedLayer
@@ -71,12 +71,12 @@ class LayerAscent:
         """The steps made by what is not done, in whole ascents."""
         return self._batch.progress
 
-    def losses(self) -> tuple[Tensor, Tensor]:
-        """What a step descends, and what it climbs, ``(B,)`` each; see :func:`ascent_losses`."""
+    def climb(self) -> Climb:
+        """What a step descends, and what it climbs; see :func:`ascent_losses`."""
         layer, batch = self.layer, self._batch
         leak = batch.leak()
         with layer.leaking(leak):
-            losses, climbed, gains = ascent_losses(
+            climb = ascent_losses(
                 layer.constrained(self.images()),
                 batch.views(),
                 layer.climbed,
@@ -86,14 +86,12 @@ class LayerAscent:
                 layer.whole,
                 batch.may_wake(leak) if layer.leaks else None,
             )
-        batch.record(climbed, gains)
-        return losses, climbed
+        batch.record(climb)
+        return climb
 
-    @torch.no_grad()
-    def reached(self) -> Tensor:
-        """What the images have come to, ``(B, C, H, W)`` in [0, 1], slot by slot."""
-        averaged = self.images.of(self._optimizer.averaged(self.images.values))
-        return self.layer.whole(self.layer.constrained(averaged).float())
+    def averaged(self) -> Tensor:
+        """The images of the averages over the last steps, ``(B, C, H, W)``, slot by slot."""
+        return self._whole(self._optimizer.averaged(self.images.values))
 
     def take_finished(self) -> Iterator[tuple[Job, list[PreferredImage]]]:
         """The jobs that ended with the last step, with their images; others begin in their place.
@@ -128,23 +126,45 @@ class LayerAscent:
         """The images of a slot as they are now, with the evidence for them."""
         layer = self.layer
         job, beginning = self._batch.jobs[slot], self._beginnings[slot]
-        finals = self.reached()[self._batch.rows(slot)]
-        both = torch.cat([finals, layer.whole(beginning.noise.to(finals))])
+        rows = self._batch.rows(slot)
+        averaged, last = self.averaged()[rows], self._whole(self.images.values)[rows]
+        images = torch.cat([averaged, last, layer.whole(beginning.noise.to(last))])
         # By themselves, not with others of the batch, so that their numbers are theirs alone.
-        targets = [job.target] * len(both)
-        evidence = gather_evidence(both, layer.response, targets, layer.objective)
+        targets = [job.target] * len(images)
+        evidence = gather_evidence(images, layer.response, targets, layer.objective)
+        gains = self._gains(job, images, evidence)
+        count = len(rows)
+        # Early in an ascent averages lag behind.
+        best = [
+            max(variant, variant + count, key=lambda place: gains[place])
+            for variant in range(count)
+        ]
         starts, curves = layer.whole(beginning.starts), self._batch.curve(slot)
         return [
             job.image(
                 variant,
-                len(finals),
-                image=finals[variant].cpu(),
+                count,
+                image=images[best[variant]].cpu(),
                 start=starts[variant],
-                now=evidence[variant],
-                noise=evidence[len(finals) + variant],
+                now=evidence[best[variant]],
+                noise=evidence[2 * count + variant],
                 curve=curves[variant],
                 ended=why,
                 box=layer.box,
             )
-            for variant in range(len(finals))
+            for variant in range(count)
         ]
+
+    @torch.no_grad()
+    def _whole(self, values: Tensor) -> Tensor:
+        """Whole images ``(B, C, H, W)`` in [0, 1] of parameters."""
+        return self.layer.whole(self.layer.constrained(self.images.of(values)).float())
+
+    @torch.no_grad()
+    def _gains(self, job: Job, images: Tensor, evidence: Sequence[Evidence]) -> list[float]:
+        """What each image is worth, after penalties."""
+        joint = torch.stack([job.target.join(one.activations) for one in evidence])
+        for penalty in self._settings.penalties:
+            joint = joint - penalty(images).to(joint)
+        gains: list[float] = joint.tolist()
+        return gains

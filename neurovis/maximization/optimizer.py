@@ -4,8 +4,8 @@ In one batch some images have just begun and others are nearly done, so that no 
 common to them, as it is in ``torch.optim.Adam``.
 
 With a constant step size an image keeps jittering around where it is going, from one random view to
-the next. What it comes to is the average of its last values (Polyak & Juditsky 1992): smoother, and
-stronger, than the last of them.
+the next. The average of its last values (Polyak & Juditsky 1992) is smoother and, once an ascent is
+well under way, drives its kernel more than the last of them; early on it lags behind.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class TargetMaximization(pl.LightningModule):
 
     def current_images(self) -> Tensor:
         """What the images in the making have come to, ``(B, C, H, W)`` in [0, 1]."""
-        return self._working.reached()
+        return self._working.averaged()
 
     # What Lightning asks for.
 
@@ -246,10 +246,10 @@ class TargetMaximization(pl.LightningModule):
 
     def training_step(self, _step: int) -> Tensor:
         """One ascent step on the batch."""
-        losses, climbed = self._working.losses()
-        self.log("activation", climbed.mean(), prog_bar=True, logger=False)
-        self.log(f"{self.tag}/{self.current_layer}/activation", climbed.mean())
-        return losses.sum()
+        climb = self._working.climb()
+        self.log("activation", climb.climbed.mean(), prog_bar=True, logger=False)
+        self.log(f"{self.tag}/{self.current_layer}/activation", climb.climbed.mean())
+        return climb.losses.sum()
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ARG002
         """Keep what is done, and go on with what comes next."""

@@ -10,6 +10,7 @@ from climbing import GREY, Climber
 from torch import Tensor, nn
 
 from neurovis.maximization import ActivationMaximization, AscentSettings
+from neurovis.maximization.ascent import Climb
 from neurovis.maximization.batch import Batch
 from neurovis.maximization.finished import Job
 from neurovis.maximization.objectives import Target
@@ -28,9 +29,14 @@ def batch_of(*kernels: int, **options: Any) -> Batch:
     return Batch([job(kernel) for kernel in kernels], settings, transforms, (16, 16), CPU)
 
 
+def climb_of(climbed: list[float], gains: list[float]) -> Climb:
+    readouts, left = torch.tensor(climbed), torch.tensor(gains)
+    return Climb(-left, readouts, left, readouts == 0)
+
+
 def climb_steps(batch: Batch, *climbed: list[float]) -> None:
     for values in climbed:
-        batch.record(torch.tensor(values), torch.tensor(values))
+        batch.record(climb_of(values, values))
 
 
 # Slots.
@@ -75,7 +81,7 @@ def test_variants_end_together() -> None:
 def test_penalties_count_for_convergence_but_not_in_the_curve() -> None:
     batch = batch_of(3)
     for step in range(5):
-        batch.record(torch.tensor([float(step)]), torch.tensor([1.0]))
+        batch.record(climb_of([float(step)], [1.0]))
     assert batch.ended() == {0: "converged"}
     assert batch.curve(0).tolist() == [[0, 1, 2, 3, 4]]
 

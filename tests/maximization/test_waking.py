@@ -113,13 +113,11 @@ def _losses(targets: list[Target]) -> tuple[Tensor, Tensor]:
     response = LayerResponse(network.requires_grad_(False), "1", spec)
     images = torch.full((len(targets), *spec.shape), 0.5, requires_grad=True)
     batch = TargetBatch(targets, torch.device("cpu"))
-    losses, climbed, _ = ascent_losses(
-        images, Views([], []), response, batch, Mean(), AscentSettings()
-    )
-    (gradient,) = torch.autograd.grad(losses.sum(), images)
+    climb = ascent_losses(images, Views([], []), response, batch, Mean(), AscentSettings())
+    (gradient,) = torch.autograd.grad(climb.losses.sum(), images)
     members = member_values(response(images), targets, AscentSettings().readout)
     (plain,) = torch.autograd.grad(-joint_values(members, targets).sum(), images)
-    assert torch.equal(climbed, joint_values(members, targets).detach())
+    assert torch.equal(climb.climbed, joint_values(members, targets).detach())
     return gradient, plain
 
 
@@ -141,3 +139,28 @@ def test_a_silent_member_of_a_group_is_woken_beside_one_that_responds() -> None:
 def test_members_that_are_to_be_silent_stay_so() -> None:
     gradient, plain = _losses([Target((0, 1), "weighted", (-1.0, 1.0))])
     assert torch.equal(gradient, plain)
+
+
+def test_waking_in_a_group_is_as_steep_as_what_is_climbed() -> None:
+    """Else the sleepers' gradient drowns that of all others."""
+    members = torch.tensor([[4.0, 0.0, 3.0], [4.0, 0.0, 3.0], [0.0, 0.0, 1.0], [0.0, 5.0, 0.0]])
+    members.requires_grad_()
+    statistics = ((1.0, 2.0, 3.0), (2.0, 10.0, 4.0))
+    targets = [
+        Target((0, 1), suppressed=(2,)),
+        Target((0, 1), suppressed=(2,), zscore=statistics),
+        Target((0, 1), "min", suppressed=(2,), zscore=statistics),
+        Target((0, 1, 2), "weighted", (3.0, -1.0, 1.0)),
+    ]
+    batch = TargetBatch(targets, torch.device("cpu"))
+    silent = batch.silent(members)
+    assert silent.tolist() == [
+        *[[False, True, False], [False, True, False]],
+        *[[True, True, False], [True, False, True]],
+    ]
+    (wakes,) = torch.autograd.grad(batch.waking(members, silent).sum(), members)
+    (climbs,) = torch.autograd.grad(batch.joint(members).sum(), members)
+    for row in (0, 1, 3):
+        torch.testing.assert_close(wakes[row], climbs[row] * silent[row])
+    assert wakes[2].tolist() == pytest.approx([0.5 / 2, 0.5 / 10, 0])
+    assert batch.asleep(members).tolist() == [False, False, True, True]

@@ -212,6 +212,29 @@ class TargetBatch:
         """``(B, M)`` which of the wanted members read exactly 0, which only rectifiers leave."""
         return (members.detach() == 0) & self.wanted
 
+    def waking(self, members: Tensor, silent: Tensor) -> Tensor:
+        """The number ``(B,)`` whose gradient wakes silent members, as steep as :meth:`joint`.
+
+        Args:
+            members: ``(B, M)`` readouts, with gradients where they are silent too.
+            silent: ``(B, M)`` which are to be woken.
+        """
+        if self._is_plain:
+            return (members * silent)[:, 0]
+        if self._standardizes:
+            members = members / self._deviations
+        asleep = torch.where(silent, members, 0.0)
+        joint = _sums(asleep * self._weights) / self._weight_sums
+        # The weakest counts alone, and here these are all as weak.
+        weakest = _sums(asleep) / silent.sum(1).clamp(min=1)
+        return torch.where(self._is_min, weakest, joint)
+
+    def asleep(self, members: Tensor) -> Tensor:
+        """``(B,)`` whether what is to be climbed is silent: all members, of a ``min`` any."""
+        silent = self.silent(members)
+        everything = (silent | ~self.wanted).all(1) & self.wanted.any(1)
+        return everything if self._is_plain else everything | (self._is_min & silent.any(1))
+
     def of(self, rows: Sequence[int]) -> TargetBatch:
         """The targets of some of the images, with as many columns as all have."""
         some = copy.copy(self)
