@@ -22,6 +22,7 @@ from torchvision import models
 
 from neurovis.inputs import InputSpec
 from neurovis.models import load_model, suggested_input_spec
+from neurovis.models.import_paths import import_by_path
 
 HERE = __name__
 NET = f"{HERE}.Net"
@@ -166,6 +167,11 @@ class TestMaking:
         before = list(sys.path)
         assert isinstance(load_model("my_own_nets.Net"), nn.Identity)
         assert sys.path == before
+
+    @pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+    def test_functions_named_like_their_modules_are_found(self, name: str) -> None:
+        assert import_by_path(f"torchvision.models.{name}") is getattr(models, name)
+        assert import_by_path(f"torchvision.models.{name}.{name}") is getattr(models, name)
 
     @pytest.mark.parametrize(
         ("model", "message"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -29,6 +30,7 @@ from neurovis.maximization.objectives import Objective
 from neurovis.maximization.parametrizations import Parametrization, ParametrizationName
 from neurovis.maximization.regularizers import Regularizer
 from neurovis.maximization.settings import ObjectiveName
+from neurovis.maximization.strategy import STRATEGY_NAME
 from neurovis.maximization.transforms import Transform
 from neurovis.pictures import read_picture
 
@@ -125,7 +127,12 @@ def make_trainer(module: TargetMaximization, options: Namespace) -> pl.Trainer:
     """The Trainer that the options ask for; in the folder of a run that was stopped, if any."""
     # Before Lightning makes a folder in it.
     check_writable(options.trainer.default_root_dir or Path.cwd())
-    return pl.Trainer(**_trainer_options(module, options))
+    given = _trainer_options(module, options)
+    trainer = pl.Trainer(**given)
+    if trainer.world_size > 1 and given["strategy"] == "auto":
+        # Lightning's own choice would average the images of all devices.
+        trainer = pl.Trainer(**{**given, "strategy": STRATEGY_NAME})
+    return trainer
 
 
 def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
@@ -136,14 +143,15 @@ def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
     """
     try:
         trainer.fit(module)
-    except SystemExit:
-        # How Lightning ends after Ctrl-C.
+    except SystemExit as stop:
+        # How Lightning ends after Ctrl-C, and after SIGTERM.
         if trainer.is_global_zero:
             sys.stderr.write(
                 f"neurovis: stopped when {module.finished_count} of {len(module.jobs)} were "
                 "finished; the same command goes on with the rest\n"
             )
-        raise
+        # Lightning's status after SIGTERM is 0, as if all were there.
+        raise SystemExit(stop.code or 128 + signal.SIGTERM) from stop
     folder = trainer.log_dir or trainer.default_root_dir  # All ranks must ask.
     if not any(len(module.results_of(layer)) for layer in module.layers):
         raise ValueError(
@@ -151,9 +159,10 @@ def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
         )
     if trainer.is_global_zero:
         if len(module.layers) == 1:
-            print_results(module.results, folder)
+            print_results(module.results, folder, trainer.loggers)
         else:
-            print_summary((module.results_of(layer) for layer in module.layers), folder)
+            results = (module.results_of(layer) for layer in module.layers)
+            print_summary(results, folder, trainer.loggers)
     return Path(folder)
 
 

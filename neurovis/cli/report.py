@@ -24,7 +24,9 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
 
 
-def print_results(results: MaximizationResults, folder: str | Path) -> None:
+def print_results(
+    results: MaximizationResults, folder: str | Path, loggers: Iterable[object]
+) -> None:
     """Print activations against noise, and where everything was written."""
     table = Table(title=f"{results.layer}: {len(results)} preferred images")
     table.add_column("image", overflow="fold")
@@ -36,16 +38,18 @@ def print_results(results: MaximizationResults, folder: str | Path) -> None:
             item.label,
             item.counted(item.activation),
             item.counted(item.noise_activation),
-            f"{silent} of {len(item.kernels)}" if silent else "",
+            f"{silent} of {sum(item.wanted_members)}" if silent else "",
         )
     output = console()
     output.print(table)
     if len(results) > MOST_ROWS:
         output.print(f"… and {len(results) - MOST_ROWS} more in results.csv")
-    _print_where(folder)
+    print_written(folder, loggers)
 
 
-def print_summary(results: Iterable[MaximizationResults], folder: str | Path) -> None:
+def print_summary(
+    results: Iterable[MaximizationResults], folder: str | Path, loggers: Iterable[object]
+) -> None:
     """Print one row for each of several layers, and where everything was written."""
     table = Table(title="Preferred images")
     table.add_column("layer", overflow="fold")
@@ -62,13 +66,7 @@ def print_summary(results: Iterable[MaximizationResults], folder: str | Path) ->
             f"{median(steps):.0f}" if steps else "",
         )
     console().print(table)
-    _print_where(folder)
-
-
-def _print_where(folder: str | Path) -> None:
-    output = console()
-    output.print(f"Written to {folder}", soft_wrap=True)
-    output.print(f"See it with: {tensorboard_command(folder)}", soft_wrap=True)
+    print_written(folder, loggers)
 
 
 def print_written(folder: str | Path, loggers: Iterable[object]) -> None:

@@ -181,7 +181,9 @@ def _print(found: TopImages) -> None:
             "" if row[name] == "" else f"{row[name]:.4g}"
             for name in ("activation", "preferred_activation", "noise_activation")
         ]
-        table.add_row(str(row["kernel"]), *numbers, Text(str(row["picture"])))
+        silent = row["activation"] == 0
+        picture = "silent for all images" if silent else str(row["picture"])
+        table.add_row(str(row["kernel"]), *numbers, Text(picture))
     output = console()
     output.print(table)
     if len(best) > MOST_ROWS:

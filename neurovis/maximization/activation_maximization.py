@@ -67,7 +67,15 @@ class ActivationMaximization(TargetMaximization):
         jobs = []
         for name, count in self.kernel_counts.items():
             noun = self.settings.readout.noun
-            selected = select_kernels(kernels.get(name, "all"), count, name)
+            try:
+                selected = select_kernels(kernels.get(name, "all"), count, name)
+            except ValueError as error:
+                if noun == "kernel":
+                    raise
+                raise ValueError(
+                    f"the objective reads {count} numbers, each of a {noun}; give kernels among "
+                    f'these, or leave them at "all": {error}'
+                ) from error
             jobs += [
                 Job(place, name, Target((kernel,)), f"{noun} {kernel}")
                 for place, kernel in enumerate(selected)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views
 from neurovis.maximization.beginnings import Beginning, Beginnings
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
@@ -25,6 +27,35 @@ from neurovis.receptive_fields import Box
 
 #: Side in pixels below which there is nothing to save, and too few spatial frequencies to climb in.
 _SMALLEST_CROP = 32
+
+
+def climbed_layers(
+    network: nn.Module, selection: LayerSelection, spec: InputSpec, settings: AscentSettings
+) -> dict[str, ClimbedLayer]:
+    """All layers that a selection means, by name.
+
+    Of those that it does not name, but means by their type, what cannot be climbed is left out with
+    a warning.
+
+    Raises:
+        ValueError: If there is no such layer, one that is named cannot be climbed, or none can.
+    """
+    parts = [selection] if isinstance(selection, (str, type)) else list(selection)
+    layers: dict[str, ClimbedLayer] = {}
+    left_out: dict[str, ValueError] = {}
+    for name in select_layers(network, parts):
+        try:
+            layers[name] = ClimbedLayer(network, name, spec, settings)
+        except ValueError as error:
+            if name in parts:
+                raise
+            left_out[name] = error
+    if not layers:
+        raise next(iter(left_out.values()))
+    if left_out:
+        reasons = "; ".join(str(error) for error in left_out.values())
+        rank_zero_warn(f"{len(left_out)} of the layers are left out: {reasons}")
+    return layers
 
 
 class ClimbedLayer:

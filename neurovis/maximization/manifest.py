@@ -27,6 +27,8 @@ MANIFEST = "manifest.json"
 
 #: What has to be the same for images to belong together; everything else is for the record.
 _IDENTITY = ("neurovis", "network", "input", "settings", "targets")
+#: What the network is run in, which is known once there is a device.
+_PRECISION = "computed_in"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Manifest:
         with whole_file(folder / MANIFEST) as partial:
             partial.write_text(json.dumps(self.content, indent=2) + "\n")
 
+    def computed_in(self, precision: str) -> Manifest:
+        """The manifest with what the network is run in, where images are made now."""
+        return Manifest({**self.content, _PRECISION: precision})
+
     @property
     def is_complete(self) -> bool:
         """Whether all images that were asked for are there."""
@@ -84,9 +90,12 @@ class Manifest:
 
     def differences(self, other: Manifest) -> list[str]:
         """What shapes images and is not the same here and in another, ``name (here, there)``."""
+        names = list(_IDENTITY)
+        if _PRECISION in self.content and _PRECISION in other.content:
+            names.append(_PRECISION)
         return [
             line
-            for name in _IDENTITY
+            for name in names
             for line in _differences(name, self.content.get(name), other.content.get(name))
         ]
 

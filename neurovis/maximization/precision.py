@@ -52,6 +52,13 @@ def fast_copy(response: LayerResponse, precision: Precision, device: torch.devic
     return half if precision == "bfloat16" or error <= _TOLERANCE else single
 
 
+def chosen_precision(precision: Precision, device: torch.device) -> str:
+    """What networks are run in on a device, those that suit it."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if computes_in_bfloat16(device) else "float32"
+
+
 def computes_in_bfloat16(device: torch.device) -> bool:
     """Whether a device has instructions for bfloat16, and is not slower in it."""
     if device.type == "cuda":

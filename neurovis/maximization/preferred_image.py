@@ -86,16 +86,17 @@ class PreferredImage:
         Kernels that were to be silenced, with a weight of 0 or less, are not counted.
         """
         now, noise = self.member_activations, self.member_noise_activations
-        wanted = torch.tensor(self._wanted_members)
+        wanted = torch.tensor(self.wanted_members)
         return ((now == 0) | (now == noise)).logical_and(wanted).tolist()
 
     @property
     def dead(self) -> bool:
         """Whether every kernel that was to respond stayed silent."""
-        return 0 < sum(self._wanted_members) == sum(self.dead_members)
+        return 0 < sum(self.wanted_members) == sum(self.dead_members)
 
     @property
-    def _wanted_members(self) -> list[bool]:
+    def wanted_members(self) -> list[bool]:
+        """Which kernels are to respond."""
         return wanted_members(len(self.kernels), self.weights)
 
     @property

@@ -66,7 +66,8 @@ class AscentProgress(ProgressBar):
                 transient=True,
             )
             total = len(module.jobs)
-            self._bar.add_task("images", total=total, completed=int(module.progress))
+            finished = module.finished_count
+            self._bar.add_task("images", total=total, completed=finished, finished=finished)
             self._bar.start()
 
     @override
@@ -87,7 +88,12 @@ class AscentProgress(ProgressBar):
         if self._bar is not None:
             (task,) = self._bar.task_ids
             name = module.current_layer or "images"
-            self._bar.update(task, completed=module.progress, description=name)
+            self._bar.update(
+                task,
+                completed=module.progress,
+                finished=module.finished_count,
+                description=name,
+            )
         else:
             sys.stderr.write(f"{self._line(module, now)}\n")
             sys.stderr.flush()
@@ -114,7 +120,7 @@ class AscentProgress(ProgressBar):
         rate = (progress - before) / (now - start)
         left = f", about {_duration((total - progress) / rate)} left" if rate > 0 else ""
         where = f" ({module.current_layer})" if module.current_layer else ""
-        return f"{int(progress)} of {total} images{where}, {_per_time(rate)}{left}"
+        return f"{module.finished_count} of {total} images{where}, {_per_time(rate)}{left}"
 
 
 class _WholeImages(MofNCompleteColumn):
@@ -122,7 +128,7 @@ class _WholeImages(MofNCompleteColumn):
 
     @override
     def render(self, task: Task) -> Text:
-        return Text(f"{int(task.completed)}/{int(task.total or 0)} images")
+        return Text(f"{task.fields['finished']}/{int(task.total or 0)} images")
 
 
 class _Rate(ProgressColumn):

@@ -11,20 +11,22 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
+from typing_extensions import override
 
 from neurovis.copies import frozen_copy
 from neurovis.figures import render
 from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
-from neurovis.layers import LayerSelection, select_layers
+from neurovis.layers import LayerSelection
 from neurovis.maximization.checks import check_trainer, check_types, is_trial
-from neurovis.maximization.climbed_layer import ClimbedLayer
+from neurovis.maximization.climbed_layer import climbed_layers
 from neurovis.maximization.finished import FINISHED, FinishedImages, Job, open_folder
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
+from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.results import MaximizationResults, save_table
 from neurovis.maximization.settings import AscentSettings
@@ -46,6 +48,17 @@ class _Steps:
         return itertools.count()
 
 
+class _LetGo(pl.Callback):
+    """Lightning tells callbacks of exceptions, and modules nothing."""
+
+    @override
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(pl_module, TargetMaximization):
+            pl_module.let_go()
+
+
 class TargetMaximization(pl.LightningModule):
     """Finds an image for each of a list of targets; the base of what users call.
 
@@ -59,7 +72,8 @@ class TargetMaximization(pl.LightningModule):
 
     Args:
         model: The network as it is now; it is left alone, a frozen copy is run.
-        layers: Dotted names, types, or ``"all-conv"``.
+        layers: Dotted names, types, or ``"all-conv"``. Of those that are not named, what cannot
+            be climbed (called twice, never reached, always the same) is left out with a warning.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         settings: How the ascent is done.
 
@@ -86,10 +100,7 @@ class TargetMaximization(pl.LightningModule):
         # The network is the user's, and has no place in checkpoints, parameter counts or the
         # optimizer: what holds it is no submodule.
         network = frozen_copy(model)
-        self._layers = {
-            layer: ClimbedLayer(network, layer, self.input_spec, settings)
-            for layer in select_layers(network, layers)
-        }
+        self._layers = climbed_layers(network, layers, self.input_spec, settings)
         self._store: FinishedImages | None = None
         self._cut_short: list[PreferredImage] = []
         self._given: list[PreferredImage] = []
@@ -194,12 +205,22 @@ class TargetMaximization(pl.LightningModule):
         """What the images in the making have come to, ``(B, C, H, W)`` in [0, 1]."""
         return self._working.averaged()
 
+    def let_go(self) -> None:
+        """Let go of what only the ascent needs; finished images stay."""
+        self._leave_layer()
+        if self.device.type == "cpu":
+            give_back_freed_memory()
+
     # What Lightning asks for.
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the images' parameters, each with its own count of steps."""
         self._optimizer = ImageAdam(self.images.parameters(), self.settings.learning_rates)
         return self._optimizer
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """What is done after an exception."""
+        return [_LetGo()]
 
     def train_dataloader(self) -> _Steps:
         """Steps without end; there is no data but the images themselves."""
@@ -215,7 +236,8 @@ class TargetMaximization(pl.LightningModule):
             OSError: If the folder cannot be written.
         """
         check_trainer(self.trainer, self.images)
-        manifest = self.manifest()
+        precision = chosen_precision(self.settings.precision, self.device)
+        manifest = self.manifest().computed_in(precision)
         self._cut_short, self._results = [], None
         if is_trial(self.trainer):
             self._store = FinishedImages(None, manifest)
@@ -264,12 +286,10 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Write files and pictures into the Trainer's log folder."""
-        if self.device.type == "cpu":
-            give_back_freed_memory()
         # All ranks must take part, also those that are done.
         self._cut_short = from_all_ranks([] if self._ascent is None else self._ascent.cut_short())
         share_finished(self._store_of_run, self.jobs)
-        self._leave_layer()
+        self.let_go()
         if len(self._layers) == 1:
             # One layer's images fit into memory, where nobody can replace them.
             self._results = self.results

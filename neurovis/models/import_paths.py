@@ -9,7 +9,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import Any
 
 
@@ -76,6 +76,10 @@ def _import_longest(parts: list[str], what: str) -> tuple[ModuleType, list[str]]
             return module, parts[length - 1 :]
         except Exception as error:
             raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
+    # A function may have the name of the module that it comes from: torchvision.models.alexnet.
+    parent = sys.modules[".".join(parts[:-1])]
+    if not isinstance(getattr(parent, parts[-1], None), (ModuleType, NoneType)):
+        return parent, parts[-1:]
     raise ValueError(f'{what} "{".".join(parts)}" is a module; name a class or function in it')
 
 

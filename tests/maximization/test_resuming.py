@@ -24,6 +24,7 @@ from neurovis.maximization import (
     ActivationMaximization,
     GroupActivationMaximization,
     MaximizationResults,
+    precision,
     target_maximization,
 )
 from neurovis.maximization.beginnings import Beginning
@@ -363,6 +364,41 @@ def test_a_changed_setting_is_refused_for_an_unfinished_run(
     with pytest.raises(ValueError, match=f"unfinished run that differs in .*{message}"):
         climb(module(small_network, **{**before, **after}))
     assert {path: path.read_bytes() for path in there} == there
+
+
+def test_what_was_begun_in_bfloat16_does_not_go_on_in_float32(
+    small_network: nn.Module, climb: Climber, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another machine."""
+    monkeypatch.setattr(precision, "computes_in_bfloat16", lambda _device: True)
+    stop(climb, module(small_network))
+    assert manifest_of(tmp_path)["computed_in"] == "bfloat16"
+    monkeypatch.setattr(precision, "computes_in_bfloat16", lambda _device: False)
+    differs = r"differs in computed_in \(.*float32.*bfloat16"
+    with pytest.raises(ValueError, match=differs):
+        climb(module(small_network))
+    with pytest.raises(ValueError, match=r"differs in .*precision"):
+        climb(module(small_network, precision="float32"))
+    monkeypatch.setattr(precision, "computes_in_bfloat16", lambda _device: True)
+    climb(module(small_network))
+    assert manifest_of(tmp_path)["complete"]
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_freed_memory_is_given_back_also_after_an_exception(
+    small_network: nn.Module, climb: Climber, monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    calls: list[str] = []
+    for name in ("keep_freed_memory", "give_back_freed_memory"):
+        monkeypatch.setattr(target_maximization, name, lambda name=name: calls.append(name))
+    am = module(small_network)
+    if stops:
+        stop(climb, am)
+        assert am.current_layer is None
+    else:
+        climb(am)
+    assert calls[0] == "keep_freed_memory"
+    assert set(calls[1:]) == {"give_back_freed_memory"}
 
 
 def test_the_same_functions_made_again_are_no_change(

@@ -14,6 +14,7 @@ from climbing import GREY, Climber
 from torch import nn
 
 from neurovis.files import safe_name
+from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 
 OPTIONS: dict[str, Any] = {"input_spec": GREY, "steps": 5, "batch_size": 2}
@@ -176,6 +177,37 @@ def test_what_cannot_be_swept_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         ActivationMaximization(small_network, layer, kernels, **OPTIONS)
+
+
+class Odd(nn.Module):
+    """Convolutions that cannot be climbed beside one that can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first = nn.Conv2d(1, 3, 3, padding=1)
+        self.twice = nn.Conv2d(3, 3, 3, padding=1)
+        self.pruned = nn.Conv2d(3, 2, 3)
+        self.never = nn.Conv2d(3, 2, 3)
+        nn.init.zeros_(self.pruned.weight)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        seen: torch.Tensor = self.pruned(self.twice(self.twice(self.first(images)).relu()))
+        return seen
+
+
+def test_layers_that_cannot_be_climbed_are_left_out_unless_they_are_named(climb: Climber) -> None:
+    warned = "3 of the layers are left out: .*twice.*2 times.*pruned.*same.*never.*never reached"
+    with pytest.warns(UserWarning, match=warned):
+        sweep = ActivationMaximization(Odd(), "all-conv", **OPTIONS)
+    assert sweep.layers == ["first"]
+    climb(sweep)
+    assert len(sweep.results) == 3
+    for name in ("twice", "pruned", "never"):
+        with pytest.raises(ValueError, match=name):
+            ActivationMaximization(Odd(), ["first", name], **OPTIONS)
+    with pytest.raises(ValueError, match="cannot take images"):
+        ActivationMaximization(Odd(), "all-conv", input_spec=InputSpec.rgb(16))
 
 
 def test_no_convolutions_are_nothing_to_sweep() -> None:
