@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from neurovis.cli.options import add_model_arguments
-from neurovis.cli.report import console, print_results, print_summary
+from neurovis.cli.printing import console, print_results, print_summary
 from neurovis.files import check_writable
 from neurovis.inputs import InputSpec
 from neurovis.maximization import (

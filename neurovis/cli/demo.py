@@ -22,7 +22,7 @@ from neurovis.callbacks import (
 )
 from neurovis.callbacks.base import MonitorOptions
 from neurovis.cli.command import Command
-from neurovis.cli.report import console, tensorboard_command
+from neurovis.cli.printing import console, tensorboard_command
 from neurovis.demo import (
     SHAPES,
     ShapeClassifier,

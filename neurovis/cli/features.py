@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, trying
-from neurovis.cli.report import console
+from neurovis.cli.printing import console
 from neurovis.figures import feature_map_figure
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import usable_layers

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from neurovis.cli.command import Command
 from neurovis.cli.options import add_model_arguments, load_model_and_input
-from neurovis.cli.report import console
+from neurovis.cli.printing import console
 from neurovis.layer_table import list_layers
 
 

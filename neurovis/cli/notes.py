@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.text import Text
 
-from neurovis.cli.report import console
+from neurovis.cli.printing import console
 from neurovis.pictures import StretchedWarning, ZeroDepthWarning
 
 #: So many notes of a kind are printed.

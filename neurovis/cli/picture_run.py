@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
-from neurovis.cli.report import print_written
+from neurovis.cli.printing import print_written
 from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec

@@ -10,8 +10,8 @@ from rich.table import Table
 from torch import Tensor
 
 from neurovis.cli.preferences import PreferredGratings, RankedNetwork, preferred_gratings
+from neurovis.cli.printing import console
 from neurovis.cli.rank_results import RankingFiles, number
-from neurovis.cli.report import console
 from neurovis.figures import grating_preference_figure, render
 from neurovis.maximization import ActivationMaximization, MaximizationResults
 from neurovis.receptive_fields import Box

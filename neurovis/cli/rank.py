@@ -21,10 +21,10 @@ from neurovis.cli.options import (
 from neurovis.cli.picture_run import trying
 from neurovis.cli.preferences import RankedNetwork
 from neurovis.cli.preferred_images import compare, print_comparisons
+from neurovis.cli.printing import print_written
 from neurovis.cli.rank_results import RankingFiles, print_rankings
 from neurovis.cli.ranked_fields import find_fields, print_fields
 from neurovis.cli.ranked_images import RankedPictures, choose_images
-from neurovis.cli.report import print_written
 from neurovis.files import check_writable
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images

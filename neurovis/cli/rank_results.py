@@ -15,7 +15,7 @@ from rich.text import Text
 from torch import Tensor
 
 from neurovis.cli.preferences import first_kernels
-from neurovis.cli.report import console
+from neurovis.cli.printing import console
 from neurovis.figures import render, save_png
 from neurovis.files import whole_file
 from neurovis.summaries import Picture, log_observation, log_picture, picture_path

@@ -11,8 +11,8 @@ from rich.text import Text
 from torch import Tensor
 
 from neurovis.cli.preferences import PreferredGratings, RankedNetwork, preferred_gratings
+from neurovis.cli.printing import console
 from neurovis.cli.rank_results import RankingFiles, number
-from neurovis.cli.report import console
 from neurovis.figures import render
 from neurovis.tuning.fields import field_width
 from neurovis.tuning.receptive_field_maps import ReceptiveFieldMaps, map_receptive_fields

@@ -14,7 +14,7 @@ from rich.text import Text
 from torch import Tensor
 
 from neurovis.cli.picture_run import Numbered, PictureRun, Row
-from neurovis.cli.report import MOST_ROWS, console
+from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.figures import randomization_figure, saliency_figure
 from neurovis.saliency import RandomizationCheck, SaliencyMaps, kernel_word
 from neurovis.saliency.maps import SIGNED

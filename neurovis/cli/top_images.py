@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from neurovis.cli.notes import Notes
 from neurovis.cli.options import add_images_arguments, picture_paths
+from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.ranked_images import DemoScenes
-from neurovis.cli.report import MOST_ROWS, console
 from neurovis.figures import render, save_png
 from neurovis.inputs import InputSpec
 from neurovis.maximization.results import MaximizationResults

@@ -13,8 +13,8 @@ from torch import nn
 
 from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.picture_run import trying
+from neurovis.cli.printing import console
 from neurovis.cli.ranked_images import DemoScenes
-from neurovis.cli.report import console
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
