@@ -16,7 +16,7 @@ PACKAGE = Path(neurovis.__file__).parent
 
 GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
-    *("readouts", "rectifiers", "copies", "figures", "summaries", "pictures", "files"),
+    *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *("prediction", "rank_correlation"),
     "_version",
 }

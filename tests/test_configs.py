@@ -28,6 +28,9 @@ QUICK = {
     "--trainer.default_root_dir {folder}/results",
     "rank": "--orientations 4 --phases 3 --null_kernels 10 --sheets 1 --top 2 --preferred_images 0 "
     "--receptive_fields 0 --trainer.accelerator cpu --trainer.default_root_dir {folder}",
+    "report": "--steps 2 --kernels 0,1 --top_images 2 --field_images 2 --ranking.orientations 4 "
+    "--ranking.phases 3 --ranking.null_kernels 10 --trainer.accelerator cpu "
+    "--trainer.default_root_dir {folder}",
     "training": "--trainer.max_epochs 1 --data.train_length 64 --data.val_length 16 "
     "--data.test_length 16 --data.batch_size 16 --trainer.accelerator cpu "
     "--trainer.default_root_dir {folder} --export {folder}/weights.pt",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
+from torch import nn
 
 from neurovis.cli import top_images
 from neurovis.cli.ascent import add_ascent_arguments, climb, make_trainer, settings
 from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
-from neurovis.cli.top_kernels import resolve_kernels
+from neurovis.cli.top_kernels import is_top, resolve_kernels
+from neurovis.inputs import InputSpec
 from neurovis.layers import select_layers
 from neurovis.maximization import ActivationMaximization
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Options of an ascent, and which kernels."""
+    """Options of an ascent, which kernels, and real pictures to compare with."""
     add_layers_argument(parser)
     add_ascent_arguments(parser)
     parser.add_argument(
@@ -27,22 +29,30 @@ def add_arguments(parser: ArgumentParser) -> None:
     top_images.add_arguments(parser)
 
 
+def make_module(options: Namespace, network: nn.Module, spec: InputSpec) -> ActivationMaximization:
+    """The ascents to the images of the kernels that the options name."""
+    ascent = settings(options, spec)
+    selection, kernels = layer_names(options.layer), options.kernels
+    if not is_top(kernels):
+        return ActivationMaximization(network, selection, kernels, spec, **ascent)
+    ranked = {
+        layer: resolve_kernels(kernels, options, network, spec, layer)
+        for layer in select_layers(network, selection)
+    }
+    return ActivationMaximization(network, list(ranked), ranked, spec, **ascent)
+
+
 def run(options: Namespace) -> None:
     """Optimize an image for each kernel."""
     network, spec = load_model_and_input(options)
-    ascent = settings(options, spec)
-    layers = select_layers(network, layer_names(options.layer))
-    kernels = {
-        layer: resolve_kernels(options.kernels, options, network, spec, layer) for layer in layers
-    }
-    module = ActivationMaximization(network, layers, kernels, spec, **ascent)
+    module = make_module(options, network, spec)
     trainer = make_trainer(module, options)
     of_pictures = top_images.prepare(options, spec, trainer)
     folder = climb(module, trainer)
     if of_pictures is not None:
-        results = [module.results_of(layer) for layer in layers]
-        folders = {layer: module.folder_of(layer, folder) for layer in layers}
-        of_pictures.run(network, results, trainer, folders, module.settings.readout)
+        found = of_pictures.run(network, module, trainer, folder)
+        if trainer.is_global_zero:
+            top_images.raise_if_incomplete(found)
 
 
 COMMAND = Command(

@@ -26,6 +26,7 @@ from neurovis.maximization import (
     TargetMaximization,
     unfinished_run,
 )
+from neurovis.maximization.manifest import MANIFEST
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.parametrizations import Parametrization, ParametrizationName
 from neurovis.maximization.regularizers import Regularizer
@@ -123,11 +124,19 @@ def settings(options: Namespace, spec: InputSpec) -> AscentOptions:
     return cast(AscentOptions, {**named, "init": init})
 
 
-def make_trainer(module: TargetMaximization, options: Namespace) -> pl.Trainer:
-    """The Trainer that the options ask for; in the folder of a run that was stopped, if any."""
+def make_trainer(
+    module: TargetMaximization, options: Namespace, last_file: str = MANIFEST
+) -> pl.Trainer:
+    """The Trainer that the options ask for; in the folder of a run that was stopped, if any.
+
+    Args:
+        module: What is to be run.
+        options: Of the command.
+        last_file: What the command writes in the end.
+    """
     # Before Lightning makes a folder in it.
     check_writable(options.trainer.default_root_dir or Path.cwd())
-    given = _trainer_options(module, options)
+    given = _trainer_options(module, options, last_file)
     trainer = pl.Trainer(**given)
     if trainer.world_size > 1 and given["strategy"] == "auto":
         # Lightning's own choice would average the images of all devices.
@@ -166,7 +175,9 @@ def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
     return Path(folder)
 
 
-def _trainer_options(module: TargetMaximization, options: Namespace) -> dict[str, Any]:
+def _trainer_options(
+    module: TargetMaximization, options: Namespace, last_file: str
+) -> dict[str, Any]:
     """The Trainer's own options, in the folder of a run that was stopped if there is one."""
     given = dict(options.trainer)
     callbacks = given["callbacks"] or []
@@ -177,7 +188,7 @@ def _trainer_options(module: TargetMaximization, options: Namespace) -> dict[str
     given["callbacks"] = callbacks
     if given["logger"] in (None, True) and options.resume and not given["fast_dev_run"]:
         root = Path(given["default_root_dir"] or Path.cwd())
-        stopped = unfinished_run(root / _RUNS, module.manifest())
+        stopped = unfinished_run(root / _RUNS, module.manifest(), last_file)
         if stopped is not None:
             given["logger"] = TensorBoardLogger(str(root), name=_RUNS, version=stopped.name)
             console().print(f"Going on in {stopped}, where a run was stopped", soft_wrap=True)

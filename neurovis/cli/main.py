@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from neurovis._version import __version__
-from neurovis.cli import am, demo, features, group_am, layers, rank, saliency
+from neurovis.cli import am, demo, features, group_am, layers, rank, report, saliency
 from neurovis.cli.command import Command
 from neurovis.cli.errors import one_line
 
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
     "features": features.COMMAND,
     "saliency": saliency.COMMAND,
     "rank": rank.COMMAND,
+    "report": report.COMMAND,
 }
 
 #: Set it to see where in the code an error arose, instead of one line.

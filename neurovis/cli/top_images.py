@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -17,7 +17,7 @@ from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.ranked_images import DemoScenes
 from neurovis.figures import render, save_png
 from neurovis.inputs import InputSpec
-from neurovis.maximization.results import MaximizationResults
+from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.top_images import PictureImages, TopImages, TopImagesProbe
 from neurovis.maximization.top_images.images import choose_images, first_readable
 from neurovis.maximization.top_images.probe import check_trainer
@@ -82,32 +82,36 @@ class TopImagesRun:
     def run(
         self,
         network: nn.Module,
-        results: Sequence[MaximizationResults],
+        module: ActivationMaximization,
         trainer: pl.Trainer,
-        folders: Mapping[str, Path],
-        objective: AnyObjective,
+        folder: Path,
+        objective: AnyObjective | None = None,
         batch_size: int = 32,
-    ) -> None:
-        """Find the top images of the results' kernels, write and print; every process must call.
+    ) -> dict[str, TopImages]:
+        """Find the top images of all kernels, write and print; every process must call.
 
         Args:
             network: As it was loaded.
-            results: Of each layer, with one kernel to an image; none is looked at twice.
+            module: With the preferred images of each layer, one kernel to an image; no kernel is
+                looked at twice.
             trainer: That made them; it has done its fit.
-            folders: Where files go, by layer.
-            objective: What was climbed.
+            folder: Of the run.
+            objective: What pictures are compared by; by default what was climbed.
             batch_size: Images at a time, on each device.
 
+        Returns:
+            What was found, by layer.
+
         Raises:
-            ValueError: At the end, if pictures could not be read; how many, and why the first.
             OSError: If a folder cannot be written.
         """
+        results = [module.results_of(layer) for layer in module.layers]
         probe = TopImagesProbe(
             network,
             {one.layer: one.kernels for one in results},
             self._images,
             self._k,
-            objective,
+            module.settings.readout if objective is None else objective,
             input_spec=self._spec,
             batch_size=batch_size,
             preferred=results,
@@ -115,14 +119,12 @@ class TopImagesRun:
         )
         trainer.predict(probe, return_predictions=False)
         if not trainer.is_global_zero:
-            return
+            return probe.results
         for layer, found in probe.results.items():
-            _save(found, folders[layer], trainer)
+            _save(found, module.folder_of(layer, folder), trainer)
             _print(found)
         self._notes.print()
-        for found in probe.results.values():
-            if found.notes:  # Of all layers the same.
-                raise ValueError(found.notes[0])
+        return probe.results
 
     def _chosen(self, options: Namespace) -> PictureImages | DemoScenes:
         if options.images is not None:
@@ -132,6 +134,17 @@ class TopImagesRun:
         if options.model == "demo":
             return DemoScenes(self._spec)
         raise ValueError("top_images needs images: give --images, pictures or folders of them")
+
+
+def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
+    """Say in the end what was left out.
+
+    Raises:
+        ValueError: If pictures could not be read; how many, and why the first.
+    """
+    for one in found.values():
+        if one.notes:  # Of all layers the same.
+            raise ValueError(one.notes[0])
 
 
 class _NotedPictures(PictureImages):

@@ -47,7 +47,7 @@ def resolve_kernels(
         ValueError: If there is no such ranking, it does not apply to the layer, needs images that
             are not there, or the layer has fewer kernels with a score.
     """
-    if not _is_top(kernels):
+    if not is_top(kernels):
         return kernels
     return _Chooser(options, network, spec, layer).choose([str(kernels)])[str(kernels)]
 
@@ -66,14 +66,15 @@ def resolve_groups(
     parts: list[KernelSelection] = (
         [part.strip() for part in groups.split(";")] if isinstance(groups, str) else [*groups]
     )
-    wanted = [str(part) for part in parts if _is_top(part)]
+    wanted = [str(part) for part in parts if is_top(part)]
     if not wanted:
         return groups if isinstance(groups, str) else parts
     chosen = _Chooser(options, network, spec, options.layer).choose(wanted)
-    return [chosen[str(part)] if _is_top(part) else part for part in parts]
+    return [chosen[str(part)] if is_top(part) else part for part in parts]
 
 
-def _is_top(part: KernelSelection) -> bool:
+def is_top(part: KernelSelection) -> bool:
+    """Whether a selection asks for the first kernels of a ranking."""
     return isinstance(part, str) and part.strip().startswith(_PREFIX)
 
 

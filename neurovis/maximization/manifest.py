@@ -100,12 +100,16 @@ class Manifest:
         ]
 
 
-def unfinished_run(folder: str | Path, manifest: Manifest) -> Path | None:
+def unfinished_run(
+    folder: str | Path, manifest: Manifest, last_file: str = MANIFEST
+) -> Path | None:
     """The latest run below a folder that is to make the same images and was stopped.
 
     Args:
         folder: With one folder for each run, such as ``lightning_logs``.
         manifest: Of the run that is to go on.
+        last_file: What a run writes in the end, where images are not all that it makes: one that
+            does not have it was stopped, too.
     """
     there = (
         (path.parent, Manifest.read(path.parent)) for path in Path(folder).glob(f"*/{MANIFEST}")
@@ -113,7 +117,9 @@ def unfinished_run(folder: str | Path, manifest: Manifest) -> Path | None:
     stopped = [
         run
         for run, other in there
-        if other is not None and not other.is_complete and manifest.asks_for_the_same(other)
+        if other is not None
+        and not (other.is_complete and (run / last_file).exists())
+        and manifest.asks_for_the_same(other)
     ]
     return max(stopped, key=lambda run: (run / MANIFEST).stat().st_mtime, default=None)
 

@@ -166,16 +166,21 @@ def _score_text(ranking: KernelRanking, kernel: int) -> str:
     parts = [f"{name}{score:.2f}"]
     if percentile == percentile:
         parts.append(f"null {percentile:.0f} %")
-    for name, column in ranking.values.items():
-        if name.startswith("preferred_"):
-            parts.append(_value_text(name, column, kernel))
-            break
-    if _is_weak(ranking, kernel):
+    parts.append(preferred_text(ranking, kernel))
+    if is_weak(ranking, kernel):
         parts.append("weak")
     return ", ".join(part for part in parts if part)
 
 
-def _is_weak(ranking: KernelRanking, kernel: int) -> bool:
+def preferred_text(ranking: KernelRanking, kernel: int) -> str:
+    """What a kernel prefers of what it was ranked by, such as ``35°``; empty if it is unknown."""
+    for name, column in ranking.values.items():
+        if name.startswith("preferred_"):
+            return _value_text(name, column, kernel)
+    return ""
+
+
+def is_weak(ranking: KernelRanking, kernel: int) -> bool:
     """Whether gratings hardly drive it: selective it may be, but in next to nothing."""
     if ranking.seen is None:
         return False

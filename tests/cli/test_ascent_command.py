@@ -327,3 +327,24 @@ def test_suppressed_kernels_for_too_few_groups(
     assert "suppressed has 1 parts for 2 groups" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     assert torch.is_grad_enabled()
+
+
+def test_a_sweep_by_type_leaves_out_what_cannot_be_climbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "twice.py").write_text(
+        "from torch import nn\n"
+        "class Twice(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.first, self.again = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)\n"
+        "    def forward(self, images):\n"
+        "        return self.again(self.again(self.first(images)))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    options = ("--model", "twice.Twice", "--input.size", "16", "--steps", "2", "--kernels", "0")
+    trainer = ("--trainer.accelerator", "cpu", "--trainer.logger", "false")
+    with pytest.warns(UserWarning, match='1 of the layers are left out: .*"again"'):
+        assert main(["am", *options, "--layer", "all-conv", *trainer]) == 0
+    assert "first,0" in (tmp_path / "results.csv").read_text()
+    assert main(["am", *options, "--layer", "again", *trainer]) == 2

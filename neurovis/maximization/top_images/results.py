@@ -140,6 +140,11 @@ class TopImages:
             for image, (top, left, bottom, right) in zip(self.images(kernel), boxes, strict=False)
         ]
 
+    def names(self, kernel: int) -> list[str]:
+        """What a kernel's top images are called, as in ``top_images.csv``."""
+        row = self._row_of(kernel)
+        return [self._shown.name(index) for index in self.indices[row].tolist() if index >= 0]
+
     def figure(self, kernels: Sequence[int] | None = None, title: str | None = None) -> Figure:
         """One row for each kernel: its preferred image if there is one, then its top images.
 

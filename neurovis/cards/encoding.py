@@ -1,0 +1,95 @@
+"""Images as small pictures that a page can hold."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from neurovis.figures.colours import colour_limit, coloured, overlaid
+from neurovis.figures.modalities import shown_images
+from neurovis.figures.output import to_pixels
+from neurovis.figures.pictures import fitted, modality_rows
+from neurovis.inputs import InputSpec
+
+#: Between the pictures of modalities, in pixels.
+_APART = 2
+_QUALITY = 82
+#: Pictures no larger than this are seen pixel by pixel: enlarged, and kept without loss.
+_PIXELS, _ENLARGED = 24, 64
+
+
+def data_uri(pictures: Tensor, largest: int) -> str:
+    """Pictures side by side, as one WebP picture in a ``data:`` URI.
+
+    Args:
+        pictures: ``(N, 3, H, W)`` in [0, 1]; clipped.
+        largest: Longest side in pixels of each; larger ones are shrunk. Those of 24 pixels and
+            less are enlarged, each pixel becoming a square.
+
+    Returns:
+        The URI.
+
+    Raises:
+        ValueError: If there is no picture, or the shape is another.
+    """
+    from PIL import Image
+
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel():
+        raise ValueError(f"pictures must be (N, 3, H, W), N > 0; got {tuple(pictures.shape)}")
+    is_small = max(pictures.shape[2:]) <= _PIXELS
+    shown = fitted(pictures, _ENLARGED if is_small else 1, max(largest, _ENLARGED))
+    count, _, height, width = shown.shape
+    whole = torch.full((3, height, count * (width + _APART) - _APART), 0.5)
+    for place, one in enumerate(shown):
+        left = place * (width + _APART)
+        whole[:, :, left : left + width] = one
+    content = io.BytesIO()
+    Image.fromarray(to_pixels(whole)).save(
+        content, format="webp", quality=_QUALITY, lossless=is_small, method=3
+    )
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def image_uri(image: Tensor, spec: InputSpec, largest: int) -> str:
+    """An image ``(C, H, W)`` in [0, 1], its modalities side by side, as a ``data:`` URI.
+
+    Args:
+        image: In the spec's channel order.
+        spec: The modalities.
+        largest: Longest side of each modality's picture, in pixels.
+    """
+    rows = modality_rows(image[None], spec)
+    return data_uri(torch.cat(list(rows.values())), largest)
+
+
+def map_uri(values: Tensor, largest: int) -> str:
+    """A map ``(H, W)`` of magnitudes, violet 0 and yellow its highest, as a ``data:`` URI."""
+    values = values.detach().float().cpu()
+    limit = torch.tensor([colour_limit(values)])
+    return data_uri(coloured(values[None], limit, signed=False), largest)
+
+
+def overlay_uri(
+    image: Tensor, maps: Mapping[str, Tensor], spec: InputSpec, largest: int, signed: bool
+) -> str:
+    """Maps over an image in grey, its modalities side by side, as a ``data:`` URI.
+
+    Args:
+        image: ``(C, H, W)`` in [0, 1].
+        maps: ``(H, W)`` for each modality by its name; or one by ``""`` for all. They share one
+            scale.
+        spec: The modalities.
+        largest: Longest side of each modality's picture, in pixels.
+        signed: Whether the maps' sign matters.
+    """
+    shown = shown_images(image[None], spec).pictures
+    limit = torch.tensor([colour_limit(torch.stack(list(maps.values())))])
+    over = [
+        overlaid(picture, maps.get(name, maps.get("", picture[0, 0] * 0))[None], limit, signed)
+        for name, picture in shown.items()
+    ]
+    return data_uri(torch.cat(over), largest)

@@ -1,0 +1,160 @@
+"""``neurovis report``: all that can be found out about kernels, as cards on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.text import Text
+from torch import nn
+
+from neurovis.cli import am, top_images
+from neurovis.cli.ascent import climb, make_trainer
+from neurovis.cli.chosen_rankings import chosen_rankings
+from neurovis.cli.command import Command
+from neurovis.cli.options import load_model_and_input
+from neurovis.cli.printing import console
+from neurovis.cli.ranked_images import RankedPictures, choose_images
+from neurovis.cli.report_page import Findings, make_page
+from neurovis.cli.report_probe import choose_probe
+from neurovis.inputs import InputSpec
+from neurovis.maximization import ActivationMaximization
+from neurovis.saliency import METHODS, check_method
+from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
+from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
+
+#: What the command writes in the end.
+PAGE = "report.html"
+#: Top images of the demo's own scenes.
+_DEMO_TOP_IMAGES = 9
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options of an ascent, of rankings, and of a probe picture."""
+    am.add_arguments(parser)
+    # One unit is what all that is on a card can be compared by.
+    parser.set_defaults({"objective": "center"})
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        default=None,
+        metavar="RANKING",
+        help="Rankings that cards can be sorted and filtered by: "
+        f"{', '.join(RANKINGS)}, or the import path of one of your own; by default all that need "
+        "no images and apply to the input.",
+    )
+    parser.add_class_arguments(RankingSettings, "ranking")
+    parser.add_argument(
+        "--probe",
+        nargs="+",
+        default=None,
+        metavar="PATH",
+        help="A picture for the saliency maps; by default the first of --images.",
+    )
+    parser.add_argument(
+        "--method", type=str, default="gradient", help=f"Of the maps: {', '.join(METHODS)}."
+    )
+    parser.add_argument(
+        "--field_images",
+        type=int,
+        default=16,
+        help="Noise images over which receptive fields are averaged; 0 leaves fields out.",
+    )
+
+
+def run(options: Namespace) -> None:
+    """Make preferred images, rank, look at pictures, and write the page."""
+    if options.field_images < 0:
+        raise ValueError(f"field_images must be at least 0; got {options.field_images}")
+    method = check_method(options.method)
+    network, spec = load_model_and_input(options)
+    rankings = _rankings(options, spec)
+    probe = choose_probe(options, spec, method)
+    module = am.make_module(options, network, spec)
+    noun = module.settings.readout.noun
+    if noun != "kernel":
+        raise ValueError(
+            f"a report has a card for each kernel; the objective reads a {noun}: see neurovis am"
+        )
+    # Whatever is wrong is found before hours go into the ascent.
+    tuning = _tuning(options, network, spec, module, rankings)
+    trainer = make_trainer(module, options, last_file=PAGE)
+    tuning.check_trainer(trainer)
+    if options.model == "demo" and options.images is None and options.top_images is None:
+        options.top_images = _DEMO_TOP_IMAGES
+    of_pictures = top_images.prepare(options, spec, trainer)
+    folder = climb(module, trainer)
+    found = {}
+    if of_pictures is not None:
+        # Of a picture, any unit may be the one that is driven most.
+        objective = "max" if options.objective == "center" else None
+        found = of_pictures.run(network, module, trainer, folder, objective)
+    console().print("rankings, receptive fields and saliency", style="dim")
+    trainer.predict(tuning, return_predictions=False)
+    if trainer.is_global_zero:
+        tuning.results.to_csv(folder / "rankings.csv")
+        network.to(trainer.strategy.root_device)
+        findings = Findings(network, spec, module, tuning.results, found, probe)
+        _save(findings, rankings, options, folder)
+        top_images.raise_if_incomplete(found)
+
+
+def _rankings(options: Namespace, spec: InputSpec) -> list[AnyRanking]:
+    """Those that were asked for; else all that can be made without images."""
+    if options.by is not None:
+        return chosen_rankings(options.by)
+    return [
+        ranking
+        for ranking in RANKINGS.values()
+        if not isinstance(ranking, ImageRanking) and _applies(ranking, spec)
+    ]
+
+
+def _applies(ranking: AnyRanking, spec: InputSpec) -> bool:
+    try:
+        ranking.check(spec)
+    except ValueError:
+        return False
+    return True
+
+
+def _tuning(
+    options: Namespace,
+    network: nn.Module,
+    spec: InputSpec,
+    module: ActivationMaximization,
+    rankings: Sequence[AnyRanking],
+) -> TuningProbe:
+    """What ranks the kernels of the layers whose images are made."""
+    needs_images = any(isinstance(ranking, ImageRanking) for ranking in rankings)
+    images = choose_images(options, rankings, spec) if needs_images else None
+    if isinstance(images, RankedPictures):
+        images.print_notes()
+    return TuningProbe(
+        network,
+        module.layers,
+        rankings,
+        input_spec=spec,
+        images=images,
+        **cast(RankingOptions, vars(options.ranking)),
+    )
+
+
+def _save(
+    findings: Findings, rankings: Sequence[AnyRanking], options: Namespace, folder: Path
+) -> None:
+    page = make_page(findings, rankings, options, folder)
+    page.save(folder / PAGE)
+    output = console()
+    output.print(Text(f"Kernel cards: {folder / PAGE} (open it in a browser)"), soft_wrap=True)
+
+
+COMMAND = Command(
+    "Kernel cards: one HTML page of kernels to sort and filter, each with its evidence.\n\n"
+    "Example: neurovis report --model torchvision.models.squeezenet1_0 --weights DEFAULT "
+    "--layer features.3 features.10 --images my_pictures --probe photograph.jpg",
+    add_arguments,
+    run,
+)

@@ -1,0 +1,96 @@
+"""The picture on which a report shows what drives each kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jsonargparse import Namespace
+from torch import Tensor, nn
+
+from neurovis.cards import Picture, overlay_uri
+from neurovis.cli.notes import Notes
+from neurovis.cli.options import picture_paths
+from neurovis.cli.ranked_images import DemoScenes
+from neurovis.figures.pictures import number
+from neurovis.inputs import InputSpec
+from neurovis.maximization.top_images import PictureImages
+from neurovis.pictures import find_pictures, read_picture
+from neurovis.saliency import LayerTarget, Method, kernel_saliency
+
+#: Longest side of a saliency map on a card, in pixels.
+_LARGEST = 144
+
+
+@dataclass(frozen=True)
+class ProbePicture:
+    """A picture, and how its saliency maps are made.
+
+    Args:
+        image: ``(C, H, W)`` in [0, 1].
+        name: What the page calls it.
+        method: Of the maps.
+        spec: What the network is shown.
+    """
+
+    image: Tensor
+    name: str
+    method: Method
+    spec: InputSpec
+
+    def target(self, network: nn.Module, layer: str) -> LayerTarget:
+        """A layer, found once for all its kernels."""
+        return LayerTarget.find(network, layer, self._shown(network))
+
+    def saliency(self, network: nn.Module, target: LayerTarget, kernel: int) -> Picture:
+        """The map of one kernel over the picture, with its activation there."""
+        shown = self._shown(network)
+        found = kernel_saliency(network, shown, target, kernel, self.method, readout="max")
+        maps = {name: one[0] for name, one in found.pooled(self.spec).items()}
+        source = overlay_uri(self.image, maps, self.spec, _LARGEST, found.is_signed)
+        activation = number(found.values[0].item())
+        title = f"{self.method} of kernel {kernel} on {self.name}"
+        return Picture(source, f"activation {activation}", title)
+
+    def _shown(self, network: nn.Module) -> Tensor:
+        device = next((one.device for one in network.parameters()), torch.device("cpu"))
+        return self.spec.to_network(self.image[None]).to(device)
+
+
+def choose_probe(options: Namespace, spec: InputSpec, method: Method) -> ProbePicture | None:
+    """The picture that the options name; else the first of the images, or of the demo's scenes.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If it is no picture, or there are several.
+    """
+    notes = Notes()
+    with notes.taken():
+        if options.probe is not None:
+            found = find_pictures(picture_paths(options.probe, spec), spec, options.patterns)
+            if len(found) > 1:
+                raise ValueError(f"probe is one picture; got {len(found)}")
+            chosen = ProbePicture(read_picture(found[0], spec), found[0].name, method, spec)
+        elif options.images is not None:
+            pictures = PictureImages(picture_paths(options.images, spec), spec, options.patterns)
+            first = _first_readable(pictures)
+            name = pictures.pictures[first].name
+            chosen = ProbePicture(pictures[first], name, method, spec)
+        elif options.model == "demo":
+            scene, _ = DemoScenes(spec)[0]
+            chosen = ProbePicture(scene, "a scene of the demo", method, spec)
+        else:
+            return None
+    notes.print()
+    return chosen
+
+
+def _first_readable(pictures: PictureImages) -> int:
+    for index in range(len(pictures)):
+        try:
+            pictures[index]
+        except (ValueError, OSError):
+            continue
+        return index
+    pictures[0]  # Raises what is wrong with the first.
+    return 0

@@ -1,0 +1,125 @@
+"""What a page of cards holds, without a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from neurovis.cards import (
+    Card,
+    CardLayer,
+    CardPage,
+    Evidence,
+    Measure,
+    Picture,
+    Score,
+    data_uri,
+    image_uri,
+    overlay_uri,
+)
+from neurovis.inputs import InputSpec
+
+NAN = float("nan")
+
+
+def _json(text: str, name: str) -> Any:
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text)
+    assert found is not None
+    return json.loads(found[1])
+
+
+def _pixels(uri: str) -> np.ndarray[Any, Any]:
+    kind, content = uri.split(",")
+    assert kind == "data:image/webp;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
+
+
+def _page(**of_card: Any) -> CardPage:
+    card = Card("conv1", 3, **of_card)
+    return CardPage("t", [CardLayer("conv1", 8)], [Measure("orientation", "gOSI")], cards=[card])
+
+
+def test_numbers_and_pictures_stand_apart(tmp_path: Path) -> None:
+    page = _page(
+        evidence=Evidence(12.34567, NAN, dead=False),
+        scores={"orientation": Score(float("inf"), 1, 97.25, NAN)},
+        preferred=[Picture("data:image/webp;base64,AA", "label", "title")],
+    )
+    page.save(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    (card,) = _json(text, "cards")["cards"]
+    assert card["evidence"]["activation"] == 12.35  # Four digits.
+    assert card["evidence"]["noise_activation"] is None
+    assert card["scores"]["orientation"]["value"] is None
+    assert card["scores"]["orientation"]["null_percentile"] == 97.25
+    assert "preferred" not in card
+    (pictures,) = _json(text, "pictures-0")
+    assert pictures["preferred"] == [
+        {"source": "data:image/webp;base64,AA", "label": "label", "title": "title"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", ["</script><script>alert(1)</script>", "<!--", "\u2028\udcff", "{{content}}", "é & ß"]
+)
+def test_no_name_can_break_out_of_the_page(tmp_path: Path, words: str) -> None:
+    page = _page(remarks=[words])
+    page.title = words
+    page.save(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert _json(text, "cards")["cards"][0]["remarks"] == [words]
+    plain = CardPage("t", page.layers, page.measures, cards=_page().cards)
+    plain.save(tmp_path / "plain.html")
+    expected = (tmp_path / "plain.html").read_text(encoding="utf-8")
+    for sign in ("<script", "</script", "<!--"):
+        assert text.count(sign) == expected.count(sign)
+
+
+def test_a_card_that_the_page_does_not_know_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    page = _page(scores={"color": Score(1.0)})
+    with pytest.raises(ValueError, match="kernel 3 has a measure 'color'"):
+        page.save(tmp_path / "page.html")
+    page = _page()
+    page.layers = []
+    with pytest.raises(ValueError, match='has a layer "conv1"'):
+        page.save(tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_small_pictures_are_seen_pixel_by_pixel() -> None:
+    picture = torch.rand(1, 3, 9, 9)
+    pixels = _pixels(data_uri(picture, 160))
+    expected = (picture[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(pixels, expected.repeat(8, 0).repeat(8, 1))
+
+
+def test_large_pictures_are_shrunk_and_modalities_stand_side_by_side() -> None:
+    image = torch.cat([torch.full((3, 200, 100), 0.25), torch.full((1, 200, 100), 0.75)])
+    pixels = _pixels(image_uri(image, InputSpec.rgbd((200, 100)), 160))
+    assert pixels.shape == (160, 80 + 2 + 80, 3)
+    assert abs(int(pixels[80, 40, 0]) - 64) <= 3
+    assert abs(int(pixels[80, 122, 0]) - 191) <= 3
+
+
+def test_an_overlay_is_bright_where_the_map_is_high() -> None:
+    image = torch.full((3, 40, 40), 0.2)
+    values = torch.zeros(40, 40)
+    values[:20] = 1
+    spec = InputSpec.rgb(40)
+    for maps in ({"rgb": values}, {"": values}):
+        pixels = _pixels(overlay_uri(image, maps, spec, 40, signed=False))
+        assert pixels[5, 20].astype(int).sum() > 2 * pixels[35, 20].astype(int).sum()
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"pictures must be .* got \(3, 8, 8\)"):
+        data_uri(torch.rand(3, 8, 8), 64)
