@@ -278,7 +278,7 @@ function scoreTable(card, large) {
     const score = card.scores[name];
     const place = score.rank ? `${score.rank} of ${layers.get(card.layer).kernels}` : "–";
     const percentile = element("td", {
-      textContent: score.null_percentile === null ? "–" : `${Math.round(score.null_percentile)} %`,
+      textContent: score.null_percentile === null ? "–" : `${Math.floor(score.null_percentile)} %`,
     });
     if (score.null_percentile >= 95) percentile.className = "above";
     body.append(element("tr", { className: name === state.sort ? "chosen" : "" },

@@ -77,7 +77,9 @@ def make_page(
     findings: Findings, rankings: Sequence[AnyRanking], options: Namespace, folder: Path
 ) -> CardPage:
     """The page of all kernels that have a preferred image."""
-    network = f"{options.model}" + (f", {options.weights}" if options.weights else "")
+    # A page is passed on; where on a disk its weights were is nobody's business.
+    weights = f", {Path(options.weights).name}" if options.weights else ""
+    network = f"{options.model}{weights}"
     of_layers = [_LayerCards(findings, layer, options) for layer in findings.module.layers]
     page = CardPage(
         title=f"Kernels of {network}",

@@ -1,7 +1,8 @@
-"""A progress bar that counts what is waited for: images, not steps."""
+"""A progress bar that counts what is waited for: images, not steps; and stimuli of a pass."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -30,7 +31,8 @@ _EVERY, _EVERY_LINE = 0.5, 30.0
 class AscentProgress(ProgressBar):
     """Shows images done, their rate, and the time left; of all processes of a run together.
 
-    On a terminal a bar, elsewhere a line every half minute. For the Trainer's ``callbacks``.
+    On a terminal a bar, elsewhere a line every half minute. For the Trainer's ``callbacks``. Where
+    the same Trainer then shows pictures or stimuli in ``predict``, their batches are counted.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class AscentProgress(ProgressBar):
         self._bar: Progress | None = None
         self._looked = 0.0
         self._begun = (0.0, 0.0)
+        self._passed, self._total = 0, 0.0
 
     @override
     def disable(self) -> None:
@@ -56,15 +59,7 @@ class AscentProgress(ProgressBar):
         self._begun = (time.monotonic(), module.progress)
         self._looked = self._begun[0]
         if sys.stderr.isatty():
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                _WholeImages(),
-                _Rate(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self._bar = _bar(_WholeImages(), _Rate())
             total = len(module.jobs)
             finished = module.finished_count
             self._bar.add_task("images", total=total, completed=finished, finished=finished)
@@ -103,6 +98,45 @@ class AscentProgress(ProgressBar):
         self._stop()
 
     @override
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not (self._enabled and trainer.is_global_zero):
+            return
+        self._looked = time.monotonic()
+        self._begun = (self._looked, 0.0)
+        self._passed, self._total = 0, sum(trainer.num_predict_batches)
+        if sys.stderr.isatty():
+            self._bar = _bar(MofNCompleteColumn(), TextColumn("batches"))
+            total = self._total if math.isfinite(self._total) else None
+            self._bar.add_task(_pass_name(pl_module), total=total)
+            self._bar.start()
+
+    @override
+    def on_predict_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if not (self._enabled and trainer.is_global_zero):
+            return
+        self._passed += 1
+        now = time.monotonic()
+        if self._bar is not None:
+            (task,) = self._bar.task_ids
+            self._bar.update(task, completed=self._passed)
+        elif now - self._looked >= _EVERY_LINE:
+            self._looked = now
+            sys.stderr.write(f"{self._pass_line(pl_module, now)}\n")
+            sys.stderr.flush()
+
+    @override
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    @override
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
@@ -112,6 +146,13 @@ class AscentProgress(ProgressBar):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _pass_line(self, module: pl.LightningModule, now: float) -> str:
+        """How far a pass is, for a log."""
+        known = math.isfinite(self._total)
+        left = (self._total - self._passed) * (now - self._begun[0]) / self._passed
+        of = f" of {self._total:.0f} batches, about {_duration(left)} left" if known else " batches"
+        return f"{_pass_name(module)}: {self._passed}{of}"
 
     def _line(self, module: TargetMaximization, now: float) -> str:
         """How far it is, for a log."""
@@ -137,6 +178,22 @@ class _Rate(ProgressColumn):
     @override
     def render(self, task: Task) -> Text:
         return Text(_per_time(task.speed) if task.speed else "")
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def _pass_name(module: pl.LightningModule) -> str:
+    """What a pass is for: modules may say so."""
+    return str(getattr(module, "pass_name", "images"))
 
 
 def _ascent(module: pl.LightningModule) -> TargetMaximization:

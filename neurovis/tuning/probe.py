@@ -45,6 +45,8 @@ class TuningProbe(pl.LightningModule):
         TypeError: If there is no such option, or an argument is of the wrong type.
     """
 
+    #: What progress bars call the pass.
+    pass_name = "stimuli"
     results: Rankings
 
     def __init__(

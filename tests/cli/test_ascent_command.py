@@ -229,6 +229,18 @@ def test_on_a_terminal_progress_is_a_bar(
     assert " of 4 images" not in shown
 
 
+@pytest.mark.usefixtures("without_figures")
+def test_passes_show_how_far_they_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_EVERY_LINE", 0.0)
+    _am_with_progress(tmp_path, "--top_images", "1")
+    shown = capsys.readouterr().err
+    # The demo's 256 scenes, 32 at a time.
+    assert "top images: 1 of 8 batches, about " in shown
+    assert "top images: 8 of 8 batches, about 0 s left" in shown
+
+
 def test_progress_is_for_ascents_only() -> None:
     with pytest.raises(TypeError, match="AscentProgress is for ascents; got LightningModule"):
         progress._ascent(pl.LightningModule())

@@ -109,6 +109,8 @@ class TopImagesProbe(pl.LightningModule):
         TypeError: If images are nothing that holds images.
     """
 
+    #: What progress bars call the pass.
+    pass_name = "top images"
     results: dict[str, TopImages]
 
     def __init__(
