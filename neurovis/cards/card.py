@@ -104,14 +104,16 @@ class ReceptiveField:
 
     Args:
         height: Of the middle part that holds 95 % of the effective field, in pixels; NaN for a
-            unit that noise does not drive.
+            unit that nothing drives.
         width: Likewise.
         picture: The effective field.
+        over: What it was measured over, in words.
     """
 
     height: float
     width: float
     picture: Picture | None = None
+    over: str = ""
 
 
 @dataclass(frozen=True)

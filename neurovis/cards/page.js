@@ -276,7 +276,7 @@ function scoreTable(card, large) {
   const body = element("tbody");
   for (const { name, label, meaning } of rows) {
     const score = card.scores[name];
-    const place = score.rank ? `${score.rank} of ${layers.get(card.layer).kernels}` : "–";
+    const place = score.rank ? `${score.rank}/${layers.get(card.layer).kernels}` : "–";
     const percentile = element("td", {
       textContent: score.null_percentile === null ? "–" : `${Math.floor(score.null_percentile)} %`,
     });
@@ -298,11 +298,12 @@ function fieldPart(card, picture, side) {
   const { field } = card;
   if (!field) return null;
   const theory = layers.get(card.layer).receptive_field;
-  const words = field.height === null
-    ? "silent on noise"
-    : `${Math.round(field.height)} × ${Math.round(field.width)} px`;
   const of = theory ? ` of ${theory[0]} × ${theory[1]}` : "";
-  const caption = element("figcaption", { textContent: words + of });
+  const words = field.height === null
+    ? "nothing drives it"
+    : `${Math.round(field.height)} × ${Math.round(field.width)} px${of}`;
+  const caption = element("figcaption", { textContent: words });
+  if (field.over) caption.append(element("br"), `over ${field.over}`);
   return part("receptive field", picture ? figure(picture, side, "effective receptive field") : null, caption);
 }
 

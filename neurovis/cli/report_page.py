@@ -37,7 +37,7 @@ from neurovis.maximization.top_images import TopImages
 from neurovis.receptive_fields import Box
 from neurovis.saliency import LayerTarget
 from neurovis.tuning.drawing import is_weak, preferred_text
-from neurovis.tuning.fields import field_width, mean_gradients
+from neurovis.tuning.fields import field_width, gradients_at, mean_gradients
 from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
 from neurovis.tuning.measures import preferred_orientation, preferred_spatial_frequency
 from neurovis.tuning.rankings import AnyRanking
@@ -179,33 +179,31 @@ class _LayerCards:
         images: dict[int, list[PreferredImage]] = {}
         for item in self._results.items:
             images.setdefault(item.kernels[0], []).append(item)
-        kernels = list(images)
         curves, weights = self._curves(), self._weights()
-        fields, probe = self._fields(kernels), self._findings.probe
-        network = self._findings.network
+        fields = self._fields({kernel: variants[0] for kernel, variants in images.items()})
+        probe, network = self._findings.probe, self._findings.network
         target = None if probe is None else probe.target(network, self._name)
-        for kernel in kernels:
-            top = self._top_pictures(kernel)
+        for kernel, variants in images.items():
             yield Card(
                 self._name,
                 kernel,
-                evidence=_evidence(images[kernel][0]),
-                preferred=[self._preferred(item) for item in images[kernel]],
+                evidence=_evidence(variants[0]),
+                preferred=[self._preferred(item, len(variants) > 1) for item in variants],
                 scores={one.by: _score(one, kernel) for one in self._rankings},
                 curves=None if curves is None else curves[kernel],
                 weights=None if weights is None else self._picture(weights[kernel], "weights"),
                 field=next(fields, None),
                 saliency=self._saliency(target, kernel),
-                top_images=top,
+                top_images=self._top_pictures(kernel),
                 top_activation=self._highest(kernel),
-                remarks=list(self._remarks(images[kernel][0])),
+                remarks=list(self._remarks(variants[0])),
             )
 
     def _picture(self, image: Tensor, title: str) -> Picture:
         return Picture(image_uri(image, self._spec, _PREFERRED), title=title)
 
-    def _preferred(self, item: PreferredImage) -> Picture:
-        label = item.counted(item.activation) if item.variant else ""
+    def _preferred(self, item: PreferredImage, is_variant: bool) -> Picture:
+        label = item.counted(item.activation) if is_variant else ""
         source = image_uri(item.seen(item.image), self._spec, _PREFERRED)
         return Picture(source, label, f"preferred image of {item.label}")
 
@@ -237,23 +235,31 @@ class _LayerCards:
             for orientation, frequency, peak, best_frequency, name in columns
         ]
 
-    def _fields(self, kernels: Sequence[int]) -> Iterator[ReceptiveField]:
+    def _fields(self, images: Mapping[int, PreferredImage]) -> Iterator[ReceptiveField]:
         """The receptive field of each kernel, if they are asked for and gradients reach them."""
         if not self._field_images or self._units is None:
             return
         noise = DenseNoise(self._spec, self._field_images, seed=0)
-        images = noise.images(range(self._field_images))
+        shown = noise.images(range(self._field_images))
+        kernels = list(images)
         for start in range(0, len(kernels), _FIELDS_TOGETHER):
-            units = self._find_units(kernels[start : start + _FIELDS_TOGETHER])
+            together = kernels[start : start + _FIELDS_TOGETHER]
+            units = self._find_units(together)
             if units is None:
                 return
-            effective = mean_gradients(units, images, _FIELD_BATCH)
+            effective = mean_gradients(units, shown, _FIELD_BATCH)
+            silent = effective.flatten(1).amax(1) == 0
+            if silent.any():
+                # A unit that is driven has a gradient.
+                own = torch.stack([images[kernel].image.float() for kernel in together])
+                effective[silent] = gradients_at(units, own)[silent]
             top, left, bottom, right = _around(units.clipped_box, self._spec.size)
-            for values, (height, width) in zip(
-                effective, field_width(effective).tolist(), strict=True
+            for values, (height, width), is_silent in zip(
+                effective, field_width(effective).tolist(), silent.tolist(), strict=True
             ):
-                source = map_uri(values[top:bottom, left:right], _FIELD)
-                yield ReceptiveField(height, width, Picture(source, title="receptive field"))
+                picture = Picture(map_uri(values[top:bottom, left:right], _FIELD))
+                over = "" if height != height else "its image" if is_silent else "noise"
+                yield ReceptiveField(height, width, picture, over)
 
     def _find_units(self, kernels: Sequence[int]) -> Units | None:
         try:

@@ -75,6 +75,31 @@ def mean_gradients(units: Units, images: Tensor | None, batch_size: int) -> Tens
     return (total / len(images)).float()
 
 
+def gradients_at(units: Units, images: Tensor) -> Tensor:
+    """How much each pixel of its own image changes each unit: the gradient's absolute value.
+
+    Args:
+        units: ``K`` units.
+        images: ``(K, C, H, W)`` in [0, 1], one for each unit, such as its preferred image.
+
+    Returns:
+        ``(K, H, W)``, as :func:`effective_receptive_field`; all 0 for a unit that its image does
+        not wake.
+
+    Raises:
+        ValueError: If there is another number of images.
+    """
+    if len(images) != len(units.kernels):
+        raise ValueError(
+            f"needs an image for each of {len(units.kernels)} units; got {len(images)}"
+        )
+    with undisturbed(units.network):
+        pixels = images.detach().clone().requires_grad_()
+        # An image is in no way of another's.
+        (gradient,) = torch.autograd.grad(units(pixels).diagonal().sum(), pixels)
+    return gradient.abs().sum(1).float().cpu()
+
+
 def field_sigma(fields: Tensor) -> Tensor:
     """How wide fields are: the standard deviation of their mass along each axis.
 

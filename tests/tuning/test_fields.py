@@ -7,9 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.tuning.fields import effective_receptive_field, field_sigma, field_width
+from neurovis.tuning.fields import (
+    effective_receptive_field,
+    field_sigma,
+    field_width,
+    gradients_at,
+)
 from neurovis.tuning.receptive_field_maps import combined_channels, map_receptive_fields
 from neurovis.tuning.stimuli import DenseNoise
+from neurovis.tuning.units import Units
 
 
 def plain(channels: int = 1, size: int | tuple[int, int] = 33) -> InputSpec:
@@ -267,3 +273,20 @@ def test_a_single_channel_is_its_plane() -> None:
     plane = torch.randn(2, 1, 7, 7)
     assert torch.equal(combined_channels(plane), plane[:, 0])
     assert combined_channels(torch.zeros(2, 3, 4, 4)).abs().max() == 0
+
+
+def test_gradients_at_each_unit_s_own_image() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU())
+    spec = InputSpec.rgb(12)
+    units = Units(network, "3", [4, 0, 2], spec)
+    images = torch.rand(3, *spec.shape, generator=torch.Generator().manual_seed(1))
+    found = gradients_at(units, images)
+    for row, kernel in enumerate((4, 0, 2)):
+        pixels = images[row : row + 1].clone().requires_grad_()
+        response = network(spec.to_network(pixels))[0, kernel, 5, 5]
+        (expected,) = torch.autograd.grad(response, pixels)
+        torch.testing.assert_close(found[row], expected[0].abs().sum(0))
+    assert (found.flatten(1).amax(1) > 0).any()
+    with pytest.raises(ValueError, match="an image for each of 3 units; got 2"):
+        gradients_at(units, images[:2])
