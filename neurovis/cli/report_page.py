@@ -180,14 +180,18 @@ class _LayerCards:
         for item in self._results.items:
             images.setdefault(item.kernels[0], []).append(item)
         curves, weights = self._curves(), self._weights()
-        fields = self._fields({kernel: variants[0] for kernel, variants in images.items()})
+        best = {
+            kernel: max(variants, key=lambda item: item.activation)
+            for kernel, variants in images.items()
+        }
+        fields = self._fields(best)
         probe, network = self._findings.probe, self._findings.network
         target = None if probe is None else probe.target(network, self._name)
         for kernel, variants in images.items():
             yield Card(
                 self._name,
                 kernel,
-                evidence=_evidence(variants[0]),
+                evidence=_evidence(best[kernel]),
                 preferred=[self._preferred(item, len(variants) > 1) for item in variants],
                 scores={one.by: _score(one, kernel) for one in self._rankings},
                 curves=None if curves is None else curves[kernel],
@@ -196,7 +200,7 @@ class _LayerCards:
                 saliency=self._saliency(target, kernel),
                 top_images=self._top_pictures(kernel),
                 top_activation=self._highest(kernel),
-                remarks=list(self._remarks(variants[0])),
+                remarks=list(self._remarks(best[kernel])),
             )
 
     def _picture(self, image: Tensor, title: str) -> Picture:
