@@ -17,7 +17,8 @@ from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.printing import console
 from neurovis.cli.ranked_images import RankedPictures, choose_images
-from neurovis.cli.report_page import Findings, make_page
+from neurovis.cli.report_layer import Findings
+from neurovis.cli.report_page import make_page
 from neurovis.cli.report_probe import choose_probe
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization

@@ -1,76 +1,20 @@
-"""From what was found out about kernels to the cards of a report."""
+"""From what was found out about kernels to the page of a report."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import torch
 from jsonargparse import Namespace
 from rich.progress import track
-from torch import Tensor, nn
 
 from neurovis._version import __version__
-from neurovis.cards import (
-    Card,
-    CardLayer,
-    CardPage,
-    Curves,
-    Evidence,
-    Measure,
-    Picture,
-    ReceptiveField,
-    Score,
-    image_uri,
-    map_uri,
-)
-from neurovis.cli.report_probe import ProbePicture
-from neurovis.figures import weight_pictures
-from neurovis.figures.pictures import number
-from neurovis.inputs import InputSpec
-from neurovis.maximization import ActivationMaximization, MaximizationResults
-from neurovis.maximization.preferred_image import PreferredImage
-from neurovis.maximization.top_images import TopImages
-from neurovis.receptive_fields import Box
-from neurovis.saliency import LayerTarget
-from neurovis.tuning.drawing import is_weak, preferred_text
-from neurovis.tuning.fields import field_width, gradients_at, mean_gradients
-from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
-from neurovis.tuning.measures import preferred_orientation, preferred_spatial_frequency
+from neurovis.cards import CardPage, Measure
+from neurovis.cli.report_layer import Findings, LayerCards
 from neurovis.tuning.rankings import AnyRanking
-from neurovis.tuning.results import KernelRanking, Rankings
-from neurovis.tuning.stimuli import DenseNoise
-from neurovis.tuning.units import Units
-
-#: Longest sides of pictures on cards, in pixels.
-_PREFERRED, _TOP, _FIELD = 160, 88, 72
-#: Kernels whose receptive fields are mapped together.
-_FIELDS_TOGETHER = 32
-_FIELD_BATCH = 16
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What a report is made of.
-
-    Args:
-        network: As it was loaded.
-        spec: What it is shown.
-        module: With the preferred images of each layer.
-        rankings: Of the same layers.
-        top_images: By layer; empty without images.
-        probe: The picture for saliency maps, if there is one.
-    """
-
-    network: nn.Module
-    spec: InputSpec
-    module: ActivationMaximization
-    rankings: Rankings
-    top_images: Mapping[str, TopImages]
-    probe: ProbePicture | None
 
 
 def make_page(
@@ -80,7 +24,9 @@ def make_page(
     # A page is passed on; where on a disk its weights were is nobody's business.
     weights = f", {Path(options.weights).name}" if options.weights else ""
     network = f"{options.model}{weights}"
-    of_layers = [_LayerCards(findings, layer, options) for layer in findings.module.layers]
+    of_layers = [
+        LayerCards(findings, layer, options.field_images) for layer in findings.module.layers
+    ]
     page = CardPage(
         title=f"Kernels of {network}",
         layers=[one.layer for one in of_layers],
@@ -130,210 +76,3 @@ def _facts(findings: Findings, options: Namespace, network: str, folder: Path) -
         "made": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %z} by NeuroVis {__version__}, torch "
         f"{torch.__version__}",
     }
-
-
-class _LayerCards:
-    """Makes the cards of one layer, one after the other."""
-
-    def __init__(self, findings: Findings, layer: str, options: Namespace) -> None:
-        self._findings = findings
-        self._spec = findings.spec
-        self._name = layer
-        self._field_images: int = options.field_images
-        self._rankings = [one for one in findings.rankings if one.layer == layer]
-        self._top = findings.top_images.get(layer)
-        results = findings.module.results_of(layer)
-        self.count = len(set(results.kernels))
-        self.layer = self._layer()
-
-    @property
-    def _results(self) -> MaximizationResults:
-        return self._findings.module.results_of(self._name)
-
-    @property
-    def _gratings(self) -> KernelRanking | None:
-        """The ranking whose responses to gratings are drawn: by orientation, if there is one."""
-        seen = [one for one in self._rankings if one.seen is not None]
-        of_orientation = [one for one in seen if one.by == "orientation"]
-        return next(iter(of_orientation or seen), None)
-
-    def _layer(self) -> CardLayer:
-        ranking = self._gratings
-        seen = None if ranking is None else ranking.seen
-        notes = list(dict.fromkeys(note for one in self._rankings for note in one.notes))
-        notes += [f"{one.by}: {one.reason}" for one in self._rankings if one.reason is not None]
-        self._units = self._find_units([0])
-        box = None if self._units is None else self._units.box
-        return CardLayer(
-            self._name,
-            self._findings.module.kernel_counts[self._name],
-            orientations=[] if seen is None else seen.orientations.tolist(),
-            spatial_frequencies=[] if seen is None else seen.spatial_frequencies.tolist(),
-            receptive_field=None if box is None else (box[2] - box[0], box[3] - box[1]),
-            response="" if seen is None else _response_name(seen.is_rectified),
-            notes=notes,
-        )
-
-    def cards(self) -> Iterator[Card]:
-        """All cards of the layer, in the order of the kernels that were asked for."""
-        images: dict[int, list[PreferredImage]] = {}
-        for item in self._results.items:
-            images.setdefault(item.kernels[0], []).append(item)
-        curves, weights = self._curves(), self._weights()
-        best = {
-            kernel: max(variants, key=lambda item: item.activation)
-            for kernel, variants in images.items()
-        }
-        fields = self._fields(best)
-        probe, network = self._findings.probe, self._findings.network
-        target = None if probe is None else probe.target(network, self._name)
-        for kernel, variants in images.items():
-            yield Card(
-                self._name,
-                kernel,
-                evidence=_evidence(best[kernel]),
-                preferred=[self._preferred(item, len(variants) > 1) for item in variants],
-                scores={one.by: _score(one, kernel) for one in self._rankings},
-                curves=None if curves is None else curves[kernel],
-                weights=None if weights is None else self._picture(weights[kernel], "weights"),
-                field=next(fields, None),
-                saliency=self._saliency(target, kernel),
-                top_images=self._top_pictures(kernel),
-                top_activation=self._highest(kernel),
-                remarks=list(self._remarks(best[kernel])),
-            )
-
-    def _picture(self, image: Tensor, title: str) -> Picture:
-        return Picture(image_uri(image, self._spec, _PREFERRED), title=title)
-
-    def _preferred(self, item: PreferredImage, is_variant: bool) -> Picture:
-        label = item.counted(item.activation) if is_variant else ""
-        source = image_uri(item.seen(item.image), self._spec, _PREFERRED)
-        return Picture(source, label, f"preferred image of {item.label}")
-
-    def _weights(self) -> Tensor | None:
-        weights = next((one.weights for one in self._rankings if one.weights is not None), None)
-        return None if weights is None else weight_pictures(weights, self._spec)
-
-    def _curves(self) -> list[Curves] | None:
-        """Of each kernel of the layer, its responses to the gratings that drive it most."""
-        ranking = self._gratings
-        if ranking is None or ranking.seen is None:
-            return None
-        seen = ranking.seen
-        best = seen.best_modulation
-        tuning = seen.tuning[torch.arange(len(best)), best].float()
-        over_orientation, over_frequency = orientation_curves(tuning), frequency_curves(tuning)
-        frequencies = seen.spatial_frequencies.to(tuning)
-        columns = zip(
-            over_orientation.tolist(),
-            over_frequency.tolist(),
-            preferred_orientation(over_orientation).tolist(),
-            preferred_spatial_frequency(over_frequency, frequencies).tolist(),
-            [seen.modulations[place] for place in best.tolist()],
-            strict=True,
-        )
-        several = len(seen.modulations) > 1
-        return [
-            Curves(orientation, frequency, peak, best_frequency, name if several else "")
-            for orientation, frequency, peak, best_frequency, name in columns
-        ]
-
-    def _fields(self, images: Mapping[int, PreferredImage]) -> Iterator[ReceptiveField]:
-        """The receptive field of each kernel, if they are asked for and gradients reach them."""
-        if not self._field_images or self._units is None:
-            return
-        noise = DenseNoise(self._spec, self._field_images, seed=0)
-        shown = noise.images(range(self._field_images))
-        kernels = list(images)
-        for start in range(0, len(kernels), _FIELDS_TOGETHER):
-            together = kernels[start : start + _FIELDS_TOGETHER]
-            units = self._find_units(together)
-            if units is None:
-                return
-            effective = mean_gradients(units, shown, _FIELD_BATCH)
-            silent = effective.flatten(1).amax(1) == 0
-            if silent.any():
-                # A unit that is driven has a gradient.
-                own = torch.stack([images[kernel].image.float() for kernel in together])
-                effective[silent] = gradients_at(units, own)[silent]
-            top, left, bottom, right = _around(units.clipped_box, self._spec.size)
-            for values, (height, width), is_silent in zip(
-                effective, field_width(effective).tolist(), silent.tolist(), strict=True
-            ):
-                picture = Picture(map_uri(values[top:bottom, left:right], _FIELD))
-                over = "" if height != height else "its image" if is_silent else "noise"
-                yield ReceptiveField(height, width, picture, over)
-
-    def _find_units(self, kernels: Sequence[int]) -> Units | None:
-        try:
-            return Units(self._findings.network, self._name, list(kernels), self._spec)
-        except ValueError:  # The central unit sees nothing but padding.
-            return None
-
-    def _saliency(self, target: LayerTarget | None, kernel: int) -> Picture | None:
-        probe = self._findings.probe
-        if probe is None or target is None:
-            return None
-        return probe.saliency(self._findings.network, target, kernel)
-
-    def _top_pictures(self, kernel: int) -> list[Picture]:
-        if self._top is None:
-            return []
-        row = self._top.kernels.index(kernel)
-        names = self._top.names(kernel)
-        return [
-            Picture(image_uri(crop, self._spec, _TOP), number(activation), name)
-            for crop, activation, name in zip(
-                self._top.crops(kernel), self._top.activations[row].tolist(), names, strict=False
-            )
-        ]
-
-    def _highest(self, kernel: int) -> float:
-        if self._top is None:
-            return float("nan")
-        return float(self._top.activations[self._top.kernels.index(kernel), 0])
-
-    def _remarks(self, item: PreferredImage) -> Iterator[str]:
-        kernel = item.kernels[0]
-        if self._highest(kernel) > item.activation:
-            yield "real pictures drive it more than its preferred image"
-        ranking = self._gratings
-        if ranking is not None and not ranking.dead[kernel] and is_weak(ranking, kernel):
-            yield "gratings hardly drive it: less than 5 % of the layer's most responsive kernel"
-        if item.ended == "cut short":
-            yield "its ascent was cut short"
-
-
-def _evidence(item: PreferredImage) -> Evidence:
-    return Evidence(
-        item.activation, item.noise_activation, item.dead, item.ended, len(item.curve), item.unit
-    )
-
-
-def _score(ranking: KernelRanking, kernel: int) -> Score:
-    value = float(ranking.score[kernel])
-    return Score(
-        value,
-        int(ranking.ranks[kernel]) if value == value else None,
-        float(ranking.null_percentile[kernel]),
-        float(ranking.reliability[kernel]),
-        preferred_text(ranking, kernel) if value == value else "",
-        bool(ranking.dead[kernel]),
-    )
-
-
-def _response_name(is_rectified: bool) -> str:
-    return "response above the blank's" if is_rectified else "F1 amplitude"
-
-
-def _around(box: Box, size: tuple[int, int]) -> Box:
-    """A box with a quarter of itself around it, inside an image."""
-    top, left, bottom, right = box
-    down, across = (bottom - top) // 4, (right - left) // 4
-    return (
-        max(top - down, 0),
-        max(left - across, 0),
-        min(bottom + down, size[0]),
-        min(right + across, size[1]),
-    )
