@@ -23,7 +23,7 @@ from neurovis.cli.report_probe import ProbePicture
 from neurovis.figures import weight_pictures
 from neurovis.figures.pictures import number
 from neurovis.inputs import InputSpec
-from neurovis.maximization import ActivationMaximization, MaximizationResults
+from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.top_images import TopImages
 from neurovis.receptive_fields import Box
@@ -74,7 +74,7 @@ class LayerCards:
 
     Attributes:
         layer: What the cards share.
-        count: How many there are.
+        count: How many there are, if all were made.
     """
 
     def __init__(self, findings: Findings, layer: str, field_images: int) -> None:
@@ -84,13 +84,8 @@ class LayerCards:
         self._field_images = field_images
         self._rankings = [one for one in findings.rankings if one.layer == layer]
         self._top = findings.top_images.get(layer)
-        results = findings.module.results_of(layer)
-        self.count = len(set(results.kernels))
+        self.count = sum(job.layer == layer for job in findings.module.jobs)
         self.layer = self._layer()
-
-    @property
-    def _results(self) -> MaximizationResults:
-        return self._findings.module.results_of(self._name)
 
     @property
     def _gratings(self) -> KernelRanking | None:
@@ -119,7 +114,7 @@ class LayerCards:
     def cards(self) -> Iterator[Card]:
         """All cards of the layer, in the order of the kernels that were asked for."""
         images: dict[int, list[PreferredImage]] = {}
-        for item in self._results.items:
+        for item in self._findings.module.results_of(self._name).items:
             images.setdefault(item.kernels[0], []).append(item)
         curves, weights = self._curves(), self._weights()
         best = {
