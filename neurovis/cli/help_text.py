@@ -1,4 +1,4 @@
-"""What ``--help`` looks like: a short usage, the example as it is typed, few of the Trainer's options."""
+"""What ``--help`` looks like: a short usage, an example to type, few of the Trainer's options."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class HelpFormatter(DefaultHelpFormatter):
     def add_argument(self, action: Action) -> None:
         """Leave out what is seldom wanted; it is read all the same."""
         name = action.dest.removeprefix("trainer.")
-        if name != action.dest and name not in TRAINER_OPTIONS or action.dest == "trainer":
+        if action.dest == "trainer" or (name != action.dest and name not in TRAINER_OPTIONS):
             return
         if action.option_strings[:1] and action.option_strings[0].endswith((".help", "--input")):
             return

@@ -36,7 +36,8 @@ def build_parser() -> ArgumentParser:
     """The parser of the whole command line."""
     parser = ArgumentParser(
         prog="neurovis",
-        description="What do a CNN's kernels respond to, how selectively, and when did they learn it?",
+        description="What do a CNN's kernels respond to, how selectively, and when did they learn "
+        "it?",
         exit_on_error=False,
         version=__version__,
         formatter_class=HelpFormatter,
