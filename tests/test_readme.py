@@ -141,11 +141,15 @@ def test_every_page_is_linked() -> None:
 
 def test_pictures_are_shown_small_and_explained() -> None:
     pictures = [path for path in MEDIA.iterdir() if path.suffix != ".md"]
-    gallery = PAGES["docs/gallery.md"]
-    unshown = [path.name for path in pictures if f"(media/{path.name})" not in gallery]
-    assert not unshown
+    shown = {
+        (ROOT / page).parent.joinpath(name).resolve()
+        for page, text in PAGES.items()
+        for name in re.findall(r"\]\(([^)#]+)\)", text)
+    }
+    assert not set(pictures) - shown
     assert max(path.stat().st_size for path in pictures) <= MOST_BYTES_OF_A_PICTURE
-    assert sum(path.stat().st_size for path in pictures) <= MOST_BYTES_OF_ALL
+    of_gallery = re.findall(r"\(media/([^)]+)\)", PAGES["docs/gallery.md"])
+    assert sum((MEDIA / name).stat().st_size for name in set(of_gallery)) <= MOST_BYTES_OF_ALL
 
 
 def test_pictures_of_the_gallery_have_their_config() -> None:

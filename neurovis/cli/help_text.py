@@ -60,7 +60,7 @@ class HelpFormatter(DefaultHelpFormatter):
         super().add_argument(action)
 
     def _expand_help(self, action: Action) -> str:
-        text = super()._expand_help(action)
+        text = super()._expand_help(action).removeprefix(" (required)")  # Of commands.
         name = action.dest.removeprefix("trainer.")
         if name != action.dest:
             return _TRAINER_HELP.get(name, text)

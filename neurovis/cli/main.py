@@ -43,7 +43,11 @@ def build_parser() -> ArgumentParser:
         formatter_class=HelpFormatter,
     )
     prepare_whole(parser)
-    subcommands = parser.add_subcommands(dest="command")
+    subcommands = parser.add_subcommands(
+        dest="command",
+        title="commands",
+        description="Each has a --help of its own.",
+    )
     for name, command in COMMANDS.items():
         subparser = ArgumentParser(
             description=command.description, exit_on_error=False, formatter_class=HelpFormatter
