@@ -117,13 +117,21 @@ class Monitor(Callback, ABC):
             pl_module: In evaluation mode, its parameters frozen.
             images: The probe images ``(B, C, H, W)``, in the network's space and on its device.
             step: As it will be logged.
+
+        Returns:
+            What was seen, by tag.
         """
 
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
         """Raise ValueError or TypeError for what is misconfigured, and take a first look.
 
         Called before the first training step, on every process, in the same circumstances and with
-        the same arguments as :meth:`observe`; ``step`` is the number of steps already done.
+        the same arguments as :meth:`observe`.
+
+        Args:
+            pl_module: In evaluation mode, its parameters frozen.
+            images: The probe images ``(B, C, H, W)``, in the network's space and on its device.
+            step: The number of steps already done.
         """
 
     def shown(self) -> object:

@@ -123,7 +123,16 @@ class InputSpec:
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> InputSpec:
-        """Three colour channels in [0, 1], normalized with ImageNet's statistics by default."""
+        """Three colour channels in [0, 1], normalized with ImageNet's statistics by default.
+
+        Args:
+            size: Height and width in pixels; one number means a square.
+            mean: Of each channel, subtracted before the network.
+            std: Of each channel, divided by.
+
+        Raises:
+            ValueError: As for the class.
+        """
         return cls((Modality("rgb", 3, mean=tuple(mean), std=tuple(std)),), _size(size))
 
     @classmethod
@@ -136,7 +145,20 @@ class InputSpec:
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> InputSpec:
-        """Colour followed by one depth channel; ``depth_*`` are in the depth's own unit."""
+        """Colour followed by one depth channel.
+
+        Args:
+            size: Height and width in pixels; one number means a square.
+            depth_range: Depths, in their own unit such as metres, that image values 0 and 1 stand
+                for.
+            depth_mean: In that unit, subtracted before the network.
+            depth_std: In that unit, divided by.
+            mean: Of each colour channel, in [0, 1].
+            std: Of each colour channel.
+
+        Raises:
+            ValueError: As for the class.
+        """
         colour = Modality("rgb", 3, mean=tuple(mean), std=tuple(std))
         depth = Modality("depth", 1, range=depth_range, mean=(depth_mean,), std=(depth_std,))
         return cls((colour, depth), _size(size))
@@ -175,6 +197,12 @@ class InputSpec:
         """Map what the network takes back to images in [0, 1]; the inverse of :meth:`to_network`.
 
         Values outside the modalities' ranges come out below 0 or above 1; nothing is clipped.
+
+        Args:
+            values: ``(..., C, H, W)`` in the network's space.
+
+        Returns:
+            A tensor of the same shape, dtype and device.
         """
         scale, offset = self._affine(values)
         return (values - offset) / scale

@@ -102,7 +102,14 @@ class Recorder:
         return {name: outputs[0] for name, outputs in calls.items()}
 
     def record_calls(self, images: Tensor) -> dict[str, list[Tensor]]:
-        """As :meth:`record`, with the outputs of all of a layer's calls in their order."""
+        """As :meth:`record`, with the outputs of all of a layer's calls in their order.
+
+        Args:
+            images: ``(B, C, H, W)`` in the network's space.
+
+        Raises:
+            TypeError: If images are no tensor, or a layer gives none.
+        """
         if not isinstance(images, Tensor):
             raise TypeError(f"images must be a tensor (B, C, H, W); got {type(images).__name__}")
         if self.calls is None:

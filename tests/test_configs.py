@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,10 @@ QUICK = {
 }
 #: Nothing is downloaded in a test.
 WITHOUT_DOWNLOAD = {
+    "am_sweep_four_devices": "--weights null --input.size 32 --layer features.0 "
+    "--trainer.devices 1 --trainer.strategy auto",
+    "features_squeezenet_imagenet": "--weights null --input.size 64 "
+    "--images {folder}/pictures/X_RGB.png",
     "am_squeezenet_imagenet": "--weights null",
     "rank_squeezenet_imagenet": "--weights null --input.size 64",
     "saliency_squeezenet_imagenet": "--weights null --input.size 64 "
@@ -63,7 +68,23 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_there_are_experiments() -> None:
-    assert len(CONFIGS) >= 6
+    assert len(CONFIGS) >= 20
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_configs_have_one_form(config: Path) -> None:
+    """The command, an empty comment, what it does in sentences; then options."""
+    lines = config.read_text().splitlines()
+    command, empty, *rest = lines
+    assert command.startswith(("# neurovis ", "# python -m neurovis."))
+    assert empty == "#"
+    said = list(itertools.takewhile(lambda line: line.startswith("# "), rest))
+    assert said
+    assert said[-1].endswith((".", ".)"))
+    assert rest[len(said)] != ""
+    assert max(map(len, lines)) <= 100
+    assert all(line == line.rstrip() for line in lines)
+    assert any("#" in line for line in rest[len(said) :])
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

@@ -1,26 +1,71 @@
-"""What the README tells newcomers to type is understood, and what it links to is there."""
+"""What the pages tell newcomers to type is understood; what they link to and show is there."""
 
 from __future__ import annotations
 
+import ast
+import builtins
+import importlib
+import inspect
 import re
 import shlex
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from neurovis import InputSpec, rank_kernels
-from neurovis.cli.main import build_parser
+from neurovis.cli.main import COMMANDS, build_parser
 from neurovis.tuning import Rankings
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text()
-NAMES = ("demo", "layers", "am", "group-am", "features", "saliency", "rank")
-COMMANDS = sorted(
-    set(re.findall(rf"neurovis (?:{'|'.join(NAMES)})\b[^`\n]*", README.replace("\\\n", " ")))
-)
+MEDIA = ROOT / "docs" / "media"
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+README = PAGES["README.md"]
+#: What people see first must not grow.
+MOST_LINES = 200
+MOST_BYTES_OF_A_PICTURE = 200_000
+MOST_BYTES_OF_ALL = 1_000_000
+
+
+def _blocks(page: str) -> list[str]:
+    """The Python of a page."""
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+def _commands(page: str) -> Iterator[str]:
+    """Command lines in code: indented, fenced, or within a line."""
+    without_python = re.sub(r"```python\n.*?```", "", page, flags=re.DOTALL)
+    text = without_python.replace("\\\n", " ")
+    for line in re.findall(r"^    (.+)$", text, re.MULTILINE):
+        yield from (part.strip() for part in line.split("&&"))
+    for span in re.findall(r"(?<!`)`([^`]+)`", text):
+        yield " ".join(span.split())
+
+
+def _of(program: str) -> list[Any]:
+    found = {
+        (page, command)
+        for page, text in PAGES.items()
+        for command in _commands(text)
+        if command.startswith(f"{program} ")
+    }
+    return [pytest.param(command, id=f"{page}: {command}") for page, command in sorted(found)]
+
+
+BLOCKS = [
+    pytest.param(block, id=f"{page}: {number}")
+    for page, text in PAGES.items()
+    for number, block in enumerate(_blocks(text))
+]
 
 
 def test_the_two_commands_are_there() -> None:
@@ -29,40 +74,223 @@ def test_the_two_commands_are_there() -> None:
     assert 'pip install -e ".[test]" && pytest' in lines
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("command", _of("neurovis"))
 def test_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    build_parser().parse_args(shlex.split(command)[1:])
+    words = shlex.split(command)[1:]
+    assert words[0] in {*COMMANDS, "--help"}
+    if len(words) == 1 or words[-1] == "--help":  # Named, and not to be typed.
+        return
+    build_parser().parse_args(words)
 
 
-def test_there_are_commands() -> None:
-    assert {command.split()[1] for command in COMMANDS} == set(NAMES)
+@pytest.mark.parametrize("command", _of("python"))
+def test_scripts_are_there(command: str) -> None:
+    words = shlex.split(command)[1:]
+    if words[0] != "-m":
+        assert (ROOT / words[0]).is_file()
+        written = (ROOT / words[0]).read_text()
+        for option in words[1:]:
+            assert not option.startswith("--") or f'"{option}"' in written
+    elif words[1] != "venv":
+        assert importlib.util.find_spec(words[1]) is not None
+    if "--config" in words:
+        assert (ROOT / words[words.index("--config") + 1]).is_file()
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md", "docs/tuning.md"])
+def test_every_command_is_shown() -> None:
+    named = {shlex.split(command)[1] for command in _commands(README) if "neurovis " in command[:9]}
+    assert set(COMMANDS) <= named
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
-    links = re.findall(r"\]\(([^)#]+)\)", path.read_text())
-    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    missing = []
+    for link in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        file, _, heading = link.partition("#")
+        if "://" in link:
+            continue
+        target = (path.parent / file).resolve() if file else path
+        headings = {
+            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in (
+                target.read_text().splitlines()
+                if target.suffix == ".md" and target.exists()
+                else []
+            )
+            if line.startswith("#")
+        }
+        if not target.exists() or (heading and heading not in headings):
+            missing.append(link)
     assert not missing
 
 
-def test_the_ranking_of_one_s_own_works() -> None:
-    (code,) = (
-        block
-        for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-        if "GratingRanking" in block
-    )
+def test_every_page_is_linked() -> None:
+    linked = {
+        (ROOT / page).parent.joinpath(link.partition("#")[0]).resolve()
+        for page, text in PAGES.items()
+        for link in re.findall(r"\]\(([^)]+)\)", text)
+    }
+    assert {ROOT / page for page in PAGES if page != "README.md"} <= linked
+
+
+def test_pictures_are_shown_small_and_explained() -> None:
+    pictures = [path for path in MEDIA.iterdir() if path.suffix != ".md"]
+    shown = {
+        (ROOT / page).parent.joinpath(name).resolve()
+        for page, text in PAGES.items()
+        for name in re.findall(r"\]\(([^)#]+)\)", text)
+    }
+    assert not set(pictures) - shown
+    assert max(path.stat().st_size for path in pictures) <= MOST_BYTES_OF_A_PICTURE
+    of_gallery = re.findall(r"\(media/([^)]+)\)", PAGES["docs/gallery.md"])
+    assert sum((MEDIA / name).stat().st_size for name in set(of_gallery)) <= MOST_BYTES_OF_ALL
+
+
+def test_pictures_of_the_gallery_have_their_config() -> None:
+    """Under each picture stand a command by a committed config, or "the same", and its file."""
+    parts = re.split(r"!\[[^\]]*\]\(media/([^)]+)\)", PAGES["docs/gallery.md"])
+    for picture, text in zip(parts[1::2], parts[2::2], strict=True):
+        caption = text.partition("\n## ")[0]
+        configs = re.findall(r"--config (configs/\w+\.yaml)", caption)
+        assert len(configs) == 1 or "The same command" in caption, picture
+        for config in configs:
+            options = yaml.safe_load((ROOT / config).read_text())
+            images = options.get("images")
+            assert images is None or (ROOT / images).is_file(), "a picture that is not ours"
+        assert re.search(r"`[\w/.]+\.png`|the tag\s+`", caption), picture
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_python_has_names_and_arguments_that_exist(block: str) -> None:
+    tree = ast.parse(block)
+    names: dict[str, Any] = {"model": None, "images": None, "rank_kernels": rank_kernels}
+    imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    for node in imports:
+        exec(ast.unparse(node), names)  # Raises where there is no such name.
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.setdefault(node.id, None)
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            names.setdefault(node.name, None)
+        if isinstance(node, ast.arg):
+            names.setdefault(node.arg, None)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            assert node.id in names or hasattr(builtins, node.id), f"{node.id} is not defined"
+        if isinstance(node, ast.Call):
+            function = _named(node.func, names)
+            if callable(function) and getattr(builtins, function.__name__, None) is not function:
+                given = {one.arg: None for one in node.keywords if one.arg}
+                bound = inspect.signature(function).bind_partial(*[None] * len(node.args), **given)
+                assert set(bound.kwargs) <= _keywords(function) | set(bound.signature.parameters)
+
+
+def _keywords(function: Any) -> set[str]:
+    """What ``**options: Unpack[...]`` stands for."""
+    made_by = function.__init__ if inspect.isclass(function) else function
+    hints = typing.get_type_hints(made_by, include_extras=True)
+    unpacked = [
+        typing.get_args(hint)[0]
+        for hint in hints.values()
+        if "Unpack" in str(typing.get_origin(hint))
+    ]
+    return {name for one in unpacked for name in typing.get_type_hints(one)}
+
+
+def _named(node: ast.expr, names: dict[str, Any]) -> Any:
+    """What an expression such as ``L.Trainer`` stands for; None if it is not imported."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, getattr(builtins, node.id, None))
+    if isinstance(node, ast.Attribute):
+        owner = _named(node.value, names)
+        return None if owner is None else getattr(owner, node.attr)
+    return None
+
+
+class _Network(nn.Module):
+    """With the layers that the pages name, for small pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, 16, 5, stride=2)]
+        for _ in range(5):
+            layers += [nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1)]
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.features(images).mean((2, 3))
+
+
+@pytest.fixture
+def names() -> dict[str, Any]:
+    """What a page takes for granted."""
     torch.manual_seed(0)
-    model = nn.ModuleDict({"features": nn.Sequential(nn.Conv2d(3, 9, 5))})
-    model.forward = model["features"].forward
+    return {"model": _Network().eval(), "images": torch.rand(2, 3, 24, 24)}
+
+
+def _block(beginning: str, page: str = "README.md") -> str:
+    (block,) = (block for block in _blocks(PAGES[page]) if beginning in block)
+    return block
+
+
+def test_activation_maximization_gives_what_is_said(
+    names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = _block("am.results.images")
+    small = block.replace("InputSpec.rgb(224)", "InputSpec.rgb(24), steps=2")
+    small = small.replace("(max_epochs", "(accelerator='cpu', max_epochs")
+    exec(small, names)
+    results = names["am"].results
+    said = re.findall(r"results\.(\w+)  # \(16,( 3,)?", block)
+    assert [name for name, _ in said] == ["images", "activations", "noise_activations"]
+    for name, channels in said:
+        shape = tuple(getattr(results, name).shape)
+        assert shape == ((16, 3, 24, 24) if channels else (16,))
+
+
+def test_saliency_gives_what_is_said(names: dict[str, Any]) -> None:
+    exec(_block("kernel_saliency", "docs/saliency.md"), names)
+    assert names["found"].maps.shape == names["images"].shape
+    assert names["found"].completeness_error.shape == (2,)
+    assert names["check"].correlations.shape[1] == 2
+
+
+def test_inputs_are_made() -> None:
+    exec(_block("Modality(", "docs/inputs.md"), {})
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/watching.md"])
+def test_monitors_attach(page: str) -> None:
+    found: dict[str, Any] = {}
+    exec(_block("callbacks import", page), found)
+    assert isinstance(found["trainer"], pl.Trainer) or type(found["trainer"]).__name__ == "Trainer"
+    assert any("Monitor" in type(one).__name__ for one in found["trainer"].callbacks)
+
+
+def test_the_ranking_of_one_s_own_works(names: dict[str, Any]) -> None:
     found: list[Rankings] = []
 
     def rank(*arguments: Any, **options: Any) -> Rankings:
         found.append(rank_kernels(*arguments, input_spec=InputSpec.rgb(24), **options))
         return found[0]
 
-    exec(code, {"rank_kernels": rank, "model": model})
+    exec(_block("GratingRanking"), {**names, "rank_kernels": rank})
     assert found[0].only.by == "horizontal"
     assert found[0].only.null_percentile.isfinite().all()
     assert found[0].only.reliability.isfinite().all()
+
+
+def test_a_ranking_s_kernels_figure_and_table_are_there(
+    names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = _block('by="orientation"').replace("by=", "input_spec=InputSpec.rgb(24), by=")
+    exec(block, {**names, "InputSpec": InputSpec})
+    assert (tmp_path / "results.csv").read_text().count("\n") == 17

@@ -233,7 +233,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 COMMAND = Command(
     "See everything work in about two minutes, offline.\n\n"
     "Trains a small RGB-D network with monitors attached, then shows what the kernels and "
-    "classes of the shipped network want. Example: neurovis demo",
+    "classes of the shipped network want.\n\n"
+    "Example: neurovis demo --seconds 30",
     add_arguments,
     run,
 )

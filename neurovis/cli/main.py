@@ -16,6 +16,7 @@ from neurovis._version import __version__
 from neurovis.cli import am, demo, features, group_am, layers, rank, report, saliency
 from neurovis.cli.command import Command
 from neurovis.cli.errors import one_line
+from neurovis.cli.help_text import HelpFormatter, prepare, prepare_whole
 
 COMMANDS: dict[str, Command] = {
     "demo": demo.COMMAND,
@@ -36,15 +37,25 @@ def build_parser() -> ArgumentParser:
     """The parser of the whole command line."""
     parser = ArgumentParser(
         prog="neurovis",
-        description="What do a CNN's kernels respond to?",
+        description="What do a CNN's kernels respond to, how selectively, and when did they learn "
+        "it?",
         exit_on_error=False,
         version=__version__,
+        formatter_class=HelpFormatter,
     )
-    subcommands = parser.add_subcommands(dest="command")
+    prepare_whole(parser)
+    subcommands = parser.add_subcommands(
+        dest="command",
+        title="commands",
+        description="Each has a --help of its own.",
+    )
     for name, command in COMMANDS.items():
-        subparser = ArgumentParser(description=command.description, exit_on_error=False)
+        subparser = ArgumentParser(
+            description=command.description, exit_on_error=False, formatter_class=HelpFormatter
+        )
         subparser.add_argument("--config", action="config", help="A YAML file with these options.")
         command.add_arguments(subparser)
+        prepare(subparser, name)
         subcommands.add_subcommand(name, subparser, help=command.description.splitlines()[0])
     return parser
 

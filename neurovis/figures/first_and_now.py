@@ -41,7 +41,7 @@ def first_and_now_figure(
 
     Args:
         first: ``(K, H', W')``, one map a kernel; ``(K, 1, 1)`` for a linear layer.
-        now: Likewise, of the same kernels.
+        now: ``(K, H', W')`` likewise, of the same kernels.
         labels: One for each kernel, such as ``"5: r 0.42"``.
         rows: What to call the two moments, such as ``("step 0", "step 120")``; they differ.
         title: Stands over the figure.

@@ -66,6 +66,10 @@ class RankedEntry:
         faded: A dead kernel, which is drawn pale and without a curve.
         values: ``(O,)``, what else the curve is over, such as spatial frequencies: the curve is
             drawn in a frame, in octaves if all values are positive.
+
+    Raises:
+        ValueError: If there is a curve without one orientation or value for each response, or
+            with a response below 0.
     """
 
     label: str

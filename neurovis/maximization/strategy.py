@@ -21,6 +21,9 @@ class IndependentDDPStrategy(DDPStrategy):
     Plain DDP would give every rank the images of rank 0 and average their gradients; here each
     rank owns its images, and makes as many steps as they take. Chosen by
     ``Trainer(strategy="neurovis_independent")``.
+
+    Args:
+        **options: Of Lightning's ``DDPStrategy``.
     """
 
     _is_apart = False

@@ -164,7 +164,12 @@ class TargetMaximization(pl.LightningModule):
         )
 
     def folder_of(self, layer: str, folder: Path) -> Path:
-        """Where the files of a layer go: into the run's folder, or one of several in it."""
+        """Where the files of a layer go: into the run's folder, or one of several in it.
+
+        Args:
+            layer: Dotted name.
+            folder: Of the run.
+        """
         return folder / safe_name(layer) if len(self._layers) > 1 else folder
 
     @property

@@ -219,7 +219,15 @@ def _check_proportions(picture: PictureFiles, parts: dict[Modality, Tensor]) -> 
 
 
 def stretched(image: Tensor, spec: InputSpec) -> Tensor:
-    """An image ``(C, H, W)`` in [0, 1] at an input's size, interpolated without aliasing."""
+    """An image at an input's size, interpolated without aliasing.
+
+    Args:
+        image: ``(C, H, W)`` in [0, 1].
+        spec: Whose size it gets.
+
+    Returns:
+        ``(C, *spec.size)`` in [0, 1].
+    """
     return functional.interpolate(
         image[None], size=spec.size, mode="bilinear", align_corners=False, antialias=True
     )[0].clamp(0, 1)

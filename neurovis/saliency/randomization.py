@@ -95,12 +95,13 @@ def cascading_randomization(
     network itself is not touched: all this is done to a copy.
 
     Magnitudes keep some correlation under any weights, since they follow the image's contrast;
-    compare methods. Measured on an ImageNet SqueezeNet with all weights random: 0.02 to 0.18 is
-    left of the gradient, 0.3 to 0.5 of guided backprop, which is known to fail.
+    compare methods (Adebayo et al. 2018). Measured on an ImageNet SqueezeNet with all weights
+    random: 0.02 to 0.18 is left of the gradient, 0.3 to 0.5 of guided backprop, which is known to
+    fail.
 
     Args:
         model: The network.
-        images: As in :func:`~neurovis.saliency.kernel_saliency`.
+        images: ``(B, C, H, W)``, as in :func:`~neurovis.saliency.kernel_saliency`.
         layer: As there.
         kernel: As there. ``"strongest"`` is decided by the trained network, and then kept.
         method: As there.

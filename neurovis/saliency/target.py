@@ -138,13 +138,31 @@ class TargetValue:
         return self._kernels_second(recorded)
 
     def activation_with(self, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The activations of another layer, as it is, and of the target, from one forward."""
+        """The activations of another layer and of the target, from one forward.
+
+        Args:
+            layer: Dotted name of the other, within the network that was given.
+            images: ``(B, C, H, W)`` in the network's space.
+
+        Returns:
+            The other layer's as they are, and the target's ``(B, K, ...)``.
+        """
         name = self._prefix + layer
         recorded = Recorder(self._network, [name, self.target.label]).record(images.clone())
         return recorded[name], self._kernels_second(recorded[self.target.label])
 
     def readings(self, activation: Tensor) -> Tensor:
-        """The number of each kernel, ``(B, K)``, from activations ``(B, K, ...)``."""
+        """The number of each kernel.
+
+        Args:
+            activation: ``(B, K, ...)`` of the target's layer.
+
+        Returns:
+            ``(B, K)``.
+
+        Raises:
+            ValueError: If the readout is a unit that the layer's maps do not have.
+        """
         if isinstance(self._readout, str):
             return READOUTS[self._readout](activation)
         row, column = self._readout
@@ -162,7 +180,18 @@ class TargetValue:
         return activation[:, :, row, column]
 
     def of_activation(self, activation: Tensor, kernels: Tensor | None) -> Tensor:
-        """The number of each image, ``(B,)``, from activations ``(B, K, ...)``."""
+        """The number of each image.
+
+        Args:
+            activation: ``(B, K, ...)`` of the target's layer.
+            kernels: ``(B,)``, one for each image; None where the target is a function.
+
+        Returns:
+            ``(B,)``.
+
+        Raises:
+            ValueError: If the function gives something else, or kernels are missing.
+        """
         if self._function is not None:
             values = self._function(activation)
             if not isinstance(values, Tensor) or values.shape != activation.shape[:1]:

@@ -138,7 +138,7 @@ def map_receptive_fields(
         kernels: Which kernels: ``"all"``, ``"0-15,20"`` or numbers.
         input_spec: What the network is shown.
         unit: Row and column in the layer's map; by default the unit in the center.
-        images: For the effective field, see
+        images: ``(N, C, H, W)`` in [0, 1] for the effective field, see
             :func:`~neurovis.tuning.fields.effective_receptive_field`.
         noise: For reverse correlation, see
             :func:`~neurovis.tuning.noise_maps.reverse_correlation`.

@@ -80,7 +80,13 @@ class KernelRanking:
     def not_applicable(
         cls, layer: RankedLayer, ranking: Ranking[object], reason: str
     ) -> KernelRanking:
-        """What is said of a layer that the ranking does not apply to."""
+        """What is said of a layer that the ranking does not apply to.
+
+        Args:
+            layer: Whose kernels all get no score.
+            ranking: That does not apply.
+            reason: As it will be printed.
+        """
         nothing = torch.full((layer.kernels,), torch.nan, dtype=torch.float64)
         return cls(
             layer=layer.name,
@@ -222,6 +228,9 @@ class Rankings(Sequence[KernelRanking]):
 
     ``rankings["features.0"]``, or ``rankings["features.0", "phase"]`` where there are several of a
     layer; where there is one alone, what it can do can be asked of all: ``rankings.top(16)``.
+
+    Args:
+        items: The rankings, in their order.
     """
 
     items: list[KernelRanking] = field(default_factory=list)
@@ -269,7 +278,15 @@ class Rankings(Sequence[KernelRanking]):
         return self.only.top(count)
 
     def figure(self, count: int = 24, pictures: Tensor | None = None) -> Figure:
-        """As :meth:`KernelRanking.figure`, of the only ranking."""
+        """As :meth:`KernelRanking.figure`, of the only ranking.
+
+        Args:
+            count: At most so many kernels.
+            pictures: ``(K, C, H, W)`` in [0, 1] in place of the weights.
+
+        Raises:
+            ValueError: If there are several rankings.
+        """
         return self.only.figure(count, pictures)
 
     def histogram(self) -> Figure:

@@ -47,6 +47,7 @@ class RankingSettings:
 
     Raises:
         ValueError: If an option is out of its range.
+        TypeError: If an option is no number, or not a list of them.
     """
 
     orientations: int = 16

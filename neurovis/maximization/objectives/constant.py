@@ -29,7 +29,7 @@ class Constant:
         self._fingerprint = tensor_fingerprint(self.values)
 
     def on(self, device: torch.device) -> Tensor:
-        """The values on a device; not to be changed."""
+        """The values on a device, of any shape; not to be changed."""
         if device.type == "cpu":
             return self.values
         if device not in self._copies:

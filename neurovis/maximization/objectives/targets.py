@@ -121,7 +121,12 @@ class Target:
 
 
 def wanted_members(count: int, weights: Sequence[float] | None) -> list[bool]:
-    """Which of ``count`` kernels are to respond: all but those with a weight of 0 or less."""
+    """Which kernels are to respond: all but those with a weight of 0 or less.
+
+    Args:
+        count: How many there are.
+        weights: One for each kernel; None where all count alike.
+    """
     return [True] * count if weights is None else [weight > 0 for weight in weights]
 
 
@@ -292,7 +297,15 @@ def member_values(
 
 
 def joint_values(members: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
-    """The number that each image climbs, ``(B,)``, from the readouts ``(M,)`` of its members."""
+    """The number that each image climbs, from the readouts of its members.
+
+    Args:
+        members: Of each image its members' readouts, ``(M,)``.
+        targets: One for each image.
+
+    Returns:
+        ``(B,)``.
+    """
     batch = TargetBatch(targets, members[0].device)
     return batch.joint(pad_sequence(list(members), batch_first=True))
 

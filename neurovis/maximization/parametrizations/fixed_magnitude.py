@@ -47,6 +47,9 @@ class FixedMagnitudeImages(Images):
         count: Number of images optimized together, at least 1.
         spec: Modalities and size of the images.
         magnitude: ``(C, H, W // 2 + 1)``, orthonormal; real coefficients have their sign.
+
+    Attributes:
+        color: ``(C, C)`` from decorrelated planes to channels.
     """
 
     magnitude: Tensor
@@ -93,6 +96,8 @@ class FixedMagnitudeImages(Images):
 @dataclass(frozen=True, eq=False, repr=False)
 class FixedMagnitude(Parametrization):
     """The amplitude spectrum is fixed, phases are optimized: see :class:`FixedMagnitudeImages`.
+
+    After MaCo, Fel et al. (2023).
 
     Args:
         pictures: Where the spectrum is from: files or folders of pictures, as

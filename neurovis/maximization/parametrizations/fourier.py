@@ -29,6 +29,10 @@ class FourierImages(Images):
         spec: Modalities and size of the images.
         decay: The exponent of f.
         decorrelate: Whether RGB is decorrelated.
+
+    Attributes:
+        amplitude: ``(H, W // 2 + 1)``, what each spatial frequency is scaled by.
+        color: ``(C, C)`` from decorrelated planes to channels.
     """
 
     amplitude: Tensor
@@ -66,6 +70,8 @@ class FourierImages(Images):
 @dataclass(frozen=True)
 class Fourier(Parametrization):
     """Each spatial frequency is a parameter: see :class:`FourierImages`.
+
+    After Mordvintsev et al. (2018).
 
     Args:
         decay: Spatial frequencies f are scaled by ``1 / f ** decay``: 1 is what natural images

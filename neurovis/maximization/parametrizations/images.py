@@ -47,11 +47,22 @@ class Images(nn.Module, ABC):
 
     @abstractmethod
     def from_logits(self, logits: Tensor) -> Tensor:
-        """Parameters of given logits; the inverse of :meth:`logits`, as far as there is one."""
+        """Parameters of given logits; the inverse of :meth:`logits`, as far as there is one.
+
+        Args:
+            logits: ``(B, C, H, W)``.
+
+        Returns:
+            ``(B, *value_shape)``.
+        """
 
     @abstractmethod
     def noise(self, generator: torch.Generator) -> Tensor:
-        """Parameters of one noise image, drawn on the CPU so that every device starts alike."""
+        """Parameters of one noise image, drawn on the CPU so that every device starts alike.
+
+        Returns:
+            ``(*value_shape,)``, of one image.
+        """
 
     def forward(self) -> Tensor:
         """The images ``(count, C, H, W)`` in (0, 1), float32 also under autocast."""

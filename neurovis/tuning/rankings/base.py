@@ -134,7 +134,12 @@ class ImageRanking(Ranking[ImageResponses]):
 
     @abstractmethod
     def metric(self, kernels: int, classes: int) -> ResponseMetric:
-        """A new metric for so many kernels and classes; :meth:`score` is given what it computes."""
+        """A new metric; :meth:`score` is given what it computes.
+
+        Args:
+            kernels: ``K``, of the layer and the random ones beside it.
+            classes: Of the images; 0 where they have none.
+        """
 
 
 class WeightRanking(Ranking[Tensor]):

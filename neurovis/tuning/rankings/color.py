@@ -16,7 +16,7 @@ class ColorRanking(GratingRanking):
     """1 - R(grey) / R(rgb), of saturated gratings and the same made grey.
 
     The colours are those of RGB pixels (red-cyan, green-magenta, blue-yellow), grey is the mean of
-    R, G and B: this says nothing of cones.
+    R, G and B: this says nothing of cones. After Rafegas & Vanrell (2018).
     """
 
     name = "color"

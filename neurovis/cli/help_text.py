@@ -1,0 +1,152 @@
+"""What ``--help`` looks like: a short usage, an example to type, few of the Trainer's options."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from argparse import Action
+
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+#: Options of the Trainer that a run of ours is often given; it takes all others as well.
+TRAINER_OPTIONS = (
+    "accelerator",
+    "devices",
+    "num_nodes",
+    "max_time",
+    "default_root_dir",
+    "logger",
+    "callbacks",
+)
+_TRAINER_TITLE = (
+    "Where to run, by Lightning's Trainer; every other argument of it is taken too, as in "
+    "--trainer.enable_progress_bar false"
+)
+#: What the Trainer's own texts leave open, or say at length.
+_TRAINER_HELP = {
+    "accelerator": "cpu, gpu, mps, or auto: the best that there is.",
+    "devices": "How many of them, or which: 4, [0,2], auto.",
+    "num_nodes": "Machines that work together.",
+    "max_time": "Stop after so long: 00:12:00:00 is twelve hours.",
+    "default_root_dir": "Folder for lightning_logs; by default the current one.",
+    "logger": "Loggers by class_path; by default TensorBoard's.",
+    "callbacks": "Callbacks of Lightning's or your own, by class_path.",
+}
+#: What stands before the command in a description.
+EXAMPLE = "Example: "
+_EPILOG = """\
+Start with these:
+
+  neurovis demo
+  neurovis am --model torchvision.models.squeezenet1_0 --weights DEFAULT \\
+      --layer features.10 --kernels 0-7
+
+neurovis layers names the layers of a network; neurovis am --help and so on list a command's
+options, which are also read from a YAML file (--config). The pages are README.md and docs/ of the
+repository, and configs/ has a file for each experiment."""
+
+
+class HelpFormatter(DefaultHelpFormatter):
+    """jsonargparse's, for a screen of 80 columns and a person who is new to it."""
+
+    def add_argument(self, action: Action) -> None:
+        """Leave out what is seldom wanted; it is read all the same."""
+        name = action.dest.removeprefix("trainer.")
+        if action.dest == "trainer" or (name != action.dest and name not in TRAINER_OPTIONS):
+            return
+        if action.option_strings[:1] and action.option_strings[0].endswith((".help", "--input")):
+            return
+        super().add_argument(action)
+
+    def _expand_help(self, action: Action) -> str:
+        text = super()._expand_help(action).removeprefix(" (required)")  # Of commands.
+        name = action.dest.removeprefix("trainer.")
+        if name != action.dest:
+            return _TRAINER_HELP.get(name, text)
+        # Options are described by docstrings too.
+        text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text).replace("``", "")
+        text = re.sub(r"known subclasses: ([\w., ]+)", _short_names, text)
+        return text.replace("; --OPTION", f"; --{action.dest}")
+
+    def _format_action_invocation(self, action: Action) -> str:
+        # Every option that takes a list can be appended to with a plus.
+        return re.sub(r", --[\w.]+\+ \S+", "", super()._format_action_invocation(action))
+
+    def start_section(self, heading: str | None) -> None:
+        """Begin a group of options; long headings take several lines."""
+        super().start_section(heading and textwrap.fill(heading, self._width))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = [_paragraph(part, width) for part in text.split("\n\n")]
+        return "\n\n".join(textwrap.indent(part, indent) for part in paragraphs)
+
+
+def prepare(parser: ArgumentParser, name: str) -> None:
+    """Give a command's parser its usage and headings.
+
+    Args:
+        parser: With all options added.
+        name: Of the command.
+    """
+    required = [
+        f"{action.option_strings[0]} {action.metavar or action.dest.upper()}"
+        for action in parser._actions
+        if action.required and action.option_strings
+    ]
+    parser.usage = " ".join(["neurovis", name, *required, "[options]"])
+    trainer = (parser.groups or {}).get("trainer")
+    if trainer is not None:
+        trainer.title = _TRAINER_TITLE
+
+
+def prepare_whole(parser: ArgumentParser) -> None:
+    """The same for the parser of all commands."""
+    parser.usage = "neurovis COMMAND [options]"
+    parser.epilog = _EPILOG
+
+
+def example(description: str) -> str:
+    """The command of a description's example.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    for paragraph in description.split("\n\n"):
+        if paragraph.startswith(EXAMPLE):
+            return paragraph.removeprefix(EXAMPLE)
+    raise ValueError(f'no paragraph begins with "{EXAMPLE}"')
+
+
+def _paragraph(text: str, width: int) -> str:
+    """Indented lines as they are, the example as lines for a shell, else filled."""
+    if text.startswith(EXAMPLE):
+        return f"{EXAMPLE.strip()}\n\n{_for_shell(text.removeprefix(EXAMPLE), width)}"
+    if text.startswith("  "):
+        return text
+    return textwrap.fill(" ".join(text.split()), width)
+
+
+def _for_shell(command: str, width: int) -> str:
+    """A command over several lines, none of which ends within an option."""
+    parts: list[str] = []
+    for word in shlex.split(command):
+        quoted = shlex.quote(word)
+        if parts and not word.startswith("-") and parts[-1].startswith("-"):
+            parts[-1] += f" {quoted}"
+        else:
+            parts.append(quoted)
+    lines = [f"  {parts[0]}"]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"      {part}")
+        else:
+            lines[-1] += f" {part}"
+    return "\n".join(lines)
+
+
+def _short_names(found: re.Match[str]) -> str:
+    """Classes by the names that an option takes."""
+    names = ", ".join(name.rpartition(".")[2] for name in found[1].split(", "))
+    return f"classes: {names}; --OPTION.help CLASS lists the arguments of one"

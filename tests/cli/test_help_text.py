@@ -1,0 +1,92 @@
+"""What ``--help`` says can be read on a narrow screen, and its examples can be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+import yaml
+
+from neurovis.cli import main
+from neurovis.cli.help_text import TRAINER_OPTIONS, example
+from neurovis.cli.main import COMMANDS, build_parser
+
+
+def _help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--help"])
+    return capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def _shell_commands(text: str) -> list[str]:
+    """The indented commands of a help text, as a shell reads them."""
+    return re.findall(r"^  (neurovis .*)$", text.replace("\\\n", ""), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_that_is_understood(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = example(COMMANDS[name].description)
+    words = shlex.split(written)
+    assert words[:2] == ["neurovis", name]
+    assert build_parser().parse_args(words[1:]).command == name
+    text = _help(capsys, name)
+    head = text.split("\noptions:\n")[0]
+    # As it can be copied from the screen: over several lines, and still the same words.
+    (shown,) = _shell_commands(head)
+    assert shlex.split(shown) == words
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_fits_the_screen(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys, *name.split())
+    assert max(map(len, text.splitlines())) <= 80
+    assert not re.search(r"``|:\w+:`|<class|paramref", text)
+    assert text.startswith(f"usage: neurovis {name or 'COMMAND'} ")
+    assert "\n\n" in text.split("options:")[0]
+
+
+def test_the_whole_says_where_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _help(capsys)
+    commands = _shell_commands(text)
+    assert len(commands) == 2
+    for command in commands:
+        build_parser().parse_args(shlex.split(command)[1:])
+    for word in (*COMMANDS, "README.md", "docs/", "configs/"):
+        assert word in text
+
+
+@pytest.mark.parametrize("name", ["am", "features", "rank"])
+def test_few_of_the_trainer_s_options_are_shown_and_all_are_taken(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = re.findall(r"^  --trainer\.(\w+)", _help(capsys, name), re.MULTILINE)
+    assert sorted(shown) == sorted(TRAINER_OPTIONS)
+    arguments = [name, "--layer", "conv1", "--trainer.benchmark", "true"]
+    arguments += ["--images", "photo.png"] * (name == "features")
+    assert build_parser().parse_args(arguments)[name].trainer.benchmark is True
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--print_config"])
+    assert yaml.safe_load(capsys.readouterr().out)["trainer"]["benchmark"] is True
+
+
+def test_required_options_stand_in_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    usage = _help(capsys, "features").splitlines()[0]
+    assert usage == "usage: neurovis features --images PATH --layer LAYER [options]"
+
+
+def test_classes_have_the_names_that_options_take(capsys: pytest.CaptureFixture[str]) -> None:
+    text = " ".join(_help(capsys, "am").split())
+    assert "--regularizers.help CLASS lists the arguments of one" in text
+    (names,) = re.findall(r"classes: ([\w, ]+); --objective\.help", text)
+    for named in names.split(", "):
+        with pytest.raises(SystemExit, match="0"):
+            main(["am", "--objective.help", named])
+    assert "Position" in names
