@@ -7,7 +7,7 @@ imported when the first one is made.
 """
 
 from neurovis.figures.curves import curve_figure
-from neurovis.figures.first_and_now import first_and_now_figure
+from neurovis.figures.first_and_now import first_and_now_figure, first_and_now_images
 from neurovis.figures.kernels import labelled_grid, signature_figure
 from neurovis.figures.maps import feature_map_figure
 from neurovis.figures.orientations import (
@@ -32,6 +32,7 @@ __all__ = [
     "curve_figure",
     "feature_map_figure",
     "first_and_now_figure",
+    "first_and_now_images",
     "grating_preference_figure",
     "kernel_sheet_figure",
     "labelled_grid",
