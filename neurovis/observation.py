@@ -84,6 +84,16 @@ class Observation:
         """All there is data under."""
         return {*self.pictures, *self.scalars, *self.histograms}
 
+    def add(self, other: Observation) -> None:
+        """Take up what there is in another, under other tags."""
+        self.pictures |= other.pictures
+        self.scalars |= other.scalars
+        self.histograms |= other.histograms
+        self.descriptions |= other.descriptions
+        for category, titled in other.charts.items():
+            for title, tags in titled.items():
+                self.add_to_chart(category, title, *tags)
+
     def describe(self, tag: str, words: Mapping[str, str]) -> None:
         """Add descriptions by the ends of tags that begin alike, of those there is data under.
 

@@ -21,6 +21,7 @@ from neurovis.figures.randomization import randomization_figure
 from neurovis.figures.ranking import RankedEntry, ranking_figure
 from neurovis.figures.receptive_fields import receptive_field_figure
 from neurovis.figures.saliency import saliency_figure
+from neurovis.figures.score_changes import score_change_figure
 from neurovis.figures.selectivity import score_histogram
 from neurovis.figures.size_tuning import size_tuning_figure
 from neurovis.figures.spectra import grating_preference_figure
@@ -46,6 +47,7 @@ __all__ = [
     "render",
     "saliency_figure",
     "save_png",
+    "score_change_figure",
     "score_histogram",
     "signature_figure",
     "size_tuning_figure",

@@ -1,0 +1,195 @@
+"""What a run of activation maximization tells TensorBoard beside its curves and pictures.
+
+What the run was asked to do and what came of it are on the page of HParams, where runs are
+compared; descriptions say what is seen on the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from statistics import median
+
+from torch import Tensor
+
+from neurovis.board import arrange, describe, log_hyperparameters
+from neurovis.inputs import InputSpec
+from neurovis.maximization.results import MaximizationResults
+from neurovis.maximization.settings import AscentSettings
+
+Plain = bool | int | float | str
+
+#: Where the numbers stand that runs are compared by, be they of kernels or of groups.
+_RESULTS = "results"
+_LONGEST = 80
+_MOST_NAMED = 3
+
+_PICTURES = {
+    "": "**The preferred image of each {target}**, with the activation that it reaches in the "
+    "layer's own unit (SD where it is counted from noise); *dead* is what stayed silent. Each "
+    "one's activation on noise, and all other numbers, are in `results.csv` beside this log.",
+    "/curves": "**What was climbed at each step**, on randomly moved views of the images, in the "
+    "layer's own unit. A curve that has levelled off has converged; one that still rises wants "
+    "more `steps`.",
+}
+_CURVE = (
+    "**Activation while climbing**, on randomly moved views, the mean over the {target}s in the "
+    "making, in the layer's own unit. It falls where finished images make room for new ones; each "
+    "one's own curve is under *Images*."
+)
+_METRICS = {
+    "median_activation": "**Activation that the preferred images reach**, shown as they are, the "
+    "median over images, in the layer's own unit. Compare runs of one layer and objective only.",
+    "median_noise_activation": "**Activation of noise images**, the median over the same images, "
+    "in the layer's own unit: what any image does.",
+    "median_ratio_to_noise": "**Activation over that of noise**, the median over the images whose "
+    "noise does anything above 0. 1 is nothing gained.",
+    "dead": "**Fraction of images of which every kernel stayed silent**, at zero or unmoved from "
+    "what noise gives: from 0 (none) to 1 (all).",
+    "median_steps": "**Ascent steps that an image took**, the median; fewer than `steps` where it "
+    "converged before.",
+    "images": "**Number of images** that were made.",
+}
+
+
+def announce(loggers: Iterable[object], tag: str, layers: Sequence[str], step: int) -> None:
+    """Say what the run's tags mean, and put its curves together.
+
+    Args:
+        loggers: Of the Trainer.
+        tag: First part of the run's tags.
+        layers: Dotted names.
+        step: Of what is logged first.
+    """
+    loggers = list(loggers)
+    target = "group" if tag.startswith("group") else "kernel"
+    pictures = {
+        f"{tag}/{layer}{end}": text.format(target=target)
+        for layer in layers
+        for end, text in _PICTURES.items()
+    }
+    curves = [f"{tag}/{layer}/activation" for layer in layers]
+    describe(loggers, "images", pictures, step)
+    describe(loggers, "scalars", dict.fromkeys(curves, _CURVE.format(target=target)), step)
+    arrange(loggers, {tag: {"activation while climbing": curves}})
+
+
+@dataclass
+class Outcome:
+    """The numbers that runs are compared by, image by image."""
+
+    activations: list[float] = field(default_factory=list)
+    noise_activations: list[float] = field(default_factory=list)
+    dead: list[bool] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+
+    def add(self, results: MaximizationResults) -> None:
+        """Take up the images of a layer."""
+        for item in results.items:
+            self.activations.append(item.activation)
+            self.noise_activations.append(item.noise_activation)
+            self.dead.append(item.dead)
+            self.steps.append(len(item.curve))
+
+    def metrics(self) -> dict[str, float]:
+        """By name; what is undefined is left out."""
+        if not self.steps:
+            return {}
+        ratios = [
+            reached / noise
+            for reached, noise in zip(self.activations, self.noise_activations, strict=True)
+            if noise > 0
+        ]
+        found: dict[str, float] = {
+            "median_activation": median(self.activations),
+            "median_noise_activation": median(self.noise_activations),
+            "median_ratio_to_noise": median(ratios) if ratios else math.nan,
+            "dead": sum(self.dead) / len(self.dead),
+            "median_steps": median(self.steps),
+            "images": len(self.steps),
+        }
+        return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+
+    def log(self, loggers: Iterable[object], asked: Mapping[str, Plain], step: int) -> None:
+        """Log the metrics with what was asked for.
+
+        Args:
+            loggers: Of the Trainer.
+            asked: See :func:`hyperparameters`.
+            step: At which the run ended.
+        """
+        loggers, metrics = list(loggers), self.metrics()
+        words = {f"{_RESULTS}/{name}": _METRICS[name] for name in metrics}
+        describe(loggers, "scalars", words, step)
+        tagged = {f"{_RESULTS}/{name}": value for name, value in metrics.items()}
+        log_hyperparameters(loggers, asked, tagged, step)
+
+
+def hyperparameters(
+    network: str, layers: Sequence[str], kind: str, spec: InputSpec, settings: AscentSettings
+) -> dict[str, Plain]:
+    """What a run was asked to do, in numbers and words that a table can show.
+
+    Options that are None, so that a default is taken or nothing is done, are left out.
+
+    Args:
+        network: Name of its class.
+        layers: Dotted names.
+        kind: What images are of.
+        spec: What the network is shown.
+        settings: How the ascent is done.
+
+    Example:
+        >>> from neurovis.maximization.transforms import Affine
+        >>> settings = AscentSettings(contrast={"rgb": 0.2}, transforms=[Affine(jitter=4)])
+        >>> asked = hyperparameters("Net", ["conv1"], "kernels", InputSpec.rgb(64), settings)
+        >>> asked["layer"], asked["size"], asked["contrast"], asked["transforms"], asked["lr"]
+        ('conv1', '64 x 64', 'rgb 0.2', 'Affine(jitter=4)', 0.2)
+        >>> "jitter" in asked
+        False
+    """
+    named = ", ".join(layers[:_MOST_NAMED])
+    height, width = spec.size
+    asked: dict[str, object] = {
+        "kind": kind,
+        "network": network,
+        "layer": named if len(layers) <= _MOST_NAMED else f"{len(layers)} layers: {named}, …",
+        "modalities": ", ".join(f"{one.name} {one.channels}" for one in spec.modalities),
+        "size": f"{height} x {width}",
+        **{option.name: getattr(settings, option.name) for option in fields(settings)},
+        "lr": settings.learning_rate,
+    }
+    return {name: _plain(value) for name, value in asked.items() if value is not None}
+
+
+def _plain(value: object) -> Plain:
+    """Any option as a number or short text."""
+    if isinstance(value, (bool, int, float)):
+        return value
+    text = _text(value) or "none"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Tensor):
+        return f"image {tuple(value.shape)}" if value.ndim else f"{value.item():g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(part) for part in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        own = (one for one in fields(value) if one.init and not one.name.startswith("_"))
+        listed = ", ".join(
+            f"{one.name}={_text(getattr(value, one.name))}"
+            for one in own
+            # Tensors, which are not compared by ==, are nobody's default.
+            if isinstance(getattr(value, one.name), Tensor)
+            or getattr(value, one.name) != one.default
+        )
+        return f"{type(value).__name__}({listed})"
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__name__))
+    return str(value)
