@@ -169,7 +169,7 @@ class ActivationMaximizationMonitor(Monitor):
         seen.describe(tag, _WORDS)
         compared = (f"{tag}/activation", f"{tag}/noise_activation")
         seen.add_to_chart(_ROOM, f"{self.layer}: activation against noise", *compared)
-        seen.add_to_chart(_ROOM, "silent kernels (fraction)", f"{tag}/dead")
+        seen.add_to_chart(_ROOM, "silent kernels of each layer (fraction)", f"{_ROOM}/*/dead")
         return seen
 
     def _started(self, pl_module: LightningModule, images: Tensor) -> ContinuedAscent:
@@ -195,8 +195,8 @@ class _FirstLook:
     ) -> Figure:
         """Over the images of now, with their own activations ``(N,)`` on the network of now."""
         labels = [
-            f"kernel {kernel}: {then:.3g}, now {again_now:.3g}; latest {latest:.3g}"
-            for kernel, then, again_now, latest in zip(
+            f"kernel {kernel}: first image {then:.3g} then, {still:.3g} now; latest {latest:.3g}"
+            for kernel, then, still, latest in zip(
                 ascent.kernels,
                 self.activations.tolist(),
                 again.tolist(),
@@ -212,9 +212,8 @@ class _FirstLook:
             ascent.spec,
             f"preferred images of {layer} at first and now",
             [
-                "activation of the first image at its step, and of the same image now; of the "
-                f"latest image now, after {ascent.steps} ascent steps instead of "
-                f"{self.ascent_steps}"
+                "activation of the first image when it was made and on the network of now; of the "
+                f"latest image now, after {ascent.steps} ascent steps, not {self.ascent_steps}"
             ],
         )
 

@@ -106,7 +106,7 @@ class Monitor(Callback, ABC):
         self._has_warned = False
         self._steps_seen = 0
         self._folder: str | None = None
-        self._known_tags: set[str] = set()
+        self._explained_before: set[tuple[str, ...]] = set()
 
     @abstractmethod
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
@@ -169,7 +169,7 @@ class Monitor(Callback, ABC):
             self._has_begun = self._has_warned = False
             self.probe.release()
         # Loggers and their files may be others than before.
-        self._known_tags = set()
+        self._explained_before = set()
         folder = files_folder(trainer)
         self._folder = None if getattr(trainer, "fast_dev_run", False) else folder
 
@@ -327,9 +327,10 @@ class Monitor(Callback, ABC):
                 self.begin(pl_module, self.probe.images_for(pl_module), step)
                 self._is_ready = True
             seen = self.observe(pl_module, self.probe.images_for(pl_module), step)
-            seen = seen.named(self.name).without_words_on(self._known_tags)
-            log_observation(trainer.loggers, seen, step, self._folder)
-            self._known_tags |= seen.tags
+            seen = seen.named(self.name)
+            fresh = seen.without_words_on(self._explained_before)
+            log_observation(trainer.loggers, fresh, step, self._folder)
+            self._explained_before |= seen.words_on
 
     @contextmanager
     def _guarded(self, caught: type[Exception] | tuple[()]) -> Iterator[None]:

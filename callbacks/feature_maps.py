@@ -47,9 +47,9 @@ _WORDS = {
 }
 #: Charts that compare layers, by title, and what they show of each.
 _CHARTS = {
-    "dead kernels (fraction)": "/dead",
-    "mean activation": "/mean",
-    "likeness to the maps at first (r)": "/correlation_with_first",
+    "dead kernels of each layer (fraction)": "dead",
+    "mean activation of each layer": "mean",
+    "each layer's likeness to its maps at first (r)": "correlation_with_first",
 }
 
 
@@ -143,8 +143,8 @@ class FeatureMapMonitor(Monitor):
             if self.first_and_now:
                 self._compare(seen, layer, maps, kernels, images, step)
             seen.describe(tag, _WORDS)
-            for title, end in _CHARTS.items():
-                seen.add_to_chart("feature_maps", title, f"{tag}{end}")
+        for title, name in _CHARTS.items():
+            seen.add_to_chart("feature_maps", title, f"feature_maps/*/{name}")
         return seen
 
     def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:

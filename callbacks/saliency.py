@@ -164,7 +164,9 @@ class SaliencyMonitor(Monitor):
         if errors:
             seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanquantile(0.5).item()
         seen.describe(tag, _WORDS)
-        seen.add_to_chart("saliency", "completeness error", f"{tag}/completeness_error")
+        seen.add_to_chart(
+            "saliency", "completeness error of each layer", "saliency/*/completeness_error"
+        )
         return seen
 
     def _saliency(

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 #: The plugins that show what has a description.
 Kind = Literal["images", "scalars", "histograms"]
-#: Tags of scalars by the title of their chart, by the category that the chart stands in.
+#: Tags of scalars by the title of their chart, by the category that the chart stands in; a ``*`` in
+#: a tag stands for anything, so that runs with other layers have the same chart.
 Charts = Mapping[str, Mapping[str, Iterable[str]]]
 
 #: TensorBoard's own tag of a layout.
@@ -28,9 +29,10 @@ def describe(
 ) -> None:
     """Say what tags mean: TensorBoard shows it behind the icon beside a tag's name.
 
-    Of a tag only the first event is asked for its description, so this comes before the data. It is
-    an event by itself, which both of TensorBoard's ways of reading take; a description in an event
-    with data of the kind that torch writes is lost by the faster one.
+    The name is given, too, without the first part of the tag, over which it stands anyway: a long
+    name leaves no room for the icon. Of a tag only the first event is asked for its description, so
+    this comes before the data. It is an event by itself, which both of TensorBoard's ways of
+    reading take; a description in an event with data of torch's kind is lost by the faster one.
 
     Args:
         loggers: As in ``trainer.loggers``.
@@ -47,7 +49,11 @@ def describe(
         values = [
             Summary.Value(
                 tag=tag,
-                metadata=SummaryMetadata(summary_description=text, plugin_data=plugin),
+                metadata=SummaryMetadata(
+                    display_name=tag.partition("/")[2],
+                    summary_description=text,
+                    plugin_data=plugin,
+                ),
             )
             for tag, text in descriptions.items()
         ]
@@ -149,10 +155,15 @@ def _add(layout: Layout, charts: Charts) -> None:
     for category, titled in charts.items():
         for title, tags in titled.items():
             chart = _titled(_titled(layout.category, category).chart, title)
-            # A logger's prefix comes before a tag.
-            patterns = [f"(?:.*-)?{re.escape(tag)}$" for tag in tags]
+            patterns = [_pattern(tag) for tag in tags]
             there = set(chart.multiline.tag)
             chart.multiline.tag.extend(one for one in patterns if one not in there)
+
+
+def _pattern(tag: str) -> str:
+    """The regular expression of a tag, and of the same tag behind a logger's prefix."""
+    parts = ".*".join(re.escape(part) for part in tag.split("*"))
+    return f"(?:.*-)?{parts}$"
 
 
 def _titled(parts: Any, title: str) -> Any:

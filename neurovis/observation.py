@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +70,8 @@ class Observation:
         scalars: Numbers.
         histograms: Distributions.
         descriptions: What is seen, how to read it, and in which unit: Markdown, for TensorBoard.
-        charts: Which scalars belong together: tags by the title of a chart, by its category; for
-            TensorBoard's Custom Scalars.
+        charts: Which scalars belong together: tags by the title of a chart, by its category; a
+            ``*`` in a tag is any text. For TensorBoard's Custom Scalars.
     """
 
     pictures: dict[str, Picture] = field(default_factory=dict)
@@ -91,8 +92,7 @@ class Observation:
         self.histograms |= other.histograms
         self.descriptions |= other.descriptions
         for category, titled in other.charts.items():
-            for title, tags in titled.items():
-                self.add_to_chart(category, title, *tags)
+            self.charts.setdefault(category, {}).update(titled)
 
     def describe(self, tag: str, words: Mapping[str, str]) -> None:
         """Add descriptions by the ends of tags that begin alike, of those there is data under.
@@ -109,18 +109,25 @@ class Observation:
         }
 
     def add_to_chart(self, category: str, title: str, *tags: str) -> None:
-        """Put those of some scalars that there are into a chart."""
-        known = [tag for tag in tags if tag in self.scalars]
-        if known:
-            self.charts.setdefault(category, {}).setdefault(title, []).extend(known)
+        """Put scalars into a chart, if there is any of them; a ``*`` in a tag is any text."""
+        if any(fnmatchcase(there, tag) for tag in tags for there in self.scalars):
+            self.charts.setdefault(category, {})[title] = list(tags)
 
-    def without_words_on(self, known: Collection[str]) -> Observation:
-        """The same data, with descriptions of and charts with other tags than these only."""
+    @property
+    def words_on(self) -> set[tuple[str, ...]]:
+        """What there is to explain: tags, and charts by category and title."""
+        charts = {(category, title) for category, titled in self.charts.items() for title in titled}
+        return {(tag,) for tag in self.tags} | charts
+
+    def without_words_on(self, known: Collection[tuple[str, ...]]) -> Observation:
+        """The same data, with descriptions and charts of what is not known yet only."""
         charts = {
-            category: {title: tags for title, tags in titled.items() if not set(tags) <= set(known)}
+            category: {
+                title: tags for title, tags in titled.items() if (category, title) not in known
+            }
             for category, titled in self.charts.items()
         }
-        fresh = {tag: text for tag, text in self.descriptions.items() if tag not in known}
+        fresh = {tag: text for tag, text in self.descriptions.items() if (tag,) not in known}
         return replace(self, descriptions=fresh, charts=charts)
 
     def named(self, name: str | None) -> Observation:

@@ -139,6 +139,7 @@ def log_picture(
     picture: Picture,
     step: int,
     folder: str | Path | None,
+    description: str = "",
 ) -> None:
     """Log a picture to every logger that takes images, or else write a PNG file.
 
@@ -152,11 +153,15 @@ def log_picture(
         picture: ``(H, W, 3)`` uint8.
         step: As Lightning's own scalars.
         folder: For the PNG file; None if there is to be none.
+        description: What is seen, and how to read it: Markdown, for TensorBoard.
 
     Raises:
         OSError: If the file cannot be written. What a logger raises is passed on.
     """
-    logged, failures = False, _Failures()
+    loggers, logged, failures = list(loggers), False, _Failures()
+    if description:
+        with failures.postponed():
+            describe(loggers, "images", {tag: description}, step)
     for logger in loggers:
         add_image = board_method(logger, "add_image")
         log_image = getattr(logger, "log_image", None)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from statistics import median
+from typing import Any
 
 from torch import Tensor
 
@@ -24,6 +25,12 @@ Plain = bool | int | float | str
 _RESULTS = "results"
 _LONGEST = 80
 _MOST_NAMED = 3
+
+#: Options with a column of their own: numbers always, or text always.
+_NUMBERS = ("steps", "seed", "tv", "lp", "variants")
+_TEXTS = ("objective", "parametrization", "contrast", "init", "patience")
+#: What an image does not depend on.
+_WITHOUT_EFFECT = ("batch_size",)
 
 _PICTURES = {
     "": "**The preferred image of each {target}**, with the activation that it reaches in the "
@@ -43,8 +50,9 @@ _METRICS = {
     "median over images, in the layer's own unit. Compare runs of one layer and objective only.",
     "median_noise_activation": "**Activation of noise images**, the median over the same images, "
     "in the layer's own unit: what any image does.",
-    "median_ratio_to_noise": "**Activation over that of noise**, the median over the images whose "
-    "noise does anything above 0. 1 is nothing gained.",
+    "median_ratio_to_noise": "**Activation over that of noise**, the median over images: 1 is "
+    "nothing gained. Missing where noise leaves most of the kernels at 0 or below, and any "
+    "activation is infinitely more.",
     "dead": "**Fraction of images of which every kernel stayed silent**, at zero or unmoved from "
     "what noise gives: from 0 (none) to 1 (all).",
     "median_steps": "**Ascent steps that an image took**, the median; fewer than `steps` where it "
@@ -72,7 +80,10 @@ def announce(loggers: Iterable[object], tag: str, layers: Sequence[str], step: i
     curves = [f"{tag}/{layer}/activation" for layer in layers]
     describe(loggers, "images", pictures, step)
     describe(loggers, "scalars", dict.fromkeys(curves, _CURVE.format(target=target)), step)
-    arrange(loggers, {tag: {"activation while climbing": curves}})
+    titled = {
+        f"{layer}: activation while climbing": [f"{tag}/{layer}/activation"] for layer in layers
+    }
+    arrange(loggers, {tag: titled})
 
 
 @dataclass
@@ -97,14 +108,13 @@ class Outcome:
         if not self.steps:
             return {}
         ratios = [
-            reached / noise
+            reached / noise if noise > 0 else math.inf
             for reached, noise in zip(self.activations, self.noise_activations, strict=True)
-            if noise > 0
         ]
         found: dict[str, float] = {
             "median_activation": median(self.activations),
             "median_noise_activation": median(self.noise_activations),
-            "median_ratio_to_noise": median(ratios) if ratios else math.nan,
+            "median_ratio_to_noise": median(ratios),
             "dead": sum(self.dead) / len(self.dead),
             "median_steps": median(self.steps),
             "images": len(self.steps),
@@ -131,7 +141,8 @@ def hyperparameters(
 ) -> dict[str, Plain]:
     """What a run was asked to do, in numbers and words that a table can show.
 
-    Options that are None, so that a default is taken or nothing is done, are left out.
+    TensorBoard takes the columns of the table from one run, and cannot tell which matter: all runs
+    have the same ones, and what is seldom changed shares the last, ``others``.
 
     Args:
         network: Name of its class.
@@ -144,34 +155,47 @@ def hyperparameters(
         >>> from neurovis.maximization.transforms import Affine
         >>> settings = AscentSettings(contrast={"rgb": 0.2}, transforms=[Affine(jitter=4)])
         >>> asked = hyperparameters("Net", ["conv1"], "kernels", InputSpec.rgb(64), settings)
-        >>> asked["layer"], asked["size"], asked["contrast"], asked["transforms"], asked["lr"]
-        ('conv1', '64 x 64', 'rgb 0.2', 'Affine(jitter=4)', 0.2)
-        >>> "jitter" in asked
-        False
+        >>> asked["layer"], asked["size"], asked["contrast"], asked["lr"], asked["tv"]
+        ('conv1', '64 x 64', 'rgb 0.2', 0.2, 0.0)
+        >>> asked["others"]
+        'transforms Affine(jitter=4)'
     """
     named = ", ".join(layers[:_MOST_NAMED])
     height, width = spec.size
-    asked: dict[str, object] = {
+    asked: dict[str, Plain] = {
         "kind": kind,
         "network": network,
         "layer": named if len(layers) <= _MOST_NAMED else f"{len(layers)} layers: {named}, …",
         "modalities": ", ".join(f"{one.name} {one.channels}" for one in spec.modalities),
         "size": f"{height} x {width}",
-        **{option.name: getattr(settings, option.name) for option in fields(settings)},
         "lr": settings.learning_rate,
+        **{name: getattr(settings, name) for name in _NUMBERS},
+        **{name: _short(_text(getattr(settings, name))) for name in _TEXTS},
     }
-    return {name: _plain(value) for name, value in asked.items() if value is not None}
+    others = [
+        f"{option.name} {_text(getattr(settings, option.name))}"
+        for option in fields(settings)
+        if option.name not in {*asked, *_WITHOUT_EFFECT} and not _is_default(settings, option)
+    ]
+    return {**asked, "others": _short(", ".join(others) or "as by default")}
 
 
-def _plain(value: object) -> Plain:
-    """Any option as a number or short text."""
-    if isinstance(value, (bool, int, float)):
-        return value
-    text = _text(value) or "none"
+def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
+def _is_default(owner: object, option: Field[Any]) -> bool:
+    """Whether a field of a dataclass is as nobody has changed it."""
+    value = getattr(owner, option.name)
+    default = option.default if option.default_factory is MISSING else option.default_factory()
+    # Tensors, which are not compared by ==, are nobody's default.
+    return not isinstance(value, Tensor) and bool(value == default)
+
+
 def _text(value: object) -> str:
+    """Any option as text."""
+    if value is None:
+        return "none"
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Tensor):
@@ -181,13 +205,10 @@ def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(_text(part) for part in value)
     if is_dataclass(value) and not isinstance(value, type):
-        own = (one for one in fields(value) if one.init and not one.name.startswith("_"))
         listed = ", ".join(
             f"{one.name}={_text(getattr(value, one.name))}"
-            for one in own
-            # Tensors, which are not compared by ==, are nobody's default.
-            if isinstance(getattr(value, one.name), Tensor)
-            or getattr(value, one.name) != one.default
+            for one in fields(value)
+            if one.init and not _is_default(value, one)
         )
         return f"{type(value).__name__}({listed})"
     if callable(value):

@@ -118,7 +118,9 @@ def _explain(seen: Observation, ranking: KernelRanking, tag: str) -> None:
     room = f"kernel_ranking/{ranking.by}"
     compared = [f"{tag}/{name}" for name in ("median", "above_null", "below_null", "dead")]
     seen.add_to_chart(room, f"{ranking.layer}: median score, beyond chance, dead", *compared)
-    seen.add_to_chart(room, "likeness of the order to the time before (tau)", f"{tag}/kendall_tau")
+    seen.add_to_chart(
+        room, "likeness of each layer's order to the time before (tau)", f"{room}/*/kendall_tau"
+    )
 
 
 def kendall_tau(first: KernelRanking, second: KernelRanking) -> float:
