@@ -8,14 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from neurovis.figures.page import (
-    LABEL,
-    MARGIN,
-    Heading,
-    Page,
-    line_height,
-    text_width,
-)
+from neurovis.figures.page import LABEL, MARGIN, Heading, Page, text_width
 from neurovis.figures.plots import (
     BLUE,
     GREY,
@@ -26,6 +19,7 @@ from neurovis.figures.plots import (
     Values,
     as_values,
     circle,
+    line_top,
     linear_axis,
 )
 
@@ -34,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Left, top, right, bottom in pixels.
 _Box = tuple[float, float, float, float]
+#: What makes ``across * x + down * y + offset`` 0.
+_Line = tuple[float, float, float]
 
 _SIDE, _DOT = 420, 4
 #: Kernels that are named in the figure: those that changed most.
@@ -82,7 +78,7 @@ def score_change_figure(
     if drawn:
         lines.append("orange lines: the 95th percentile of random kernels, at first and now")
     axis = _axis(np.concatenate([before[known], after[known], drawn]))
-    plot = Plot((_SIDE, _SIDE), axis, axis, names[0], names[1])
+    plot = Plot((_SIDE, _SIDE), axis, axis, names[0], names[1], grid=False)
     heading = Heading(title, lines, plot.width)
     page = Page(heading.width + 2 * MARGIN, heading.height + plot.height + 2 * MARGIN)
     heading.draw(page, MARGIN, MARGIN)
@@ -93,7 +89,7 @@ def score_change_figure(
         frame.upright(page, limits[0], ORANGE)
     if limits[1] is not None:
         frame.level(page, limits[1], ORANGE)
-    _draw_kernels(page, frame, before, after, known)
+    _draw_kernels(page, frame, before, after, known, limits)
     return page.figure()
 
 
@@ -104,25 +100,43 @@ def _axis(values: Values) -> Axis:
 
 
 def _draw_kernels(
-    page: Page, frame: Frame, before: Values, after: Values, known: npt.NDArray[np.bool_]
+    page: Page,
+    frame: Frame,
+    before: Values,
+    after: Values,
+    known: npt.NDArray[np.bool_],
+    limits: tuple[float | None, float | None],
 ) -> None:
-    """Dots, and the numbers of those that changed most beside theirs."""
+    """Dots, and the numbers of those that changed most beside theirs, where nothing else is."""
     points = frame.points(before, after)
     for point in points[known]:
         page.area(circle(point, _DOT), BLUE)
     kernels = np.flatnonzero(known)
     changed = kernels[np.argsort(-np.abs(after - before)[kernels], kind="stable")]
     taken = [_around(point) for point in points[known]]
-    right = frame.left + frame.width
+    lines = _lines(frame, limits)
     for kernel in changed[:_NAMED]:
         x, y = points[kernel]
         name, width = str(kernel), text_width(str(kernel))
         for left in (x + _DOT + 3, x - _DOT - 3 - width):
-            box = (left, y - LABEL / 2, left + width, y + LABEL / 2)
-            if frame.left < left and box[2] < right + MARGIN and not _overlaps(box, taken):
+            box = (left, y - LABEL / 2 - 2, left + width, y + LABEL / 2 + 2)
+            inside = frame.left + 2 < left and box[3] < frame.top + frame.height - 2
+            if inside and box[2] < frame.left + frame.width and not _overlaps(box, taken, lines):
                 taken.append(box)
-                page.text(left, y - line_height(LABEL) / 2, [name])
+                page.text(left, line_top(y), [name])
                 break
+
+
+def _lines(frame: Frame, limits: tuple[float | None, float | None]) -> list[_Line]:
+    """The diagonal and the limits."""
+    corner = (frame.left, frame.top + frame.height)
+    found: list[_Line] = [(1.0, 1.0, -corner[0] - corner[1])]
+    at = frame.points(*(np.array([0.0 if one is None else one]) for one in limits))[0]
+    if limits[0] is not None:
+        found.append((1.0, 0.0, -float(at[0])))
+    if limits[1] is not None:
+        found.append((0.0, 1.0, -float(at[1])))
+    return found
 
 
 def _around(point: Values) -> _Box:
@@ -130,8 +144,12 @@ def _around(point: Values) -> _Box:
     return x - _DOT, y - _DOT, x + _DOT, y + _DOT
 
 
-def _overlaps(box: _Box, others: list[_Box]) -> bool:
+def _overlaps(box: _Box, others: list[_Box], lines: list[_Line]) -> bool:
     left, top, right, bottom = box
+    for across, down, offset in lines:
+        sides = [across * x + down * y + offset > 0 for x in (left, right) for y in (top, bottom)]
+        if any(sides) != all(sides):
+            return True
     return any(
         left < other[2] and other[0] < right and top < other[3] and other[1] < bottom
         for other in others
