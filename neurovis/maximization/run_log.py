@@ -203,7 +203,7 @@ def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(part) for part in value)
+        return ", ".join(_text(part) for part in value) or "none"
     if is_dataclass(value) and not isinstance(value, type):
         listed = ", ".join(
             f"{one.name}={_text(getattr(value, one.name))}"
