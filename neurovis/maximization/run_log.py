@@ -51,8 +51,8 @@ _METRICS = {
     "median_noise_activation": "**Activation of noise images**, the median over the same images, "
     "in the layer's own unit: what any image does.",
     "median_ratio_to_noise": "**Activation over that of noise**, the median over images: 1 is "
-    "nothing gained. Missing where noise leaves most of the kernels at 0 or below, and any "
-    "activation is infinitely more.",
+    "nothing gained. NaN where noise leaves most of the kernels at 0 or below, and any activation "
+    "is infinitely more.",
     "dead": "**Fraction of images of which every kernel stayed silent**, at zero or unmoved from "
     "what noise gives: from 0 (none) to 1 (all).",
     "median_steps": "**Ascent steps that an image took**, the median; fewer than `steps` where it "
@@ -104,7 +104,7 @@ class Outcome:
             self.steps.append(len(item.curve))
 
     def metrics(self) -> dict[str, float]:
-        """By name; what is undefined is left out."""
+        """By name, the same ones for every run; NaN for what is undefined."""
         if not self.steps:
             return {}
         ratios = [
@@ -119,7 +119,10 @@ class Outcome:
             "median_steps": median(self.steps),
             "images": len(self.steps),
         }
-        return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+        return {
+            name: float(value) if math.isfinite(value) else math.nan
+            for name, value in found.items()
+        }
 
     def log(self, loggers: Iterable[object], asked: Mapping[str, Plain], step: int) -> None:
         """Log the metrics with what was asked for.
