@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -11,16 +12,45 @@ from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
-from neurovis.figures import labelled_grid, render
+from neurovis.figures import first_and_now_images, labelled_grid, render
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
 from neurovis.maximization import AscentOptions, AscentSettings
-from neurovis.maximization.continued import Climbed, ContinuedAscent, usable_kernels
+from neurovis.maximization.continued import (
+    Climbed,
+    ContinuedAscent,
+    read_out,
+    usable_kernels,
+)
 from neurovis.maximization.layer_response import LayerResponse
+from neurovis.maximization.objectives import Target
 from neurovis.summaries import Observation
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _STEPS = 16
+
+_ROOM = "activation_maximization"
+#: What TensorBoard says of what is logged of a layer, by the ends of the tags.
+_WORDS = {
+    "": "**What each kernel wants to see by now**: its preferred image, climbed on a few steps "
+    "each time while the network learns. The label gives the activation that the image reaches "
+    "and, in brackets, that of a noise image, in the layer's own unit; believe an image only "
+    "where the first is well above the second.",
+    "/first_and_now": "**Each kernel's preferred image of the first look (above) and of now "
+    "(below).** The labels give the activation of the first one then and now, and that of today's "
+    "image, in the layer's own unit: where the first image has lost its hold while today's has "
+    "not, the kernel has come to want something else.",
+    "/activation": "**Activation of the preferred images**, the mean over kernels, in the layer's "
+    "own unit. Read it against `noise_activation`: the gap between the two curves is what the "
+    "kernels gain from an image made for them.",
+    "/noise_activation": "**Activation of noise images** of the same contrast, the mean over the "
+    "same kernels, in the layer's own unit, on the network as it is at each step.",
+    "/dead": "**Fraction of the shown kernels that stayed silent**, at zero or unmoved from what "
+    "noise gives them: from 0 (none) to 1 (all).",
+}
 
 
 class ActivationMaximizationMonitorOptions(AscentOptions, MonitorOptions, total=False):
@@ -36,21 +66,23 @@ class ActivationMaximizationMonitor(Monitor):
     about as much as three training steps of 32 images.
 
     Under the tag ``activation_maximization/<layer>`` it logs a picture of all images, with each
-    kernel's activation and that of its noise image, and under ``activation_maximization/<layer>/…``
-    the scalars
+    kernel's activation and that of its noise image, and under tags that begin with it
 
-    - ``activation`` and ``noise_activation``: means over the kernels, of the readout that is
+    - ``/first_and_now``: from the second look on, a picture of the images of this fit's first look
+      above those now, with what the first ones did then and do now;
+    - ``/activation`` and ``/noise_activation``: means over the kernels, of the readout that is
       climbed. Means, not medians: the gap between the two curves is then what the kernels gained
       on average, and one that falls silent is seen in it. Kernels with large activations weigh
       more; each one's own numbers are in the picture. Kernels whose activation is not finite are
       left out; NaN if there is no other.
-    - ``dead``: the fraction of them that stayed silent, or unmoved from what noise gives.
+    - ``/dead``: the fraction of them that stayed silent, or unmoved from what noise gives.
 
     An image that runs into NaN or infinity starts again, and its label says so.
 
     Args:
         layer: Dotted name, as in ``pl_module.named_modules()``.
         kernels: ``"all"``, numbers, or text such as ``"0-15,20"``; the first 8 by default.
+        first_and_now: Whether to compare with the images of the first look.
         **options: ``steps`` (16 each time), ``lr``, ``objective`` and all else of
             :class:`~neurovis.maximization.AscentSettings`; ``every_n_epochs``,
             ``every_n_train_steps``, ``input_spec``, ``on_error`` and all else of
@@ -73,6 +105,8 @@ class ActivationMaximizationMonitor(Monitor):
         self,
         layer: str,
         kernels: KernelSelection | None = None,
+        *,
+        first_and_now: bool = True,
         **options: Unpack[ActivationMaximizationMonitorOptions],
     ) -> None:
         if not isinstance(layer, str):
@@ -93,8 +127,10 @@ class ActivationMaximizationMonitor(Monitor):
             kernels = list(kernels)  # An iterator could not be passed on to other processes.
         self.kernels = kernels
         self.settings = AscentSettings(**{"steps": _STEPS, **of_ascent})
+        self.first_and_now = first_and_now
         self._kernel_axis: int | None = None
         self._ascent: ContinuedAscent | None = None
+        self._first: _FirstLook | None = None
 
     @override
     def layer_names(self, pl_module: nn.Module) -> list[str]:
@@ -111,7 +147,7 @@ class ActivationMaximizationMonitor(Monitor):
 
     @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        self._ascent = self._started(pl_module, images)
+        self._ascent, self._first = self._started(pl_module, images), None
 
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
@@ -123,7 +159,18 @@ class ActivationMaximizationMonitor(Monitor):
         title = f"preferred images of {self.layer}, step {step}, {ascent.steps} ascent steps"
         grid = labelled_grid(climbed.images, _labels(ascent.kernels, climbed), ascent.spec, title)
         scalars = {f"{tag}/{name}": value for name, value in _means(climbed).items()}
-        return Observation(pictures={tag: render(grid)}, scalars=scalars)
+        seen = Observation(pictures={tag: render(grid)}, scalars=scalars)
+        if self.first_and_now and self._first is not None:
+            again = _read_out(self._first.images.to(images.device), ascent, response)
+            figure = self._first.compared(again, climbed, ascent, self.layer, step)
+            seen.pictures[f"{tag}/first_and_now"] = render(figure)
+        elif self.first_and_now:
+            self._first = _FirstLook(step, ascent.steps, climbed.images, climbed.activations)
+        seen.describe(tag, _WORDS)
+        compared = (f"{tag}/activation", f"{tag}/noise_activation")
+        seen.add_to_chart(_ROOM, f"{self.layer}: activation against noise", *compared)
+        seen.add_to_chart(_ROOM, "silent kernels of each layer (fraction)", f"{_ROOM}/*/dead")
+        return seen
 
     def _started(self, pl_module: LightningModule, images: Tensor) -> ContinuedAscent:
         """Ascents at their start, on a network and kernels that were found usable."""
@@ -132,6 +179,55 @@ class ActivationMaximizationMonitor(Monitor):
         kernels = usable_kernels(response, self.kernels, self.settings.readout)
         self._kernel_axis = response.kernel_axis
         return ContinuedAscent(kernels, spec, self.settings)
+
+
+@dataclass(frozen=True)
+class _FirstLook:
+    """The images ``(N, C, H, W)`` of a look, and their activations ``(N,)`` then, on the CPU."""
+
+    step: int
+    ascent_steps: int
+    images: Tensor
+    activations: Tensor
+
+    def compared(
+        self, again: Tensor, now: Climbed, ascent: ContinuedAscent, layer: str, step: int
+    ) -> Figure:
+        """Over the images of now, with their own activations ``(N,)`` on the network of now."""
+        labels = [
+            f"kernel {kernel}: first image {then:.3g} then, {still:.3g} now; latest {latest:.3g}"
+            for kernel, then, still, latest in zip(
+                ascent.kernels,
+                self.activations.tolist(),
+                again.tolist(),
+                now.activations.tolist(),
+                strict=True,
+            )
+        ]
+        return first_and_now_images(
+            self.images,
+            now.images,
+            labels,
+            (f"first, step {self.step}", f"now, step {step}"),
+            ascent.spec,
+            f"preferred images of {layer} at first and now",
+            [
+                "activation of the first image when it was made and on the network of now; of the "
+                f"latest image now, after {ascent.steps} ascent steps, not {self.ascent_steps}"
+            ],
+        )
+
+
+def _read_out(images: Tensor, ascent: ContinuedAscent, response: LayerResponse) -> Tensor:
+    """What the kernels of an ascent answer to images ``(N, C, H, W)``, one each: ``(N,)``."""
+    objective = ascent.settings.readout.prepared(response)
+    size = ascent.settings.batch_size
+    targets = [Target((kernel,)) for kernel in ascent.kernels]
+    parts = [
+        read_out(images[first : first + size], response, targets[first : first + size], objective)
+        for first in range(0, len(targets), size)
+    ]
+    return torch.cat(parts)
 
 
 def _labels(kernels: Sequence[int], climbed: Climbed) -> list[str]:

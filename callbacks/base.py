@@ -106,11 +106,13 @@ class Monitor(Callback, ABC):
         self._has_warned = False
         self._steps_seen = 0
         self._folder: str | None = None
+        self._explained_before: set[tuple[str, ...]] = set()
 
     @abstractmethod
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
         """Look at the network, and return pictures, scalars and histograms by tag.
 
+        Descriptions and charts may come with them each time; they are written with the first.
         Called inside :func:`~neurovis.recording.undisturbed`.
 
         Args:
@@ -174,6 +176,8 @@ class Monitor(Callback, ABC):
         if stage == "fit":
             self._has_begun = self._has_warned = False
             self.probe.release()
+        # Loggers and their files may be others than before.
+        self._explained_before = set()
         folder = files_folder(trainer)
         self._folder = None if getattr(trainer, "fast_dev_run", False) else folder
 
@@ -331,7 +335,10 @@ class Monitor(Callback, ABC):
                 self.begin(pl_module, self.probe.images_for(pl_module), step)
                 self._is_ready = True
             seen = self.observe(pl_module, self.probe.images_for(pl_module), step)
-            log_observation(trainer.loggers, seen.named(self.name), step, self._folder)
+            seen = seen.named(self.name)
+            fresh = seen.without_words_on(self._explained_before)
+            log_observation(trainer.loggers, fresh, step, self._folder)
+            self._explained_before |= seen.words_on
 
     @contextmanager
     def _guarded(self, caught: type[Exception] | tuple[()]) -> Iterator[None]:

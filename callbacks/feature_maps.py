@@ -23,6 +23,35 @@ from neurovis.summaries import Histogram, Observation, Picture
 #: Selects the kernels with the highest mean activation on the probe images.
 MOST_ACTIVE = "most_active"
 
+#: What TensorBoard says of what is logged of a layer, by the ends of the tags.
+_WORDS = {
+    "": "**What the kernels make of the probe images**, each image beside its feature maps, one "
+    "map a kernel. The maps of an image share one scale from black (lowest) to white (highest "
+    "value), stated above them in the layer's own unit; an evenly grey map is a kernel without a "
+    "response. Move the slider to follow the training steps.",
+    "/first_and_now": "**The first probe image's maps when this fit began (above) and now "
+    "(below)**, kernel by kernel. `r` is Pearson's correlation of the two: 1 is the same pattern, "
+    "0 an unrelated one, below 0 an inverted one. Each row has its own scale from black to white, "
+    "stated at the top.",
+    "/activations": "**How the layer's activations are distributed** over all its kernels, "
+    "positions and probe images, in the layer's own unit. Watch for a peak that moves to 0 "
+    "(kernels fall silent) and for tails that grow with every step (activations diverge).",
+    "/mean": "**Mean activation** over all kernels, positions and probe images, in the layer's "
+    "own unit. A slow drift is learning; a jump or a fall to 0 is worth a look at the maps.",
+    "/dead": "**Fraction of kernels that do not respond**: the same value everywhere for every "
+    "probe image, from 0 (none) to 1 (all). A few images prove little, but a rising curve is a "
+    "warning; there is no value once activations are not finite.",
+    "/correlation_with_first": "**How much the maps still look like those when this fit began**: "
+    "Pearson's correlation of each kernel's two maps of the first probe image, the median over "
+    "kernels. 1 is unchanged, 0 unrelated; a level curve means that the layer has settled.",
+}
+#: Charts that compare layers, by title, and what they show of each.
+_CHARTS = {
+    "dead kernels of each layer (fraction)": "dead",
+    "mean activation of each layer": "mean",
+    "each layer's likeness to its maps at first (r)": "correlation_with_first",
+}
+
 
 class FeatureMapMonitor(Monitor):
     """Logs feature maps beside the probe images, and how each layer's activations are distributed.
@@ -113,6 +142,9 @@ class FeatureMapMonitor(Monitor):
             seen.scalars[f"{tag}/dead"] = _dead_fraction(maps)
             if self.first_and_now:
                 self._compare(seen, layer, maps, kernels, images, step)
+            seen.describe(tag, _WORDS)
+        for title, name in _CHARTS.items():
+            seen.add_to_chart("feature_maps", title, f"feature_maps/*/{name}")
         return seen
 
     def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:

@@ -52,6 +52,7 @@ class KernelRankingMonitor(Monitor):
     - ``/histogram``: a picture of all scores with the null's over them;
     - ``/orientation_map``, by orientation: a picture of all kernels' preferred orientations and
       selectivities;
+    - ``/first_and_now``: a picture of each kernel's score when this fit began against now;
     - ``/median``: the median score;
     - ``/above_null``: the fraction of kernels that score above the null's 95th percentile; 0.05
       is what chance gives;
@@ -75,6 +76,7 @@ class KernelRankingMonitor(Monitor):
             image: 8 steps of an ascent each time, which goes on for as long as a kernel is drawn.
             Of 24 kernels of ResNet-18's last layer they cost more than ten training steps of 32
             images, where all else costs one or two.
+        first_and_now: Whether to compare with the scores when the fit began.
         **options: ``orientations`` (8), ``spatial_frequencies``, ``phases`` and all else of
             :class:`~neurovis.tuning.RankingSettings`; ``every_n_epochs``,
             ``every_n_train_steps``, ``input_spec``, ``on_error``, ``max_images`` (64 where the
@@ -101,6 +103,7 @@ class KernelRankingMonitor(Monitor):
         *,
         max_kernels: int = 24,
         preferred_images: bool = False,
+        first_and_now: bool = True,
         **options: Unpack[KernelRankingMonitorOptions],
     ) -> None:
         of_ranking: dict[str, Any] = {}
@@ -129,7 +132,9 @@ class KernelRankingMonitor(Monitor):
         self._spec: InputSpec | None = None
         self._learned: Learned | None = None
         self._previous: dict[tuple[str, str], KernelRanking] = {}
+        self._first: dict[tuple[str, str], tuple[int, KernelRanking]] = {}
         self.preferred_images = preferred_images
+        self.first_and_now = first_and_now
         self._ascents: dict[str, ContinuedAscent] = {}
 
     @property
@@ -150,7 +155,8 @@ class KernelRankingMonitor(Monitor):
 
     @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        self._spec, self._learned, self._previous, self._ascents = None, None, {}, {}
+        self._spec, self._learned, self._ascents = None, None, {}
+        self._previous, self._first = {}, {}
         if self._by_images and len(images) < 2:
             raise ValueError(
                 "ranking by images compares responses to several; got 1 probe image: give more "
@@ -162,6 +168,9 @@ class KernelRankingMonitor(Monitor):
         self._learned = responses.learned
         for ranking in self._ranked(responses, battery):
             self._remember(ranking)
+            if self.first_and_now:
+                place = ranking.layer, ranking.by
+                self._first[place] = (step, self._previous[place])
         for layer in self._layers_with_images(responses):
             response = self._layer_response(pl_module, layer)
             usable_kernels(response, None, AscentSettings().readout)
@@ -175,13 +184,16 @@ class KernelRankingMonitor(Monitor):
             for layer in self._layers_with_images(responses)
         }
         for ranking in found:
-            previous = self._previous.get((ranking.layer, ranking.by))
+            place = ranking.layer, ranking.by
             own = ranking_observation(
-                ranking, previous, pictures.get(ranking.layer), step, self.max_kernels
+                ranking,
+                self._previous.get(place),
+                pictures.get(ranking.layer),
+                step,
+                self.max_kernels,
+                self._first.get(place),
             )
-            seen.pictures |= own.pictures
-            seen.scalars |= own.scalars
-            seen.histograms |= own.histograms
+            seen.add(own)
             self._remember(ranking)
         return seen
 

@@ -30,6 +30,18 @@ from neurovis.saliency import (
 from neurovis.saliency.explanation import check, explain
 from neurovis.summaries import Observation, Picture
 
+#: What TensorBoard says of what is logged, by the ends of the tags.
+_WORDS = {
+    "": "**Which pixels of the probe images drive what the label names** (a kernel or a class, "
+    "with its value), from left to right: the image, the map over it, the map, and the map when "
+    "this fit began. The colours and their ends are stated under each map, in units of the "
+    "explained value; a map in which nothing stands out explains nothing.",
+    "/completeness_error": "**How far the maps of integrated gradients are from adding up**: the "
+    "difference between a map's sum and the change of the value from the baseline to the image, "
+    "as a part of that change, the median over images. 0 is exact; where it is not well below "
+    "0.1, give `method_options` more `steps`.",
+}
+
 
 class SaliencyMonitor(Monitor):
     """Logs which pixels of the probe images drive kernels, classes, units, or any number.
@@ -151,6 +163,10 @@ class SaliencyMonitor(Monitor):
         seen.pictures[tag] = stacked(pictures)
         if errors:
             seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanquantile(0.5).item()
+        seen.describe(tag, _WORDS)
+        seen.add_to_chart(
+            "saliency", "completeness error of each layer", "saliency/*/completeness_error"
+        )
         return seen
 
     def _saliency(

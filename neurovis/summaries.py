@@ -7,108 +7,32 @@ Loggers are told apart by what they can do, not by their class: those of ``light
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
-
+from neurovis.board import Kind, arrange, describe
 from neurovis.figures import save_png
 from neurovis.files import safe_name
+from neurovis.observation import Histogram, Observation, Picture
 
-Picture = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """How values are distributed: exact counts in equal bins.
-
-    Attributes:
-        edges: ``(bins + 1,)``, increasing.
-        counts: ``(bins,)``.
-        total: Sum of the values.
-        total_squared: Sum of their squares.
-    """
-
-    edges: list[float]
-    counts: list[int]
-    total: float
-    total_squared: float
-
-    @classmethod
-    def of(cls, values: Tensor, bins: int = 64) -> Histogram:
-        """Count values of any shape; those that are not finite are left out.
-
-        Example:
-            >>> Histogram.of(torch.tensor([0.0, 0.0, 1.0, 4.0]), bins=2).counts
-            [3, 1]
-        """
-        values = values.detach().flatten()
-        if values.device.type == "mps" or torch.are_deterministic_algorithms_enabled():
-            # The one has no double precision; the other forbids counting on a GPU.
-            values = values.cpu()
-        values = values.double()
-        finite = values.isfinite()
-        if not finite.all():
-            values = values[finite]
-        if not len(values):
-            return cls([0.0, 1.0], [0], 0.0, 0.0)
-        low, high = (limit.item() for limit in values.aminmax())
-        if low == high:
-            margin = max(0.5, abs(low) * 1e-6)
-            low, high = low - margin, high + margin
-        counts = torch.histc(values, bins, low, high)
-        return cls(
-            edges=np.linspace(low, high, bins + 1).tolist(),
-            counts=[int(count) for count in counts.tolist()],
-            total=values.sum().item(),
-            total_squared=values.square().sum().item(),
-        )
-
-
-@dataclass
-class Observation:
-    """What a monitor saw at one step, by tag; TensorBoard shows one kind of data under a tag.
-
-    Attributes:
-        pictures: ``(H, W, 3)`` uint8.
-        scalars: Numbers.
-        histograms: Distributions.
-    """
-
-    pictures: dict[str, Picture] = field(default_factory=dict)
-    scalars: dict[str, float] = field(default_factory=dict)
-    histograms: dict[str, Histogram] = field(default_factory=dict)
-
-    def named(self, name: str | None) -> Observation:
-        """The same under tags whose first part ends in ``_<name>``; the very same without one.
-
-        Example:
-            >>> list(Observation(scalars={"saliency/gradient/output": 1.0}).named("cat").scalars)
-            ['saliency_cat/gradient/output']
-        """
-        if name is None:
-            return self
-
-        def renamed(tag: str) -> str:
-            first, slash, rest = tag.partition("/")
-            return f"{first}_{name}{slash}{rest}"
-
-        return Observation(
-            pictures={renamed(tag): picture for tag, picture in self.pictures.items()},
-            scalars={renamed(tag): scalar for tag, scalar in self.scalars.items()},
-            histograms={renamed(tag): one for tag, one in self.histograms.items()},
-        )
+__all__ = [
+    "Histogram",
+    "Observation",
+    "Picture",
+    "board_method",
+    "log_histogram",
+    "log_observation",
+    "log_picture",
+    "log_scalars",
+    "picture_path",
+]
 
 
 def log_observation(
     loggers: Iterable[object], observation: Observation, step: int, folder: str | Path | None
 ) -> None:
-    """Log pictures, scalars and histograms to every logger that takes them.
+    """Log pictures, scalars and histograms to every logger that takes them, and what they mean.
 
     A logger that fails does not deprive the others: what it raises is raised in the end.
 
@@ -126,11 +50,19 @@ def log_observation(
         ValueError: If a tag is used for two kinds of data, of which TensorBoard would show one.
         OSError: If a file cannot be written. What a logger raises is passed on in the end.
     """
-    kinds = (observation.pictures, observation.scalars, observation.histograms)
-    tags = [tag for kind in kinds for tag in kind]
+    kinds: dict[Kind, Collection[str]] = {
+        "images": observation.pictures,
+        "scalars": observation.scalars,
+        "histograms": observation.histograms,
+    }
+    tags = [tag for kind in kinds.values() for tag in kind]
     if len(set(tags)) < len(tags):
         raise ValueError(f"each tag can be used for one kind of data; got {sorted(tags)}")
     loggers, failures = list(loggers), _Failures()
+    words = observation.descriptions
+    for kind, of_kind in kinds.items():
+        with failures.postponed():
+            describe(loggers, kind, {tag: words[tag] for tag in of_kind if tag in words}, step)
     for tag, picture in observation.pictures.items():
         with failures.postponed():
             log_picture(loggers, tag, picture, step, folder)
@@ -139,6 +71,8 @@ def log_observation(
     for tag, histogram in observation.histograms.items():
         with failures.postponed():
             log_histogram(loggers, tag, histogram, step)
+    with failures.postponed():
+        arrange(loggers, observation.charts)
     failures.raise_first()
 
 
@@ -205,6 +139,7 @@ def log_picture(
     picture: Picture,
     step: int,
     folder: str | Path | None,
+    description: str = "",
 ) -> None:
     """Log a picture to every logger that takes images, or else write a PNG file.
 
@@ -218,11 +153,15 @@ def log_picture(
         picture: ``(H, W, 3)`` uint8.
         step: As Lightning's own scalars.
         folder: For the PNG file; None if there is to be none.
+        description: What is seen, and how to read it: Markdown, for TensorBoard.
 
     Raises:
         OSError: If the file cannot be written. What a logger raises is passed on.
     """
-    logged, failures = False, _Failures()
+    loggers, logged, failures = list(loggers), False, _Failures()
+    if description:
+        with failures.postponed():
+            describe(loggers, "images", {tag: description}, step)
     for logger in loggers:
         add_image = board_method(logger, "add_image")
         log_image = getattr(logger, "log_image", None)

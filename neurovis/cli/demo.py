@@ -129,7 +129,8 @@ def _trainer(demo: DemoOptions, **options: Any) -> pl.Trainer:
 
 
 def _logger(folder: Path, run_name: str) -> TensorBoardLogger:
-    return TensorBoardLogger(folder, name="", version=run_name)
+    # TensorBoard shows the columns of one run's HParams: those of ascents, not of the training.
+    return TensorBoardLogger(folder, name="", version=run_name, default_hp_metric=False)
 
 
 def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:

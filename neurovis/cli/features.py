@@ -13,6 +13,7 @@ from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, trying
 from neurovis.cli.printing import console
+from neurovis.cli.words import FEATURE_MAPS
 from neurovis.figures import feature_map_figure
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import usable_layers
@@ -90,7 +91,7 @@ class _Layer:
         which = "" if len(shown) == self.count else f" ({len(shown)} of {self.count} kernels)"
         title = f"{self.name}{which}, picture {picture.name}"
         figure = feature_map_figure(image, maps[:most], shown, run.spec, title)
-        run.save_figure(self.tag, picture, figure)
+        run.save_figure(self.tag, picture, figure, FEATURE_MAPS)
         arrays = {"maps": maps.numpy(), "kernels": self.kernels, "layer": self.name}
         run.save_arrays(self.tag, picture, arrays)
 

@@ -121,6 +121,7 @@ class PictureRun:
         self.batch_size: int = options.batch_size
         self._notes = Notes()
         self._unreadable: dict[int, str] = {}
+        self._explained: set[str] = set()
         with self._notes.taken():
             paths = picture_paths(options.images, spec)
             self._pictures = find_pictures(paths, spec, options.patterns)
@@ -167,11 +168,16 @@ class PictureRun:
                     yield numbered, torch.stack(list(images.values()))
                 progress.advance(task, len(indices))
 
-    def save_figure(self, tag: str, picture: Numbered, figure: Figure) -> None:
-        """Write a figure under its tag, and log it with the picture's index as the step."""
+    def save_figure(self, tag: str, picture: Numbered, figure: Figure, words: str) -> None:
+        """Write a figure under its tag, and log it with the picture's index as the step.
+
+        What it shows is said in a log's words once for a tag.
+        """
         pixels = render(figure)
         save_png(self._path(tag, picture, ".png"), pixels)
-        log_picture(self._loggers, tag, pixels, picture.index, None)
+        fresh = "" if tag in self._explained else words
+        log_picture(self._loggers, tag, pixels, picture.index, None, fresh)
+        self._explained.add(tag)
 
     def save_arrays(self, tag: str, picture: Numbered, arrays: Mapping[str, Any]) -> None:
         """Write arrays beside the figure, as ``.npz``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from neurovis.cli.preferences import first_kernels
 from neurovis.cli.printing import console
+from neurovis.cli.words import RANKED
 from neurovis.figures import render, save_png
 from neurovis.files import whole_file
 from neurovis.summaries import Picture, log_observation, log_picture, picture_path
@@ -90,7 +92,7 @@ class RankingFiles:
             place: Among several pictures of a tag; their step in the logs.
         """
         save_png(self._path(tag), picture)
-        log_picture(self._loggers, tag, picture, place, None)
+        self._log(tag, picture, place)
 
     def save_table(
         self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, object]]
@@ -110,7 +112,8 @@ class RankingFiles:
         seen = ranking_observation(ranking, pictures=pictures, count=self._top)
         for tag, picture in seen.pictures.items():
             save_png(self._path(tag), picture)
-        log_observation(self._loggers, seen, 0, None)
+        # At a single step there are no curves to be put into charts.
+        log_observation(self._loggers, replace(seen, charts={}), 0, None)
 
     def _save_sheets(self, ranking: KernelRanking) -> None:
         if ranking.seen is None:
@@ -120,7 +123,11 @@ class RankingFiles:
             picture = render(ranking.sheet(kernel))
             save_png(self._path(f"{tag}/kernel_{kernel:04d}"), picture)
             # A rank is no part of a tag.
-            log_picture(self._loggers, f"{tag}/sheets", picture, place, None)
+            self._log(f"{tag}/sheets", picture, place)
+
+    def _log(self, tag: str, picture: Picture, place: int) -> None:
+        words = "" if place else RANKED.get(tag.rpartition("/")[2], "")
+        log_picture(self._loggers, tag, picture, place, None, words)
 
     def _path(self, tag: str) -> Path:
         """The file of a picture; what is of a ranking stands beside it."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from neurovis.cli.picture_run import Numbered, PictureRun, Row
 from neurovis.cli.printing import MOST_ROWS, console
+from neurovis.cli.words import RANDOMIZATION, SALIENCY
 from neurovis.figures import randomization_figure, saliency_figure
 from neurovis.saliency import RandomizationCheck, SaliencyMaps, kernel_word
 from neurovis.saliency.maps import SIGNED
@@ -85,7 +86,7 @@ class Explained:
             maps.is_signed,
             notes=self._notes(most),
         )
-        run.save_figure(tag, picture, figure)
+        run.save_figure(tag, picture, figure, SALIENCY)
         arrays = {
             "maps": torch.stack([one.maps[self.place] for one in self.found]).numpy(),
             "values": values,
@@ -223,7 +224,7 @@ class Randomization:
             is_signed,
             notes=notes,
         )
-        self._run.save_figure(self._tag, picture, figure)
+        self._run.save_figure(self._tag, picture, figure, RANDOMIZATION)
 
     def _save_arrays(self, checks: list[RandomizationCheck], place: int, picture: Numbered) -> None:
         """Write maps ``(S, K, H, W)`` and correlations ``(S, K)`` of all kernels."""

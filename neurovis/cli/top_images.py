@@ -15,6 +15,7 @@ from neurovis.cli.notes import Notes
 from neurovis.cli.options import add_images_arguments, picture_paths
 from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.ranked_images import DemoScenes
+from neurovis.cli.words import TOP_IMAGES
 from neurovis.figures import render, save_png
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
@@ -178,7 +179,8 @@ def _save(found: TopImages, folder: Path, trainer: pl.Trainer) -> None:
     for page, (name, figure) in enumerate(found.pages()):
         pixels = render(figure)
         save_png(folder / name, pixels)
-        log_picture(trainer.loggers, f"top_images/{found.layer}", pixels, page, None)
+        tag = f"top_images/{found.layer}"
+        log_picture(trainer.loggers, tag, pixels, page, None, "" if page else TOP_IMAGES)
 
 
 def _print(found: TopImages) -> None:

@@ -7,7 +7,7 @@ imported when the first one is made.
 """
 
 from neurovis.figures.curves import curve_figure
-from neurovis.figures.first_and_now import first_and_now_figure
+from neurovis.figures.first_and_now import first_and_now_figure, first_and_now_images
 from neurovis.figures.kernels import labelled_grid, signature_figure
 from neurovis.figures.maps import feature_map_figure
 from neurovis.figures.orientations import (
@@ -21,6 +21,7 @@ from neurovis.figures.randomization import randomization_figure
 from neurovis.figures.ranking import RankedEntry, ranking_figure
 from neurovis.figures.receptive_fields import receptive_field_figure
 from neurovis.figures.saliency import saliency_figure
+from neurovis.figures.score_changes import score_change_figure
 from neurovis.figures.selectivity import score_histogram
 from neurovis.figures.size_tuning import size_tuning_figure
 from neurovis.figures.spectra import grating_preference_figure
@@ -32,6 +33,7 @@ __all__ = [
     "curve_figure",
     "feature_map_figure",
     "first_and_now_figure",
+    "first_and_now_images",
     "grating_preference_figure",
     "kernel_sheet_figure",
     "labelled_grid",
@@ -45,6 +47,7 @@ __all__ = [
     "render",
     "saliency_figure",
     "save_png",
+    "score_change_figure",
     "score_histogram",
     "signature_figure",
     "size_tuning_figure",

@@ -1,4 +1,4 @@
-"""What training did to feature maps: those of the first look over those of now."""
+"""What training did: feature maps or images of the first look over those of now."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from neurovis.figures.pictures import (
     finite_range,
     fitted,
     grey,
+    modality_rows,
     square_columns,
     stated_range,
 )
+from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _NARROWEST, _WIDEST = 420, 1000
 #: Sizes of maps; small ones are enlarged as far as the page allows.
 _SMALLEST, _LARGE, _LARGEST = 56, 128, 192
+_SMALL_IMAGE = 96
 
 
 def first_and_now_figure(
@@ -59,10 +62,7 @@ def first_and_now_figure(
             f"first and now must both be (K, H', W'), K > 0; got {tuple(first.shape)} and "
             f"{tuple(now.shape)}"
         )
-    if len(labels) != len(first):
-        raise ValueError(f"needs one label for each kernel; got {len(labels)} for {len(first)}")
-    if rows[0] == rows[1]:
-        raise ValueError(f"rows must be two different names; got {rows[0]!r} twice")
+    _check_names(labels, len(first), rows)
     across = square_columns(len(first), 2 * first.shape[1], first.shape[2])
     smallest = max(_SMALLEST, min(_LARGE, _NARROWEST // across))
     largest = max(smallest, min(_LARGEST, _WIDEST // across))
@@ -73,11 +73,63 @@ def first_and_now_figure(
         pictures[row] = fitted(grey(maps, limits), smallest, largest)
         scales.append(f"{row}: {stated_range(maps, limits)}{constant_maps(maps)}")
     grid = Cells(pictures, labels, across)
-    heading = Heading(
-        title,
-        [*notes, "the maps of each row share one scale", *scales],
-        max(grid.width, _NARROWEST),
-    )
+    return _page(grid, title, [*notes, "the maps of each row share one scale", *scales])
+
+
+def first_and_now_images(
+    first: Tensor,
+    now: Tensor,
+    labels: Sequence[str],
+    rows: tuple[str, str],
+    spec: InputSpec,
+    title: str,
+    notes: Sequence[str] = (),
+) -> Figure:
+    """Images at two moments, one above the other, each with its modalities.
+
+    Args:
+        first: ``(N, C, H, W)`` in [0, 1]; small ones are enlarged, large ones shrunk.
+        now: Likewise.
+        labels: One for each pair; long ones are wrapped.
+        rows: What to call the two moments, such as ``("step 0", "step 120")``; they differ.
+        spec: The modalities, see :func:`~neurovis.figures.modality_rows`.
+        title: Stands over the figure.
+        notes: Lines under the title.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If there is no image, the two shapes or the number of labels differ, or the two
+            moments have the same name.
+    """
+    if first.ndim != 4 or first.numel() == 0 or first.shape != now.shape:
+        raise ValueError(
+            f"first and now must both be (N, C, H, W), N > 0; got {tuple(first.shape)} and "
+            f"{tuple(now.shape)}"
+        )
+    _check_names(labels, len(first), rows)
+    pictures = {
+        f"{row}: {name}" if len(spec.modalities) > 1 else row: shown
+        for row, images in zip(rows, (first, now), strict=True)
+        for name, shown in modality_rows(images, spec).items()
+    }
+    across = square_columns(len(first), len(pictures) * first.shape[2], first.shape[3])
+    largest = max(_SMALL_IMAGE, min(_LARGEST, _WIDEST // across))
+    sized = {row: fitted(shown, _SMALL_IMAGE, largest) for row, shown in pictures.items()}
+    return _page(Cells(sized, labels, across), title, notes)
+
+
+def _check_names(labels: Sequence[str], number: int, rows: tuple[str, str]) -> None:
+    if len(labels) != number:
+        raise ValueError(f"needs one label for each kernel; got {len(labels)} for {number}")
+    if rows[0] == rows[1]:
+        raise ValueError(f"rows must be two different names; got {rows[0]!r} twice")
+
+
+def _page(grid: Cells, title: str, notes: Sequence[str]) -> Figure:
+    """A grid under its heading."""
+    heading = Heading(title, notes, max(grid.width, _NARROWEST))
     page = Page(heading.width + 2 * MARGIN, heading.height + grid.height + 2 * MARGIN)
     heading.draw(page, MARGIN, MARGIN)
     grid.draw(page, MARGIN, MARGIN + heading.height)

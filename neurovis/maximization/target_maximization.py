@@ -29,6 +29,7 @@ from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.results import MaximizationResults, save_table
+from neurovis.maximization.run_log import Outcome, announce, hyperparameters
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import (
     from_all_ranks,
@@ -202,6 +203,15 @@ class TargetMaximization(pl.LightningModule):
             asked,
         )
 
+    def hyperparameters(self) -> dict[str, bool | int | float | str]:
+        """What the run is asked to do, in numbers and words that a table can show.
+
+        Not Lightning's ``hparams``: those are logged before there is any result to compare.
+        """
+        network = type(self._layers[self.layers[0]].response.network).__name__
+        kind = "groups" if self.grouped else "kernels"
+        return hyperparameters(network, self.layers, kind, self.input_spec, self.settings)
+
     def noise_statistics(self, layer: str) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(N,)`` of a layer's readouts of noise images."""
         return self._layers[layer].noise_statistics()
@@ -263,6 +273,8 @@ class TargetMaximization(pl.LightningModule):
         ranks = self.trainer.world_size
         self._slots = slots_for(len(self.jobs), self.settings.jobs_at_once, ranks)
         self._queue = share_of(self._unfinished, self._slots, self.trainer.global_rank, ranks)
+        if self.trainer.is_global_zero and not is_trial(self.trainer):
+            announce(self.trainer.loggers, self.tag, self.layers, self.global_step)
         if self.device.type == "cpu":
             keep_freed_memory()
         self._next_layer()
@@ -359,9 +371,10 @@ class TargetMaximization(pl.LightningModule):
     def _save(self, folder: Path) -> None:
         """Files and pictures of all layers, and the manifest with every image."""
         rows: list[dict[str, object]] = []
-        made = 0
+        made, outcome = 0, Outcome()
         for layer in self._layers:
             results = self.results_of(layer)
+            outcome.add(results)
             made += len({item.index for item in results.items if item.ended != "cut short"})
             if not len(results):
                 continue
@@ -375,6 +388,7 @@ class TargetMaximization(pl.LightningModule):
             for own in ("", "images", "signatures"):
                 remove_partial_files(self.folder_of(layer, folder) / own)
             remove_partial_files(folder / FINISHED / safe_name(layer))
+        outcome.log(self.trainer.loggers, self.hyperparameters(), self.global_step)
         remove_partial_files(folder)
         if len(self._layers) > 1:
             save_table(folder / "results.csv", rows)

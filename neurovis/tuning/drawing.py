@@ -13,6 +13,7 @@ from neurovis.figures import (
     kernel_sheet_figure,
     orientation_map_figure,
     ranking_figure,
+    score_change_figure,
     score_histogram,
     weight_pictures,
 )
@@ -65,6 +66,27 @@ def histogram(ranking: KernelRanking, step: int | None) -> Figure:
         ranking.score_name,
         split=_SIMPLE_ABOVE if ranking.by == "phase" else None,
     )
+
+
+def score_changes(
+    ranking: KernelRanking, first_step: int, first: KernelRanking, step: int | None
+) -> Figure:
+    """A ranking's scores against those of another time."""
+    gained = (ranking.score > first.score).sum().item()
+    return score_change_figure(
+        first.score,
+        ranking.score,
+        (f"{ranking.score_name} at first, step {first_step}", f"{ranking.score_name} now"),
+        f"{ranking.layer}: {len(ranking)} kernels at first and now{_at(step)}",
+        (_limit(first), _limit(ranking)),
+        (f"{gained} of {len(ranking)} kernels score more than at first (above the diagonal)",),
+    )
+
+
+def _limit(ranking: KernelRanking) -> float | None:
+    """The null's 95th percentile."""
+    known = ranking.null_score[ranking.null_score.isfinite()]
+    return known.quantile(0.95).item() if len(known) else None
 
 
 def orientation_map(ranking: KernelRanking, step: int | None) -> Figure:

@@ -6,8 +6,51 @@ from torch import Tensor
 from torchmetrics.functional import kendall_rank_corrcoef
 
 from neurovis.figures import render
-from neurovis.summaries import Histogram, Observation
+from neurovis.observation import Histogram, Observation
+from neurovis.tuning.drawing import score_changes
 from neurovis.tuning.results import KernelRanking
+
+#: What a score says, by the ranking's name.
+_SCALES = {
+    "orientation": "from 0, the same response to all orientations, to 1, to one alone",
+    "spatial_frequency": "from 0, the same response to all frequencies, to 1, to one alone",
+    "phase": "below 1 for complex kernels, above 1 for simple ones",
+    "color": "0 where grey gratings do as much as coloured ones, 1 where colour alone counts",
+    "modality": "from -1, the first modality alone, to 1, the second alone",
+    "sparseness": "from 0, the same response to all images, to 1, to one alone",
+    "activation": "in the layer's own unit",
+    "weight": "the sum of the weights' magnitudes",
+}
+#: What TensorBoard says of what is logged of a layer, by the ends of the tags; {score} is the
+#: score's name, with what it says.
+_WORDS = {
+    "": "**The kernels in the order of their ranks by {by}**, the first at the upper left: each "
+    "with its weights or preferred image, its tuning and its score. The score is {score}; the "
+    "caption sets it against random kernels.",
+    "/histogram": "**All kernels' scores (bars) with those of random kernels over them "
+    "(outline)**: {score}. What training has made begins where the bars leave the outline, beyond "
+    "the dashed 95th percentile of chance.",
+    "/orientation_map": "**Preferred orientation of every kernel** as hue, that of the bars in "
+    "degrees counter-clockwise from horizontal, in the order of the kernels' numbers. Brightness "
+    "is the score: dark kernels have no preference to speak of.",
+    "/first_and_now": "**Every kernel's score when this fit began (across) against now (up)**: "
+    "{score}. Above the diagonal are the kernels that have gained; beyond the orange lines chance "
+    "is seldom.",
+    "/median": "**Median score of the kernels**: {score}. It rises as the layer becomes "
+    "selective; compare it with the random kernels' in the histogram, not with 0.",
+    "/above_null": "**Fraction of kernels that score above the 95th percentile of random ones**, "
+    "from 0 to 1. Chance gives 0.05.",
+    "/below_null": "**Fraction of kernels that score below the 5th percentile of random ones**, "
+    "from 0 to 1: as selective, for the opposite. Chance gives 0.05.",
+    "/dead": "**Fraction of kernels that respond to none of the stimuli**, from 0 (none) to 1 "
+    "(all). They have no score and count in no other curve.",
+    "/kendall_tau": "**How alike the order of the kernels is to that of the time before**: "
+    "Kendall's tau, 1 the same order, 0 an unrelated one, -1 the reverse. It nears 1 when the "
+    "ranking has settled.",
+    "/scores": "**How the kernels' scores are distributed**: {score}. Compare with `null_scores`.",
+    "/null_scores": "**How the scores of random kernels are distributed**, of the same shape on "
+    "the same input: {score}. This is what chance gives.",
+}
 
 
 def ranking_observation(
@@ -16,6 +59,7 @@ def ranking_observation(
     pictures: Tensor | None = None,
     step: int | None = None,
     count: int = 24,
+    first: tuple[int, KernelRanking] | None = None,
 ) -> Observation:
     """A ranking as it is logged, under ``kernel_ranking/<by>/<layer>``.
 
@@ -31,6 +75,7 @@ def ranking_observation(
         pictures: ``(K, C, H, W)`` in [0, 1] to be drawn in place of the weights.
         step: Of training, for the titles.
         count: At most so many kernels are drawn.
+        first: A ranking to draw this one against, and its step.
     """
     seen = Observation()
     if ranking.reason is not None:
@@ -58,7 +103,24 @@ def ranking_observation(
         tau = kendall_tau(previous, ranking)
         if tau == tau:
             seen.scalars[f"{tag}/kendall_tau"] = tau
+    if first is not None and len(known):
+        seen.pictures[f"{tag}/first_and_now"] = render(score_changes(ranking, *first, step))
+    _explain(seen, ranking, tag)
     return seen
+
+
+def _explain(seen: Observation, ranking: KernelRanking, tag: str) -> None:
+    """Add what the tags mean, and which of the scalars belong together."""
+    score = ", ".join(filter(None, [ranking.score_name, _SCALES.get(ranking.by)]))
+    seen.describe(
+        tag, {end: text.format(score=score, by=ranking.by) for end, text in _WORDS.items()}
+    )
+    room = f"kernel_ranking/{ranking.by}"
+    compared = [f"{tag}/{name}" for name in ("median", "above_null", "below_null", "dead")]
+    seen.add_to_chart(room, f"{ranking.layer}: median score, beyond chance, dead", *compared)
+    seen.add_to_chart(
+        room, "likeness of each layer's order to the time before (tau)", f"{room}/*/kendall_tau"
+    )
 
 
 def kendall_tau(first: KernelRanking, second: KernelRanking) -> float:

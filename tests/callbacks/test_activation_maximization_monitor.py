@@ -111,12 +111,14 @@ class TestWhatIsLogged:
 
     def test_tags_and_steps(self, events: EventAccumulator) -> None:
         tags = events.Tags()
-        assert tags["images"] == [TAG]
+        assert tags["images"] == [TAG, f"{TAG}/first_and_now"]
         of_monitor = [tag for tag in tags["scalars"] if tag.startswith(TAG)]
         assert sorted(of_monitor) == [f"{TAG}/{name}" for name in ("activation", "dead")] + [
             f"{TAG}/noise_activation"
         ]
         assert [event.step for event in events.Images(TAG)] == [1, 3, 5, 7, 9]
+        compared = events.Images(f"{TAG}/first_and_now")
+        assert [event.step for event in compared] == [3, 5, 7, 9]
 
     def test_activation_grows_above_that_of_noise(self, events: EventAccumulator) -> None:
         reached, noise = (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import kendalltau
@@ -12,7 +14,7 @@ from torch import nn
 
 from neurovis.inputs import InputSpec
 from neurovis.summaries import Observation
-from neurovis.tuning import KernelRanking, Rankings, rank_kernels
+from neurovis.tuning import KernelRanking, Rankings, drawing, rank_kernels
 from neurovis.tuning.observation import kendall_tau, ranking_observation
 
 SPEC = InputSpec.rgb(24)
@@ -106,3 +108,38 @@ def test_a_layer_that_is_dead_as_a_whole_is_drawn(rankings: Rankings) -> None:
     assert seen.scalars[f"{TAG}/dead"] == 1
     assert f"{TAG}/median" not in seen.scalars
     assert TAG in seen.pictures
+
+
+def test_explained(rankings: Rankings) -> None:
+    for ranking in rankings:
+        seen = ranking_observation(ranking, ranking, first=(0, ranking))
+        assert set(seen.descriptions) == seen.tags
+        if ranking.reason is None:
+            words = seen.descriptions[f"kernel_ranking/{ranking.by}/{ranking.layer}/median"]
+            assert ranking.score_name in words
+
+
+def test_first_and_now(rankings: Rankings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Across stand the scores at first, up those now; the notes count who gained."""
+    given: list[tuple[Any, ...]] = []
+    plain = drawing.score_change_figure
+
+    def remembering(*arguments: Any) -> Any:
+        given.append(arguments)
+        return plain(*arguments)
+
+    monkeypatch.setattr(drawing, "score_change_figure", remembering)
+    now = rankings["0", "orientation"]
+    first = replace(now, score=now.score - torch.tensor([0.1, -0.1] * 4 + [0.1]))
+    seen = ranking_observation(now, step=9, first=(4, first))
+    assert f"{TAG}/first_and_now" in seen.pictures
+    ((before, after, names, title, limits, notes),) = given
+    assert torch.equal(before.nan_to_num(), first.score.nan_to_num())
+    assert torch.equal(after.nan_to_num(), now.score.nan_to_num())
+    assert names == ("gOSI at first, step 4", "gOSI now")
+    assert title.endswith("step 9")
+    expected = np.percentile(now.null_score.numpy(), 95)
+    assert limits == pytest.approx((expected, expected), rel=1e-5)
+    # Kernel 3 is dead, and its score is nothing.
+    assert notes[0].startswith("5 of 9 kernels score more than at first")
+    assert f"{TAG}/first_and_now" not in ranking_observation(now).pictures

@@ -1,0 +1,219 @@
+"""What a run of activation maximization tells TensorBoard beside its curves and pictures.
+
+What the run was asked to do and what came of it are on the page of HParams, where runs are
+compared; descriptions say what is seen on the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from statistics import median
+from typing import Any
+
+from torch import Tensor
+
+from neurovis.board import arrange, describe, log_hyperparameters
+from neurovis.inputs import InputSpec
+from neurovis.maximization.results import MaximizationResults
+from neurovis.maximization.settings import AscentSettings
+
+Plain = bool | int | float | str
+
+#: Where the numbers stand that runs are compared by, be they of kernels or of groups.
+_RESULTS = "results"
+_LONGEST = 80
+_MOST_NAMED = 3
+
+#: Options with a column of their own: numbers always, or text always.
+_NUMBERS = ("steps", "seed", "tv", "lp", "variants")
+_TEXTS = ("objective", "parametrization", "contrast", "init", "patience")
+#: What an image does not depend on.
+_WITHOUT_EFFECT = ("batch_size",)
+
+_PICTURES = {
+    "": "**The preferred image of each {target}**, with the activation that it reaches in the "
+    "layer's own unit (SD where it is counted from noise); *dead* is what stayed silent. Each "
+    "one's activation on noise, and all other numbers, are in `results.csv` beside this log.",
+    "/curves": "**What was climbed at each step**, on randomly moved views of the images, in the "
+    "layer's own unit. A curve that has levelled off has converged; one that still rises wants "
+    "more `steps`.",
+}
+_CURVE = (
+    "**Activation while climbing**, on randomly moved views, the mean over the {target}s in the "
+    "making, in the layer's own unit. It falls where finished images make room for new ones; each "
+    "one's own curve is under *Images*."
+)
+_METRICS = {
+    "median_activation": "**Activation that the preferred images reach**, shown as they are, the "
+    "median over images, in the layer's own unit. Compare runs of one layer and objective only.",
+    "median_noise_activation": "**Activation of noise images**, the median over the same images, "
+    "in the layer's own unit: what any image does.",
+    "median_ratio_to_noise": "**Activation over that of noise**, the median over images: 1 is "
+    "nothing gained. NaN where noise leaves most of the kernels at 0 or below, and any activation "
+    "is infinitely more.",
+    "dead": "**Fraction of images of which every kernel stayed silent**, at zero or unmoved from "
+    "what noise gives: from 0 (none) to 1 (all).",
+    "median_steps": "**Ascent steps that an image took**, the median; fewer than `steps` where it "
+    "converged before.",
+    "images": "**Number of images** that were made.",
+}
+
+
+def announce(loggers: Iterable[object], tag: str, layers: Sequence[str], step: int) -> None:
+    """Say what the run's tags mean, and put its curves together.
+
+    Args:
+        loggers: Of the Trainer.
+        tag: First part of the run's tags.
+        layers: Dotted names.
+        step: Of what is logged first.
+    """
+    loggers = list(loggers)
+    target = "group" if tag.startswith("group") else "kernel"
+    pictures = {
+        f"{tag}/{layer}{end}": text.format(target=target)
+        for layer in layers
+        for end, text in _PICTURES.items()
+    }
+    curves = [f"{tag}/{layer}/activation" for layer in layers]
+    describe(loggers, "images", pictures, step)
+    describe(loggers, "scalars", dict.fromkeys(curves, _CURVE.format(target=target)), step)
+    titled = {
+        f"{layer}: activation while climbing": [f"{tag}/{layer}/activation"] for layer in layers
+    }
+    arrange(loggers, {tag: titled})
+
+
+@dataclass
+class Outcome:
+    """The numbers that runs are compared by, image by image."""
+
+    activations: list[float] = field(default_factory=list)
+    noise_activations: list[float] = field(default_factory=list)
+    dead: list[bool] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+
+    def add(self, results: MaximizationResults) -> None:
+        """Take up the images of a layer."""
+        for item in results.items:
+            self.activations.append(item.activation)
+            self.noise_activations.append(item.noise_activation)
+            self.dead.append(item.dead)
+            self.steps.append(len(item.curve))
+
+    def metrics(self) -> dict[str, float]:
+        """By name, the same ones for every run; NaN for what is undefined."""
+        if not self.steps:
+            return {}
+        ratios = [
+            reached / noise if noise > 0 else math.inf
+            for reached, noise in zip(self.activations, self.noise_activations, strict=True)
+        ]
+        found: dict[str, float] = {
+            "median_activation": median(self.activations),
+            "median_noise_activation": median(self.noise_activations),
+            "median_ratio_to_noise": median(ratios),
+            "dead": sum(self.dead) / len(self.dead),
+            "median_steps": median(self.steps),
+            "images": len(self.steps),
+        }
+        return {
+            name: float(value) if math.isfinite(value) else math.nan
+            for name, value in found.items()
+        }
+
+    def log(self, loggers: Iterable[object], asked: Mapping[str, Plain], step: int) -> None:
+        """Log the metrics with what was asked for.
+
+        Args:
+            loggers: Of the Trainer.
+            asked: See :func:`hyperparameters`.
+            step: At which the run ended.
+        """
+        loggers, metrics = list(loggers), self.metrics()
+        words = {f"{_RESULTS}/{name}": _METRICS[name] for name in metrics}
+        describe(loggers, "scalars", words, step)
+        tagged = {f"{_RESULTS}/{name}": value for name, value in metrics.items()}
+        log_hyperparameters(loggers, asked, tagged, step)
+
+
+def hyperparameters(
+    network: str, layers: Sequence[str], kind: str, spec: InputSpec, settings: AscentSettings
+) -> dict[str, Plain]:
+    """What a run was asked to do, in numbers and words that a table can show.
+
+    TensorBoard takes the columns of the table from one run, and cannot tell which matter: all runs
+    have the same ones, and what is seldom changed shares the last, ``others``.
+
+    Args:
+        network: Name of its class.
+        layers: Dotted names.
+        kind: What images are of.
+        spec: What the network is shown.
+        settings: How the ascent is done.
+
+    Example:
+        >>> from neurovis.maximization.transforms import Affine
+        >>> settings = AscentSettings(contrast={"rgb": 0.2}, transforms=[Affine(jitter=4)])
+        >>> asked = hyperparameters("Net", ["conv1"], "kernels", InputSpec.rgb(64), settings)
+        >>> asked["layer"], asked["size"], asked["contrast"], asked["lr"], asked["tv"]
+        ('conv1', '64 x 64', 'rgb 0.2', 0.2, 0.0)
+        >>> asked["others"]
+        'transforms Affine(jitter=4)'
+    """
+    named = ", ".join(layers[:_MOST_NAMED])
+    height, width = spec.size
+    asked: dict[str, Plain] = {
+        "kind": kind,
+        "network": network,
+        "layer": named if len(layers) <= _MOST_NAMED else f"{len(layers)} layers: {named}, …",
+        "modalities": ", ".join(f"{one.name} {one.channels}" for one in spec.modalities),
+        "size": f"{height} x {width}",
+        "lr": settings.learning_rate,
+        **{name: getattr(settings, name) for name in _NUMBERS},
+        **{name: _short(_text(getattr(settings, name))) for name in _TEXTS},
+    }
+    others = [
+        f"{option.name} {_text(getattr(settings, option.name))}"
+        for option in fields(settings)
+        if option.name not in {*asked, *_WITHOUT_EFFECT} and not _is_default(settings, option)
+    ]
+    return {**asked, "others": _short(", ".join(others) or "as by default")}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _is_default(owner: object, option: Field[Any]) -> bool:
+    """Whether a field of a dataclass is as nobody has changed it."""
+    value = getattr(owner, option.name)
+    default = option.default if option.default_factory is MISSING else option.default_factory()
+    # Tensors, which are not compared by ==, are nobody's default.
+    return not isinstance(value, Tensor) and bool(value == default)
+
+
+def _text(value: object) -> str:
+    """Any option as text."""
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Tensor):
+        return f"image {tuple(value.shape)}" if value.ndim else f"{value.item():g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(part) for part in value) or "none"
+    if is_dataclass(value) and not isinstance(value, type):
+        listed = ", ".join(
+            f"{one.name}={_text(getattr(value, one.name))}"
+            for one in fields(value)
+            if one.init and not _is_default(value, one)
+        )
+        return f"{type(value).__name__}({listed})"
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__name__))
+    return str(value)
