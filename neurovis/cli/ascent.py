@@ -17,7 +17,7 @@ from torch import Tensor
 
 from neurovis.cli.options import add_model_arguments
 from neurovis.cli.printing import console, print_results, print_summary
-from neurovis.files import check_writable
+from neurovis.cli.trainers import build_trainer
 from neurovis.inputs import InputSpec
 from neurovis.maximization import (
     AscentOptions,
@@ -125,13 +125,15 @@ def settings(options: Namespace, spec: InputSpec) -> AscentOptions:
 
 def make_trainer(module: TargetMaximization, options: Namespace) -> pl.Trainer:
     """The Trainer that the options ask for; in the folder of a run that was stopped, if any."""
-    # Before Lightning makes a folder in it.
-    check_writable(options.trainer.default_root_dir or Path.cwd())
+    for name in ("max_epochs", "max_steps"):
+        if options.trainer[name] == 0:
+            raise ValueError(f"--trainer.{name} 0 leaves no step to make images in; leave it out")
     given = _trainer_options(module, options)
-    trainer = pl.Trainer(**given)
+    trainer = build_trainer(given)
     if trainer.world_size > 1 and given["strategy"] == "auto":
         # Lightning's own choice would average the images of all devices.
-        trainer = pl.Trainer(**{**given, "strategy": STRATEGY_NAME})
+        trainer = build_trainer({**given, "strategy": STRATEGY_NAME})
+    module.check_trainer(trainer)
     return trainer
 
 

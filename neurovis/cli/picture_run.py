@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
 from neurovis.cli.printing import print_written
+from neurovis.cli.trainers import build_trainer, check_float32
 from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
@@ -116,6 +117,7 @@ class PictureRun:
     def __init__(self, options: Namespace, spec: InputSpec) -> None:
         if options.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {options.batch_size}")
+        # Before a folder of thousands of pictures is looked through.
         check_writable(options.trainer.default_root_dir or Path.cwd())
         self.spec = spec
         self.batch_size: int = options.batch_size
@@ -127,7 +129,6 @@ class PictureRun:
         trainer = _trainer(options.trainer)
         self.device = trainer.strategy.root_device
         self.folder = Path(trainer.log_dir or trainer.default_root_dir)
-        check_writable(self.folder)
         self._loggers = trainer.loggers
         self._shows_progress = trainer.progress_bar_callback is not None and sys.stdout.isatty()
 
@@ -237,15 +238,12 @@ class PictureRun:
 
 def _trainer(arguments: Namespace) -> pl.Trainer:
     """The Trainer, for its device and loggers."""
-    trainer = pl.Trainer(**arguments)
+    check_float32(vars(arguments), "pictures are shown in")
+    trainer = build_trainer(vars(arguments))
     devices = trainer.num_devices * trainer.num_nodes
     if devices > 1:
         raise ValueError(
             f"pictures are shown to one network on one device; got {devices}: --trainer.devices 1"
-        )
-    if trainer.precision != "32-true":
-        raise ValueError(
-            f"pictures are shown in float32; got --trainer.precision {trainer.precision}"
         )
     return trainer
 
