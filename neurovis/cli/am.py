@@ -8,6 +8,7 @@ from neurovis.cli import top_images
 from neurovis.cli.ascent import add_ascent_arguments, climb, make_trainer, settings
 from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
+from neurovis.cli.stopping import stoppable
 from neurovis.cli.top_kernels import resolve_kernels
 from neurovis.layers import select_layers
 from neurovis.maximization import ActivationMaximization
@@ -39,7 +40,9 @@ def run(options: Namespace) -> None:
     trainer = make_trainer(module, options)
     of_pictures = top_images.prepare(options, spec, trainer)
     folder = climb(module, trainer)
-    if of_pictures is not None:
+    if of_pictures is None:
+        return
+    with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):
         results = [module.results_of(layer) for layer in layers]
         folders = {layer: module.folder_of(layer, folder) for layer in layers}
         of_pictures.run(network, results, trainer, folders, module.settings.readout)

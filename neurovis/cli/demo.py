@@ -23,6 +23,7 @@ from neurovis.callbacks import (
 from neurovis.callbacks.base import MonitorOptions
 from neurovis.cli.command import Command
 from neurovis.cli.printing import console, tensorboard_command
+from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import build_trainer
 from neurovis.demo import (
     SHAPES,
@@ -75,6 +76,15 @@ def run(options: Namespace) -> None:
     demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
     _check(demo)
     folder = _next_version(Path(demo.folder))
+    with stoppable(lambda: f"before the demo was done; {_so_far(folder)}"):
+        _show(demo, folder)
+
+
+def _so_far(folder: Path) -> str:
+    return f"what there is so far is in {folder}" if folder.exists() else "nothing was written"
+
+
+def _show(demo: DemoOptions, folder: Path) -> None:
     accuracies = {}
     if demo.seconds > 0:
         console().rule("1. A network learns shapes, and monitors watch it")

@@ -59,9 +59,15 @@ def _said(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         # With the names of temporary files, and without the number.
         path = shortened(str(error.filename2 or error.filename), _MOST_SIGNS_OF_A_PATH)
-        full = "; make room, and give the same command again" if error.errno in _FULL else ""
-        return f'"{path}": {error.strerror}{full}'
+        return f'"{path}": {error.strerror}{_room(error)}'
+    if isinstance(error, OSError) and error.errno in _FULL:
+        # All of ours have names.
+        return f"the run's logs: {error.strerror}{_room(error)}"
     return str(error)
+
+
+def _room(error: OSError) -> str:
+    return "; make room, and give the same command again" if error.errno in _FULL else ""
 
 
 def _printable(text: str) -> str:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_only
 
 from neurovis._version import __version__
 from neurovis.cli import am, demo, features, group_am, layers, rank, saliency
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as stop:
         return _end(f"stopped {stop}", stop.status)
     except KeyboardInterrupt:
-        return _end("stopped before anything was written", 128 + signal.SIGINT)
+        return _end("stopped before there were results", 128 + signal.SIGINT)
     except _REFUSALS as error:
         return _refuse(error, given)
     except RuntimeError as error:
@@ -112,7 +113,8 @@ def _refuse(error: BaseException, arguments: list[str]) -> int:
 
 
 def _end(line: str, status: int) -> int:
-    sys.stderr.write(f"neurovis: {line}\n")
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        sys.stderr.write(f"neurovis: {line}\n")
     return status
 
 
@@ -126,6 +128,8 @@ def _hushed() -> Iterator[None]:
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
+    threads = threading.excepthook
+    threading.excepthook = _without_full_disks
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
@@ -138,3 +142,10 @@ def _hushed() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+        threading.excepthook = threads
+
+
+def _without_full_disks(arguments: threading.ExceptHookArgs) -> None:
+    """Keep back what TensorBoard's thread cannot write: the run hears of it, and says it."""
+    if not issubclass(arguments.exc_type, OSError):
+        threading.__excepthook__(arguments)

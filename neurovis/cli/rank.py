@@ -25,6 +25,7 @@ from neurovis.cli.printing import print_written
 from neurovis.cli.rank_results import RankingFiles, print_rankings
 from neurovis.cli.ranked_fields import find_fields, print_fields
 from neurovis.cli.ranked_images import RankedPictures, choose_images
+from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import build_trainer, check_float32
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
@@ -98,10 +99,14 @@ def run(options: Namespace) -> None:
         )
     trainer = _trainer(options)
     probe.check_trainer(trainer)
-    trainer.predict(probe, return_predictions=False)
+    with stoppable(lambda: "before all stimuli were shown; there are no results yet"):
+        trainer.predict(probe, return_predictions=False)
     folder = Path(trainer.log_dir or trainer.default_root_dir)  # All ranks must ask.
     if trainer.is_global_zero:
-        _report(RankedNetwork(network, spec, options, trainer, folder), probe.results, images)
+        with stoppable(
+            lambda: f"when the ranking was done; its table and the figures so far are in {folder}"
+        ):
+            _report(RankedNetwork(network, spec, options, trainer, folder), probe.results, images)
 
 
 def _check(options: Namespace) -> None:

@@ -40,6 +40,7 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
 
 def _from_lightning(kept: Callable[[], str], stop: SystemExit) -> NoReturn:
     """Lightning ends with status 1 after Ctrl-C; after SIGTERM with 0, as if all were there."""
-    interrupted = isinstance(stop.__context__, KeyboardInterrupt)
-    status = 128 + (signal.SIGINT if interrupted else signal.SIGTERM)
+    if isinstance(stop.__context__, KeyboardInterrupt):
+        raise Stopped(kept()) from stop
+    status = stop.code if isinstance(stop.code, int) and stop.code else 128 + signal.SIGTERM
     raise Stopped(kept(), status) from stop

@@ -118,9 +118,9 @@ class AscentProgress(ProgressBar):
         start, before = self._begun
         progress, total = module.progress, len(module.jobs)
         rate = (progress - before) / (now - start)
-        left = f", about {_duration((total - progress) / rate)} left" if rate > 0 else ""
+        left = f", about {duration((total - progress) / rate)} left" if rate > 0 else ""
         where = f" ({module.current_layer})" if module.current_layer else ""
-        return f"{module.finished_count} of {total} images{where}, {_per_time(rate)}{left}"
+        return f"{module.finished_count} of {total} images{where}, {per_time(rate)}{left}"
 
 
 class _WholeImages(MofNCompleteColumn):
@@ -136,7 +136,7 @@ class _Rate(ProgressColumn):
 
     @override
     def render(self, task: Task) -> Text:
-        return Text(_per_time(task.speed) if task.speed else "")
+        return Text(per_time(task.speed) if task.speed else "")
 
 
 def _ascent(module: pl.LightningModule) -> TargetMaximization:
@@ -145,11 +145,13 @@ def _ascent(module: pl.LightningModule) -> TargetMaximization:
     return module
 
 
-def _per_time(rate: float) -> str:
+def per_time(rate: float) -> str:
+    """A rate in Hz, by the second or by the minute."""
     return f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in a form that is easily read."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
