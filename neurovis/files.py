@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -21,6 +22,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OSError: If the file cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, and was to be a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not the name itself, which may be as long as a file system allows.
     digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:12]
@@ -29,6 +32,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield partial
         _flush(partial)
         os.replace(partial, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(partial)):
+            raise
+        # What a disk that is full says has no name, and that of the temporary file helps nobody.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -63,7 +71,10 @@ def check_writable(folder: str | Path) -> None:
 
     Raises:
         OSError: If the folder, or the nearest one above it that exists, takes no new files.
+        ValueError: If it cannot be the name of a folder.
     """
+    if "\0" in str(folder):
+        raise ValueError(f'cannot write to "{folder}": its name has a null byte')
     existing = Path(folder).absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent

@@ -280,7 +280,7 @@ def test_what_is_no_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("empty.png", rgb, "is not a picture"),
         ("truncated.png", rgb, "is not a picture that can be read"),
         ("truncated.jpg", rgb, "is not a picture that can be read"),
-        ("rare.png", rgb, "is not a picture that can be read: cannot identify"),
+        ("rare.png", rgb, "is not a picture that can be read: it is no PNG, JPEG"),
         ("text.png", rgbd, r"of no modality \(rgb, depth\).* a \.npy file \(C, H, W\)"),
         ("three.npy", rgbd, r"shape \(3, 4, 4\); expected \(4, H, W\)"),
         ("none.npy", rgb, r"shape \(3, 0, 4\)"),
@@ -397,7 +397,7 @@ def test_an_image_may_be_all_that_a_name_says(tmp_path: Path) -> None:
         (
             ["X_rgb.png", "X_depth.png", "X_stereo_depth.png"],
             "",
-            r"2 pictures of depth: X_depth\.png, X_stereo_depth\.png; choose by patterns",
+            r"2 pictures of depth: X_depth\.png, X_stereo_depth\.png; names .* or patterns say",
         ),
         (["X_rgb.png", "X_rgb.jpg", "X_depth.png"], "X_depth.png", "2 pictures of rgb"),
         (["a.png", "b.png"], "", "there is no picture in .*must begin alike"),

@@ -9,6 +9,7 @@ from neurovis.cli import top_images
 from neurovis.cli.ascent import add_ascent_arguments, climb, make_trainer, settings
 from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
+from neurovis.cli.stopping import stoppable
 from neurovis.cli.top_kernels import is_top, resolve_kernels
 from neurovis.inputs import InputSpec
 from neurovis.layers import select_layers
@@ -49,7 +50,9 @@ def run(options: Namespace) -> None:
     trainer = make_trainer(module, options)
     of_pictures = top_images.prepare(options, spec, trainer)
     folder = climb(module, trainer)
-    if of_pictures is not None:
+    if of_pictures is None:
+        return
+    with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):
         found = of_pictures.run(network, module, trainer, folder)
         if trainer.is_global_zero:
             top_images.raise_if_incomplete(found)

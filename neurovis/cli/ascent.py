@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +15,8 @@ from torch import Tensor
 
 from neurovis.cli.options import add_model_arguments
 from neurovis.cli.printing import console, print_results, print_summary
-from neurovis.files import check_writable
+from neurovis.cli.stopping import stoppable
+from neurovis.cli.trainers import build_trainer
 from neurovis.inputs import InputSpec
 from neurovis.maximization import (
     AscentOptions,
@@ -134,13 +133,15 @@ def make_trainer(
         options: Of the command.
         last_file: What the command writes in the end.
     """
-    # Before Lightning makes a folder in it.
-    check_writable(options.trainer.default_root_dir or Path.cwd())
+    for name in ("max_epochs", "max_steps"):
+        if options.trainer[name] == 0:
+            raise ValueError(f"--trainer.{name} 0 leaves no step to make images in; leave it out")
     given = _trainer_options(module, options, last_file)
-    trainer = pl.Trainer(**given)
+    trainer = build_trainer(given)
     if trainer.world_size > 1 and given["strategy"] == "auto":
         # Lightning's own choice would average the images of all devices.
-        trainer = pl.Trainer(**{**given, "strategy": STRATEGY_NAME})
+        trainer = build_trainer({**given, "strategy": STRATEGY_NAME})
+    module.check_trainer(trainer)
     return trainer
 
 
@@ -150,17 +151,13 @@ def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
     Returns:
         The folder of the run.
     """
-    try:
+    with stoppable(
+        lambda: (
+            f"when {module.finished_count} of {len(module.jobs)} were finished; the same command "
+            f"goes on with the rest, in {trainer.log_dir or trainer.default_root_dir}"
+        )
+    ):
         trainer.fit(module)
-    except SystemExit as stop:
-        # How Lightning ends after Ctrl-C, and after SIGTERM.
-        if trainer.is_global_zero:
-            sys.stderr.write(
-                f"neurovis: stopped when {module.finished_count} of {len(module.jobs)} were "
-                "finished; the same command goes on with the rest\n"
-            )
-        # Lightning's status after SIGTERM is 0, as if all were there.
-        raise SystemExit(stop.code or 128 + signal.SIGTERM) from stop
     folder = trainer.log_dir or trainer.default_root_dir  # All ranks must ask.
     if not any(len(module.results_of(layer)) for layer in module.layers):
         raise ValueError(

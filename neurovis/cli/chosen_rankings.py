@@ -24,7 +24,7 @@ def chosen_rankings(names: str | Iterable[str]) -> list[AnyRanking]:
 
 def _imported(path: str) -> AnyRanking:
     with current_directory_importable():
-        found = import_by_path(path, what="ranking")
+        found = import_by_path(path, what="ranking", example="mypackage.MyRanking")
     if isinstance(found, type) and issubclass(found, Ranking):
         found = found()
     if not isinstance(found, Ranking):

@@ -23,6 +23,8 @@ from neurovis.callbacks import (
 from neurovis.callbacks.base import MonitorOptions
 from neurovis.cli.command import Command
 from neurovis.cli.printing import console, tensorboard_command
+from neurovis.cli.stopping import stoppable
+from neurovis.cli.trainers import build_trainer
 from neurovis.demo import (
     SHAPES,
     ShapeClassifier,
@@ -74,6 +76,15 @@ def run(options: Namespace) -> None:
     demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
     _check(demo)
     folder = _next_version(Path(demo.folder))
+    with stoppable(lambda: f"before the demo was done; {_so_far(folder)}"):
+        _show(demo, folder)
+
+
+def _so_far(folder: Path) -> str:
+    return f"what there is so far is in {folder}" if folder.exists() else "nothing was written"
+
+
+def _show(demo: DemoOptions, folder: Path) -> None:
     accuracies = {}
     if demo.seconds > 0:
         console().rule("1. A network learns shapes, and monitors watch it")
@@ -96,6 +107,7 @@ def _check(demo: DemoOptions) -> None:
             f"got {demo.seconds} and {demo.epochs}"
         )
     AscentSettings(steps=demo.steps)
+    _trainer(demo, logger=False)
     resolve_layer(load_demo_network(), demo.layer)
 
 
@@ -117,15 +129,16 @@ class _Progress(TQDMProgressBar):
 
 
 def _trainer(demo: DemoOptions, **options: Any) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator=demo.accelerator,
-        devices=1,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        log_every_n_steps=10,
-        callbacks=[*options.pop("callbacks", []), _Progress(leave=True)],
+    given = {
+        "accelerator": demo.accelerator,
+        "devices": 1,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "log_every_n_steps": 10,
         **options,
-    )
+        "callbacks": [*options.get("callbacks", []), _Progress(leave=True)],
+    }
+    return build_trainer(given, prefix="--")
 
 
 def _logger(folder: Path, run_name: str) -> TensorBoardLogger:

@@ -2,37 +2,76 @@
 
 from __future__ import annotations
 
-import re
-from difflib import get_close_matches
+import errno
+from collections.abc import Sequence
 
-#: What jsonargparse says of a value for an option that takes names, and perhaps objects.
-_NO_SUCH_CHOICE = (
-    re.compile(
-        r'Parser key "(?P<option>[^"]+)": Does not validate against any of the Union subtypes '
-        r".*?Literal\[(?P<names>[^\]]*)\].* (?P<object>Expected a dot import path).*"
-        r"Given value: (?P<value>\w+)"
-    ),
-    re.compile(
-        r'Parser key "(?P<option>[^"]+)": Expected a (typing\.)?Literal\[(?P<names>[^\]]*)\]\. '
-        r"Got value: (?P<value>.+)"
-    ),
-)
+import torch
 
+from neurovis.cli.option_errors import option_error, shortened
 
-def one_line(error: BaseException) -> str:
-    """What an error says, or what it is where it says nothing."""
-    said = " ".join(str(error).split())
-    for form in _NO_SUCH_CHOICE:
-        match = form.fullmatch(said)
-        if match:
-            return _no_such_choice(match.groupdict())
-    return said or type(error).__name__
+#: Signs of a message: more than any of ours has, unless what it quotes is endless.
+_MOST_SIGNS = 2000
+_MOST_SIGNS_OF_A_PATH = 300
+#: How torch says on a CPU that there is no memory; its error is no OutOfMemoryError there.
+_NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+
+#: The disk is full, the user's share of it is, or files are not to be as large.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _no_such_choice(found: dict[str, str]) -> str:
-    choices = re.findall("'([^']*)'", found["names"])
-    near = get_close_matches(found["value"], choices, 1)
-    named = ", ".join(choices)
-    objects = ", or an object by its class_path" if "object" in found else ""
-    meant = f'; did you mean "{near[0]}"?' if near else ""
-    return f'{found["option"]} must be {named}{objects}; got "{found["value"]}"{meant}'
+def one_line(
+    error: BaseException,
+    command: str = "",
+    known: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+) -> str:
+    """What an error says, or what it is where it says nothing, fit to be printed.
+
+    Args:
+        error: Of any kind.
+        command: The subcommand, if one was given.
+        known: The subcommand's options, or the commands where none was given.
+        arguments: Of the command line; what they hold is quoted as it was given.
+    """
+    said = _said(error)
+    for given in arguments:
+        if given and not given.isprintable():
+            said = said.replace(given, _printable(given))
+    said = option_error(said, command, known) or said
+    line = " ".join(_printable(part) for part in said.split())
+    return shortened(line, _MOST_SIGNS) or type(error).__name__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was not enough, on the CPU or on a device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY)
+
+
+def _said(error: BaseException) -> str:
+    if is_out_of_memory(error):
+        reason = (str(error).splitlines() or [""])[0]
+        return (
+            "there is not enough memory; give a smaller --input.size, --batch_size or fewer "
+            f"kernels at a time{f' ({reason})' if reason else ''}"
+        )
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        # With the names of temporary files, and without the number.
+        path = shortened(str(error.filename2 or error.filename), _MOST_SIGNS_OF_A_PATH)
+        return f'"{path}": {error.strerror}{_room(error)}'
+    if isinstance(error, OSError) and error.errno in _FULL:
+        # All of ours have names.
+        return f"the run's logs: {error.strerror}{_room(error)}"
+    return str(error)
+
+
+def _room(error: OSError) -> str:
+    return "; make room, and give the same command again" if error.errno in _FULL else ""
+
+
+def _printable(text: str) -> str:
+    """A text whose control characters a terminal does not act upon."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )

@@ -13,6 +13,7 @@ from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, trying
 from neurovis.cli.printing import console
+from neurovis.cli.stopping import stoppable
 from neurovis.cli.words import FEATURE_MAPS
 from neurovis.figures import feature_map_figure
 from neurovis.kernels import KernelSelection, select_kernels
@@ -49,15 +50,16 @@ def run(options: Namespace) -> None:
     first = spec.to_network(pictures.first_image()).to(pictures.device)
     with trying(network, spec):
         features.record(first)
-    with undisturbed(network), pictures.table("results.csv", _COLUMNS) as table:
-        for numbered, images in pictures.batches():
-            found = features.record(spec.to_network(images).to(pictures.device))
-            for layer, maps in found:
-                for picture, image, of_picture in zip(numbered, images, maps, strict=True):
-                    layer.save(pictures, picture, image, of_picture, options.max_kernels)
-                    table.writerows(layer.rows(picture, of_picture))
-    _print(features.layers, pictures.number)
-    pictures.finish()
+    with stoppable(lambda: pictures.kept):
+        with undisturbed(network), pictures.table("results.csv", _COLUMNS) as table:
+            for numbered, images in pictures.batches():
+                found = features.record(spec.to_network(images).to(pictures.device))
+                for layer, maps in found:
+                    for picture, image, of_picture in zip(numbered, images, maps, strict=True):
+                        layer.save(pictures, picture, image, of_picture, options.max_kernels)
+                        table.writerows(layer.rows(picture, of_picture))
+        _print(features.layers, pictures.number)
+        pictures.finish()
 
 
 @dataclass

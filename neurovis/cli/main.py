@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_only
 
 from neurovis._version import __version__
 from neurovis.cli import am, demo, features, group_am, layers, rank, report, saliency
 from neurovis.cli.command import Command
-from neurovis.cli.errors import one_line
+from neurovis.cli.config_file import check_configs
+from neurovis.cli.errors import is_out_of_memory, one_line
 from neurovis.cli.help_text import HelpFormatter, prepare, prepare_whole
+from neurovis.cli.stopping import Stopped
 
 COMMANDS: dict[str, Command] = {
     "demo": demo.COMMAND,
@@ -33,6 +38,13 @@ COMMANDS: dict[str, Command] = {
 TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
 
 
+#: What is said of input that cannot be used; anything else is a fault of ours, and shows itself.
+_REFUSALS = (
+    *(ArgumentError, ValueError, TypeError, OSError),
+    *(MisconfigurationException, MemoryError),
+)
+
+
 def build_parser() -> ArgumentParser:
     """The parser of the whole command line."""
     parser = ArgumentParser(
@@ -40,6 +52,8 @@ def build_parser() -> ArgumentParser:
         description="What do a CNN's kernels respond to, how selectively, and when did they learn "
         "it?",
         exit_on_error=False,
+        # Else "am --top 16" would be so many top images; subcommands do the same.
+        allow_abbrev=False,
         version=__version__,
         formatter_class=HelpFormatter,
     )
@@ -50,31 +64,76 @@ def build_parser() -> ArgumentParser:
         description="Each has a --help of its own.",
     )
     for name, command in COMMANDS.items():
-        subparser = ArgumentParser(
-            description=command.description, exit_on_error=False, formatter_class=HelpFormatter
-        )
-        subparser.add_argument("--config", action="config", help="A YAML file with these options.")
-        command.add_arguments(subparser)
+        subparser = _subparser(command)
         prepare(subparser, name)
         subcommands.add_subcommand(name, subparser, help=command.description.splitlines()[0])
     return parser
 
 
+def _subparser(command: Command) -> ArgumentParser:
+    parser = ArgumentParser(
+        description=command.description,
+        exit_on_error=False,
+        allow_abbrev=False,
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("--config", action="config", help="A YAML file with these options.")
+    command.add_arguments(parser)
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, or 2 for input that cannot be used."""
-    parser = build_parser()
+    """Run the command line and return its exit status.
+
+    Returns:
+        0; 2 for input that cannot be used; 130 if it was stopped by Ctrl-C.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    interrupts = signal.getsignal(signal.SIGINT)
     try:
         with _hushed():
-            options = parser.parse_args(list(sys.argv[1:] if arguments is None else arguments))
-            options = parser.instantiate(options)
-            name = options.command
-            COMMANDS[name].run(options[name])
-    except (ArgumentError, ValueError, TypeError, OSError, MisconfigurationException) as error:
-        if os.environ.get(TRACEBACK_VARIABLE):
+            _run(given)
+    except Stopped as stop:
+        return _end(f"stopped {stop}", stop.status)
+    except KeyboardInterrupt:
+        return _end("stopped before there were results", 128 + signal.SIGINT)
+    except _REFUSALS as error:
+        return _refuse(error, given)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
             raise
-        sys.stderr.write(f"neurovis: error: {one_line(error)}\n")
-        return 2
+        return _refuse(error, given)
+    finally:
+        # Lightning lets no second Ctrl-C through.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupts)
     return 0
+
+
+def _run(arguments: list[str]) -> None:
+    check_configs(arguments)
+    parser = build_parser()
+    options = parser.instantiate(parser.parse_args(arguments))
+    COMMANDS[options.command].run(options[options.command])
+
+
+def _refuse(error: BaseException, arguments: list[str]) -> int:
+    """Say in one line what was wrong."""
+    if os.environ.get(TRACEBACK_VARIABLE):
+        raise error
+    command = next((argument for argument in arguments if argument in COMMANDS), "")
+    known = _option_names(COMMANDS[command]) if command else list(COMMANDS)
+    return _end(f"error: {one_line(error, command, known, arguments)}", 2)
+
+
+def _end(line: str, status: int) -> int:
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        sys.stderr.write(f"neurovis: {line}\n")
+    return status
+
+
+def _option_names(command: Command) -> list[str]:
+    return [name for name, _ in _subparser(command).get_defaults(skip_validation=True).items()]
 
 
 @contextmanager
@@ -83,6 +142,8 @@ def _hushed() -> Iterator[None]:
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
+    threads = threading.excepthook
+    threading.excepthook = _without_full_disks
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
@@ -95,3 +156,10 @@ def _hushed() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+        threading.excepthook = threads
+
+
+def _without_full_disks(arguments: threading.ExceptHookArgs) -> None:
+    """Keep back what TensorBoard's thread cannot write: the run hears of it, and says it."""
+    if not issubclass(arguments.exc_type, OSError):
+        threading.__excepthook__(arguments)

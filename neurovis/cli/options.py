@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from neurovis.cli.option_errors import near
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec
 
@@ -62,8 +63,11 @@ class InputOptions:
         if isinstance(self.modalities, str):
             known = {"rgb": InputSpec.rgb(default.size), "rgbd": InputSpec.rgbd(default.size)}
             if self.modalities not in known:
+                # What is no list of modalities is taken for a name.
                 raise ValueError(
-                    f'input.modalities must be "rgb", "rgbd" or a list; got {self.modalities!r}'
+                    'input.modalities must be "rgb", "rgbd" or a list of {name: …, channels: …}, '
+                    "each with a range, mean and std if need be; got "
+                    f"{self.modalities!r}{near(self.modalities, [*known])}"
                 )
             spec = known[self.modalities]
         elif self.modalities is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from rich.progress import Progress
 from torch import Tensor, nn
 
+from neurovis.cli.counting import counted
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
 from neurovis.cli.printing import print_written
+from neurovis.cli.trainers import build_trainer, check_float32
 from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
@@ -116,6 +116,7 @@ class PictureRun:
     def __init__(self, options: Namespace, spec: InputSpec) -> None:
         if options.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {options.batch_size}")
+        # Before a folder of thousands of pictures is looked through.
         check_writable(options.trainer.default_root_dir or Path.cwd())
         self.spec = spec
         self.batch_size: int = options.batch_size
@@ -128,14 +129,24 @@ class PictureRun:
         trainer = _trainer(options.trainer)
         self.device = trainer.strategy.root_device
         self.folder = Path(trainer.log_dir or trainer.default_root_dir)
-        check_writable(self.folder)
         self._loggers = trainer.loggers
-        self._shows_progress = trainer.progress_bar_callback is not None and sys.stdout.isatty()
+        self._shows_progress = trainer.progress_bar_callback is not None
+        self._figures, self._is_done = 0, False
 
     @property
     def number(self) -> int:
         """How many pictures there are, without those that turned out to be unreadable."""
         return len(self._pictures) - len(self._unreadable)
+
+    @property
+    def kept(self) -> str:
+        """What there is when the run is stopped."""
+        if not self._figures:
+            return "before the first figure; there are no results yet"
+        kept = f"{self._figures} figures and their arrays are in {self.folder}"
+        if self._is_done:
+            return f"when all pictures were done; {kept}"
+        return f"before all pictures were done; {kept}, without the tables"
 
     def first_image(self) -> Tensor:
         """The first readable picture ``(1, C, H, W)`` in [0, 1], to try things with.
@@ -156,9 +167,8 @@ class PictureRun:
             size: At most so many; by default the batch size that was asked for.
         """
         size = min(size or self.batch_size, self.batch_size)
-        with Progress(disable=not self._shows_progress, transient=True) as progress:
-            number = len(self._pictures)
-            task = progress.add_task("pictures", total=number)
+        number = len(self._pictures)
+        with counted("pictures", number, self._shows_progress) as count:
             for start in range(0, number, size):
                 indices = range(start, min(start + size, number))
                 read = {index: self._read(index) for index in indices}
@@ -166,7 +176,8 @@ class PictureRun:
                 if images:
                     numbered = [self._numbered(index) for index in images]
                     yield numbered, torch.stack(list(images.values()))
-                progress.advance(task, len(indices))
+                count(len(indices))
+        self._is_done = True
 
     def save_figure(self, tag: str, picture: Numbered, figure: Figure, words: str) -> None:
         """Write a figure under its tag, and log it with the picture's index as the step.
@@ -178,6 +189,7 @@ class PictureRun:
         fresh = "" if tag in self._explained else words
         log_picture(self._loggers, tag, pixels, picture.index, None, fresh)
         self._explained.add(tag)
+        self._figures += 1
 
     def save_arrays(self, tag: str, picture: Numbered, arrays: Mapping[str, Any]) -> None:
         """Write arrays beside the figure, as ``.npz``."""
@@ -210,7 +222,7 @@ class PictureRun:
         """
         for logger in self._loggers:
             logger.finalize("success")
-        print_notes([f"left out: {why}" for why in self._unreadable.values()])
+        print_notes([f"left out: {' '.join(why.split())}" for why in self._unreadable.values()])
         self._notes.print()
         print_written(self.folder, self._loggers)
         if self._unreadable:
@@ -232,7 +244,7 @@ class PictureRun:
                 return read_picture(self._pictures[index], self.spec)
             except (ValueError, OSError) as error:
                 # The message alone: an error holds on to what was read.
-                self._unreadable[index] = " ".join(str(error).split())
+                self._unreadable[index] = str(error)
                 return None
 
     def _path(self, tag: str, picture: Numbered, suffix: str) -> Path:
@@ -243,15 +255,12 @@ class PictureRun:
 
 def _trainer(arguments: Namespace) -> pl.Trainer:
     """The Trainer, for its device and loggers."""
-    trainer = pl.Trainer(**arguments)
+    check_float32(vars(arguments), "pictures are shown in")
+    trainer = build_trainer(vars(arguments))
     devices = trainer.num_devices * trainer.num_nodes
     if devices > 1:
         raise ValueError(
             f"pictures are shown to one network on one device; got {devices}: --trainer.devices 1"
-        )
-    if trainer.precision != "32-true":
-        raise ValueError(
-            f"pictures are shown in float32; got --trainer.precision {trainer.precision}"
         )
     return trainer
 

@@ -13,7 +13,7 @@ from neurovis.cli.preferences import PreferredGratings, RankedNetwork, preferred
 from neurovis.cli.printing import console
 from neurovis.cli.rank_results import RankingFiles, number
 from neurovis.figures import grating_preference_figure, render
-from neurovis.maximization import ActivationMaximization, MaximizationResults
+from neurovis.maximization import ActivationMaximization, AscentProgress, MaximizationResults
 from neurovis.receptive_fields import Box
 from neurovis.summaries import picture_path
 from neurovis.tuning.measures import orientation_difference
@@ -136,6 +136,7 @@ def _maximize(
         rotate=0,
     )
     options = ranked.options.trainer
+    is_shown = options.enable_progress_bar is not False
     trainer = pl.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -143,7 +144,8 @@ def _maximize(
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=options.enable_progress_bar,
+        enable_progress_bar=is_shown,
+        callbacks=[AscentProgress()] if is_shown else [],
         default_root_dir=ranked.folder / picture_path(f"{_NAME}/{layer}", 0).parent,
     )
     trainer.fit(module)

@@ -25,7 +25,8 @@ from neurovis.cli.printing import print_written
 from neurovis.cli.rank_results import RankingFiles, print_rankings
 from neurovis.cli.ranked_fields import find_fields, print_fields
 from neurovis.cli.ranked_images import RankedPictures, choose_images
-from neurovis.files import check_writable
+from neurovis.cli.stopping import stoppable
+from neurovis.cli.trainers import build_trainer, check_float32
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
 
@@ -96,15 +97,16 @@ def run(options: Namespace) -> None:
             images=images,
             **_settings(options),
         )
-    # Before Lightning makes a folder in it.
-    check_writable(options.trainer.default_root_dir or Path.cwd())
     trainer = _trainer(options)
     probe.check_trainer(trainer)
-    trainer.predict(probe, return_predictions=False)
+    with stoppable(lambda: "before all stimuli were shown; there are no results yet"):
+        trainer.predict(probe, return_predictions=False)
     folder = Path(trainer.log_dir or trainer.default_root_dir)  # All ranks must ask.
     if trainer.is_global_zero:
-        check_writable(folder)
-        _report(RankedNetwork(network, spec, options, trainer, folder), probe.results, images)
+        with stoppable(
+            lambda: f"when the ranking was done; its table and the figures so far are in {folder}"
+        ):
+            _report(RankedNetwork(network, spec, options, trainer, folder), probe.results, images)
 
 
 def _check(options: Namespace) -> None:
@@ -152,7 +154,8 @@ def _settings(options: Namespace) -> RankingOptions:
 
 
 def _trainer(options: Namespace) -> pl.Trainer:
-    trainer = pl.Trainer(**options.trainer)
+    check_float32(vars(options.trainer), "kernels are ranked in")
+    trainer = build_trainer(vars(options.trainer))
     devices = trainer.num_devices * trainer.num_nodes
     if devices > 1 and (options.preferred_images or options.receptive_fields):
         raise ValueError(

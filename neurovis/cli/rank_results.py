@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from neurovis.cli.counting import counted
 from neurovis.cli.preferences import first_kernels
 from neurovis.cli.printing import console
 from neurovis.cli.words import RANKED
@@ -74,14 +73,14 @@ class RankingFiles:
                 kernels without one.
         """
         applicable = [ranking for ranking in rankings if ranking.reason is None]
-        for ranking in track(
-            applicable, "figures", transient=True, disable=not sys.stdout.isatty()
-        ):
-            of_first = (pictures or {}).get((ranking.layer, ranking.by))
-            # The weights of a layer over the image say more.
-            is_drawn = of_first is None or ranking.weights is not None
-            self._save_figures(ranking, None if is_drawn else of_first)
-            self._save_sheets(ranking)
+        with counted("rankings drawn", len(applicable)) as count:
+            for ranking in applicable:
+                of_first = (pictures or {}).get((ranking.layer, ranking.by))
+                # The weights of a layer over the image say more.
+                is_drawn = of_first is None or ranking.weights is not None
+                self._save_figures(ranking, None if is_drawn else of_first)
+                self._save_sheets(ranking)
+                count(1)
 
     def save_picture(self, tag: str, picture: Picture, place: int = 0) -> None:
         """Write a picture beside its ranking, and log it.

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from neurovis.cli.counting import counted
 from neurovis.cli.preferences import PreferredGratings, RankedNetwork, preferred_gratings
 from neurovis.cli.printing import console
 from neurovis.cli.rank_results import RankingFiles, number
@@ -86,7 +87,7 @@ def find_fields(
     for gratings in preferred_gratings(rankings, ranked.options.receptive_fields):
         first.setdefault(gratings.ranking.layer, gratings)
     found = []
-    with console().status("receptive fields"):
+    with counted("layers mapped", len(first)) as count:
         for gratings in first.values():
             fields = _fields(ranked, gratings)
             tag = f"kernel_ranking/{gratings.ranking.by}/{gratings.ranking.layer}"
@@ -94,6 +95,7 @@ def find_fields(
             if fields.sizes is not None:
                 files.save_picture(f"{tag}/size_tuning", render(fields.sizes.figure()))
             found.append(fields)
+            count(1)
     files.save_table(
         "receptive_fields.csv", _COLUMNS, [row for fields in found for row in fields.rows()]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from typing import ClassVar
 
 from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from neurovis.cli.counting import counted
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import picture_paths
 from neurovis.demo import SHAPES, ShapeScenes
@@ -61,18 +60,18 @@ class RankedPictures(Dataset[Tensor | tuple[Tensor, int]]):
         self._spec = spec
         self._pictures: list[PictureFiles] = []
         self._labels: list[int] | None = None if labels is None else []
-        is_hidden = not sys.stdout.isatty() or getattr(rank_zero_only, "rank", 0) != 0
-        for index, picture in enumerate(
-            track(pictures, "pictures", transient=True, disable=is_hidden)
-        ):
-            try:
-                self._read(picture)
-            except (ValueError, OSError) as error:
-                self.unreadable.append(" ".join(str(error).split()))
-                continue
-            self._pictures.append(picture)
-            if self._labels is not None and labels is not None:
-                self._labels.append(labels[index])
+        is_shown = getattr(rank_zero_only, "rank", 0) == 0
+        with counted("pictures looked into", len(pictures), is_shown) as count:
+            for index, picture in enumerate(pictures):
+                count(1)
+                try:
+                    self._read(picture)
+                except (ValueError, OSError) as error:
+                    self.unreadable.append(str(error))
+                    continue
+                self._pictures.append(picture)
+                if self._labels is not None and labels is not None:
+                    self._labels.append(labels[index])
         if not self._pictures:
             raise ValueError(self.unreadable[0])
 
@@ -85,7 +84,7 @@ class RankedPictures(Dataset[Tensor | tuple[Tensor, int]]):
 
     def print_notes(self) -> None:
         """Say what was left out, and what was done to pictures."""
-        print_notes([f"left out: {why}" for why in self.unreadable])
+        print_notes([f"left out: {' '.join(why.split())}" for why in self.unreadable])
         self.notes.print()
 
     def raise_if_incomplete(self) -> None:

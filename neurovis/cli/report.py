@@ -20,6 +20,8 @@ from neurovis.cli.ranked_images import RankedPictures, choose_images
 from neurovis.cli.report_layer import Findings
 from neurovis.cli.report_page import make_page
 from neurovis.cli.report_probe import choose_probe
+from neurovis.cli.stopping import stoppable
+from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 from neurovis.saliency import METHODS, check_method
@@ -81,25 +83,31 @@ def run(options: Namespace) -> None:
         )
     # Whatever is wrong is found before hours go into the ascent.
     tuning = _tuning(options, network, spec, module, rankings)
+    check_float32(vars(options.trainer), "kernels are ranked in")
     trainer = make_trainer(module, options, last_file=PAGE)
     tuning.check_trainer(trainer)
     if options.model == "demo" and options.images is None and options.top_images is None:
         options.top_images = _DEMO_TOP_IMAGES
     of_pictures = top_images.prepare(options, spec, trainer)
     folder = climb(module, trainer)
-    found = {}
-    if of_pictures is not None:
-        # Of a picture, any unit may be the one that is driven most.
-        objective = "max" if options.objective == "center" else None
-        found = of_pictures.run(network, module, trainer, folder, objective)
-    console().print("rankings, receptive fields and saliency", style="dim")
-    trainer.predict(tuning, return_predictions=False)
-    if trainer.is_global_zero:
-        tuning.results.to_csv(folder / "rankings.csv")
-        network.to(trainer.strategy.root_device)
-        findings = Findings(network, spec, module, tuning.results, found, probe)
-        _save(findings, rankings, options, folder)
-        top_images.raise_if_incomplete(found)
+    with stoppable(
+        lambda: (
+            f"before the page was made; the preferred images are in {folder}, and the same command "
+            "goes on there"
+        )
+    ):
+        found = {}
+        if of_pictures is not None:
+            # Of a picture, any unit may be the one that is driven most.
+            objective = "max" if options.objective == "center" else None
+            found = of_pictures.run(network, module, trainer, folder, objective)
+        trainer.predict(tuning, return_predictions=False)
+        if trainer.is_global_zero:
+            tuning.results.to_csv(folder / "rankings.csv")
+            network.to(trainer.strategy.root_device)
+            findings = Findings(network, spec, module, tuning.results, found, probe)
+            _save(findings, rankings, options, folder)
+            top_images.raise_if_incomplete(found)
 
 
 def _rankings(options: Namespace, spec: InputSpec) -> list[AnyRanking]:

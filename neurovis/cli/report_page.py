@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import torch
 from jsonargparse import Namespace
-from rich.progress import track
 
 from neurovis._version import __version__
 from neurovis.cards import CardPage, Measure
+from neurovis.cli.counting import counted
 from neurovis.cli.report_layer import Findings, LayerCards
 from neurovis.tuning.rankings import AnyRanking
 
@@ -33,10 +32,12 @@ def make_page(
         measures=[_measure(ranking) for ranking in rankings],
         facts=_facts(findings, options, network, folder),
     )
-    number_of_cards = sum(one.count for one in of_layers)
-    every = (card for one in of_layers for card in one.cards())
-    hidden = not sys.stdout.isatty() or options.trainer.enable_progress_bar is False
-    page.cards = list(track(every, "cards", total=number_of_cards, transient=True, disable=hidden))
+    is_shown = options.trainer.enable_progress_bar is not False
+    with counted("cards", sum(one.count for one in of_layers), is_shown) as count:
+        for one in of_layers:
+            for card in one.cards():
+                page.cards.append(card)
+                count(1)
     return page
 
 

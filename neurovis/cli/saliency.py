@@ -13,6 +13,7 @@ from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.picture_run import PictureRun, add_picture_arguments, trying
 from neurovis.cli.saliency_results import COLUMNS, Explained, Randomization, Report
+from neurovis.cli.stopping import stoppable
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.recording import undisturbed
@@ -98,6 +99,12 @@ def run(options: Namespace) -> None:
     first = spec.to_network(pictures.first_image()).to(pictures.device)
     with trying(network, spec):
         question.maps(question.choices[0], first)
+    with stoppable(lambda: pictures.kept):
+        _explain(question, pictures, options)
+
+
+def _explain(question: _Question, pictures: PictureRun, options: Namespace) -> None:
+    """Make the maps of all pictures, write and print."""
     report, randomization = Report(), None
     with ExitStack() as stack:
         table = stack.enter_context(pictures.table("results.csv", COLUMNS))
@@ -105,7 +112,7 @@ def run(options: Namespace) -> None:
             randomization = Randomization(pictures, question.tag, options.max_kernels)
             stack.enter_context(randomization)
         for numbered, images in pictures.batches(max(1, _MOST_MAPS // len(question.choices))):
-            shown = spec.to_network(images).to(pictures.device)
+            shown = pictures.spec.to_network(images).to(pictures.device)
             found = [question.maps(choice, shown) for choice in question.choices]
             for place, picture in enumerate(numbered):
                 one = Explained(images[place], found, place)

@@ -12,9 +12,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import Unpack
 
-from neurovis.files import safe_name
+from neurovis.files import check_writable, safe_name
 from neurovis.maximization.ascent import Evidence
-from neurovis.maximization.manifest import Manifest
+from neurovis.maximization.manifest import MANIFEST, Manifest
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import (
     Ended,
@@ -198,10 +198,17 @@ def open_folder(folder: Path, manifest: Manifest, is_first: bool) -> FinishedIma
         is_first: Whether this is the process that writes what all processes share.
 
     Raises:
-        ValueError: If there is an unfinished run of another network or of other settings.
+        ValueError: If there is an unfinished run of another network or of other settings, or
+            something else that has a manifest's name.
         OSError: If the folder cannot be written.
     """
+    check_writable(folder / FINISHED)
     there = Manifest.read(folder)
+    if there is not None and not there.is_of_a_run:
+        raise ValueError(
+            f'"{folder / MANIFEST}" is not of a run of NeuroVis and would be replaced; move it '
+            "away, or choose another folder"
+        )
     differences = [] if there is None else manifest.differences(there)
     if there is not None and differences:
         if not there.is_complete:

@@ -58,6 +58,11 @@ class GroupActivationMaximization(TargetMaximization):
         **settings: Unpack[AscentOptions],
     ) -> None:
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
+        if len(self.layers) > 1:
+            raise ValueError(
+                f'groups are of one layer; "{layer}" means {len(self.layers)}: '
+                f"{', '.join(self.layers)}"
+            )
         (name,) = self.layers
         count = self.kernel_counts[name]
         members = select_groups(groups, count, name)

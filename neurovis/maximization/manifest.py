@@ -45,8 +45,8 @@ class Manifest:
     def read(cls, folder: Path) -> Manifest | None:
         """The manifest of a folder, or None where there is none that can be read."""
         try:
-            content = json.loads((folder / MANIFEST).read_text())
-        except (OSError, ValueError):
+            content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
             return None
         return cls(content) if isinstance(content, dict) else None
 
@@ -62,6 +62,11 @@ class Manifest:
     def computed_in(self, precision: str) -> Manifest:
         """The manifest with what the network is run in, where images are made now."""
         return Manifest({**self.content, _PRECISION: precision})
+
+    @property
+    def is_of_a_run(self) -> bool:
+        """Whether it is one; other programs have files of this name, too."""
+        return all(name in self.content for name in _IDENTITY)
 
     @property
     def is_complete(self) -> bool:

@@ -5,35 +5,48 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+#: The largest number that tensors of float32 hold.
+LARGEST = 3.4e38
+
 
 def is_number(value: object) -> bool:
     """Whether it is a finite number; True and False are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -math.inf < value < math.inf
 
 
-def check_number(option: str, value: float, at_least: float = 0) -> None:
-    """Raise ValueError for what is no finite number, or too small."""
+def check_number(option: str, value: float, at_least: float = 0, at_most: float = LARGEST) -> None:
+    """Raise ValueError for what is no finite number, too small, or too large."""
     if not is_number(value) or value < at_least:
         raise ValueError(f"{option} must be a number of at least {at_least}; got {value!r}")
+    if value > at_most:
+        raise ValueError(f"{option} must be a number of at most {at_most:g}; got {value!r}")
 
 
-def check_integer(option: str, value: object, at_least: int = 0) -> None:
-    """Raise ValueError for what is no integer, or too small."""
+def check_integer(
+    option: str, value: object, at_least: int = 0, at_most: int | None = None
+) -> None:
+    """Raise ValueError for what is no integer, too small, or too large."""
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise ValueError(f"{option} must be an integer of at least {at_least}; got {value!r}")
+    if at_most is not None and value > at_most:
+        raise ValueError(f"{option} must be an integer of at most {at_most}; got {value!r}")
 
 
 def checked_range(
-    option: str, ends: Sequence[float], above_zero: bool = False
+    option: str, ends: Sequence[float], at_least: float = 0, at_most: float = LARGEST
 ) -> tuple[float, float]:
     """Both ends of a range as a tuple.
 
     Raises:
-        ValueError: If they are not two numbers of at least 0, the smaller one first.
+        ValueError: If they are not two numbers within limits, the smaller one first.
     """
     values = tuple(ends) if isinstance(ends, Sequence) else ()
-    usable = len(values) == 2 and all(map(is_number, values)) and 0 <= values[0] <= values[1]
-    if not usable or (above_zero and values[0] == 0):
-        sign = "<" if above_zero else "<="
-        raise ValueError(f"{option} must be two numbers 0 {sign} low <= high; got {ends!r}")
+    usable = len(values) == 2 and all(map(is_number, values))
+    if not usable or not at_least <= values[0] <= values[1] <= at_most:
+        limit = "" if at_most == LARGEST else f" <= {at_most:g}"
+        raise ValueError(
+            f"{option} must be two numbers {at_least:g} <= low <= high{limit}; got {ends!r}"
+        )
     return float(values[0]), float(values[1])

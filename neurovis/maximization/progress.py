@@ -151,7 +151,7 @@ class AscentProgress(ProgressBar):
         """How far a pass is, for a log."""
         known = math.isfinite(self._total)
         left = (self._total - self._passed) * (now - self._begun[0]) / self._passed
-        of = f" of {self._total:.0f} batches, about {_duration(left)} left" if known else " batches"
+        of = f" of {self._total:.0f} batches, about {duration(left)} left" if known else " batches"
         return f"{_pass_name(module)}: {self._passed}{of}"
 
     def _line(self, module: TargetMaximization, now: float) -> str:
@@ -159,9 +159,9 @@ class AscentProgress(ProgressBar):
         start, before = self._begun
         progress, total = module.progress, len(module.jobs)
         rate = (progress - before) / (now - start)
-        left = f", about {_duration((total - progress) / rate)} left" if rate > 0 else ""
+        left = f", about {duration((total - progress) / rate)} left" if rate > 0 else ""
         where = f" ({module.current_layer})" if module.current_layer else ""
-        return f"{module.finished_count} of {total} images{where}, {_per_time(rate)}{left}"
+        return f"{module.finished_count} of {total} images{where}, {per_time(rate)}{left}"
 
 
 class _WholeImages(MofNCompleteColumn):
@@ -177,7 +177,7 @@ class _Rate(ProgressColumn):
 
     @override
     def render(self, task: Task) -> Text:
-        return Text(_per_time(task.speed) if task.speed else "")
+        return Text(per_time(task.speed) if task.speed else "")
 
 
 def _bar(*columns: ProgressColumn) -> Progress:
@@ -202,11 +202,13 @@ def _ascent(module: pl.LightningModule) -> TargetMaximization:
     return module
 
 
-def _per_time(rate: float) -> str:
+def per_time(rate: float) -> str:
+    """A rate in Hz, by the second or by the minute."""
     return f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in a form that is easily read."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

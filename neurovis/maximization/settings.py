@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neurovis.maximization.constraints import Constraints
 from neurovis.maximization.objectives import Center, Mean, Objective, as_objective
-from neurovis.maximization.options import check_integer, check_number, checked_range
+from neurovis.maximization.options import check_integer, check_number
 from neurovis.maximization.parametrizations import (
     Parametrization,
     ParametrizationName,
@@ -34,6 +34,8 @@ _BORDER = 12 / 224
 #: Images so small that it would be narrower have none: on the scale of a layer's stride, it would
 #: change where units look rather than what they see at the edges.
 _LEAST_BORDER = 4
+#: No run has more steps, or images at a time.
+_MOST = 10**9
 
 
 class AscentOptions(TypedDict, total=False):
@@ -145,20 +147,20 @@ class AscentSettings:
     transforms: Sequence[Transform | Callable[[Tensor], Tensor]] | None = None
 
     def __post_init__(self) -> None:
-        for option, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("variants", 1)):
-            check_integer(option, getattr(self, option), least)
+        check_integer("seed", self.seed)
+        for option in ("steps", "batch_size", "variants"):
+            check_integer(option, getattr(self, option), 1, _MOST)
         if self.patience is not None:
             check_integer("patience", self.patience, 1)
-        for option in ("tv", "lp", "rotate", "jitter", "diversity", "min_improvement", "leak"):
-            value = getattr(self, option)
-            if not (value is None and option == "jitter"):
-                check_number(option, value, at_least=0)
+        for option in ("tv", "lp", "diversity", "min_improvement", "leak"):
+            check_number(option, getattr(self, option))
         check_number("lp_order", self.lp_order, at_least=1)
         if self.lr is not None:
             check_number("lr", self.lr, at_least=0)
             if self.lr == 0:
                 raise ValueError("lr must be a positive number; got 0")
-        checked_range("scale", self.scale, above_zero=True)
+        # It checks itself, also where other transforms take its place.
+        Affine(self.jitter, self.scale, self.rotate)
         self._check_choices()
 
     def _check_choices(self) -> None:

@@ -26,6 +26,7 @@ from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
+from neurovis.maximization.own_functions import try_functions
 from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.results import MaximizationResults, save_table
@@ -98,6 +99,7 @@ class TargetMaximization(pl.LightningModule):
         self.input_spec = input_spec or InputSpec.rgb(224)
         self.settings = settings
         check_types(model, layers, self.input_spec)
+        try_functions(settings, self.input_spec)
         # The network is the user's, and has no place in checkpoints, parameter counts or the
         # optimizer: what holds it is no submodule.
         network = frozen_copy(model)
@@ -226,6 +228,15 @@ class TargetMaximization(pl.LightningModule):
         if self.device.type == "cpu":
             give_back_freed_memory()
 
+    def check_trainer(self, trainer: pl.Trainer) -> None:
+        """Refuse a Trainer before it makes anything.
+
+        Raises:
+            ValueError: If it would mix images, of several devices or of a batch, or would take a
+                step for something else than one ascent step.
+        """
+        check_trainer(trainer, self.images)
+
     # What Lightning asks for.
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -250,7 +261,7 @@ class TargetMaximization(pl.LightningModule):
                 unfinished run of another network or with other settings.
             OSError: If the folder cannot be written.
         """
-        check_trainer(self.trainer, self.images)
+        self.check_trainer(self.trainer)
         precision = chosen_precision(self.settings.precision, self.device)
         manifest = self.manifest().computed_in(precision)
         self._cut_short, self._results = [], None

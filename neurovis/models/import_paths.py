@@ -26,12 +26,15 @@ def current_directory_importable() -> Iterator[None]:
             sys.path.remove(directory)
 
 
-def import_by_path(path: str, what: str = "model") -> Any:
+def import_by_path(
+    path: str, what: str = "model", example: str = "torchvision.models.resnet18"
+) -> Any:
     """Return what a dotted path names.
 
     Args:
         path: ``"package.module.name"``, or deeper, as for a class inside a class.
         what: Kind of the thing, for messages.
+        example: Of a path to such a thing, for messages.
 
     Raises:
         ValueError: If there is no such thing, or its module cannot be imported.
@@ -39,8 +42,8 @@ def import_by_path(path: str, what: str = "model") -> Any:
     parts = path.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
         raise ValueError(
-            f'{what} "{path}" is not an import path such as "torchvision.models.resnet18"'
-            f"{_torchvision_hint(path)}"
+            f'{what} "{path}" is not an import path such as "{example}"'
+            f"{_torchvision_hint(path) if what == 'model' else ''}"
         )
     module, names = _import_longest(parts, what)
     found: Any = module
@@ -71,9 +74,14 @@ def _import_longest(parts: list[str], what: str) -> tuple[ModuleType, list[str]]
             if module is None:
                 raise ValueError(
                     f'{what} "{".".join(parts)}" not found: there is no module "{name}" here; '
-                    "run the command where it can be imported, or install it"
+                    f"{_module_hint(name)}"
                 ) from error
             return module, parts[length - 1 :]
+        except SystemExit as error:
+            raise ValueError(
+                f'importing "{name}" ends the program (exit status {error.code}), as a script '
+                'does; put what it does under if __name__ == "__main__":'
+            ) from error
         except Exception as error:
             raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
     # A function may have the name of the module that it comes from: torchvision.models.alexnet.
@@ -95,8 +103,19 @@ def _suggestion(owner: str, found: Any, name: str) -> str:
     return f"did you mean {' or '.join(quoted)}?"
 
 
+def _module_hint(name: str) -> str:
+    """Suggest a module that has been imported, or what to do."""
+    known = {module.partition(".")[0] for module in sys.modules}
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return "run the command where it can be imported, or install it"
+
+
 def _torchvision_hint(name: str) -> str:
-    """Suggest the torchvision model of that name, if there is one."""
+    """Suggest the torchvision model of that name, if there is one, or the demo."""
+    if difflib.get_close_matches(name, ["demo"]):
+        return '; did you mean "demo"?'
     models = importlib.import_module("torchvision.models")
     if name.isidentifier() and callable(getattr(models, name, None)):
         return f'; did you mean "torchvision.models.{name}"?'

@@ -107,7 +107,7 @@ def _check_sums(path: Path) -> None:
 def _damaged(path: Path, error: BaseException) -> str:
     # Torch's advice about weights_only does not help here, and a bare number says nothing.
     reason = one_line(error).split(". ")[0].rstrip(".")
-    tells = " " in reason and "weights_only" not in str(error)
+    tells = " " in reason and "weights_only" not in str(error) and not reason.startswith("[")
     return (
         f'weights file "{path}" is truncated, damaged, or not a file of weights'
         f"{f' ({reason})' if tells else ''}"

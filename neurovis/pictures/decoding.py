@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 #: Pillow opens more, and runs other programs for some of it (EPS).
@@ -15,6 +15,8 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM", "WEBP")
 #: Pillow's modes of one channel of more than 8 bits.
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
+#: As many as the largest colour picture has that Pillow opens.
+_MOST_VALUES = 2**29
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,20 @@ def decode_picture(path: Path) -> Decoded:
         try:
             with Image.open(file, formats=_FORMATS) as picture:
                 return _decoded(ImageOps.exif_transpose(picture))
+        except UnidentifiedImageError as error:
+            kind = _kind(path)
+            raise ValueError(f'"{path}" is not a picture that can be read: {kind}') from error
         except Image.DecompressionBombError as error:
             raise ValueError(f'"{path}" has more pixels than can be meant: {error}') from error
         except Exception as error:  # Decoders raise anything for files that are damaged.
             raise ValueError(f'"{path}" is not a picture that can be read: {error}') from error
+
+
+def _kind(path: Path) -> str:
+    """What a file is that is no picture."""
+    if not path.stat().st_size:
+        return "it is empty"
+    return f"it is no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
 
 
 def _decoded(picture: Image.Image) -> Decoded:
@@ -75,4 +87,13 @@ def decode_array(path: Path) -> Tensor:
             raise ValueError(f"its type is {array.dtype}")
     except (ValueError, EOFError, TypeError) as error:
         raise ValueError(f'"{path}" is not a NumPy file of numbers: {error}') from error
+    except OSError as error:
+        if error.filename is None:  # There is no room for the map of it.
+            raise ValueError(f'"{path}" cannot be read: {error.strerror}') from error
+        raise
+    if array.size > _MOST_VALUES:
+        raise ValueError(
+            f'"{path}" has more values than can be meant: {array.size}, of shape {array.shape}; '
+            f"at most {_MOST_VALUES} are read"
+        )
     return torch.from_numpy(np.array(array, dtype=np.float32))

@@ -76,6 +76,23 @@ def find_pictures(
     return list({tuple(image.files.values()): image for image in found}.values())
 
 
+def find_picture(path: str | Path, spec: InputSpec) -> PictureFiles:
+    """Find one picture, as :func:`find_pictures` does.
+
+    Args:
+        path: A file; of several modalities, any of an image's.
+        spec: The modalities.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a folder, or files of the image are missing or ambiguous.
+    """
+    if Path(path).is_dir():
+        raise ValueError(f'"{path}" is a folder; give one picture')
+    (image,) = _Finder(spec, None, may_have_patterns=False).find(Path(path))
+    return image
+
+
 def _given(files: Mapping[str, str | Path], spec: InputSpec) -> PictureFiles:
     names = [modality.name for modality in spec.modalities]
     if set(files) != set(names):
@@ -95,11 +112,17 @@ class _Finder:
     Args:
         spec: The modalities.
         patterns: As in :func:`find_pictures`.
+        may_have_patterns: Whether there could be any.
     """
 
-    def __init__(self, spec: InputSpec, patterns: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        spec: InputSpec,
+        patterns: Mapping[str, str] | None,
+        may_have_patterns: bool = True,
+    ) -> None:
         self._names = [modality.name for modality in spec.modalities]
-        self._naming = Naming(self._names, patterns)
+        self._naming = Naming(self._names, patterns, may_have_patterns)
         self._is_by_name = patterns is not None or len(self._names) > 1
         self._frames: dict[Path, Frames] = {}
 

@@ -85,7 +85,7 @@ class Frames:
                 )
             raise ValueError(
                 f'image "{key}" has {len(found)} pictures of {name}: '
-                f"{', '.join(path.name for path in found)}; choose by patterns. {self.explanation}"
+                f"{', '.join(path.name for path in found)}; {self.explanation}"
             )
         return {name: files[name][0] for name in self.names}
 
@@ -100,14 +100,21 @@ class Naming:
     Args:
         names: The modalities.
         patterns: For each a pattern such as ``"*_RGB.png"``; None for endings.
+        may_have_patterns: Whether somebody could give any; else messages do not speak of them.
 
     Raises:
         ValueError: If a modality has no pattern or a pattern no modality, or it is not one name
             with one ``*``.
     """
 
-    def __init__(self, names: Sequence[str], patterns: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        patterns: Mapping[str, str] | None,
+        may_have_patterns: bool = True,
+    ) -> None:
         self._names = names
+        self._may_have_patterns = may_have_patterns
         self._patterns = None if patterns is None else _checked_patterns(names, patterns)
 
     @property
@@ -122,9 +129,10 @@ class Naming:
             return f"files are told apart by the patterns {json.dumps(self._patterns)}"
         ends = " and ".join(f'"{name}"' for name in self._names)
         example = json.dumps({name: f"*_{name}.png" for name in self._names})
+        patterns = f", or patterns say how they are told apart, such as {example}"
         return (
-            f"names of files must begin alike and end in {ends} before the suffix, or patterns "
-            f"say how they are told apart, such as {example}; or give a .npy file (C, H, W) for an "
+            f"names of files must begin alike and end in {ends} before the suffix"
+            f"{patterns if self._may_have_patterns else ''}; or give a .npy file (C, H, W) for an "
             "image"
         )
 

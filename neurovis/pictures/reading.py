@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from neurovis.inputs import InputSpec, Modality
 from neurovis.pictures.decoding import Decoded, decode_array, decode_picture
-from neurovis.pictures.finding import ARRAY_SUFFIX, PictureFiles, find_pictures
+from neurovis.pictures.finding import ARRAY_SUFFIX, PictureFiles, find_picture
 
 #: Weights of red, green and blue in luminance (ITU-R BT.601).
 _LUMINANCE = (0.299, 0.587, 0.114)
@@ -57,9 +57,7 @@ def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
             are not finite, or more than half of them are outside the modality's range.
     """
     if not isinstance(picture, PictureFiles):
-        if Path(picture).is_dir():
-            raise ValueError(f'"{picture}" is a folder; give one picture')
-        (picture,) = find_pictures(picture, spec)
+        picture = find_picture(picture, spec)
     for path in picture.files.values():
         if path.suffix.lower() == ARRAY_SUFFIX:
             if len(set(picture.files.values())) > 1:

@@ -162,7 +162,7 @@ def test_before_the_first_image_there_is_nothing_to_show(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     folder = ("--trainer.default_root_dir", str(tmp_path), "--trainer.logger", "false")
-    assert main([*AM, *folder, "--trainer.max_steps", "0"]) == 2
+    assert main([*AM, *folder, "--trainer.limit_train_batches", "0"]) == 2
     assert "before an image was finished; see --trainer.max_steps" in capsys.readouterr().err
 
 
@@ -251,7 +251,7 @@ def test_progress_is_for_ascents_only() -> None:
     [(0.4, "0 s"), (59.6, "1 min 00 s"), (754, "12 min 34 s"), (7380, "2 h 03 min")],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert progress._duration(seconds) == text
+    assert progress.duration(seconds) == text
 
 
 @pytest.mark.usefixtures("without_figures")

@@ -166,9 +166,10 @@ def test_a_report_that_was_stopped_before_its_page_goes_on(
     options = ("--layer", "conv1", "--kernels", "2", "--by", "weight")
     with monkeypatch.context() as stopped:
         stopped.setattr("neurovis.cli.report.make_page", _stop)
-        with pytest.raises(KeyboardInterrupt):
-            _run(tmp_path, *options)
+        assert _run(tmp_path, *options) == 130
     (version,) = _versions(tmp_path)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"the preferred images are in {version}" in said
     assert not (version / "report.html").exists()
     (finished,) = (version / "finished").rglob("*.npz")
     made = finished.stat().st_mtime_ns

@@ -393,10 +393,15 @@ def test_functions_are_transforms() -> None:
     ("transform", "options", "message"),
     [
         (Affine, {"jitter": -1}, "jitter must be a number of at least 0; got -1"),
+        (Affine, {"rotate": 1e30}, "rotate must be a number of at most 360; got 1e\\+30"),
         (Affine, {"rotate": math.nan}, "rotate must be a number of at least 0; got nan"),
-        (Affine, {"scale": (0, 1)}, r"scale must be two numbers 0 < low <= high; got \(0, 1\)"),
-        (Affine, {"scale": 1.1}, "scale must be two numbers 0 < low <= high; got 1.1"),
-        (Affine, {"scale": (1.2, 0.9)}, r"0 < low <= high; got \(1.2, 0.9\)"),
+        (
+            Affine,
+            {"scale": (0, 1)},
+            r"scale must be two numbers 0.001 <= low <= high <= 1000; got \(0, 1\)",
+        ),
+        (Affine, {"scale": 1.1}, "scale must be two numbers 0.001 <= low <= high <= 1000; got 1.1"),
+        (Affine, {"scale": (1.2, 0.9)}, r"0.001 <= low <= high <= 1000; got \(1.2, 0.9\)"),
         (Jitter, {"pixels": 1.5}, "pixels must be a whole number; got 1.5"),
         (GaussianNoise, {"std": "much"}, "std must be a number of at least 0; got 'much'"),
         (GaussianBlur, {"sigma": (2, 1)}, r"two numbers 0 <= low <= high; got \(2, 1\)"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from neurovis.maximization.objectives.objective import Objective, grey_activation
 from neurovis.maximization.options import check_integer
+from neurovis.maximization.own_functions import call_own, function_name
 from neurovis.readouts import Readout, as_maps, center_unit, spatial_max, spatial_mean
 
 if TYPE_CHECKING:
@@ -114,15 +113,15 @@ class CustomReadout(Objective):
             raise TypeError(f"function must be callable; got {self.function!r}")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(function={_full_name(self.function)})"
+        return f"{type(self).__name__}(function={function_name(self.function)})"
 
     def __call__(self, activation: Tensor) -> Tensor:
         """The function's numbers ``(B, K)``.
 
         Raises:
-            ValueError: If it returns another shape.
+            ValueError: If it fails, or returns another shape.
         """
-        values = self.function(activation)
+        values = call_own(self.function, "objective", activation)
         if not isinstance(values, Tensor) or values.shape != activation.shape[:2]:
             came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ValueError(
@@ -130,10 +129,3 @@ class CustomReadout(Objective):
                 f"{tuple(activation.shape[:2])}; it returned {came}"
             )
         return values
-
-
-def _full_name(function: Callable[..., object]) -> str:
-    """Where a function is defined; of what has no name, what it says of itself."""
-    name = getattr(function, "__qualname__", None)
-    # Without places in memory, which are others in another process.
-    return f"{function.__module__}.{name}" if name else re.sub(r" at 0x\w+", "", repr(function))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurovis.maximization.own_functions import call_own, function_name
+
 
 class Transform(ABC):
     """A change that an image is shown under, drawn anew for each image and step.
@@ -90,16 +92,16 @@ class FunctionTransform(Transform):
         """What the function gives.
 
         Raises:
-            ValueError: If that is not as many images of as many channels.
+            ValueError: If it fails, or that is not as many images of as many channels.
         """
         del drawn
-        changed = self.function(images)
+        changed = call_own(self.function, "transform", images)
         if not isinstance(changed, Tensor) or (
             changed.ndim != 4 or changed.shape[:2] != images.shape[:2]
         ):
             came = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
             raise ValueError(
                 f"a transform must give as many images of as many channels as it gets, "
-                f"{tuple(images.shape)}; {self.function!r} gave {came}"
+                f"{tuple(images.shape)}; {function_name(self.function)} gave {came}"
             )
         return changed

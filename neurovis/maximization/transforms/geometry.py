@@ -16,6 +16,9 @@ from neurovis.maximization.transforms.sampling import sampled
 
 #: Images shift by at most this part of their shorter side where no jitter is given.
 DEFAULT_JITTER = 1 / 28
+#: Beyond these (pixels, degrees, magnifications) nothing of an image is left to be seen, and
+#: coordinates overflow at last, which torch's sampling does not survive.
+MOST_JITTER, MOST_ROTATE, SCALES = 1e6, 360.0, (1e-3, 1e3)
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Affine(Transform):
 
     def __post_init__(self) -> None:
         if self.jitter is not None:
-            check_number("jitter", self.jitter)
-        check_number("rotate", self.rotate)
-        object.__setattr__(self, "scale", checked_range("scale", self.scale, above_zero=True))
+            check_number("jitter", self.jitter, at_most=MOST_JITTER)
+        check_number("rotate", self.rotate, at_most=MOST_ROTATE)
+        object.__setattr__(self, "scale", checked_range("scale", self.scale, *SCALES))
         if self.border not in ("mirror", "grey"):
             raise ValueError(f'border must be "mirror" or "grey"; got {self.border!r}')
 
