@@ -106,6 +106,8 @@ def test_features_go_to_tensorboard_with_the_index_as_step(tmp_path: Path, pictu
     events.Reload()
     logged = events.Images("feature_maps/relu2")
     assert [image.step for image in logged] == [0, 1, 2]
+    words = events.SummaryMetadata("feature_maps/relu2").summary_description
+    assert "The slider goes through the pictures" in words
     with Image.open(folder / "feature_maps" / "relu2" / "0000_a.png") as written:
         assert (logged[0].width, logged[0].height) == written.size
 

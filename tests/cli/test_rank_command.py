@@ -133,6 +133,11 @@ def test_figures_and_logs_are_written(written: tuple[Path, str]) -> None:
     tag = "kernel_ranking/orientation/conv1"
     assert {tag, f"{tag}/histogram", f"{tag}/sheets"} <= set(log.Tags()["images"])
     assert [event.step for event in log.Images(f"{tag}/sheets")] == [0, 1]
+    for kind in ("images", "scalars", "histograms"):
+        for name in set(log.Tags()[kind]) - {"hp_metric"}:  # Lightning's own.
+            assert log.SummaryMetadata(name).summary_description.startswith("**"), name
+    # At a single step there are no curves to be compared.
+    assert "custom_scalars__config__" not in log.Tags()["tensors"]
     assert {f"{tag}/scores", f"{tag}/null_scores"} <= set(log.Tags()["histograms"])
     (median,) = [event.value for event in log.Scalars(f"{tag}/median")]
     scores = [
