@@ -89,7 +89,7 @@ def first_and_now_images(
 
     Args:
         first: ``(N, C, H, W)`` in [0, 1]; small ones are enlarged, large ones shrunk.
-        now: Likewise.
+        now: ``(N, C, H, W)``, likewise.
         labels: One for each pair; long ones are wrapped.
         rows: What to call the two moments, such as ``("step 0", "step 120")``; they differ.
         spec: The modalities, see :func:`~neurovis.figures.modality_rows`.

@@ -176,7 +176,7 @@ class CountsInForward(TinyModule):
         (TwoOptimizers, False),
         (ChannelsLast, False),
         (PartCompiled, False),
-        (Called, True),
+        pytest.param(Called, True, marks=pytest.mark.slow),
         (LogsInForward, False),
         (CountsInForward, False),
     ],

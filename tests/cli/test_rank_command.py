@@ -393,6 +393,7 @@ def test_layers_with_numbers_for_names(tmp_path: Path) -> None:
     assert [row["layer"] for row in _rows(tmp_path / "results.csv")] == ["0"] * 3 + ["1"] * 3
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_does(tmp_path: Path) -> None:
     asked = (*RANK, "--layer", "conv1", "relu2", "--by", "orientation", "class")
     one, two = tmp_path / "one", tmp_path / "two"

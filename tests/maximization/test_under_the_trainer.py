@@ -230,6 +230,7 @@ def same_number_of_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow  # And so is test_sharing.py, with three.
 @pytest.mark.usefixtures("same_number_of_threads")
 def test_two_processes_make_the_images_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
