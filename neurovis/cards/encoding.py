@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,18 +18,26 @@ from neurovis.inputs import InputSpec
 
 #: Between the pictures of modalities, in pixels.
 _APART = 2
-_QUALITY = 82
-#: Pictures no larger than this are seen pixel by pixel: enlarged, and kept without loss.
+#: Pictures no larger than this are seen pixel by pixel: enlarged.
 _PIXELS, _ENLARGED = 24, 64
+#: So large at most are pictures kept without loss.
+_LOSSLESS = 72
+#: How pictures are kept. What is no photograph has colours of its own from pixel to pixel, which
+#: photographs' formats leave out by default.
+_WITHOUT_LOSS: dict[str, Any] = {"format": "webp", "lossless": True, "method": 3}
+_DRAWN: dict[str, Any] = {"format": "jpeg", "quality": 88, "subsampling": 0, "optimize": True}
+_PHOTOGRAPH: dict[str, Any] = {"format": "webp", "quality": 82, "method": 3}
 
 
-def data_uri(pictures: Tensor, largest: int) -> str:
-    """Pictures side by side, as one WebP picture in a ``data:`` URI.
+def data_uri(pictures: Tensor, largest: int, *, is_photograph: bool = False) -> str:
+    """Pictures side by side, as one picture in a ``data:`` URI.
 
     Args:
         pictures: ``(N, 3, H, W)`` in [0, 1]; clipped.
         largest: Longest side in pixels of each; larger ones are shrunk. Those of 24 pixels and
             less are enlarged, each pixel becoming a square.
+        is_photograph: Whether colours may be kept less exactly than brightness; else those of up
+            to 72 pixels are kept without loss, and all of larger ones' colours.
 
     Returns:
         The URI.
@@ -47,23 +56,26 @@ def data_uri(pictures: Tensor, largest: int) -> str:
     for place, one in enumerate(shown):
         left = place * (width + _APART)
         whole[:, :, left : left + width] = one
+    kept = _WITHOUT_LOSS if max(height, width) <= _LOSSLESS else _DRAWN
+    if is_photograph:
+        kept = _PHOTOGRAPH
     content = io.BytesIO()
-    Image.fromarray(to_pixels(whole)).save(
-        content, format="webp", quality=_QUALITY, lossless=is_small, method=3
-    )
-    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"
+    Image.fromarray(to_pixels(whole)).save(content, **kept)
+    encoded = base64.b64encode(content.getvalue()).decode()
+    return f"data:image/{kept['format']};base64,{encoded}"
 
 
-def image_uri(image: Tensor, spec: InputSpec, largest: int) -> str:
+def image_uri(image: Tensor, spec: InputSpec, largest: int, *, is_photograph: bool = False) -> str:
     """An image ``(C, H, W)`` in [0, 1], its modalities side by side, as a ``data:`` URI.
 
     Args:
         image: In the spec's channel order.
         spec: The modalities.
         largest: Longest side of each modality's picture, in pixels.
+        is_photograph: As in :func:`data_uri`.
     """
     rows = modality_rows(image[None], spec)
-    return data_uri(torch.cat(list(rows.values())), largest)
+    return data_uri(torch.cat(list(rows.values())), largest, is_photograph=is_photograph)
 
 
 def map_uri(values: Tensor, largest: int) -> str:

@@ -13,20 +13,26 @@ const MEASURES = [
   { name: "kernel", label: "layer and kernel", of: (card) => card.place, ascending: true },
   { name: "activation", label: "activation", of: (card) => card.evidence?.activation ?? null },
   {
-    name: "over_noise",
-    label: "activation over noise",
-    of: (card) => ratio(card.evidence?.activation, card.evidence?.noise_activation),
+    name: "above_noise",
+    label: "activation above noise",
+    of: (card) => difference(card.evidence?.activation, card.evidence?.noise_activation),
   },
   { name: "top_activation", label: "activation of its top image", of: (card) => card.top_activation },
   ...page.measures.map((measure) => ({
     ...measure,
-    ranking: true,
+    // A ranking may be called what a number of the ascent is called.
+    name: `by:${measure.name}`,
+    ranking: measure.name,
     of: (card) => card.scores[measure.name]?.value ?? null,
   })),
 ].filter((measure) => page.cards.some((card) => valueOf(measure, card) !== null));
 
 function valueOf(measure, card) {
   return measure.name === "kernel" ? 0 : measure.of(card);
+}
+
+function difference(above, below) {
+  return above == null || below == null ? null : above - below;
 }
 
 function ratio(above, below) {
@@ -56,7 +62,9 @@ function readAddress() {
   state.alive = given.get("alive") === "1";
   state.ranges = {};
   for (const [key, value] of given) {
-    if (RANGE.test(key) && value !== "" && Number.isFinite(Number(value))) state.ranges[key] = value;
+    const name = key.slice(key.indexOf(".") + 1);
+    const isKnown = RANGE.test(key) && MEASURES.some((measure) => measure.name === name);
+    if (isKnown && value !== "" && Number.isFinite(Number(value))) state.ranges[key] = value;
   }
 }
 
@@ -82,7 +90,7 @@ function writeAddress() {
 function kernelTest(text) {
   const parts = text.split(",").map((part) => part.trim()).filter(Boolean);
   const spans = parts.map((part) => /^(\d+)(?:\s*-\s*(\d+))?$/.exec(part));
-  if (spans.includes(null)) return null;
+  if (spans.some((span) => !span || Number(span[2] ?? span[1]) < Number(span[1]))) return null;
   if (!spans.length) return () => true;
   return (kernel) =>
     spans.some(([, low, high]) => kernel >= Number(low) && kernel <= Number(high ?? low));
@@ -101,7 +109,7 @@ function matches(card, test) {
       const value = measure.of(card);
       return value !== null && (what === "from" ? value >= limit : value <= limit);
     }
-    const score = card.scores[name];
+    const score = card.scores[measure.ranking];
     const value = what === "null" ? score?.null_percentile : score?.reliability;
     return value != null && value >= limit;
   });
@@ -191,7 +199,8 @@ function polarPlot(orientations, responses, preferred, side) {
   };
   const plot = drawn("svg", {
     class: "plot", viewBox: `0 0 ${side} ${side}`, width: side, height: side, role: "img",
-    "aria-label": `responses over orientations, peak ${number(peak)}`,
+    "aria-label": `responses over orientations, peak ${number(peak)}`
+      + (preferred === null ? "" : `, preferred ${number(preferred)}°`),
   });
   plot.append(drawn("circle", { class: "axis", cx: centre, cy: centre, r: radius }));
   plot.append(drawn("circle", { class: "axis", cx: centre, cy: centre, r: radius / 2 }));
@@ -229,7 +238,8 @@ function frequencyPlot(frequencies, responses, preferred, width, height) {
   const y = (response) => height - bottom - (Math.max(0, response ?? 0) / (peak || 1)) * (height - top - bottom);
   const plot = drawn("svg", {
     class: "plot", viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-    "aria-label": `responses over spatial frequencies, peak ${number(peak)}`,
+    "aria-label": `responses over spatial frequencies, peak ${number(peak)}`
+      + (preferred === null ? "" : `, preferred ${number(preferred, 2)} cycles per pixel`),
   });
   plot.append(drawn("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - right}` }));
   for (const [frequency, anchor] of [[frequencies[0], "start"], [frequencies.at(-1), "end"]]) {
@@ -281,7 +291,7 @@ function scoreTable(card, large) {
       textContent: score.null_percentile === null ? "–" : `${Math.floor(score.null_percentile)} %`,
     });
     if (score.null_percentile >= 95) percentile.className = "above";
-    body.append(element("tr", { className: name === state.sort ? "chosen" : "" },
+    body.append(element("tr", { className: `by:${name}` === state.sort ? "chosen" : "" },
       element("th", { scope: "row", textContent: large ? label : name.replaceAll("_", " "), title: meaning || label }),
       element("td", { textContent: score.silent ? "silent" : number(score.value) }),
       element("td", { textContent: score.preferred || "" }),
@@ -289,9 +299,10 @@ function scoreTable(card, large) {
       element("td", { textContent: number(score.reliability, 2) }),
       element("td", { textContent: place })));
   }
-  const heads = ["", "score", "prefers", "null", "reliability", "rank"];
+  const heads = ["ranking", "score", "prefers", "null", "reliability", "rank"];
   const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col", textContent: text })));
-  return element("table", { className: "scores" }, element("thead", {}, head), body);
+  const caption = element("caption", { className: "unseen", textContent: `rankings of kernel ${card.kernel}` });
+  return element("table", { className: "scores" }, caption, element("thead", {}, head), body);
 }
 
 function fieldPart(card, picture, side) {
@@ -336,7 +347,7 @@ function content(card, large) {
       figure(one, preferred.length > 1 && !large ? 45 : side, `preferred image of kernel ${card.kernel}`));
     parts.push(part("preferred image", element("div", { className: "strip" }, ...shown)));
   }
-  if (pictures.weights) parts.push(part("weights", figure(pictures.weights, side, "weights")));
+  if (pictures.weights) parts.push(part("weights", figure(pictures.weights, side, `weights of kernel ${card.kernel}`)));
   parts.push(...curveParts(card, large));
   parts.push(fieldPart(card, pictures.field, side));
   if (pictures.saliency) parts.push(part("saliency", figure(pictures.saliency, side, "saliency")));
@@ -347,7 +358,8 @@ function content(card, large) {
   }
   const remarks = [...card.remarks, ...(large ? layers.get(card.layer).notes : [])];
   const body = element("div", {}, evidenceLine(card),
-    element("div", { className: "parts" }, ...parts), scoreTable(card, large),
+    element("div", { className: "parts" }, ...parts),
+    element("div", { className: "wide" }, scoreTable(card, large)),
     remarks.length
       ? element("ul", { className: "remarks" }, ...remarks.map((text) => element("li", { textContent: text })))
       : null);
@@ -369,9 +381,11 @@ function fill(article) {
   article.dataset.filled = state.sort;
 }
 
+let printing = false;
+
 /** Give room back; the place stays as high as it was. */
 function empty(article) {
-  if (article.contains(document.activeElement)) return;
+  if (printing || article.contains(document.activeElement)) return;
   article.style.minHeight = `${article.offsetHeight}px`;
   article.replaceChildren();
   delete article.dataset.filled;
@@ -396,7 +410,9 @@ let shown = [];
 
 function update() {
   const test = kernelTest(state.kernels);
-  byId("kernels").setCustomValidity(test ? "" : "numbers and ranges, such as 0-15,20");
+  const note = test ? "" : "numbers and ranges, such as 0-15,20";
+  byId("kernels").setCustomValidity(note);
+  byId("kernels-note").textContent = note;
   shown = inOrder(page.cards.filter((card) => matches(card, test ?? (() => true))));
   grid.replaceChildren(...shown.map((card) => articles[card.index]));
   for (const article of articles) {
@@ -467,7 +483,7 @@ function rangeRow(measure) {
     });
     return element("td", {}, made);
   };
-  const has = (field) => measure.ranking && page.cards.some((card) => card.scores[measure.name]?.[field] != null);
+  const has = (field) => measure.ranking && page.cards.some((card) => card.scores[measure.ranking]?.[field] != null);
   return element("tr", {},
     element("th", { scope: "row", textContent: measure.label }),
     input("from", "from", number(lowest)), input("to", "to", number(highest)),
@@ -517,9 +533,12 @@ function openDetail(card) {
   if (card.dead) heading.append(element("span", { className: "badge", textContent: "dead" }));
   byId("detail-body").replaceChildren(content(card, true));
   const place = shown.indexOf(card);
+  const focused = document.activeElement;
   byId("previous").disabled = place <= 0;
   byId("next").disabled = place < 0 || place === shown.length - 1;
   if (!detail.open) detail.showModal();
+  // A button that is disabled loses the focus, and the keys with it.
+  else if (focused?.disabled) byId("close").focus();
   detail.scrollTop = 0;
 }
 
@@ -581,6 +600,13 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   byId(target).focus();
 });
+
+// Paper has all cards, not those near the screen.
+window.addEventListener("beforeprint", () => {
+  printing = true;
+  for (const card of shown) if (!articles[card.index].dataset.filled) fill(articles[card.index]);
+});
+window.addEventListener("afterprint", () => { printing = false; });
 
 let theme = "auto";
 try { theme = localStorage.getItem("neurovis-theme") ?? "auto"; } catch { /* none is kept */ }

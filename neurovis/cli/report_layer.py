@@ -41,6 +41,8 @@ _PREFERRED, _TOP, _FIELD = 160, 88, 72
 #: Kernels whose receptive fields are mapped together.
 _FIELDS_TOGETHER = 32
 _FIELD_BATCH = 16
+#: What is less selective than this prefers nothing: it may be rounding that tells.
+_FLAT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,12 @@ class LayerCards:
         ranking = self._gratings
         seen = None if ranking is None else ranking.seen
         notes = list(dict.fromkeys(note for one in self._rankings for note in one.notes))
+        if ranking is not None and seen is not None:
+            _, _, orientations, frequencies, phases = seen.table.shape
+            notes.append(
+                f"curves are responses to the gratings of the ranking by {ranking.by}: "
+                f"{orientations} orientations, {frequencies} spatial frequencies, {phases} phases"
+            )
         notes += [f"{one.by}: {one.reason}" for one in self._rankings if one.reason is not None]
         self._units = self._find_units([0])
         box = None if self._units is None else self._units.box
@@ -116,19 +124,17 @@ class LayerCards:
         images: dict[int, list[PreferredImage]] = {}
         for item in self._findings.module.results_of(self._name).items:
             images.setdefault(item.kernels[0], []).append(item)
+        for variants in images.values():
+            variants.sort(key=lambda item: -item.activation)
         curves, weights = self._curves(), self._weights()
-        best = {
-            kernel: max(variants, key=lambda item: item.activation)
-            for kernel, variants in images.items()
-        }
-        fields = self._fields(best)
+        fields = self._fields({kernel: best for kernel, (best, *_) in images.items()})
         probe, network = self._findings.probe, self._findings.network
         target = None if probe is None else probe.target(network, self._name)
         for kernel, variants in images.items():
             yield Card(
                 self._name,
                 kernel,
-                evidence=_evidence(best[kernel]),
+                evidence=_evidence(variants[0]),
                 preferred=[self._preferred(item, len(variants) > 1) for item in variants],
                 scores={one.by: _score(one, kernel) for one in self._rankings},
                 curves=None if curves is None else curves[kernel],
@@ -137,7 +143,7 @@ class LayerCards:
                 saliency=self._saliency(target, kernel),
                 top_images=self._top_pictures(kernel),
                 top_activation=self._highest(kernel),
-                remarks=list(self._remarks(best[kernel])),
+                remarks=list(self._remarks(variants)),
             )
 
     def _picture(self, image: Tensor, title: str) -> Picture:
@@ -214,31 +220,49 @@ class LayerCards:
             return None
         return probe.saliency(self._findings.network, target, kernel)
 
-    def _top_pictures(self, kernel: int) -> list[Picture]:
+    def _top_activations(self, kernel: int) -> list[float]:
+        """Highest first."""
         if self._top is None:
             return []
-        row = self._top.kernels.index(kernel)
-        names = self._top.names(kernel)
+        found = self._top.activations[self._top.kernels.index(kernel)].tolist()
+        return [activation for activation in found if activation == activation]
+
+    def _is_unmoved(self, kernel: int) -> bool:
+        """Whether no picture drives it more than another."""
+        found = self._top_activations(kernel)
+        return bool(found) and (found[0] == 0 or (len(found) > 1 and found[0] == found[-1]))
+
+    def _top_pictures(self, kernel: int) -> list[Picture]:
+        if self._top is None or self._is_unmoved(kernel):
+            return []
         return [
-            Picture(image_uri(crop, self._spec, _TOP), number(activation), name)
+            Picture(image_uri(crop, self._spec, _TOP, is_photograph=True), number(activation), name)
             for crop, activation, name in zip(
-                self._top.crops(kernel), self._top.activations[row].tolist(), names, strict=False
+                self._top.crops(kernel),
+                self._top_activations(kernel),
+                self._top.names(kernel),
+                strict=False,
             )
         ]
 
     def _highest(self, kernel: int) -> float:
-        if self._top is None:
-            return float("nan")
-        return float(self._top.activations[self._top.kernels.index(kernel), 0])
+        return next(iter(self._top_activations(kernel)), float("nan"))
 
-    def _remarks(self, item: PreferredImage) -> Iterator[str]:
-        kernel = item.kernels[0]
-        if self._highest(kernel) > item.activation:
+    def _remarks(self, variants: Sequence[PreferredImage]) -> Iterator[str]:
+        kernel = variants[0].kernels[0]
+        if len(variants) > 1:
+            silent = sum(item.dead for item in variants)
+            said = f"; {silent} of them silent" if silent else ""
+            yield f"activation: of the best of {len(variants)} variants{said}"
+        if self._is_unmoved(kernel):
+            highest = self._highest(kernel)
+            yield "silent for all images" if highest == 0 else f"{number(highest)} for all images"
+        elif self._highest(kernel) > variants[0].activation:
             yield "real pictures drive it more than its preferred image"
         ranking = self._gratings
         if ranking is not None and not ranking.dead[kernel] and is_weak(ranking, kernel):
             yield "gratings hardly drive it: less than 5 % of the layer's most responsive kernel"
-        if item.ended == "cut short":
+        if variants[0].ended == "cut short":
             yield "its ascent was cut short"
 
 
@@ -250,12 +274,15 @@ def _evidence(item: PreferredImage) -> Evidence:
 
 def _score(ranking: KernelRanking, kernel: int) -> Score:
     value = float(ranking.score[kernel])
+    if value != value:
+        return Score(value, silent=bool(ranking.dead[kernel]))
+    is_flat = abs(value) < _FLAT
     return Score(
         value,
-        int(ranking.ranks[kernel]) if value == value else None,
+        int(ranking.ranks[kernel]),
         float(ranking.null_percentile[kernel]),
-        float(ranking.reliability[kernel]),
-        preferred_text(ranking, kernel) if value == value else "",
+        float("nan") if is_flat else float(ranking.reliability[kernel]),
+        "" if is_flat else preferred_text(ranking, kernel),
         bool(ranking.dead[kernel]),
     )
 

@@ -58,10 +58,11 @@ def _facts(findings: Findings, options: Namespace, network: str, folder: Path) -
         "input": f"{shown}; {height} x {width} pixels",
         "preferred images": f"objective {options.objective}, {options.parametrization} "
         f"parametrization, at most {settings.steps} steps, seed {settings.seed}",
-        "gratings": f"{options.ranking.orientations} orientations, {options.ranking.phases} "
-        f"phases, contrast {options.ranking.contrast:g}; {options.ranking.null_kernels} random "
-        f"kernels; readout {options.ranking.readout}",
     }
+    if any(len(ranking.null_score) for ranking in findings.rankings):
+        facts["null"] = f"{options.ranking.null_kernels} random kernels of each layer's shape"
+    if any(ranking.seen is not None for ranking in findings.rankings):
+        facts["gratings"] = f"contrast {options.ranking.contrast:g}; {options.ranking.readout} unit"
     if findings.top_images:
         count = next(iter(findings.top_images.values())).number
         by = "most active unit" if options.objective == "center" else f"{options.objective}"

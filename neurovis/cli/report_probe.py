@@ -20,6 +20,9 @@ from neurovis.saliency import LayerTarget, Method, kernel_saliency
 
 #: Longest side of a saliency map on a card, in pixels.
 _LARGEST = 144
+#: A map is small in a picture if it takes less than this part of its sides, and is shown with so
+#: much around it as makes it this part of what is seen; never less than a part of the picture.
+_SMALL, _AROUND, _LEAST_PART = 5, 3, 6
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,25 @@ class ProbePicture:
         return LayerTarget.find(network, layer, self._shown(network))
 
     def saliency(self, network: nn.Module, target: LayerTarget, kernel: int) -> Picture:
-        """The map of one kernel over the picture, with its activation there."""
+        """The map of one kernel's most active unit over the picture, with its activation there.
+
+        Where the map is 0 but for a small part, over that part of the picture.
+        """
         shown = self._shown(network)
         found = kernel_saliency(network, shown, target, kernel, self.method, readout="max")
         maps = {name: one[0] for name, one in found.pooled(self.spec).items()}
-        source = overlay_uri(self.image, maps, self.spec, _LARGEST, found.is_signed)
-        activation = number(found.values[0].item())
-        title = f"{self.method} of kernel {kernel} on {self.name}"
-        return Picture(source, f"activation {activation}", title)
+        label = f"activation {number(found.values[0].item())}"
+        window = _window(torch.stack(list(maps.values())).abs().amax(0))
+        image = self.image
+        if window is not None:
+            down, across = window
+            image = image[:, down, across]
+            maps = {name: one[down, across] for name, one in maps.items()}
+            label += f", at {across.start}, {down.start}"
+        source = overlay_uri(image, maps, self.spec, _LARGEST, found.is_signed)
+        where = "" if window is None else f", {image.shape[2]} x {image.shape[1]} pixels of it"
+        title = f"{self.method} of kernel {kernel} on {self.name}{where}"
+        return Picture(source, label, title)
 
     def _shown(self, network: nn.Module) -> Tensor:
         device = next((one.device for one in network.parameters()), torch.device("cpu"))
@@ -94,3 +108,20 @@ def _first_readable(pictures: PictureImages) -> int:
         return index
     pictures[0]  # Raises what is wrong with the first.
     return 0
+
+
+def _window(sizes: Tensor) -> tuple[slice, slice] | None:
+    """The part of an image, down and across, around a map ``(H, W)`` that is small in it."""
+    here = sizes > sizes.max() / 100
+    spans = []
+    for axis, pixels in enumerate(sizes.shape):
+        places = here.any(1 - axis).nonzero().flatten()
+        if not len(places):
+            return None
+        first, extent = int(places[0]), int(places[-1] - places[0]) + 1
+        if extent > pixels / _SMALL:
+            return None
+        side = max(_AROUND * extent, pixels // _LEAST_PART)
+        start = min(max(first + extent // 2 - side // 2, 0), max(pixels - side, 0))
+        spans.append(slice(start, min(start + side, pixels)))
+    return spans[0], spans[1]

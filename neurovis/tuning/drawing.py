@@ -218,7 +218,8 @@ def _value_text(name: str, column: object, kernel: int) -> str:
         return ""
     if "frequency" in name:
         return f"{value:.3g} c/px"
-    return f"phase {value:.0f}°" if "phase" in name else f"{value:.0f}°"
+    # 179.6 is no other orientation than 0.
+    return f"phase {round(value) % 360}°" if "phase" in name else f"{round(value) % 180}°"
 
 
 def _number(column: object, kernel: int) -> float | None:

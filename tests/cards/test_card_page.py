@@ -39,7 +39,7 @@ def _json(text: str, name: str) -> Any:
 
 def _pixels(uri: str) -> np.ndarray[Any, Any]:
     kind, content = uri.split(",")
-    assert kind == "data:image/webp;base64"
+    assert kind in ("data:image/webp;base64", "data:image/jpeg;base64")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB"))
 
 
@@ -123,3 +123,13 @@ def test_an_overlay_is_bright_where_the_map_is_high() -> None:
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(ValueError, match=r"pictures must be .* got \(3, 8, 8\)"):
         data_uri(torch.rand(3, 8, 8), 64)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_colours_from_pixel_to_pixel_are_kept(size: int) -> None:
+    picture = torch.zeros(1, 3, size, size)
+    picture[0, 0, :, ::2] = 1
+    picture[0, 2, :, 1::2] = 1
+    pixels = _pixels(data_uri(picture, 160)).astype(float)
+    error = np.abs(pixels - 255 * picture[0].permute(1, 2, 0).numpy())
+    assert error.mean() < (0.5 if size == 64 else 8)

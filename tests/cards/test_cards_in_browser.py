@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import browser_page
 from many_cards import LAYERS, activation_of, is_dead, many_cards, orientation_of
+
+from neurovis.cards import Measure, Score
 
 COUNT = 2000
 
@@ -99,8 +102,10 @@ def test_filtering_by_numbers_layer_and_kernels(page: Any) -> None:
     assert _count(page) == f"{COUNT} of {COUNT} kernels"
 
 
-def test_what_is_no_selection_of_kernels_is_marked_and_filters_nothing(page: Any) -> None:
-    page.fill("#kernels", "first")
+@pytest.mark.parametrize("text", ["first", "5-3"])
+def test_what_is_no_selection_of_kernels_is_said_and_filters_nothing(page: Any, text: str) -> None:
+    page.fill("#kernels", text)
+    assert page.locator("#kernels-note").inner_text() == "numbers and ranges, such as 0-15,20"
     assert page.locator("#kernels:invalid").count() == 1
     assert _count(page) == f"{COUNT} of {COUNT} kernels"
 
@@ -192,4 +197,46 @@ def test_it_fits_a_narrow_screen(file: Path) -> None:
     with browser_page(width=360, height=740) as page:
         page.goto(file.as_uri())
         page.locator("article img").first.wait_for()
+        page.click("#filters summary")
+        page.click("#about summary")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_arrows_go_on_at_the_ends(page: Any) -> None:
+    page.fill("#kernels", "0-1")
+    page.select_option("#layer", LAYERS[0])
+    page.locator(".open").first.click()
+    title = page.locator("#detail-title")
+    for key, kernel in (("Right", 1), ("Right", 1), ("Left", 0), ("Left", 0), ("Right", 1)):
+        page.keyboard.press(f"Arrow{key}")
+        assert title.inner_text() == f"features.0, kernel {kernel}"
+    page.click("#previous")
+    page.keyboard.press("ArrowRight")
+    assert title.inner_text() == "features.0, kernel 1"
+
+
+def test_all_cards_are_printed_with_their_names(page: Any) -> None:
+    page.fill("#kernels", "0-60")
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    names = page.locator("article h2").all_inner_texts()
+    assert len(names) == 122
+    assert names[0].startswith("kernel 0")
+    assert page.locator("article .open").first.is_visible()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_a_ranking_may_have_the_name_of_a_number_of_the_ascent(tmp_path: Path) -> None:
+    page_of_cards = many_cards(20)
+    page_of_cards.measures = [Measure("activation", "activation (mean)")]
+    page_of_cards.cards = [
+        replace(card, scores={"activation": Score(float(number))})
+        for number, card in enumerate(page_of_cards.cards)
+    ]
+    page_of_cards.save(tmp_path / "page.html")
+    with browser_page() as page:
+        page.goto((tmp_path / "page.html").as_uri())
+        page.select_option("#sort", label="activation (mean)")
+        shown = page.locator("article").evaluate_all("all => all.map(one => +one.dataset.index)")
+        assert shown == list(range(19, -1, -1))

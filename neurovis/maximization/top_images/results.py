@@ -141,9 +141,14 @@ class TopImages:
         ]
 
     def names(self, kernel: int) -> list[str]:
-        """What a kernel's top images are called, as in ``top_images.csv``."""
-        row = self._row_of(kernel)
-        return [self._shown.name(index) for index in self.indices[row].tolist() if index >= 0]
+        """What a kernel's top images are called, files with the folder that they are in."""
+        numbers = [index for index in self.indices[self._row_of(kernel)].tolist() if index >= 0]
+        folders = [Path(self._shown.file(index)).parent.name for index in numbers]
+        names = [self._shown.name(index) for index in numbers]
+        return [
+            f"{folder}/{name}" if folder else name
+            for folder, name in zip(folders, names, strict=True)
+        ]
 
     def figure(self, kernels: Sequence[int] | None = None, title: str | None = None) -> Figure:
         """One row for each kernel: its preferred image if there is one, then its top images.
