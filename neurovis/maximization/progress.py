@@ -57,7 +57,7 @@ class AscentProgress(ProgressBar):
         self._looked = self._begun[0]
         if sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 _WholeImages(),
                 _Rate(),
