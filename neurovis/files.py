@@ -10,6 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: Names that stand for devices on Windows, whatever follows a point.
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL"}
+    | {f"{port}{number}" for port in ("COM", "LPT") for number in range(10)}
+)
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -61,9 +67,11 @@ def safe_name(name: str) -> str:
         ('layer1.0.conv1', 'what_is_this_-aff4a83a')
     """
     safe = re.sub(r"[^A-Za-z0-9_.=+-]", "_", name)[:100].strip(".")
-    if name and safe == name:
+    is_device = safe.partition(".")[0].upper() in _DEVICES
+    if name and safe == name and not is_device:
         return name
-    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{'_' if is_device else ''}{safe}-{digest}"
 
 
 def check_writable(folder: str | Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,7 @@ class Modality:
 
     Raises:
         ValueError: If a value is out of its range or a sequence has the wrong length.
+        TypeError: If a value is of the wrong type.
     """
 
     name: str
@@ -46,8 +48,14 @@ class Modality:
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise TypeError(f"a modality's name is a str, such as 'rgb'; got {self.name!r}")
         if not self.name:
             raise ValueError("a modality needs a name, such as 'rgb' or 'depth'; got ''")
+        if isinstance(self.channels, bool) or not isinstance(self.channels, Integral):
+            raise TypeError(
+                f"modality {self.name!r} needs a whole number of channels; got {self.channels!r}"
+            )
         if self.channels < 1:
             raise ValueError(f"modality {self.name!r} needs channels >= 1; got {self.channels}")
         if len(self.range) != 2 or not _increasing(*self.range):
@@ -64,14 +72,20 @@ class Modality:
     def _per_channel(self, argument: str, values: float | Sequence[float]) -> tuple[float, ...]:
         if isinstance(values, (int, float)):
             values = (values,)
+        try:
+            values = tuple(float(value) for value in values)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"modality {self.name!r} needs numbers for {argument}; got {values!r}"
+            ) from error
         if len(values) == 1:
-            values = tuple(values) * self.channels
+            values *= self.channels
         if len(values) != self.channels or not all(math.isfinite(value) for value in values):
             raise ValueError(
                 f"modality {self.name!r} has {self.channels} channels and needs one finite "
-                f"{argument} for each, or one for all; got {tuple(values)}"
+                f"{argument} for each, or one for all; got {values}"
             )
-        return tuple(float(value) for value in values)
+        return values
 
     @property
     def is_rgb(self) -> bool:
@@ -89,6 +103,7 @@ class InputSpec:
 
     Raises:
         ValueError: If there is no modality, two share a name, or a size is not positive.
+        TypeError: If a modality or the size is of the wrong type.
 
     Example:
         >>> spec = InputSpec.rgbd(64, depth_range=(0.3, 2.0))
@@ -112,6 +127,11 @@ class InputSpec:
         object.__setattr__(self, "size", _size(self.size))
         if not self.modalities:
             raise ValueError("an input needs at least one modality; got none")
+        for modality in self.modalities:
+            if not isinstance(modality, Modality):
+                raise TypeError(
+                    f"modalities are Modality objects, as in Modality('rgb', 3); got {modality!r}"
+                )
         names = [modality.name for modality in self.modalities]
         if len(set(names)) < len(names):
             raise ValueError(f"modalities need different names; got {names}")
@@ -232,12 +252,23 @@ class InputSpec:
         return affine[0, :, None, None], affine[1, :, None, None]
 
     def _check_channels(self, images: Tensor) -> None:
+        if not isinstance(images, Tensor):
+            raise TypeError(f"images must be a tensor; got {type(images).__name__}")
         if images.ndim < 3 or images.shape[-3] != self.channels:
             parts = ", ".join(f"{m.name} {m.channels}" for m in self.modalities)
             raise ValueError(
                 f"expected images (..., {self.channels}, H, W) ({parts}); "
                 f"got shape {tuple(images.shape)}"
             )
+
+
+def check_input_spec(input_spec: object) -> None:
+    """Raise TypeError for what is no :class:`InputSpec`."""
+    if not isinstance(input_spec, InputSpec):
+        raise TypeError(
+            "input_spec must be of type InputSpec, as in InputSpec.rgb(224); got "
+            f"{type(input_spec).__name__}"
+        )
 
 
 def check_values(image: Tensor, number: int) -> None:

@@ -30,6 +30,8 @@ def select_kernels(selection: KernelSelection, count: int, layer: str) -> list[i
     """
     if isinstance(selection, str):
         kernels = list(range(count)) if selection == "all" else parse_kernels(selection)
+    elif selection is None:
+        raise TypeError(f'kernels of layer "{layer}": got None; give "all" or 0-{count - 1}')
     elif isinstance(selection, Iterable):
         kernels = [_integer(kernel) for kernel in selection]
     else:

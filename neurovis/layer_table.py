@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, check_input_spec
 from neurovis.layers import (
     LayerSelection,
     kernel_axis,
@@ -97,6 +97,7 @@ def list_layers(
     if kinds not in ("kernels", "all"):
         raise ValueError(f'kinds must be "kernels" or "all"; got {kinds!r}')
     model = unwrap(model)
+    check_input_spec(input_spec)
     modules = {name: module for name, module in model.named_modules() if name}
     fields = receptive_fields(model, input_spec.example())
     in_order = [*fields, *(name for name in modules if name not in fields)]

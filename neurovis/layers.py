@@ -30,7 +30,12 @@ def unwrap(model: nn.Module) -> nn.Module:
 
     Hooks that are added to a compiled module after its first call do not fire; those of
     the original do.
+
+    Raises:
+        TypeError: If it is no module.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
     original = getattr(model, "_orig_mod", None)
     return unwrap(original) if isinstance(original, nn.Module) else model
 

@@ -199,7 +199,11 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     count towards the limit after which a training is no longer run as compiled.
 
     Tensors made in inference mode cannot be differentiated even here: pass a clone of them.
+
+    Raises:
+        TypeError: If it is given no module.
     """
+    unwrap(module)  # Raises if it is no module.
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())

@@ -38,7 +38,7 @@ def counted(noun: str, total: int, is_shown: bool = True) -> Iterator[Callable[[
         yield lambda _: None
     elif sys.stderr.isatty():
         columns = (
-            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

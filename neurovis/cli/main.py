@@ -45,8 +45,12 @@ _REFUSALS = (
 )
 
 
-def build_parser() -> ArgumentParser:
-    """The parser of the whole command line."""
+def build_parser(only: str | None = None) -> ArgumentParser:
+    """The parser of the whole command line.
+
+    Args:
+        only: The command whose options are needed; those of all take their time.
+    """
     parser = ArgumentParser(
         prog="neurovis",
         description="What do a CNN's kernels respond to, how selectively, and when did they learn "
@@ -64,7 +68,8 @@ def build_parser() -> ArgumentParser:
         description="Each has a --help of its own.",
     )
     for name, command in COMMANDS.items():
-        subparser = _subparser(command)
+        is_needed = only is None or only == name
+        subparser = _subparser(command) if is_needed else ArgumentParser(exit_on_error=False)
         prepare(subparser, name)
         subcommands.add_subcommand(name, subparser, help=command.description.splitlines()[0])
     return parser
@@ -112,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> None:
     check_configs(arguments)
-    parser = build_parser()
+    parser = build_parser(_command_of(arguments))
     options = parser.instantiate(parser.parse_args(arguments))
     COMMANDS[options.command].run(options[options.command])
 
@@ -121,9 +126,17 @@ def _refuse(error: BaseException, arguments: list[str]) -> int:
     """Say in one line what was wrong."""
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
-    command = next((argument for argument in arguments if argument in COMMANDS), "")
-    known = _option_names(COMMANDS[command]) if command else list(COMMANDS)
+    command = _command_of(arguments) or ""
+    known = list(COMMANDS)
+    if command and isinstance(error, ArgumentError):
+        known = _option_names(COMMANDS[command])
     return _end(f"error: {one_line(error, command, known, arguments)}", 2)
+
+
+def _command_of(arguments: list[str]) -> str | None:
+    """The command that is given, before all options but those of no command."""
+    first = next((argument for argument in arguments if not argument.startswith("-")), None)
+    return first if first in COMMANDS else None
 
 
 def _end(line: str, status: int) -> int:

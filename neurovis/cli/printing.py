@@ -21,7 +21,9 @@ MOST_ROWS = 24
 
 def console() -> Console:
     """Where commands print: as wide as the terminal, and wide enough where there is none."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    width = None if sys.stdout.isatty() else 140
+    # Names of files and layers are printed as they are, also [red] and :smile:.
+    return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_results(

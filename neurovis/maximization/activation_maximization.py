@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 from typing_extensions import Unpack
@@ -57,7 +57,9 @@ class ActivationMaximization(TargetMaximization):
     ) -> None:
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
         if not isinstance(kernels, Mapping):
-            selection = kernels if isinstance(kernels, (str, int)) else tuple(kernels)
+            selection = kernels
+            if isinstance(kernels, Iterable) and not isinstance(kernels, str):
+                selection = tuple(kernels)  # It is read once for each layer.
             kernels = dict.fromkeys(self.layers, selection)
         for name in kernels:
             if name not in self.kernel_counts:

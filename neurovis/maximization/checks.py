@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import lightning.pytorch as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.parametrizations import Images
+from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
 
 
@@ -26,6 +27,22 @@ def check_types(model: object, layers: object, input_spec: object) -> None:
             raise TypeError(
                 f"{argument} must be of type {expected.__name__}; got {type(value).__name__}"
             )
+
+
+def check_pictures(settings: AscentSettings, input_spec: InputSpec) -> None:
+    """Look at the pictures that an ascent starts from or keeps, before anything is made.
+
+    Raises:
+        ValueError: If one does not have the input's shape, or a modality is not the input's.
+        FileNotFoundError: If there is no such file.
+    """
+    settings.constraints.prepared(input_spec)
+    init = settings.init
+    if isinstance(init, Tensor) and tuple(init.shape) != input_spec.shape:
+        raise ValueError(
+            f"the init image must have the input's shape {input_spec.shape}; got "
+            f"{tuple(init.shape)}"
+        )
 
 
 def check_trainer(trainer: pl.Trainer, images: Images) -> None:

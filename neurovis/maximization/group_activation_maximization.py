@@ -129,6 +129,10 @@ def select_groups(
             list(range(first, min(first + int(size), count)))
             for first in range(0, count, int(size))
         ]
+    if not isinstance(groups, Iterable):
+        raise TypeError(
+            f'groups of layer "{layer}" are lists of kernels, as in [[0, 1], [2]]; got {groups!r}'
+        )
     selections = groups.split(";") if isinstance(groups, str) else list(groups)
     if not selections:
         raise ValueError(f'groups of layer "{layer}": none given; give "all" or "each:8"')

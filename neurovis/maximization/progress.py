@@ -182,7 +182,7 @@ class _Rate(ProgressColumn):
 
 def _bar(*columns: ProgressColumn) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *columns,
         TimeRemainingColumn(elapsed_when_finished=True),

@@ -136,7 +136,12 @@ class MaximizationResults:
 
         Raises:
             OSError: If the folder cannot be written.
+            ValueError: If there are no images yet.
         """
+        if not self.items:
+            raise ValueError(
+                f'there are no images of layer "{self.layer}" yet; Trainer.fit makes them'
+            )
         folder = Path(folder)
         names = ("grid.png", "curves.png", "images.npz", "results.csv")
         grid, curves, arrays, table = files = [folder / name for name in names]

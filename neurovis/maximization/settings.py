@@ -169,9 +169,8 @@ class AscentSettings:
             raise ValueError(
                 f'precision must be "auto", "float32" or "bfloat16"; got {self.precision!r}'
             )
-        for penalty in self.regularizers:
-            if not callable(penalty):
-                raise ValueError(f"regularizers must be functions of images; got {penalty!r}")
+        for option in ("regularizers", "transforms"):
+            _check_functions(option, getattr(self, option))
         is_zero = isinstance(self.init, str) and self.init == "zero"
         if is_zero and not self.image_parameters.has_grey:
             raise ValueError(
@@ -179,6 +178,8 @@ class AscentSettings:
                 'start from "noise" or an image'
             )
         if isinstance(self.init, Tensor):
+            if not self.init.numel():
+                raise ValueError(f"the init image is empty: its shape is {tuple(self.init.shape)}")
             if not (self.init.is_floating_point() and 0 <= self.init.min() <= self.init.max() <= 1):
                 raise ValueError("the init image must be floating-point with values in [0, 1]")
         elif not isinstance(self.init, str) or self.init not in ("noise", "zero"):
@@ -250,3 +251,16 @@ class AscentSettings:
             return []
         width = round(min(size) * _BORDER)
         return [Pad(width), affine] if border and width >= _LEAST_BORDER else [affine]
+
+
+def _check_functions(option: str, given: object) -> None:
+    """Refuse what is no list of functions, or of objects that can be called."""
+    if given is None and option == "transforms":
+        return
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"{option} must be a list, as in [{given!r}]; got {given!r}")
+    for one in given:
+        if isinstance(one, type):
+            raise ValueError(f"{option} must be objects, as in {one.__name__}(...); got the class")
+        if not callable(one):
+            raise ValueError(f"{option} must be functions of images; got {one!r}")

@@ -18,7 +18,7 @@ from neurovis.figures import render
 from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection
-from neurovis.maximization.checks import check_trainer, check_types, is_trial
+from neurovis.maximization.checks import check_pictures, check_trainer, check_types, is_trial
 from neurovis.maximization.climbed_layer import climbed_layers
 from neurovis.maximization.finished import FINISHED, FinishedImages, Job, open_folder
 from neurovis.maximization.layer_ascent import LayerAscent
@@ -99,6 +99,7 @@ class TargetMaximization(pl.LightningModule):
         self.input_spec = input_spec or InputSpec.rgb(224)
         self.settings = settings
         check_types(model, layers, self.input_spec)
+        check_pictures(settings, self.input_spec)
         try_functions(settings, self.input_spec)
         # The network is the user's, and has no place in checkpoints, parameter counts or the
         # optimizer: what holds it is no submodule.

@@ -8,6 +8,7 @@ from operator import index
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from neurovis.layers import unwrap
 from neurovis.recording import undisturbed
 from neurovis.saliency import gradients, rectified
 from neurovis.saliency.gradcam import gradcam, guided_gradcam
@@ -132,9 +133,15 @@ def check(
         raise ValueError(f"images must be (B, C, H, W), B > 0; got shape {tuple(images.shape)}")
     if not images.is_floating_point():
         raise TypeError(f"images must be floating-point; got {images.dtype}")
+    number = int((~images.isfinite()).sum())
+    if number:
+        raise ValueError(
+            f"images have {number} values of {images.numel()} that are not finite (NaN or "
+            "infinity); replace them"
+        )
     if settings.input_spec is not None:
         settings.input_spec.split(images)  # Raises if it has other channels.
-    parameter = next(model.parameters(), images)
+    parameter = next(unwrap(model).parameters(), images)
     if parameter.device != images.device:
         raise ValueError(
             f"images are on {images.device} and the network on {parameter.device}; "

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, check_input_spec
 from neurovis.layers import LayerSelection
 from neurovis.recording import undisturbed
 from neurovis.tuning.battery import Images, choose_battery
@@ -81,6 +81,7 @@ def rank_kernels(
         trainer.predict(probe, return_predictions=False)
         return probe.results
     spec, options = input_spec or InputSpec.rgb(224), RankingSettings(**settings)
+    check_input_spec(spec)
     rankings = resolve_rankings(by)
     battery = choose_battery(rankings, spec, options, images, labels, classes)
     with undisturbed(model):

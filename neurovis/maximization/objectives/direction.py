@@ -133,7 +133,10 @@ def _read(path: Path) -> Tensor:
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # Files that are damaged or of another kind raise anything.
-        raise ValueError(f'"{path}" is no .npy or .pt file of a tensor: {error}') from error
+        raise ValueError(
+            f'"{path}" is damaged, or no .npy or .pt file of one tensor; what else a pickle holds '
+            "is not read, for it could run code"
+        ) from error
     if not isinstance(values, Tensor):
         raise ValueError(f'"{path}" must hold one tensor; it holds a {type(values).__name__}')
     return values.float()

@@ -60,8 +60,11 @@ def register_ranking(ranking: AnyRanking) -> AnyRanking:
     """Let ``by`` name a ranking of your own.
 
     Raises:
+        TypeError: If it is no ranking.
         ValueError: If another ranking has its name.
     """
+    if not isinstance(ranking, Ranking):
+        raise TypeError(f"a ranking is an object of a subclass of Ranking; got {ranking!r}")
     known = RANKINGS.get(ranking.name)
     if known is not None and type(known) is not type(ranking):
         raise ValueError(

@@ -1,0 +1,70 @@
+"""Configs that are no configs, hold other options, or would make objects."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from bad_input.bad import Bad
+from bad_input.commands import AM
+from bad_input.makers import picture, text
+
+
+def _config(name: str, content: str, says: str) -> Bad:
+    return Bad(name, "am --layer conv2 --config a.yaml", says, text("a.yaml", content))
+
+
+def _growing() -> str:
+    """A few lines that stand for half a million values."""
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"{key}: &{key} [{', '.join([f'*{last}'] * 9)}]" for last, key in pairwise("abcdef")]
+    return "\n".join(lines)
+
+
+CONFIGS = [
+    Bad("no config", f"{AM} --config a.yaml", 'config "a.yaml" not found'),
+    Bad("config that is a folder", f"{AM} --config .", 'config "." cannot be read: Is a directory'),
+    _config(
+        "config cut off", "layer: [conv1\nsteps: 3", 'config "a.yaml" cannot be read, line 2: '
+    ),
+    _config(
+        "empty config", "", 'config "a.yaml" has no options, such as layer: conv1; it holds noth'
+    ),
+    _config("config of a list", "- layer\n- conv1", "such as layer: conv1; it holds a list"),
+    _config(
+        "config's near miss", "layr: conv1", 'has "layr", which is no option of am; did you mean'
+    ),
+    _config(
+        "config's near miss within",
+        "trainer:\n  max_step: 3",
+        '"trainer.max_step", which is no option of am; did you mean "trainer.max_steps"?',
+    ),
+    _config(
+        "config of another command", "groups: all", 'the config has "groups", which is no option'
+    ),
+    _config("config's type", "steps: many", 'steps must be an integer; got "many"'),
+    _config(
+        "config with a number for a name", "3: conv1", "has 3 where an option's name is expected"
+    ),
+    _config(
+        "config that calls",
+        "layer: !!python/object/apply:os.system ['touch CODE_WAS_RUN']",
+        "could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.",
+    ),
+    _config(
+        "config that makes objects",
+        "model_args: !!python/object/new:pathlib.Path ['x']",
+        'config "a.yaml" cannot be read, line 1: could not determine a constructor for the tag',
+    ),
+    _config("config within itself", "layer: &a [*a]", 'config "a.yaml" is nested without end'),
+    _config(
+        "config that grows",
+        _growing(),
+        'config "a.yaml" has more than 100000 values, counting its aliases',
+    ),
+    Bad(
+        "config that is no text",
+        f"{AM} --config a.png",
+        'config "a.png" is no text (byte 0)',
+        picture("a.png"),
+    ),
+]

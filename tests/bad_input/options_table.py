@@ -1,0 +1,281 @@
+"""Options that are misspelt, of the wrong type, out of range, or not of this command."""
+
+from __future__ import annotations
+
+from bad_input.bad import Bad, each_with
+from bad_input.commands import AM, DEMO, FEATURES, GROUP_AM, RANK, REPORT, SALIENCY
+from bad_input.makers import all_of, array, folder, picture
+
+_COMMANDS = [
+    Bad("no command", "", "give a command, one of demo, layers, am,"),
+    Bad("a command's near miss", "rnak", 'there is no command "rnak"; did you mean "rank"?'),
+    Bad("no such command", "xyzzy", 'there is no command "xyzzy"; first comes one of demo,'),
+    Bad("an option for a command", "--nonsense", 'there is no option "--nonsense"; first comes'),
+    Bad("layers without its model", "layers --model", "--model needs a value"),
+    Bad("am without its layer", "am", "am needs --layer; see neurovis am --help"),
+    Bad("features without pictures", "features --layer conv1", "features needs --images"),
+    Bad("rank with an option of am", "rank --layer conv1 --joint min", 'no option "--joint"'),
+]
+
+_AM = each_with(
+    AM,
+    [
+        ("option's near miss", "--stepz 3", 'am has no option "--stepz"; did you mean "--steps"?'),
+        ("option cut short", "--kernel 3", 'no option "--kernel"; did you mean "--kernels"?'),
+        ("another's option", "--top 16", 'am has no option "--top"; did you mean "--top_images"?'),
+        (
+            "the Trainer's near miss",
+            "--trainer.max_step 3",
+            'no option "--trainer.max_step"; did you mean "--trainer.max_steps"?',
+        ),
+        ("a value without option", "extra", 'am takes no "extra"'),
+        ("steps in words", "--steps many", 'steps must be an integer; got "many"'),
+        ("half a step", "--steps 1.5", 'steps must be an integer; got "1.5"'),
+        ("no steps", "--steps 0", "steps must be an integer of at least 1; got 0"),
+        (
+            "steps without end",
+            f"--steps {10**20}",
+            f"an integer of at most 1000000000; got {10**20}",
+        ),
+        ("learning rate in words", "--lr fast", 'lr must be a number; got "fast"'),
+        ("negative learning rate", "--lr -1", "lr must be a number of at least 0; got -1.0"),
+        ("total variation that is none", "--tv nan", 'tv must be a number; got "nan"'),
+        (
+            "turns that overflow",
+            "--rotate 1e300",
+            "rotate must be a number of at most 360; got 1e+300",
+        ),
+        (
+            "scales that vanish",
+            "--scale [1e-300,1]",
+            "0.001 <= low <= high <= 1000; got (1e-300, 1.0)",
+        ),
+        ("one scale", "--scale [2]", 'scale must be a list of 2; got "[2]"'),
+        ("no yes or no", "--crop perhaps", 'crop must be true or false; got "perhaps"'),
+        (
+            "contrast beyond white",
+            "--contrast 9",
+            "contrast must be a number in (0, 0.475]; got 9.0",
+        ),
+        ("contrast of nothing", "--contrast.rbg 0.1", 'contrast names "rbg", which is no modality'),
+        (
+            "frozen without a name",
+            "--frozen x.png",
+            'frozen must be names with values, as in "{name',
+        ),
+        (
+            "objective's near miss",
+            "--objective Positon",
+            'deep_dream, or an object by its class_path; got "Positon"; did you mean "Position"?',
+        ),
+        (
+            "objective's argument",
+            "--objective Position --objective.rwo 3",
+            'objective: Position has no argument "rwo"; did you mean "row"?',
+        ),
+        (
+            "objective's type",
+            "--objective Position --objective.row x",
+            'objective.row must be an integer; got "x"',
+        ),
+        (
+            "objective outside the map",
+            "--objective Position --objective.row 99 --objective.column 3",
+            "position row 99, column 3 is outside the layer's maps of 16 x 16 units",
+        ),
+        (
+            "objective that does not import",
+            "--objective no_such.thing",
+            "objective: \"no_such.thing\" cannot be imported: No module named 'no_such'",
+        ),
+        (
+            "objective that is no objective",
+            "--objective math.sqrt",
+            "the objective math.sqrt failed on a tensor (2, 48, 16, 16): ",
+        ),
+        (
+            "objective without vectors",
+            "--objective Direction",
+            "objective: Direction needs vectors",
+        ),
+        (
+            "penalty in a list",
+            "--regularizers [TotalVariatio]",
+            'got "TotalVariatio"; did you mean "TotalVariation"?',
+        ),
+        (
+            "penalty of no kind",
+            "--regularizers [Smoothness]",
+            'got "Smoothness"; there are HighFrequency, LpContrast, TotalVariation',
+        ),
+        (
+            "penalty without list",
+            "--regularizers TotalVariation",
+            'regularizers must be a list, as in "[a, b]"; got "TotalVariation"',
+        ),
+        (
+            "penalty's argument",
+            "--regularizers '[{class_path: TotalVariation, init_args: {weigth: 3}}]'",
+            'regularizers: TotalVariation has no argument "weigth"; did you mean "weight"?',
+        ),
+        (
+            "penalty's range",
+            "--regularizers '[{class_path: TotalVariation, init_args: {weight: -3}}]'",
+            "weight must be a number of at least 0; got -3.0",
+        ),
+        ("transform in a list", "--transforms [Jiter]", 'got "Jiter"; did you mean "Jitter"?'),
+        (
+            "transform's argument",
+            "--transforms '[{class_path: Jitter, init_args: {pixel: 3}}]'",
+            'transforms: Jitter has no argument "pixel"; did you mean "pixels"?',
+        ),
+        (
+            "transform that is none",
+            "--transforms [math.sqrt]",
+            "the transform math.sqrt failed on a tensor (2, 4, 64, 64): ",
+        ),
+        (
+            "parametrization's near miss",
+            "--parametrization Fouier",
+            'class_path; got "Fouier"; did you mean "Fourier"?',
+        ),
+        ("kernel out of range", "--kernels 48", 'kernel 48 is out of range: layer "conv2" has 48'),
+        ("kernels backwards", "--kernels 5-2", 'the range "5-2" runs backwards; write "2-5"'),
+        ("kernels without end", "--kernels 0-999999999999", '"0-999999999999" is longer than any'),
+        ("kernels of no ranking", "--kernels top:2:orientaton", 'no ranking "orientaton"; did you'),
+        ("more kernels than there are", "--kernels top:2000", '"top:2000": layer "conv2" has 48'),
+        ("no accelerator", "--trainer.accelerator gpuu", "Trainer with --trainer.accelerator gpuu"),
+        ("no devices", "--trainer.devices 0", "--trainer.devices 0: `Trainer(devices='0')`"),
+        (
+            "logger's near miss",
+            "--trainer.logger CSVLoger",
+            'got "CSVLoger"; did you mean "CSVLogger"',
+        ),
+        ("no step to be made", "--trainer.max_epochs 0", "--trainer.max_epochs 0 leaves no step"),
+        (
+            "steps in parts",
+            "--trainer.accumulate_grad_batches 4",
+            "leave accumulate_grad_batches at 1",
+        ),
+        ("no top images", "--top_images 0", "top_images must be at least 1; got 0"),
+    ],
+)
+
+_GROUPS = each_with(
+    GROUP_AM,
+    [
+        ("no way to join", "--joint meen", 'weighted; got "meen"; did you mean "mean"?'),
+        ("a group out of range", "--groups 0-99", 'kernel 48 is out of range: layer "conv2"'),
+        ("groups of none", "--groups each:0", 'groups: "each:0" needs a number of kernels'),
+        ("groups in words", "--groups eech:2", 'cannot read "eech:2"'),
+        (
+            "weights for too few",
+            "--joint weighted --member_weights [[1]]",
+            "weights must have one value per kernel: 2 kernels, 1 weights",
+        ),
+        (
+            "weights in words",
+            "--joint weighted --member_weights heavy",
+            'a list, as in "[a, b]"; got',
+        ),
+        (
+            "driven and suppressed",
+            "--suppressed 0",
+            "driven and suppressed at once; got [0] as both",
+        ),
+    ],
+)
+
+_RANKINGS = each_with(
+    RANK,
+    [
+        ("ranking's near miss", "--by orientaton", '"orientaton"; did you mean "orientation"?'),
+        ("a function for a ranking", "--by os.getcwd", '"os.getcwd" is no ranking: make it a sub'),
+        ("a path for a ranking", "--by ../x.py", '"../x.py" is not an import path such as "mypack'),
+        ("few orientations", "--orientations 3", "orientations must be at least 4,"),
+        ("too fine", "--spatial_frequencies [0.9]", "at most 0.35 cycles/pixel; got 0.9"),
+        ("frequencies in words", "--spatial_frequencies fine", '"[a, b]"; got "fine"'),
+        ("readout's near miss", "--readout men", 'readout must be center, mean, max; got "men"'),
+        ("no figure", "--top 0", "top must be at least 1; got 0"),
+        (
+            "another precision",
+            "--trainer.precision 16-mixed",
+            "float32; got --trainer.precision 16-m",
+        ),
+        (
+            "a part of the stimuli",
+            "--trainer.limit_predict_batches 1",
+            "leave out fast_dev_run and",
+        ),
+        ("pictures for nothing", "--images .", "--images are for rankings by images (sparseness,"),
+        ("classes that are not there", "--by class --images cats", 'there is no folder "cats"'),
+    ],
+)
+_RANKINGS += [
+    Bad(
+        "pictures without classes",
+        f"{RANK} --by class --images photos",
+        "a folder with one folder of pictures for each class in it; got photos",
+        all_of(folder("photos"), picture("photos/a.png")),
+    ),
+    Bad(
+        "a class without pictures",
+        f"{RANK} --by class --images photos",
+        'there is no picture in "photos/cat"',
+        folder("photos/cat"),
+    ),
+]
+
+_SALIENCY = [
+    Bad(name, f"{SALIENCY} p.npy {options}", says, array("p.npy", [[[0.5] * 64] * 64] * 4))
+    for name, options, says in (
+        ("method's near miss", "--method gradiant", "method 'gradiant'; did you mean \"gradient\""),
+        ("class out of range", "--kernels 9", 'kernel 9 is out of range: layer "output" has 8'),
+        ("no samples", "--samples 0", "samples must be an integer of at least 1; got 0"),
+        ("negative noise", "--noise -1", "noise must be a number of at least 0; got -1.0"),
+        ("stages of nothing", "--max_stages 2", "got 2 without --randomization"),
+        (
+            "layer of Grad-CAM",
+            "--method gradcam --gradcam_layer conv99",
+            'layer "conv99" not found',
+        ),
+        ("several devices", "--trainer.devices 2", "one network on one device; got 2"),
+    )
+]
+
+_DEMO = each_with(
+    DEMO,
+    [
+        ("demo of no layer", "--layer relu9", 'layer "relu9" not found; did you mean "relu4"'),
+        ("demo without steps", "--steps 0", "steps must be an integer of at least 1; got 0"),
+        (
+            "demo backwards in time",
+            "--seconds -3",
+            "seconds must be at least 0 and epochs at least",
+        ),
+        ("demo on no device", "--accelerator gpuu", "no Trainer with --accelerator gpuu"),
+        ("demo with a Trainer", "--trainer.accelerator cpu", 'did you mean "--accelerator"?'),
+    ],
+)
+
+
+_REPORT = each_with(
+    REPORT,
+    [
+        ("a report's near miss", "--fieldimages 3", 'did you mean "--field_images"?'),
+        ("noise of less than none", "--field_images -1", "field_images must be at least 0; got -1"),
+        ("no such maps", "--method gradients", 'did you mean "gradient"'),
+        ("no such ranking of cards", "--by orientatoin", 'did you mean "orientation"?'),
+        ("no card for a layer", "--objective deep_dream", "card for each kernel; the objective"),
+        ("cards by few gratings", "--ranking.orientations 2", "orientations must be at least 4"),
+        ("cards of no top images", "--top_images 0", "top_images must be at least 1; got 0"),
+        ("a probe that is not there", "--probe nowhere.png", 'there is no picture "nowhere.png"'),
+        ("cards in half precision", "--trainer.precision bf16-mixed", "bf16-mixed"),
+        ("a kernel that is not there", "--kernels 99", "99"),
+    ],
+)
+
+OPTIONS = [
+    *(*_COMMANDS, *_AM, *_GROUPS, *_RANKINGS, *_SALIENCY, *_DEMO, *_REPORT),
+    Bad("figures of no kernels", f"{FEATURES} . --max_kernels 0", "max_kernels must be at least 1"),
+]

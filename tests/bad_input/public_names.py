@@ -1,0 +1,47 @@
+"""The public names, and why some of them have no line in the table."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+PACKAGES = (
+    *("neurovis", "neurovis.callbacks", "neurovis.demo", "neurovis.models", "neurovis.pictures"),
+    *("neurovis.maximization", "neurovis.maximization.objectives", "neurovis.saliency"),
+    *("neurovis.maximization.parametrizations", "neurovis.maximization.transforms"),
+    *("neurovis.maximization.top_images", "neurovis.tuning", "neurovis.tuning.stimuli"),
+    *("neurovis.figures", "neurovis.cards"),
+)
+
+_REASONS = {
+    "a constant, a type, or a warning": (
+        *("__version__", "AscentOptions", "Joint", "NAMED_OBJECTIVES", "PARAMETRIZATIONS"),
+        *("ParametrizationName", "PICTURE_SUFFIXES", "StretchedWarning", "ZeroDepthWarning"),
+        *("RANKINGS", "RankingOptions", "APERTURE_EDGE", "MAX_SPATIAL_FREQUENCY", "METHODS"),
+        *("STRONGEST", "CallableTarget", "KernelChoice", "Method", "ReadoutOption", "SHAPES"),
+        "SaliencyOptions",
+    ),
+    "made by us, of what was checked": (
+        *("LayerInfo", "MaximizationResults", "PreferredImage", "TopImages", "KernelRanking"),
+        *("Rankings", "SaliencyMaps", "RandomizationCheck", "PictureFiles", "Constant"),
+        *("TargetValue", "FourierImages", "FixedMagnitudeImages", "PixelImages", "Images"),
+        *("TargetBatch", "RankedEntry", "Card", "CardLayer", "Curves", "Evidence", "Measure"),
+        *("Picture", "ReceptiveField", "Score"),
+    ),
+    "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
+    "called by us, with what was checked": (
+        *("AscentProgress", "IndependentDDPStrategy", "unfinished_run", "diversity_penalty"),
+        *("joint_values", "member_values", "noise_statistics", "wanted_members", "kernel_word"),
+        *("apply_transforms", "draw_transforms", "stretched", "uniform_modulation", "render"),
+        *("modality_modulations", "stacked", "score_histogram", "orientation_colours"),
+        *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),
+        *("grating_preference_figure", "image_uri", "map_uri", "overlay_uri"),
+    ),
+    "takes nothing": ("Center", "DeepDream", "Max", "Mean", "Pixel", "load_demo_network"),
+    "Lightning's own arguments": ("ShapeClassifier", "ShapeNet", "ShapeScenesDataModule"),
+}
+WITHOUT_LINES = {name for names in _REASONS.values() for name in names}
+
+
+def public_names() -> set[str]:
+    """The names that the packages are there for."""
+    return {name for package in PACKAGES for name in import_module(package).__all__}
