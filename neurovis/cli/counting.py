@@ -16,7 +16,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from neurovis.cli.stopping import check_interrupted
 from neurovis.maximization.progress import duration, per_time
 
 #: Seconds between two lines where there is no terminal.
@@ -36,27 +35,17 @@ def counted(noun: str, total: int, is_shown: bool = True) -> Iterator[Callable[[
         A function to be called with how many more are done.
     """
     if not is_shown:
-        yield _stoppable(lambda _: None)
+        yield lambda _: None
     elif sys.stderr.isatty():
         columns = (
-            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(noun, total=total)
-            yield _stoppable(lambda number: bar.advance(task, number))
+            yield lambda number: bar.advance(task, number)
     else:
-        yield _stoppable(_Lines(noun, total).advance)
-
-
-def _stoppable(advance: Callable[[int], None]) -> Callable[[int], None]:
-    """Between two things that are counted, a Ctrl-C that went unnoticed stops the work."""
-
-    def advance_or_stop(number: int) -> None:
-        advance(number)
-        check_interrupted()
-
-    return advance_or_stop
+        yield _Lines(noun, total).advance
 
 
 class _Lines:
