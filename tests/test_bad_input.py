@@ -9,6 +9,7 @@ import csv
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -162,8 +163,9 @@ def test_a_finished_image_of_code_is_made_anew() -> None:
 
 # Names that would do something, of layers and pictures that are there.
 
+OUTSIDE = Path(tempfile.gettempdir()) / f"outside_of_results_{os.getpid()}"
 HOSTILE = [
-    *("../../../outside", "/outside", "a/../../b", "CON", "[/red]", "{0.__class__}%s"),
+    *("../../../outside", str(OUTSIDE), "a/../../b", "CON", "[/red]", "{0.__class__}%s"),
     *("$(touch CODE_WAS_RUN)", "$\\frac{$", "-rf", "two\nlines", "层", "n" * 300, "nul\0l"),
 ]
 NETWORK = f"""
@@ -216,7 +218,7 @@ def test_results_of_hostile_names_stay_in_their_folder(
     inside = str((working_folder / "results").relative_to(tmp_path))
     assert all(path.startswith(inside) for path in new), new
     assert not MARKER.exists()
-    assert not Path("/outside").exists()
+    assert not OUTSIDE.exists()
     if command.startswith("am"):
         with open("results/lightning_logs/version_0/results.csv", newline="") as file:
             assert [row["layer"] for row in csv.DictReader(file)] == HOSTILE

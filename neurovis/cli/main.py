@@ -36,6 +36,8 @@ COMMANDS: dict[str, Command] = {
 
 #: Set it to see where in the code an error arose, instead of one line.
 TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
+#: Seconds.
+_A_MOMENT = 0.05
 
 
 #: What is said of input that cannot be used; anything else is a fault of ours, and shows itself.
@@ -155,8 +157,9 @@ def _hushed() -> Iterator[None]:
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
-    threads = threading.excepthook
+    threads, unraisable = threading.excepthook, sys.unraisablehook
     threading.excepthook = _without_full_disks
+    sys.unraisablehook = _interrupting_again
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
@@ -169,7 +172,16 @@ def _hushed() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-        threading.excepthook = threads
+        threading.excepthook, sys.unraisablehook = threads, unraisable
+
+
+def _interrupting_again(arguments: sys.UnraisableHookArgs) -> None:
+    """A Ctrl-C that came where nothing can be raised, as objects are let go of, comes once more."""
+    if issubclass(arguments.exc_type, KeyboardInterrupt):
+        main_thread = threading.main_thread().ident
+        threading.Timer(_A_MOMENT, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(arguments)
 
 
 def _without_full_disks(arguments: threading.ExceptHookArgs) -> None:
