@@ -133,12 +133,6 @@ def check(
         raise ValueError(f"images must be (B, C, H, W), B > 0; got shape {tuple(images.shape)}")
     if not images.is_floating_point():
         raise TypeError(f"images must be floating-point; got {images.dtype}")
-    number = int((~images.isfinite()).sum())
-    if number:
-        raise ValueError(
-            f"images have {number} values of {images.numel()} that are not finite (NaN or "
-            "infinity); replace them"
-        )
     if settings.input_spec is not None:
         settings.input_spec.split(images)  # Raises if it has other channels.
     parameter = next(unwrap(model).parameters(), images)
@@ -146,6 +140,12 @@ def check(
         raise ValueError(
             f"images are on {images.device} and the network on {parameter.device}; "
             f'move them: images.to("{parameter.device}")'
+        )
+    number = int((~images.isfinite()).sum())
+    if number:
+        raise ValueError(
+            f"images have {number} values of {images.numel()} that are not finite (NaN or "
+            "infinity); replace them"
         )
     return settings
 

@@ -103,6 +103,13 @@ def interrupting(function: Callable[..., Any], after: int) -> Callable[..., Any]
             0,
             f"when all pictures were done; 3 {FIGURES} {{folder}}",
         ),
+        (
+            "report --layer conv1 --kernels 0 --steps 2 --by weight --field_images 0",
+            (TopImagesProbe, "predict_step"),
+            1,
+            "before the page was made; the preferred images are in {folder}, and the same command "
+            "goes on there",
+        ),
         ("layers", (layers, "list_layers"), 0, "before there were results"),
         (
             "demo --seconds 0 --steps 2 --accelerator cpu",
@@ -113,7 +120,7 @@ def interrupting(function: Callable[..., Any], after: int) -> Callable[..., Any]
     ],
     ids=[
         *("am", "group-am", "top images", "rank", "rank drawing", "features", "features later"),
-        *("saliency", "features printing", "layers", "demo"),
+        *("saliency", "features printing", "report", "layers", "demo"),
     ],
 )
 def test_control_c_is_one_line_that_says_what_is_kept(

@@ -184,9 +184,9 @@ def test_files_that_hold_no_directions_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(3)}, tmp_path / "state.pt")
     with pytest.raises(ValueError, match=r'state.pt" must hold one tensor; it holds a dict'):
         Direction(tmp_path / "state.pt")
-    for name in ("text.pt", "text.npy"):
+    for name, said in (("text.pt", "damaged, or no"), ("text.npy", "not a NumPy file")):
         (tmp_path / name).write_text("1 2 3")
-        with pytest.raises(ValueError, match=f'{name}" is no'):
+        with pytest.raises(ValueError, match=f'{name}" is {said}'):
             Direction(tmp_path / name)
 
 
