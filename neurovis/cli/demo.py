@@ -37,6 +37,7 @@ from neurovis.layers import resolve_layer
 from neurovis.maximization import (
     ActivationMaximization,
     AscentOptions,
+    AscentProgress,
     AscentSettings,
     GroupActivationMaximization,
     MaximizationResults,
@@ -135,8 +136,8 @@ def _trainer(demo: DemoOptions, **options: Any) -> pl.Trainer:
         "enable_checkpointing": False,
         "enable_model_summary": False,
         "log_every_n_steps": 10,
+        "callbacks": [_Progress(refresh_rate=8, leave=True)],
         **options,
-        "callbacks": [*options.get("callbacks", []), _Progress(leave=True)],
     }
     return build_trainer(given, prefix="--")
 
@@ -154,7 +155,7 @@ def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:
         logger=_logger(folder, "training"),
         max_epochs=demo.epochs,
         max_time=timedelta(seconds=demo.seconds),
-        callbacks=_monitors(),
+        callbacks=[*_monitors(), _Progress(refresh_rate=8, leave=True)],
     )
     classifier, scenes = ShapeClassifier(), ShapeScenesDataModule()
     trainer.fit(classifier, datamodule=scenes)
@@ -200,7 +201,12 @@ def _maximize(demo: DemoOptions, folder: Path) -> dict[str, MaximizationResults]
         "groups": GroupActivationMaximization(network, demo.layer, "each:8", spec, **common),
     }
     for name, module in runs.items():
-        trainer = _trainer(demo, logger=_logger(folder, name), max_epochs=-1)
+        trainer = _trainer(
+            demo,
+            logger=_logger(folder, name),
+            max_epochs=-1,
+            callbacks=[AscentProgress()],
+        )
         trainer.fit(module)
     return {name: module.results for name, module in runs.items()}
 

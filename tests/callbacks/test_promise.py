@@ -14,7 +14,7 @@ import pytest
 import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
 from lightning.pytorch import LightningModule
-from promise import KINDS, MATRIX, differences, every_monitor, outcome
+from promise import CORNERS, KINDS, MATRIX, differences, every_monitor, outcome
 from torch import Tensor
 from typing_extensions import override
 
@@ -57,44 +57,60 @@ def test_validation_in_mid_epoch_does_not_matter(tmp_path: Path) -> None:
     assert differences(watched, outcome([], tmp_path / "without", **arguments)) == []
 
 
+def train_with_two_processes(folder: Path, cases: str) -> Path:
+    """The folder, with what all trainings with two processes left behind."""
+    script = Path(__file__).with_name("two_processes.py")
+    finished = subprocess.run(
+        [sys.executable, str(script), str(folder), cases],
+        timeout=300,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return folder
+
+
+def left(folder: Path, name: str, rank: int) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(folder / f"{name}.{rank}.pt", weights_only=False)
+    return found
+
+
+def assert_two_processes_are_not_disturbed(
+    folder: Path, precision: str, accumulate: int, compiled: bool
+) -> None:
+    case = f"{precision}-{accumulate}-{compiled}"
+    for rank in (0, 1):
+        watched = left(folder, f"{case}-True", rank)
+        assert differences(watched, left(folder, f"{case}-False", rank)) == []
+    # Each process has half of the batches.
+    steps = observed_steps(folder / f"{case}-True")
+    assert len(steps) == len(KINDS)
+    expected = {1, 2, 3, 5} if accumulate == 1 else {1, 3}
+    assert all(found == expected for found in steps.values())
+
+
+@pytest.mark.slow
+def test_watching_two_processes_never_disturbs(tmp_path: Path) -> None:
+    train_with_two_processes(tmp_path, "all")
+    for case in MATRIX:
+        assert_two_processes_are_not_disturbed(tmp_path, *case)
+
+
 class TestTwoProcesses:
     @pytest.fixture(scope="class")
     @staticmethod
     def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """What all trainings with two processes left behind."""
-        folder = tmp_path_factory.mktemp("two")
-        script = Path(__file__).with_name("two_processes.py")
-        finished = subprocess.run(
-            [sys.executable, str(script), str(folder)],
-            timeout=300,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert finished.returncode == 0, finished.stderr[-3000:]
-        return folder
+        return train_with_two_processes(tmp_path_factory.mktemp("two"), "corners")
 
-    @staticmethod
-    def left(folder: Path, name: str, rank: int) -> dict[str, Any]:
-        left: dict[str, Any] = torch.load(folder / f"{name}.{rank}.pt", weights_only=False)
-        return left
-
-    @matrix
+    @pytest.mark.parametrize(("precision", "accumulate", "compiled"), CORNERS)
     def test_watching_does_not_disturb(
         self, folder: Path, precision: str, accumulate: int, compiled: bool
     ) -> None:
-        case = f"{precision}-{accumulate}-{compiled}"
-        for rank in (0, 1):
-            watched = self.left(folder, f"{case}-True", rank)
-            assert differences(watched, self.left(folder, f"{case}-False", rank)) == []
-        # Each process has half of the batches.
-        steps = observed_steps(folder / f"{case}-True")
-        assert len(steps) == len(KINDS)
-        expected = {1, 2, 3, 5} if accumulate == 1 else {1, 3}
-        assert all(found == expected for found in steps.values())
+        assert_two_processes_are_not_disturbed(folder, precision, accumulate, compiled)
 
     def test_the_processes_trained_together(self, folder: Path) -> None:
-        first, second = (self.left(folder, "32-1-False-False", rank) for rank in (0, 1))
+        first, second = (left(folder, "32-1-False-False", rank) for rank in (0, 1))
         trained = {name for name in differences(first, second) if name.startswith("weights.")}
         # All but the statistics of what each of them was shown.
         assert all("norm.running" in name for name in trained)
@@ -102,8 +118,8 @@ class TestTwoProcesses:
     @pytest.mark.parametrize("careless", [DrawsNoise, ForwardInTrainMode])
     def test_careless_monitors_are_found_out(self, folder: Path, careless: type) -> None:
         for rank in (0, 1):
-            watched = self.left(folder, careless.__name__, rank)
-            different = differences(watched, self.left(folder, "32-1-False-False", rank))
+            watched = left(folder, careless.__name__, rank)
+            different = differences(watched, left(folder, "32-1-False-False", rank))
             assert [name for name in different if name.startswith("weights.conv")]
 
 
