@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 QUICK = {
-    "demo": "--seconds 0 --steps 2 --folder {folder}",
+    "demo": "--seconds 0 --steps 2 --layer relu1 --folder {folder}",
     "layers": "",
     "am": "--steps 2 --kernels 0,1 --trainer.accelerator cpu --trainer.default_root_dir {folder}",
     "group-am": "--steps 2 --trainer.accelerator cpu --trainer.default_root_dir {folder}",

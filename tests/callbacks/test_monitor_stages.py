@@ -190,7 +190,8 @@ def test_modules_of_all_sorts(module: type[TinyModule], compiled: bool, tmp_path
 def test_what_a_forward_logs_is_logged_by_training_alone(tmp_path: Path) -> None:
     """A monitor's forward must not stop the training that its result is logged for."""
     ended = {}
-    for name, callbacks in {"with": every_monitor(), "without": []}.items():
+    monitors = [one_monitor(kind) for kind in KINDS]
+    for name, callbacks in {"with": monitors, "without": []}.items():
         torch.manual_seed(0)
         stopping = EarlyStopping("largest", patience=1, mode="max", check_finite=False)
         run = fit([*callbacks, stopping], tmp_path / name, LogsInForward(), max_epochs=6)

@@ -40,6 +40,7 @@ print(json.dumps(counts))
 
 
 @pytest.mark.skipif(not has_glibc, reason="the C library is not GNU's")
+@pytest.mark.slow
 def test_large_tensors_reuse_what_others_left() -> None:
     """In a process of its own, as it is about a process's main thread."""
     command = [sys.executable, "-c", _COUNT_PAGES]

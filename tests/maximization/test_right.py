@@ -69,8 +69,15 @@ def _table(folder: Path) -> list[dict[str, str]]:
 # A linear unit under an L2 constraint.
 
 
-@pytest.mark.parametrize("parametrization", ["fourier", "pixel"])
-@pytest.mark.parametrize("field", [16, 7])
+@pytest.mark.parametrize(
+    ("field", "parametrization"),
+    [
+        (16, "fourier"),
+        (7, "pixel"),
+        pytest.param(16, "pixel", marks=pytest.mark.slow),
+        pytest.param(7, "fourier", marks=pytest.mark.slow),
+    ],
+)
 def test_a_linear_units_image_is_the_analytic_optimum(
     climb: Climber, tmp_path: Path, field: int, parametrization: str
 ) -> None:
