@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from browser import chromium
 from lightning.pytorch.loggers import TensorBoardLogger
 from promise import BATCHES, KINDS, TinyModule, fit, one_monitor
 from torch import nn
@@ -25,12 +25,9 @@ from torch import nn
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-
 pytestmark = pytest.mark.slow
 
 RANKED = "kernel_ranking/orientation/conv2"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 SPEC = InputSpec.rgb(12)
 #: The texts of an element with those in its shadow roots, which ``inner_text`` leaves out.
 TEXT = """
@@ -98,13 +95,8 @@ def address(request: pytest.FixtureRequest, runs: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
-    with sync_api.sync_playwright() as playwright:
-        if path is None and not Path(playwright.chromium.executable_path).exists():
-            pytest.skip("needs Chromium")
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 def text_of(element: Any) -> str:
