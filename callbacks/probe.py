@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from neurovis.inputs import InputSpec, Modality
 
+#: How far below 0 black is in a network's space, if a mean is taken off.
+_MARGIN = 0.1
 #: Names that images go by in batches that are dictionaries.
 _NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
 
@@ -84,6 +87,7 @@ class Probe:
             raise ValueError(f"max_images must be at least 1; got {max_images}")
         self._owner = owner
         self._images = None if images is None else _in_network_space(images, spec)
+        self._spec = spec
         self._finder = finder
         self._max_images = max_images
         self._said: set[str] = set()
@@ -117,6 +121,28 @@ class Probe:
             f"batch: {place}, {tuple(images.shape)}. Others can be given as probe_images, or "
             "found by input_key or get_images."
         )
+        self._compare_with_spec(self._images)
+
+    def _compare_with_spec(self, images: Tensor) -> None:
+        """Warn where the spec is not of such images: pictures would have wrong colours."""
+        spec = self._spec
+        if spec is None or images.shape[1] != spec.channels:
+            return
+        if images.shape[2:] != spec.size:
+            self._say_once(
+                f"{self._owner}: the images are {images.shape[2]} x {images.shape[3]} pixels, and "
+                f"those of input_spec {spec.size[0]} x {spec.size[1]}."
+            )
+        black = spec.split(spec.to_network(torch.zeros(spec.shape)))
+        for name, values in spec.split(images.float()).items():
+            low, high = (limit.item() for limit in values.aminmax())
+            if low >= 0 and high <= 1 and black[name].amin() < -_MARGIN:
+                rank_zero_warn(
+                    f"{self._owner}: the values of {name} are {low:.2g} to {high:.2g}, as of "
+                    "images that are not normalized, while input_spec takes off a mean: pictures "
+                    "have wrong colours if they are not. Give the network's own mean and std, "
+                    "such as InputSpec.rgb(224, mean=(0, 0, 0), std=(1, 1, 1))"
+                )
 
     def images_for(self, pl_module: LightningModule) -> Tensor:
         """A copy ``(B, C, H, W)`` in the network's space, on its device and in its dtype.

@@ -94,7 +94,10 @@ def test_unknown_kinds_are_refused(kinds: str) -> None:
 
 
 def test_a_spec_of_other_channels_is_refused() -> None:
-    message = 'images of 4 channels and 64x64 pixels: its first convolution "conv1" takes 3'
+    message = (
+        'images of 4 channels and 64x64 pixels: its first convolution "conv1" takes 3 channels. '
+        r'Say what they are: InputSpec\(Modality\("input", 3\)\), or --input.modalities '
+    )
     with pytest.raises(ValueError, match=message):
         list_layers(models.resnet18(), InputSpec.rgbd(64))
 

@@ -456,7 +456,7 @@ class TestLightningCheckpoints:
         del content["hyper_parameters"]
         path = save(content, "bare.ckpt")
         line = refusal(f"{HERE}.Unsaved", path)
-        assert "'kernels'; give what is missing as model_args" in line
+        assert "'kernels'; give what is missing as model_args; or give as the model" in line
         network = load_model(f"{HERE}.Unsaved", path, model_args={"kernels": 5})
         assert same_weights(network, content["state_dict"])
 

@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Print the table of layers."""
-    network, spec = load_model_and_input(options)
+    network, spec = load_model_and_input(options, is_explained=False)
     rows = list_layers(network, spec, kinds="all" if options.all else "kernels")
     height, width = spec.size
     table = Table(title=f"{options.model}, input {spec.channels} x {height} x {width}")

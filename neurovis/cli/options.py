@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
+from neurovis.cli.notes import print_notes
 from neurovis.cli.option_errors import near
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec
@@ -25,7 +28,7 @@ class ModelOptions:
         model: Import path of a class or function that makes the network, such as
             torchvision.models.resnet18 or mypackage.Net; or demo, the network that is shipped.
         weights: Name of torchvision weights such as DEFAULT, or a file: a state dict, a Lightning
-            checkpoint or safetensors.
+            checkpoint or safetensors. Without them a network is as it is made: random, as a rule.
         model_args: Arguments for the class or function, as a mapping.
     """
 
@@ -41,7 +44,8 @@ class InputOptions:
     Args:
         size: Height and width in pixels; one number means a square. Pictures are stretched to it.
         modalities: rgb (ImageNet statistics), rgbd (the same with depth in [0, 1]), or a list of
-            name, channels, range, mean and std, in the order of the network's channels.
+            name, channels, range, mean and std, in the order of the network's channels, such as
+            '[{name: rgb, channels: 3}]' for colour in [0, 1] as it is.
         depth_range: Depths in the unit of your files, such as metres, that stand for 0 and 1. Only
             16-bit and float files have a unit; 0 to 255 of 8-bit files is the whole range. A
             network of relative depth, such as demo and rgbd, is shown them as 0 and 1; one whose
@@ -110,14 +114,45 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     parser.add_class_arguments(InputOptions, "input")
 
 
-def load_model_and_input(options: Namespace) -> tuple[nn.Module, InputSpec]:
-    """The network in eval mode with its weights, and what it is shown."""
+def load_model_and_input(
+    options: Namespace, *, is_explained: bool = True
+) -> tuple[nn.Module, InputSpec]:
+    """The network in eval mode with its weights, and what it is shown.
+
+    Args:
+        options: Those of :func:`add_model_arguments`.
+        is_explained: Whether notes are printed on what was not said and makes a difference.
+    """
     known = suggested_input_spec(options.model, options.weights)
     spec = options.input.resolve(known or InputSpec.rgb(224))
     network = load_model(
         options.model, options.weights, model_args=options.model_args, trust=options.trust
     )
+    if is_explained and getattr(rank_zero_only, "rank", 0) == 0:
+        print_notes(list(_assumptions(options, spec)))
     return network, spec
+
+
+def has_own_weights(options: Namespace) -> bool:
+    """Whether nothing was said of weights: the network is as it is made, at random as a rule."""
+    named = {"weights", "weights_path", "pretrained", "checkpoint"} & set(options.model_args)
+    return options.weights is None and options.model != "demo" and not named
+
+
+def _assumptions(options: Namespace, spec: InputSpec) -> Iterator[str]:
+    """What is taken for granted: wrong, it makes every picture and number one of something else."""
+    if has_own_weights(options):
+        yield (
+            f"no --weights: the network has those that {options.model} makes it with, which are "
+            "random unless it loads some"
+        )
+    height, width = spec.size
+    is_file = options.weights is None or Path(options.weights).is_file()
+    if is_file and options.input.modalities is None and spec == InputSpec.rgb(spec.size):
+        yield (
+            f"the network is shown RGB of {height} x {width} pixels, normalized with ImageNet's "
+            "mean and std; if it was trained otherwise, give --input.size and --input.modalities"
+        )
 
 
 def add_layers_argument(parser: ArgumentParser) -> None:

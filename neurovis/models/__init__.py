@@ -131,7 +131,8 @@ def _from_checkpoint(
     except TypeError as error:
         raise ValueError(
             f'"{model}" cannot be rebuilt from the hyperparameters in "{path}": {one_line(error)}; '
-            "give what is missing as model_args"
+            "give what is missing as model_args; or give as the model what makes the network that "
+            "it holds, which is filled from the same file"
         ) from error
     except Exception as error:
         raise ValueError(f'"{path}" does not fit "{model}": {one_line(error)}') from error

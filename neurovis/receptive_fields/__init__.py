@@ -204,8 +204,12 @@ def _refusal(model: nn.Module, example: Tensor, error: Exception) -> str:
     for name, module in model.named_modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             if module.in_channels != channels:
-                wanted = f'its first convolution "{name}" takes {module.in_channels} channels'
-                return f"{type(model).__name__} cannot run on {given}: {wanted}"
+                return (
+                    f"{type(model).__name__} cannot run on {given}: its first convolution "
+                    f'"{name}" takes {module.in_channels} channels. Say what they are: '
+                    f'InputSpec(Modality("input", {module.in_channels})), or --input.modalities '
+                    f"'[{{name: input, channels: {module.in_channels}}}]'"
+                )
             break
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return f"{type(model).__name__} cannot run on {given}: {reason}"

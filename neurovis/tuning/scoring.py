@@ -111,7 +111,11 @@ def _notes(
     notes = (layer.grating_note, *layer.notes)
     undriven = int((score.isnan() & ~dead & (seen.tuning.flatten(1).amax(1) == 0)).sum())
     if undriven:
-        notes += (f"gratings drive {undriven} more kernels no further than grey does: no score",)
+        kernels = "kernel that is" if undriven == 1 else "kernels that are"
+        notes += (
+            f"{ranking.name}: gratings drive {undriven} {kernels} not dead no further than grey "
+            "does: no score",
+        )
     return notes
 
 

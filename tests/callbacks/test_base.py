@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -10,11 +11,12 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from promise import each_kind, one_monitor
+from torch import Tensor
 
 from neurovis.callbacks import FeatureMapMonitor, Monitor
-from neurovis.callbacks.probe import ImageFinder, find_images
+from neurovis.callbacks.probe import ImageFinder, Probe, find_images
 from neurovis.callbacks.schedule import Schedule
-from neurovis.inputs import InputSpec
+from neurovis.inputs import InputSpec, Modality
 
 IMAGES = torch.rand(2, 3, 4, 4)
 
@@ -170,3 +172,34 @@ def test_what_get_images_returns_is_checked() -> None:
 def test_two_of_one_class_have_states_of_their_own(kind: type[Monitor]) -> None:
     keys = {one_monitor(kind, every_n_epochs=n).state_key for n in (1, 2)}
     assert len(keys) == 2
+
+
+# Images that are not what the spec says.
+
+
+def _taken(images: Tensor, spec: InputSpec | None) -> Probe:
+    probe = Probe("Watching", None, spec, ImageFinder(), 4)
+    probe.take(images, "validation")
+    return probe
+
+
+def test_images_that_are_not_normalized_are_told() -> None:
+    spec = InputSpec.rgbd(8)
+    images = torch.rand(2, 4, 8, 8)
+    with pytest.warns(UserWarning, match=r"values of rgb are 0.* to .*, as of images that are not"):
+        _taken(images, spec)
+
+
+@pytest.mark.parametrize("spec", [InputSpec.rgbd(8), InputSpec((Modality("x", 4),), 8), None])
+def test_images_as_the_spec_says_are_not_remarked_upon(spec: InputSpec | None) -> None:
+    images = torch.rand(2, 4, 8, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _taken(images if spec is None else spec.to_network(images), spec)
+
+
+def test_images_of_another_size_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    spec = InputSpec.rgb(224)
+    with caplog.at_level("INFO"):
+        _taken(spec.to_network(torch.rand(2, 3, 8, 16)), spec)
+    assert "the images are 8 x 16 pixels, and those of input_spec 224 x 224" in caplog.text

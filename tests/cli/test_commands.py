@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from neurovis.cli import main
 
@@ -196,3 +197,38 @@ def test_the_module_is_the_command() -> None:
     assert shown.stderr.splitlines() == [
         'neurovis: error: layer "conv9" not found; did you mean "conv4", "conv3" or "conv2"?'
     ]
+
+
+NO_WEIGHTS = "note: no --weights: the network has those that torchvision.models.resnet18 makes it"
+SHOWN = "note: the network is shown RGB of 32 x 32 pixels, normalized with ImageNet's mean and std"
+
+
+@pytest.mark.parametrize(
+    ("given", "notes"),
+    [
+        ([], [NO_WEIGHTS, SHOWN]),
+        (["--model_args", "{weights: null}"], [SHOWN]),
+        (["--weights", "weights.pt"], [SHOWN]),
+        (["--weights", "weights.pt", "--input.modalities", "[{name: rgb, channels: 3}]"], []),
+    ],
+)
+def test_what_is_taken_for_granted_is_said(
+    given: list[str],
+    notes: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A random network, or one that is shown other than it was trained on, looks like any."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(resnet18().state_dict(), "weights.pt")
+    network = ["--model", "torchvision.models.resnet18", "--input.size", "32", *given]
+    options = ["--layer", "conv1", "--kernels", "0", "--steps", "1", "--trainer.accelerator", "cpu"]
+    assert main(["am", *network, *options]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert [line[: len(note)] for line, note in zip(said, notes, strict=True)] == notes
+
+
+def test_the_demo_needs_no_notes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*AM, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    assert "note: " not in capsys.readouterr().out
