@@ -20,8 +20,8 @@ from neurovis.cards import (
     map_uri,
 )
 from neurovis.cli.report_probe import ProbePicture
+from neurovis.cli.report_top import TopPictures
 from neurovis.figures import weight_pictures
-from neurovis.figures.pictures import number
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.preferred_image import PreferredImage
@@ -37,12 +37,13 @@ from neurovis.tuning.stimuli import DenseNoise
 from neurovis.tuning.units import Units
 
 #: Longest sides of pictures on cards, in pixels.
-_PREFERRED, _TOP, _FIELD = 160, 88, 72
+_PREFERRED, _FIELD = 160, 72
 #: Kernels whose receptive fields are mapped together.
 _FIELDS_TOGETHER = 32
 _FIELD_BATCH = 16
-#: What is less selective than this prefers nothing: it may be rounding that tells.
-_FLAT = 1e-3
+#: What is less selective than this part of what random kernels are prefers nothing: it may be
+#: rounding that tells.
+_FLAT = 5e-3
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class LayerCards:
         self._name = layer
         self._field_images = field_images
         self._rankings = [one for one in findings.rankings if one.layer == layer]
-        self._top = findings.top_images.get(layer)
+        self._top = TopPictures(findings.top_images.get(layer), findings.spec)
         self.count = sum(job.layer == layer for job in findings.module.jobs)
         self.layer = self._layer()
 
@@ -141,8 +142,8 @@ class LayerCards:
                 weights=None if weights is None else self._picture(weights[kernel], "weights"),
                 field=next(fields, None),
                 saliency=self._saliency(target, kernel),
-                top_images=self._top_pictures(kernel),
-                top_activation=self._highest(kernel),
+                top_images=self._top.pictures(kernel),
+                top_activation=self._top.highest(kernel),
                 remarks=list(self._remarks(variants)),
             )
 
@@ -220,45 +221,13 @@ class LayerCards:
             return None
         return probe.saliency(self._findings.network, target, kernel)
 
-    def _top_activations(self, kernel: int) -> list[float]:
-        """Highest first."""
-        if self._top is None:
-            return []
-        found = self._top.activations[self._top.kernels.index(kernel)].tolist()
-        return [activation for activation in found if activation == activation]
-
-    def _is_unmoved(self, kernel: int) -> bool:
-        """Whether no picture drives it more than another."""
-        found = self._top_activations(kernel)
-        return bool(found) and (found[0] == 0 or (len(found) > 1 and found[0] == found[-1]))
-
-    def _top_pictures(self, kernel: int) -> list[Picture]:
-        if self._top is None or self._is_unmoved(kernel):
-            return []
-        return [
-            Picture(image_uri(crop, self._spec, _TOP, is_photograph=True), number(activation), name)
-            for crop, activation, name in zip(
-                self._top.crops(kernel),
-                self._top_activations(kernel),
-                self._top.names(kernel),
-                strict=False,
-            )
-        ]
-
-    def _highest(self, kernel: int) -> float:
-        return next(iter(self._top_activations(kernel)), float("nan"))
-
     def _remarks(self, variants: Sequence[PreferredImage]) -> Iterator[str]:
         kernel = variants[0].kernels[0]
         if len(variants) > 1:
             silent = sum(item.dead for item in variants)
             said = f"; {silent} of them silent" if silent else ""
             yield f"activation: of the best of {len(variants)} variants{said}"
-        if self._is_unmoved(kernel):
-            highest = self._highest(kernel)
-            yield "silent for all images" if highest == 0 else f"{number(highest)} for all images"
-        elif self._highest(kernel) > variants[0].activation:
-            yield "real pictures drive it more than its preferred image"
+        yield from self._top.remarks(kernel, variants[0].activation)
         ranking = self._gratings
         if ranking is not None and not ranking.dead[kernel] and is_weak(ranking, kernel):
             yield "gratings hardly drive it: less than 5 % of the layer's most responsive kernel"
@@ -276,7 +245,7 @@ def _score(ranking: KernelRanking, kernel: int) -> Score:
     value = float(ranking.score[kernel])
     if value != value:
         return Score(value, silent=bool(ranking.dead[kernel]))
-    is_flat = abs(value) < _FLAT
+    is_flat = abs(value) < _flat(ranking)
     return Score(
         value,
         int(ranking.ranks[kernel]),
@@ -285,6 +254,13 @@ def _score(ranking: KernelRanking, kernel: int) -> Score:
         "" if is_flat else preferred_text(ranking, kernel),
         bool(ranking.dead[kernel]),
     )
+
+
+def _flat(ranking: KernelRanking) -> float:
+    """Below it a score of responses to gratings is none; others have units of their own."""
+    if ranking.seen is None or not len(ranking.null_score):
+        return 0.0
+    return _FLAT * float(ranking.null_score.abs().nanmedian())
 
 
 def _response_name(is_rectified: bool) -> str:

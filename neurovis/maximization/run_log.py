@@ -51,8 +51,8 @@ _METRICS = {
     "median_noise_activation": "**Activation of noise images**, the median over the same images, "
     "in the layer's own unit: what any image does.",
     "median_ratio_to_noise": "**Activation over that of noise**, the median over images: 1 is "
-    "nothing gained. NaN where noise leaves most of the kernels at 0 or below, and any activation "
-    "is infinitely more.",
+    "nothing gained, as of what stayed silent. NaN where noise leaves most of the kernels at 0 or "
+    "below, and any activation is infinitely more.",
     "dead": "**Fraction of images of which every kernel stayed silent**, at zero or unmoved from "
     "what noise gives: from 0 (none) to 1 (all).",
     "median_steps": "**Ascent steps that an image took**, the median; fewer than `steps` where it "
@@ -107,10 +107,8 @@ class Outcome:
         """By name, the same ones for every run; NaN for what is undefined."""
         if not self.steps:
             return {}
-        ratios = [
-            reached / noise if noise > 0 else math.inf
-            for reached, noise in zip(self.activations, self.noise_activations, strict=True)
-        ]
+        images = zip(self.activations, self.noise_activations, self.dead, strict=True)
+        ratios = [_ratio(reached, noise, dead) for reached, noise, dead in images]
         found: dict[str, float] = {
             "median_activation": median(self.activations),
             "median_noise_activation": median(self.noise_activations),
@@ -181,6 +179,12 @@ def hyperparameters(
         if option.name not in {*asked, *_WITHOUT_EFFECT} and not _is_default(settings, option)
     ]
     return {**asked, "others": _short(", ".join(others) or "as by default")}
+
+
+def _ratio(reached: float, noise: float, dead: bool) -> float:
+    if dead and not math.isnan(reached):
+        return 1.0
+    return reached / noise if noise > 0 else math.inf
 
 
 def _short(text: str) -> str:

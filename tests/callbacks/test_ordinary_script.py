@@ -34,6 +34,7 @@ def test_a_line_for_each_monitor(tmp_path: Path) -> None:
         "feature_maps/backbone.layer1",
         "feature_maps/backbone.layer1/first_and_now",
         "activation_maximization/backbone.layer1",
+        "activation_maximization/backbone.layer1/first_and_now",
     }
     assert "train_loss" in events.Tags()["scalars"]
     watched, unwatched = weights(tmp_path / "with"), weights(tmp_path / "without")

@@ -239,6 +239,12 @@ class TestOutcome:
         mostly_silent = Outcome([2.0, 9.0, 4.0], [1.0, 0.0, -1.0], [False] * 3, [5, 6, 7])
         assert np.isnan(mostly_silent.metrics()["median_ratio_to_noise"])
 
+    def test_what_stayed_silent_gained_nothing(self) -> None:
+        outcome = Outcome(
+            [0.0, -1.0, 2.0, 6.0], [0.0, -1.0, 1.0, 2.0], [True, True, False, False], [5] * 4
+        )
+        assert outcome.metrics()["median_ratio_to_noise"] == 1.5
+
     def test_what_is_not_finite_or_nothing_at_all(self) -> None:
         assert Outcome().metrics() == {}
         broken = Outcome([float("nan")], [1.0], [True], [3]).metrics()
