@@ -65,7 +65,9 @@ def _facts(findings: Findings, options: Namespace, network: str, folder: Path) -
     if any(len(ranking.null_score) for ranking in findings.rankings):
         facts["null"] = f"{options.ranking.null_kernels} random kernels of each layer's shape"
     if any(ranking.seen is not None for ranking in findings.rankings):
-        facts["gratings"] = f"contrast {options.ranking.contrast:g}; {options.ranking.readout} unit"
+        readout = options.ranking.readout
+        shown_to = "mean of all units" if readout == "mean" else f"{readout} unit"
+        facts["gratings"] = f"contrast {options.ranking.contrast:g}; {shown_to}"
     if findings.top_images:
         count = next(iter(findings.top_images.values())).number
         by = "most active unit" if options.objective == "center" else f"{options.objective}"
