@@ -16,6 +16,8 @@ from neurovis.cli.options import has_own_weights
 from neurovis.cli.report_layer import Findings, LayerCards
 from neurovis.tuning.rankings import AnyRanking
 
+_READOUTS = {"center": "center unit", "mean": "mean of all units", "max": "most active unit"}
+
 
 def make_page(
     findings: Findings, rankings: Sequence[AnyRanking], options: Namespace, folder: Path
@@ -65,9 +67,9 @@ def _facts(findings: Findings, options: Namespace, network: str, folder: Path) -
     if any(len(ranking.null_score) for ranking in findings.rankings):
         facts["null"] = f"{options.ranking.null_kernels} random kernels of each layer's shape"
     if any(ranking.seen is not None for ranking in findings.rankings):
-        readout = options.ranking.readout
-        shown_to = "mean of all units" if readout == "mean" else f"{readout} unit"
-        facts["gratings"] = f"contrast {options.ranking.contrast:g}; {shown_to}"
+        facts["gratings"] = (
+            f"contrast {options.ranking.contrast:g}; {_READOUTS[options.ranking.readout]}"
+        )
     if findings.top_images:
         count = next(iter(findings.top_images.values())).number
         by = "most active unit" if options.objective == "center" else f"{options.objective}"
