@@ -65,6 +65,10 @@ def test_the_whole_says_where_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
     assert len(commands) == 2
     for command in commands:
         build_parser().parse_args(shlex.split(command)[1:])
+    assert [line for line in text.splitlines() if "command" in line and line.endswith(":")] == [
+        "commands:"
+    ]
+    assert re.findall(r"^  ([a-z][a-z-]*) ", text, re.MULTILINE)[:-2] == list(COMMANDS)
     for word in (*COMMANDS, "README.md", "docs/", "configs/"):
         assert word in text
 
