@@ -15,8 +15,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
-from typing_extensions import override
+from typing_extensions import Never, override
 
+from neurovis.callbacks.options import refusal
 from neurovis.callbacks.probe import ImageFinder, Probe
 from neurovis.callbacks.schedule import Schedule, steps_done
 from neurovis.callbacks.training_run import defines, files_folder, shards_parameters, watched
@@ -70,10 +71,11 @@ class Monitor(Callback, ABC):
         name: Tells a monitor from another of its kind that watches the same layer: its tags begin
             with ``feature_maps_<name>``, say, in place of ``feature_maps``.
         on_error: ``"raise"`` if a monitor that fails should end the training run.
+        **unknown: None; what else is given is refused.
 
     Raises:
         ValueError: If an argument is out of its range, or arguments exclude each other.
-        TypeError: If an argument is of the wrong type.
+        TypeError: If an argument is of the wrong type, or there is no such option.
     """
 
     def __init__(
@@ -89,7 +91,10 @@ class Monitor(Callback, ABC):
         max_images: int = 4,
         name: str | None = None,
         on_error: Literal["warn", "raise"] = "warn",
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise TypeError(refusal(type(self), unknown))
         self.layers = _checked_layers(layers)
         self.schedule = Schedule(every_n_epochs, every_n_train_steps)
         if on_error not in ("warn", "raise"):

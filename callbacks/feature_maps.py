@@ -83,6 +83,7 @@ class FeatureMapMonitor(Monitor):
 
     Raises:
         ValueError: If an argument is out of its range.
+        TypeError: If an argument is of the wrong type, or there is no such option.
 
     Example:
         >>> from lightning.pytorch import Trainer

@@ -73,6 +73,7 @@ class SaliencyMonitor(Monitor):
 
     Raises:
         ValueError: If an argument is out of its range, or arguments exclude each other.
+        TypeError: If an argument is of the wrong type, or there is no such option.
 
     Example:
         >>> from lightning.pytorch import Trainer

@@ -84,6 +84,10 @@ def list_layers(
             ``"all"`` for every named module. A block comes after the layers inside it, as its
             output does. Layers that are not reached come last.
 
+    Returns:
+        A row for each layer: its name, number of kernels, output size ``(H, W)``, stride and
+        receptive field in pixels of the input, and how often it is called.
+
     Raises:
         ValueError: If the model cannot run on such images, or ``kinds`` is unknown.
 

@@ -26,7 +26,7 @@ TOP = {"callbacks", "cli", "__main__"}
 USES_LIGHTNING = {"models", "maximization", "tuning", "demo", "callbacks", "cli"}
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
 #: What the base of the monitors is made of; monitors share only the base itself.
-BASE_OF_MONITORS = {"base": {"probe", "schedule", "training_run"}}
+BASE_OF_MONITORS = {"base": {"options", "probe", "schedule", "training_run"}}
 
 
 def violations(module: str, source: str) -> list[str]:

@@ -85,6 +85,10 @@ def test_configs_have_one_form(config: Path) -> None:
     assert max(map(len, lines)) <= 100
     assert all(line == line.rstrip() for line in lines)
     assert any("#" in line for line in rest[len(said) :])
+    for line in rest:
+        if line.startswith("images:"):
+            named = line.partition(":")[2].partition("#")[0].strip()
+            assert (ROOT / named).exists() or "put in your own" in line
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

@@ -151,6 +151,20 @@ def test_functions_say_what_they_refuse(name: str, function: Callable[..., Any])
     assert raised <= stated, (name, raised - stated)
 
 
+FIRST = [(name, one) for name, one in FUNCTIONS if name.count(".") == 1]
+
+
+@pytest.mark.parametrize(("name", "function"), FIRST, ids=_ids(FIRST))
+def test_first_functions_say_what_they_give(name: str, function: Callable[..., Any]) -> None:
+    """Those of the package itself, whose results a newcomer does not know yet."""
+    if inspect.isgeneratorfunction(function):  # Of a context.
+        return
+    returns = parse(inspect.getdoc(function) or "").returns
+    assert returns is not None, name
+    if any(one.name == "images" and _is_tensor(one.annotation) for one in _parameters(function)):
+        assert SHAPE.search(returns.description or ""), name
+
+
 @pytest.mark.parametrize(("name", "cls"), CLASSES, ids=_ids(CLASSES))
 def test_classes_say_what_they_refuse(name: str, cls: type) -> None:
     made_by = [vars(cls)[one] for one in ("__init__", "__post_init__") if one in vars(cls)]

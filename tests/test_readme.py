@@ -21,7 +21,7 @@ from torch import nn
 
 from neurovis import InputSpec, rank_kernels
 from neurovis.cli.main import COMMANDS, build_parser
-from neurovis.tuning import Rankings
+from neurovis.tuning import RANKINGS, Rankings
 
 ROOT = Path(__file__).resolve().parents[1]
 MEDIA = ROOT / "docs" / "media"
@@ -34,6 +34,9 @@ README = PAGES["README.md"]
 MOST_LINES = 200
 MOST_BYTES_OF_A_PICTURE = 200_000
 MOST_BYTES_OF_ALL = 1_000_000
+#: ImageNet's, of the channels of images (B, C, H, W).
+MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 
 def _blocks(page: str) -> list[str]:
@@ -100,6 +103,30 @@ def test_scripts_are_there(command: str) -> None:
         assert importlib.util.find_spec(words[1]) is not None
     if "--config" in words:
         assert (ROOT / words[words.index("--config") + 1]).is_file()
+
+
+@pytest.mark.parametrize("command", _of("neurovis"))
+def test_pictures_of_commands_are_there(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(command)[1:]
+    if not {"--images", "--probe"} & set(words):
+        return
+    options = build_parser().parse_args(words)[words[0]]
+    for path in [*(options.images or []), *(options.get("probe") or [])]:
+        assert (ROOT / path).is_file()
+    # The demo's pictures have depth as well.
+    assert options.model != "demo"
+
+
+@pytest.mark.parametrize("command", _of("neurovis rank"))
+def test_rankings_apply_to_the_layers_they_are_shown_with(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(command)[1:]
+    options = build_parser().parse_args(words).rank
+    if options.layer == ["all-conv"]:
+        assert not [name for name in options.by if RANKINGS[name].needs_rectifier]
 
 
 def test_every_command_is_shown() -> None:
@@ -169,7 +196,7 @@ def test_pictures_of_the_gallery_have_their_config() -> None:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_has_names_and_arguments_that_exist(block: str) -> None:
     tree = ast.parse(block)
-    names: dict[str, Any] = {"model": None, "images": None, "rank_kernels": rank_kernels}
+    names: dict[str, Any] = {"model": None, "pictures": None, "rank_kernels": rank_kernels}
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     for node in imports:
         exec(ast.unparse(node), names)  # Raises where there is no such name.
@@ -231,7 +258,7 @@ class _Network(nn.Module):
 def names() -> dict[str, Any]:
     """What a page takes for granted."""
     torch.manual_seed(0)
-    return {"model": _Network().eval(), "images": torch.rand(2, 3, 24, 24)}
+    return {"model": _Network().eval(), "pictures": torch.rand(2, 3, 24, 24)}
 
 
 def _block(beginning: str, page: str = "README.md") -> str:
@@ -257,7 +284,9 @@ def test_activation_maximization_gives_what_is_said(
 
 def test_saliency_gives_what_is_said(names: dict[str, Any]) -> None:
     exec(_block("kernel_saliency", "docs/saliency.md"), names)
-    assert names["found"].maps.shape == names["images"].shape
+    by_hand = (names["pictures"] - MEAN) / STD
+    assert torch.allclose(names["images"], by_hand, atol=1e-6)
+    assert names["found"].maps.shape == names["pictures"].shape
     assert names["found"].completeness_error.shape == (2,)
     assert names["check"].correlations.shape[1] == 2
 

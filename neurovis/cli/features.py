@@ -194,7 +194,8 @@ def _print(layers: list[_Layer], pictures: int) -> None:
 COMMAND = Command(
     "Feature maps: what each kernel makes of your own pictures.\n\n"
     "Example: neurovis features --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--layer features.0 features.12 --images photos",
+    "--layer features.0 features.12 --images docs/media/cat.jpg\n\n"
+    "The photograph is the repository's; put in pictures of your own.",
     add_arguments,
     run,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import textwrap
-from argparse import Action
+from argparse import PARSER, Action
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
@@ -68,6 +68,13 @@ class HelpFormatter(DefaultHelpFormatter):
         text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text).replace("``", "")
         text = re.sub(r"known subclasses: ([\w., ]+)", _short_names, text)
         return text.replace("; --OPTION", f"; --{action.dest}")
+
+    def _format_action(self, action: Action) -> str:
+        text = super()._format_action(action)
+        if action.nargs != PARSER:
+            return text
+        # The group of commands has a heading already.
+        return textwrap.indent(textwrap.dedent(text.partition("\n")[2]), "  ")
 
     def _format_action_invocation(self, action: Action) -> str:
         # Every option that takes a list can be appended to with a plus.

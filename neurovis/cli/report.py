@@ -163,7 +163,8 @@ def _save(
 COMMAND = Command(
     "Kernel cards: one HTML page of kernels to sort and filter, each with its evidence.\n\n"
     "Example: neurovis report --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--layer features.3 features.10 --images my_pictures --probe photograph.jpg",
+    "--layer features.3 features.10 --kernels 0-15 --images docs/media/cat.jpg\n\n"
+    "The photograph is the repository's; put in pictures of your own.",
     add_arguments,
     run,
 )

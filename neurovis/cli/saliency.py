@@ -206,7 +206,8 @@ class _Question:
 COMMAND = Command(
     "Saliency: which pixels of your own pictures drove a kernel or a class.\n\n"
     "Example: neurovis saliency --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--method integrated_gradients --images photo.jpg",
+    "--method integrated_gradients --images docs/media/cat.jpg\n\n"
+    "The photograph is the repository's; put in pictures of your own.",
     add_arguments,
     run,
 )

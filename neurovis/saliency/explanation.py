@@ -75,6 +75,11 @@ def kernel_saliency(
         **options: Of :class:`~neurovis.saliency.SaliencySettings`, which says which method uses
             which.
 
+    Returns:
+        ``maps`` ``(B, C, H, W)`` with signs (``(B, 1, H, W)`` for ``gradcam``), the explained
+        ``values`` ``(B,)`` and the ``kernels`` they are of; for ``integrated_gradients`` also the
+        ``completeness_error`` ``(B,)``. All float32 on the CPU.
+
     Raises:
         ValueError: If there is no such layer, kernel, unit or method, an option is out of its
             range, or the method has nothing to work on in this network.

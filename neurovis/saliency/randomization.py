@@ -109,6 +109,10 @@ def cascading_randomization(
             The last has everything randomized in any case. By default one for each module.
         **options: As there; ``seed`` also fixes the random weights.
 
+    Returns:
+        For ``S`` stages, the trained network first: ``maps`` ``(S, B, H, W)``, and the
+        ``correlations`` and ``signed_correlations`` ``(S, B)`` of each with the trained network's.
+
     Raises:
         ValueError: If an argument is out of its range, or no parameter works towards the layer.
         TypeError: If an argument is of another type.

@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from promise import each_kind, one_monitor
 from torch import Tensor
 
-from neurovis.callbacks import FeatureMapMonitor, Monitor
+from neurovis.callbacks import FeatureMapMonitor, KernelRankingMonitor, Monitor
 from neurovis.callbacks.probe import ImageFinder, Probe, find_images
 from neurovis.callbacks.schedule import Schedule
 from neurovis.inputs import InputSpec, Modality
@@ -62,6 +62,21 @@ def test_bad_arguments(
 ) -> None:
     with pytest.raises(error, match=message):
         one_monitor(kind, **arguments)
+
+
+@each_kind
+def test_an_unknown_option_is_refused_by_the_name_that_was_written(kind: type[Monitor]) -> None:
+    with pytest.raises(TypeError, match=f"^{kind.__name__} has no option 'colour'; see help"):
+        one_monitor(kind, colour=True)
+    with pytest.raises(TypeError, match=f"{kind.__name__} .*; did you mean 'max_images'"):
+        one_monitor(kind, max_image=2)
+
+
+def test_near_options_are_also_those_that_are_passed_on() -> None:
+    with pytest.raises(TypeError, match=r"KernelRankingMonitor .* did you mean 'max_kernels'"):
+        KernelRankingMonitor("conv1", kernels=[1])
+    with pytest.raises(TypeError, match=r"KernelRankingMonitor .* did you mean 'null_kernels'"):
+        KernelRankingMonitor("conv1", null_kernel=5)
 
 
 @pytest.mark.parametrize(

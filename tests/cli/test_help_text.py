@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,8 @@ import yaml
 from neurovis.cli import main
 from neurovis.cli.help_text import TRAINER_OPTIONS, example
 from neurovis.cli.main import COMMANDS, build_parser
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -36,7 +39,10 @@ def test_every_command_has_an_example_that_is_understood(
     written = example(COMMANDS[name].description)
     words = shlex.split(written)
     assert words[:2] == ["neurovis", name]
-    assert build_parser().parse_args(words[1:]).command == name
+    options = build_parser().parse_args(words[1:])
+    assert options.command == name
+    for path in options[name].get("images") or []:
+        assert (ROOT / path).is_file()
     text = _help(capsys, name)
     head = text.split("\noptions:\n")[0]
     # As it can be copied from the screen: over several lines, and still the same words.
@@ -59,6 +65,10 @@ def test_the_whole_says_where_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
     assert len(commands) == 2
     for command in commands:
         build_parser().parse_args(shlex.split(command)[1:])
+    assert [line for line in text.splitlines() if "command" in line and line.endswith(":")] == [
+        "commands:"
+    ]
+    assert re.findall(r"^  ([a-z][a-z-]*) ", text, re.MULTILINE)[:-2] == list(COMMANDS)
     for word in (*COMMANDS, "README.md", "docs/", "configs/"):
         assert word in text
 
