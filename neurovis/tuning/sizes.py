@@ -118,6 +118,10 @@ def size_tuning(
         unit: Row and column in the layer's map; by default the unit in the center.
         batch_size: Images in a forward.
 
+    Returns:
+        Diameters ``(D,)`` in pixels, responses ``(K, D)`` in the layer's own unit, and of each
+        kernel ``(K,)`` the preferred size and how far larger windows suppress it.
+
     Raises:
         ValueError: If the network cannot take such images, there is no such layer, kernel or unit,
             the layer has no maps, or an argument is out of its range.
