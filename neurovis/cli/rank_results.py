@@ -47,7 +47,7 @@ _PARTS = 4
 
 
 class RankingFiles:
-    """The table and the figures of rankings, in a folder and in the Trainer's loggers.
+    """The arrays and the figures of rankings, in a folder and in the Trainer's loggers.
 
     Args:
         folder: For the files.
@@ -81,6 +81,13 @@ class RankingFiles:
                 self._save_figures(ranking, None if is_drawn else of_first)
                 self._save_sheets(ranking)
                 count(1)
+
+    def save_arrays(self, rankings: Rankings) -> None:
+        """Write the arrays of each ranking beside where its figure will be."""
+        for ranking in rankings:
+            if ranking.reason is None:
+                tag = f"kernel_ranking/{ranking.by}/{ranking.layer}"
+                ranking.to_npz(self._path(tag, ".npz"))
 
     def save_picture(self, tag: str, picture: Picture, place: int = 0) -> None:
         """Write a picture beside its ranking, and log it.
@@ -128,12 +135,12 @@ class RankingFiles:
         words = "" if place else RANKED.get(tag.rpartition("/")[2], "")
         log_picture(self._loggers, tag, picture, place, None, words)
 
-    def _path(self, tag: str) -> Path:
-        """The file of a picture; what is of a ranking stands beside it."""
+    def _path(self, tag: str, ending: str = ".png") -> Path:
+        """The file of a picture or arrays; what is of a ranking stands beside it."""
         parts = tag.split("/")
         name = "" if len(parts) < _PARTS or _is_sheet(parts[-1]) else f"_{parts.pop()}"
         path = picture_path("/".join(parts), 0).parent
-        return self.folder / path.with_name(f"{path.name}{name}.png")
+        return self.folder / path.with_name(f"{path.name}{name}{ending}")
 
 
 def _is_sheet(part: str) -> bool:

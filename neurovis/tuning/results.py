@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
+from neurovis.tuning.arrays import save_arrays
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings.base import Column
 from neurovis.tuning.tables import ranking_rows, save_table
@@ -119,6 +120,39 @@ class KernelRanking:
     def to_csv(self, path: str | Path) -> None:
         """Write the table; empty cells are undefined."""
         save_table(path, list(self.rows()))
+
+    def to_npz(self, path: str | Path) -> None:
+        """Write the numbers as arrays, in a compressed ``.npz`` file.
+
+        Undefined is NaN. By name, with the units of the arrays that have one:
+
+        - ``layer``, ``by``, ``score_name``, ``notes`` (n,): words.
+        - ``score``, ``null_percentile`` in percent, ``reliability``, each (K,); ``ranks`` (K,) from
+          1; ``dead`` (K,), true or false.
+        - ``null_score`` (N,), of the random kernels; ``rank_reliability``, a number.
+        - The ranking's own columns, each (K,): ``preferred_orientation`` in degrees,
+          ``preferred_spatial_frequency`` in cycles per pixel, ``preferred_class`` in words, ….
+        - ``curve`` (K, n), the responses that were scored, in the layer's own unit, and
+          ``curve_over`` (n,), the classes that they are to.
+
+        And where responses to gratings were ranked, in the layer's own unit:
+
+        - ``tuning`` (K, M, O, F), without phase and never negative: modulations x orientations x
+          spatial frequencies.
+        - ``modulations`` (M,), names of the channels that gratings modulate; ``orientations`` (O,)
+          in degrees; ``spatial_frequencies`` (F,) in cycles per pixel.
+        - ``blank`` (K,), the responses to mid grey; ``is_rectified``, whether they are cut off
+          at 0.
+
+        Args:
+            path: Of the file; it appears whole or not at all.
+
+        Raises:
+            ValueError: If the ranking does not apply to the layer.
+            OSError: If the file cannot be written.
+        """
+        self._check_applies()
+        save_arrays(path, self)
 
     def figure(
         self, count: int = 24, pictures: Tensor | None = None, step: int | None = None

@@ -15,6 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from neurovis import rank_kernels
 from neurovis.cli import main, ranked_fields
 from neurovis.cli.notes import Notes
 from neurovis.cli.ranked_images import DemoScenes, RankedPictures
@@ -117,6 +118,30 @@ def test_what_does_not_apply_is_said_and_the_rest_is_ranked(written: tuple[Path,
     assert "not applicable" in line
     assert output.count("note: conv1: not applicable: phase needs") == 1
     assert not (folder / "kernel_ranking" / "phase" / "conv1.png").exists()
+
+
+def test_arrays_stand_beside_the_figures(written: tuple[Path, str]) -> None:
+    """With what the same ranking holds in memory, to the last bit."""
+    folder, _ = written
+    found = rank_kernels(
+        load_demo_network(), ["conv1", "relu2"], ["orientation", "phase"],
+        input_spec=demo_input_spec(), orientations=4, phases=3, spatial_frequencies=[0.1, 0.2],
+        null_kernels=10,
+    )  # fmt: skip
+    applicable = [ranking for ranking in found if ranking.reason is None]
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.npz")}
+    assert names == {f"kernel_ranking/{one.by}/{one.layer}.npz" for one in applicable}
+    assert len(names) == 3
+    for ranking in applicable:
+        path = folder / "kernel_ranking" / ranking.by / f"{ranking.layer}.npz"
+        assert path.with_suffix(".png").is_file()
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in ("score", "ranks", "null_percentile", "reliability", "dead", "null_score"):
+                np.testing.assert_array_equal(arrays[name], getattr(ranking, name))
+            assert ranking.seen is not None
+            np.testing.assert_array_equal(arrays["tuning"], ranking.seen.tuning)
+            assert arrays["tuning"].shape == (len(ranking), 1, 4, 2)
+            assert arrays["orientations"].tolist() == [0, 45, 90, 135]
 
 
 def test_figures_and_logs_are_written(written: tuple[Path, str]) -> None:
