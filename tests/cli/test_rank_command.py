@@ -7,16 +7,18 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from neurovis import rank_kernels
-from neurovis.cli import main, ranked_fields
+from neurovis.cli import main, rank_results, ranked_fields
 from neurovis.cli.notes import Notes
 from neurovis.cli.ranked_images import DemoScenes, RankedPictures
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
@@ -183,6 +185,48 @@ def test_the_table_says_what_the_file_does(written: tuple[Path, str]) -> None:
     assert float(cells[4]) == pytest.approx(float(np.median(scores)), rel=1e-2)
     assert cells[6:8] == [f"{100 * above:.0f} %", "0"]
     assert cells[9].split(", ") == [row["kernel"] for row in rows[:5]]
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (200, set()),
+        (100, {"score", "kernels"}),
+        (80, {"score", "kernels", "null's 95 %", "reliability"}),
+    ],
+)
+def test_a_narrow_table_keeps_what_was_asked_for(
+    width: int, left_out: set[str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: Any = {"null_kernels": 10, "orientations": 4, "phases": 3, "spatial_frequencies": [0.1]}
+    by = ["orientation", "modality", "phase"]
+    found = rank_kernels(
+        load_demo_network(), ["conv1", "relu1"], by, input_spec=demo_input_spec(), **asked
+    )
+    monkeypatch.setattr(rank_results, "console", partial(Console, width=width))
+    rank_results.print_rankings(found)
+    lines = capsys.readouterr().out.split("note: ")[0].splitlines()
+    assert max(map(len, lines)) <= width
+    heads, *rows = [
+        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
+        for line in lines
+        if line.startswith(("┃", "│"))
+    ]
+    every = ["layer", "ranking", "score", "kernels", "median", "null's 95 %", "above null", "dead"]
+    every += ["reliability", "first kernels"]
+    assert heads == [head for head in every if head not in left_out]
+    assert len(rows) == len(found)
+    for ranking, row in zip(found, rows, strict=True):
+        cells = dict(zip(heads, row, strict=True))
+        assert (cells["layer"], cells["ranking"]) == (ranking.layer, ranking.by)
+        if ranking.reason is not None:
+            said = {name: text for name, text in cells.items() if text and name != "kernels"}
+            why = ("score", "not applicable") if "score" in heads else ("median", "n/a")
+            assert list(said.items())[2:] == [why]
+            continue
+        assert cells["first kernels"] == ", ".join(map(str, ranking.top(5)))
+        assert float(cells["median"]) == pytest.approx(ranking.score.nanmedian().item(), abs=0.1)
 
 
 def test_scores_are_those_of_gratings_made_by_hand(written: tuple[Path, str]) -> None:
