@@ -13,17 +13,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from neurovis import rank_kernels
 from neurovis.cli import main, rank_results, ranked_fields
 from neurovis.cli.notes import Notes
 from neurovis.cli.ranked_images import DemoScenes, RankedPictures
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.tuning import RANKINGS, map_receptive_fields
+from neurovis.tuning import RANKINGS, map_receptive_fields, rank_kernels
 from neurovis.tuning.stimuli import DenseNoise
 
 CPU = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
@@ -204,7 +202,9 @@ def test_a_narrow_table_keeps_what_was_asked_for(
     found = rank_kernels(
         load_demo_network(), ["conv1", "relu1"], by, input_spec=demo_input_spec(), **asked
     )
-    monkeypatch.setattr(rank_results, "console", partial(Console, width=width))
+    screen = rank_results.console()
+    screen.width = width
+    monkeypatch.setattr(rank_results, "console", lambda: screen)
     rank_results.print_rankings(found)
     lines = capsys.readouterr().out.split("note: ")[0].splitlines()
     assert max(map(len, lines)) <= width
