@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import textwrap
 from argparse import PARSER, Action
+from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from torch import Tensor
 
 #: Options of the Trainer that a run of ours is often given; it takes all others as well.
 TRAINER_OPTIONS = (
@@ -33,6 +36,7 @@ _TRAINER_HELP = {
     "logger": "Loggers by class_path; by default TensorBoard's.",
     "callbacks": "Callbacks of Lightning's or your own, by class_path.",
 }
+_USAGE = "neurovis COMMAND [options]"
 #: What stands before the command in a description.
 EXAMPLE = "Example: "
 _EPILOG = """\
@@ -52,8 +56,8 @@ class HelpFormatter(DefaultHelpFormatter):
 
     def add_argument(self, action: Action) -> None:
         """Leave out what is seldom wanted; it is read all the same."""
-        name = action.dest.removeprefix("trainer.")
-        if action.dest == "trainer" or (name != action.dest and name not in TRAINER_OPTIONS):
+        name = _of_trainer(action)
+        if action.dest == "trainer" or (name and name not in TRAINER_OPTIONS):
             return
         if action.option_strings[:1] and action.option_strings[0].endswith((".help", "--input")):
             return
@@ -61,12 +65,12 @@ class HelpFormatter(DefaultHelpFormatter):
 
     def _expand_help(self, action: Action) -> str:
         text = super()._expand_help(action).removeprefix(" (required)")  # Of commands.
-        name = action.dest.removeprefix("trainer.")
-        if name != action.dest:
+        name = _of_trainer(action)
+        if name:
             return _TRAINER_HELP.get(name, text)
         # Options are described by docstrings too.
-        text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text).replace("``", "")
-        text = re.sub(r"known subclasses: ([\w., ]+)", _short_names, text)
+        text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", _without_markup(text))
+        text = re.sub(r", known subclasses: ([\w., ]+)", _short_names, text)
         return text.replace("; --OPTION", f"; --{action.dest}")
 
     def _format_action(self, action: Action) -> str:
@@ -82,11 +86,24 @@ class HelpFormatter(DefaultHelpFormatter):
 
     def start_section(self, heading: str | None) -> None:
         """Begin a group of options; long headings take several lines."""
-        super().start_section(heading and textwrap.fill(heading, self._width))
+        # That of a class is the first line of its docstring.
+        super().start_section(heading and textwrap.fill(_without_markup(heading), self._width))
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = [_paragraph(part, width) for part in text.split("\n\n")]
         return "\n\n".join(textwrap.indent(part, indent) for part in paragraphs)
+
+
+class CommandParser(ArgumentParser):
+    """jsonargparse's, whose helps all look alike, that of a class by ``--OPTION.help`` included.
+
+    Args:
+        options: As jsonargparse's takes them.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        # The parser of a class is made by that of the command, which gives it no name.
+        super().__init__(**{"usage": _USAGE, "formatter_class": HelpFormatter, **options})
 
 
 def prepare(parser: ArgumentParser, name: str) -> None:
@@ -109,7 +126,6 @@ def prepare(parser: ArgumentParser, name: str) -> None:
 
 def prepare_whole(parser: ArgumentParser) -> None:
     """The same for the parser of all commands."""
-    parser.usage = "neurovis COMMAND [options]"
     parser.epilog = _EPILOG
 
 
@@ -153,7 +169,27 @@ def _for_shell(command: str, width: int) -> str:
     return "\n".join(lines)
 
 
+def _of_trainer(action: Action) -> str:
+    """The Trainer's argument that an option is; empty for others, and for those of a class."""
+    trainer, _, name = action.dest.partition(".")
+    return name if trainer == "trainer" and "." not in name else ""
+
+
+def _without_markup(text: str) -> str:
+    """A docstring's words as they are meant to be seen."""
+    text = re.sub(r"`([^`<]+) <([^`>]+)>`_+", r"\1 (\2)", text)
+    return re.sub(r"(?::\w+)+:`~?([^`]+)`", r"\1", text).replace("``", "")
+
+
 def _short_names(found: re.Match[str]) -> str:
-    """Classes by the names that an option takes."""
-    names = ", ".join(name.rpartition(".")[2] for name in found[1].split(", "))
-    return f"classes: {names}; --OPTION.help CLASS lists the arguments of one"
+    """Classes by the names that an option takes; a kind of tensor is no choice."""
+    names = [path.rpartition(".")[2] for path in found[1].split(", ") if not _is_tensor(path)]
+    if not names:
+        return ""
+    return f", classes: {', '.join(names)}; --OPTION.help CLASS lists the arguments of one"
+
+
+def _is_tensor(path: str) -> bool:
+    module, _, name = path.rpartition(".")
+    found = getattr(sys.modules.get(module), name, None)
+    return isinstance(found, type) and issubclass(found, Tensor)

@@ -20,7 +20,7 @@ from neurovis.cli import am, demo, features, group_am, layers, rank, report, sal
 from neurovis.cli.command import Command
 from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import is_out_of_memory, one_line
-from neurovis.cli.help_text import HelpFormatter, prepare, prepare_whole
+from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
 from neurovis.cli.stopping import Stopped
 
 COMMANDS: dict[str, Command] = {
@@ -53,7 +53,7 @@ def build_parser(only: str | None = None) -> ArgumentParser:
     Args:
         only: The command whose options are needed; those of all take their time.
     """
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="neurovis",
         description="What do a CNN's kernels respond to, how selectively, and when did they learn "
         "it?",
@@ -61,7 +61,6 @@ def build_parser(only: str | None = None) -> ArgumentParser:
         # Else "am --top 16" would be so many top images; subcommands do the same.
         allow_abbrev=False,
         version=__version__,
-        formatter_class=HelpFormatter,
     )
     prepare_whole(parser)
     subcommands = parser.add_subcommands(
@@ -71,18 +70,17 @@ def build_parser(only: str | None = None) -> ArgumentParser:
     )
     for name, command in COMMANDS.items():
         is_needed = only is None or only == name
-        subparser = _subparser(command) if is_needed else ArgumentParser(exit_on_error=False)
+        subparser = _subparser(command) if is_needed else CommandParser(exit_on_error=False)
         prepare(subparser, name)
         subcommands.add_subcommand(name, subparser, help=command.description.splitlines()[0])
     return parser
 
 
 def _subparser(command: Command) -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = CommandParser(
         description=command.description,
         exit_on_error=False,
         allow_abbrev=False,
-        formatter_class=HelpFormatter,
     )
     parser.add_argument("--config", action="config", help="A YAML file with these options.")
     command.add_arguments(parser)

@@ -104,7 +104,10 @@ def run(options: Namespace) -> None:
     folder = Path(trainer.log_dir or trainer.default_root_dir)  # All ranks must ask.
     if trainer.is_global_zero:
         with stoppable(
-            lambda: f"when the ranking was done; its table and the figures so far are in {folder}"
+            lambda: (
+                "when the ranking was done; its table, arrays and the figures so far are in "
+                f"{folder}"
+            )
         ):
             _report(RankedNetwork(network, spec, options, trainer, folder), probe.results, images)
 
@@ -121,10 +124,11 @@ def _check(options: Namespace) -> None:
 
 
 def _report(ranked: RankedNetwork, rankings: Rankings, images: Images | None) -> None:
-    """Write and print, the table of the ranking first."""
+    """Write and print, the numbers of the ranking first."""
     options, loggers = ranked.options, ranked.trainer.loggers
     rankings.to_csv(ranked.folder / "results.csv")
     files = RankingFiles(ranked.folder, loggers, options.top, options.sheets)
+    files.save_arrays(rankings)
     comparisons, fields = [], []
     if options.preferred_images:
         comparisons = compare(ranked, rankings, files)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from neurovis.tuning.results import KernelRanking, Rankings
 #: Kernels named in the printed table.
 _NAMED = 5
 _NULL_PERCENTILE = 0.95
-_RIGHT: dict[str, Any] = {"justify": "right"}
-#: Columns of the printed table; a narrow terminal has room for some.
+_RIGHT: dict[str, Any] = {"justify": "right", "no_wrap": True}
+#: Columns of the printed table; layers and first kernels may take several lines.
 _HEADINGS: dict[str, dict[str, Any]] = {
     "layer": {"overflow": "fold"},
     "ranking": {"no_wrap": True},
@@ -35,19 +34,20 @@ _HEADINGS: dict[str, dict[str, Any]] = {
     "kernels": _RIGHT,
     "median": _RIGHT,
     "null's 95 %": _RIGHT,
-    "above it": _RIGHT,
+    "above null": _RIGHT,
     "dead": _RIGHT,
     "reliability": _RIGHT,
     "first kernels": {"overflow": "fold"},
 }
-_WIDE = 120
-_NARROW = ("layer", "ranking", "median", "null's 95 %", "above it", "dead")
+#: Those that are shown where there is room, the ones that say most first.
+_IF_ROOM = ("reliability", "null's 95 %", "score", "kernels")
+_UNLIMITED = 10_000
 #: Of a tag ``kernel_ranking/<by>/<layer>/<what>``; dots, not slashes, are in layers' names.
 _PARTS = 4
 
 
 class RankingFiles:
-    """The table and the figures of rankings, in a folder and in the Trainer's loggers.
+    """The arrays and the figures of rankings, in a folder and in the Trainer's loggers.
 
     Args:
         folder: For the files.
@@ -81,6 +81,13 @@ class RankingFiles:
                 self._save_figures(ranking, None if is_drawn else of_first)
                 self._save_sheets(ranking)
                 count(1)
+
+    def save_arrays(self, rankings: Rankings) -> None:
+        """Write the arrays of each ranking beside where its figure will be."""
+        for ranking in rankings:
+            if ranking.reason is None:
+                tag = f"kernel_ranking/{ranking.by}/{ranking.layer}"
+                ranking.to_npz(self._path(tag, ".npz"))
 
     def save_picture(self, tag: str, picture: Picture, place: int = 0) -> None:
         """Write a picture beside its ranking, and log it.
@@ -128,12 +135,12 @@ class RankingFiles:
         words = "" if place else RANKED.get(tag.rpartition("/")[2], "")
         log_picture(self._loggers, tag, picture, place, None, words)
 
-    def _path(self, tag: str) -> Path:
-        """The file of a picture; what is of a ranking stands beside it."""
+    def _path(self, tag: str, ending: str = ".png") -> Path:
+        """The file of a picture or arrays; what is of a ranking stands beside it."""
         parts = tag.split("/")
         name = "" if len(parts) < _PARTS or _is_sheet(parts[-1]) else f"_{parts.pop()}"
         path = picture_path("/".join(parts), 0).parent
-        return self.folder / path.with_name(f"{path.name}{name}.png")
+        return self.folder / path.with_name(f"{path.name}{name}{ending}")
 
 
 def _is_sheet(part: str) -> bool:
@@ -149,35 +156,47 @@ def _cell(value: object) -> object:
 def print_rankings(rankings: Rankings) -> None:
     """Print a line for each ranking, and what there is to know of them."""
     output = console()
-    shown = _NARROW if output.width < _WIDE else tuple(_HEADINGS)
-    table = Table(title="Kernels, ranked")
-    for heading in shown:
-        table.add_column(heading, **_HEADINGS[heading])
-    for ranking in rankings:
-        cells = dict(zip_longest(_HEADINGS, _cells(ranking), fillvalue=""))
-        table.add_row(*(cells[heading] for heading in shown))
-    output.print(table)
+    unlimited = output.options.update(width=_UNLIMITED)
+    shown = set(_HEADINGS) - set(_IF_ROOM)
+    for heading in _IF_ROOM:
+        wider = _table(rankings, shown | {heading})
+        if output.measure(wider, options=unlimited).maximum <= output.width:
+            shown.add(heading)
+    output.print(_table(rankings, shown))
     for note in _notes(rankings):
         output.print(Text(f"note: {note}"), soft_wrap=True)
 
 
-def _cells(ranking: KernelRanking) -> Iterable[str]:
-    count = str(len(ranking))
+def _table(rankings: Rankings, shown: Collection[str]) -> Table:
+    """A line for each ranking, with these columns."""
+    table = Table(title="Kernels, ranked")
+    headings = [heading for heading in _HEADINGS if heading in shown]
+    for heading in headings:
+        table.add_column(heading, **_HEADINGS[heading])
+    for ranking in rankings:
+        cells = _cells(ranking)
+        if ranking.reason is not None and "score" not in shown:
+            cells["median"] = "n/a"
+        table.add_row(*(cells.get(heading, "") for heading in headings))
+    return table
+
+
+def _cells(ranking: KernelRanking) -> dict[str, str]:
+    """By heading, what there is to say of a ranking."""
+    cells = {"layer": ranking.layer, "ranking": ranking.by, "kernels": str(len(ranking))}
     if ranking.reason is not None:
-        return ranking.layer, ranking.by, "not applicable", count
+        return {**cells, "score": "not applicable"}
     known, null = (scores[scores.isfinite()] for scores in (ranking.score, ranking.null_score))
-    return (
-        ranking.layer,
-        ranking.by,
-        ranking.score_name,
-        count,
-        number(known.quantile(0.5).item() if len(known) else None),
-        number(null.quantile(_NULL_PERCENTILE).item() if len(null) else None),
-        _above(ranking) if len(null) else "-",
-        str(int(ranking.dead.sum())),
-        number(ranking.rank_reliability),
-        ", ".join(map(str, first_kernels(ranking, _NAMED))),
-    )
+    return {
+        **cells,
+        "score": ranking.score_name,
+        "median": number(known.quantile(0.5).item() if len(known) else None),
+        "null's 95 %": number(null.quantile(_NULL_PERCENTILE).item() if len(null) else None),
+        "above null": _above(ranking) if len(null) else "-",
+        "dead": str(int(ranking.dead.sum())),
+        "reliability": number(ranking.rank_reliability),
+        "first kernels": ", ".join(map(str, first_kernels(ranking, _NAMED))),
+    }
 
 
 def _above(ranking: KernelRanking) -> str:

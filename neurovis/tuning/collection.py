@@ -24,7 +24,7 @@ from neurovis.tuning.rankings import (
 )
 from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
-from neurovis.tuning.scoring import rank_layer
+from neurovis.tuning.scoring import not_applicable, rank_layer
 
 #: All images, and the halves of them.
 _ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
@@ -135,7 +135,7 @@ class Collection(nn.Module):
     def _ranked(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
         reason = ranking.why_not(layer)
         if reason is not None:
-            return KernelRanking.not_applicable(layer, ranking, reason)
+            return not_applicable(layer, ranking, reason)
         if isinstance(ranking, WeightRanking):
             return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
         if isinstance(ranking, GratingRanking):

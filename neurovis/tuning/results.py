@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,19 +10,14 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor
 
-from neurovis.files import whole_file
 from neurovis.inputs import InputSpec
+from neurovis.tuning.arrays import save_arrays
 from neurovis.tuning.grating_responses import GratingResponses
-from neurovis.tuning.rankings.base import Column, Ranking
-from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.rankings.base import Column
+from neurovis.tuning.tables import ranking_rows, save_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: Columns of every table, in their order; those of the rankings follow.
-_COLUMNS = ("layer", "kernel", "by", "score", "rank", "null_percentile", "reliability", "dead")
-#: Of the rankings' own columns, these come first in a table.
-_LEADING = ("preferred_orientation", "preferred_spatial_frequency")
 
 
 @dataclass(frozen=True)
@@ -76,34 +70,6 @@ class KernelRanking:
     is_signed: bool = False
     drawn_over: str = "orientation"
 
-    @classmethod
-    def not_applicable(
-        cls, layer: RankedLayer, ranking: Ranking[object], reason: str
-    ) -> KernelRanking:
-        """What is said of a layer that the ranking does not apply to.
-
-        Args:
-            layer: Whose kernels all get no score.
-            ranking: That does not apply.
-            reason: As it will be printed.
-        """
-        nothing = torch.full((layer.kernels,), torch.nan, dtype=torch.float64)
-        return cls(
-            layer=layer.name,
-            by=ranking.name,
-            score_name=ranking.score_name,
-            score=nothing,
-            dead=torch.zeros(layer.kernels, dtype=torch.bool),
-            null_score=nothing[:0],
-            null_percentile=nothing,
-            reliability=nothing,
-            rank_reliability=float("nan"),
-            values={},
-            notes=(),
-            spec=layer.spec,
-            reason=reason,
-        )
-
     def __len__(self) -> int:
         return len(self.score)
 
@@ -126,8 +92,7 @@ class KernelRanking:
         Raises:
             ValueError: If that many kernels have no score, or the ranking does not apply.
         """
-        if self.reason is not None:
-            raise ValueError(f'layer "{self.layer}" cannot be ranked: {self.reason}')
+        self._check_applies()
         scored = int(self.score.isfinite().sum())
         if not 1 <= count <= scored:
             raise ValueError(
@@ -135,6 +100,10 @@ class KernelRanking:
                 f"{self.score_name}"
             )
         return self.order[:count]
+
+    def _check_applies(self) -> None:
+        if self.reason is not None:
+            raise ValueError(f'layer "{self.layer}" cannot be ranked: {self.reason}')
 
     def above_null(self, percentile: float = 95.0) -> Tensor:
         """``(K,)``, which kernels score above this percentile of the random ones."""
@@ -146,28 +115,44 @@ class KernelRanking:
 
     def rows(self) -> Iterator[dict[str, object]]:
         """A row of the table for each kernel, in the order of their ranks."""
-        ranks = self.ranks
-        for kernel in self.order:
-            row: dict[str, object] = {
-                "layer": self.layer,
-                "kernel": kernel,
-                "by": self.by,
-                "score": _cell(self.score[kernel]),
-                "rank": int(ranks[kernel]),
-                "null_percentile": _cell(self.null_percentile[kernel]),
-                "reliability": _cell(self.reliability[kernel]),
-                "dead": bool(self.dead[kernel]),
-            }
-            row |= {name: _cell(column[kernel]) for name, column in self.values.items()}
-            if self.reason is not None:
-                row |= {"rank": "", "dead": "", "note": f"not applicable: {self.reason}"}
-            else:
-                row["note"] = "; ".join(self.notes)
-            yield row
+        return ranking_rows(self)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table; empty cells are undefined."""
-        Rankings([self]).to_csv(path)
+        save_table(path, list(self.rows()))
+
+    def to_npz(self, path: str | Path) -> None:
+        """Write the numbers as arrays, in a compressed ``.npz`` file.
+
+        Undefined is NaN. By name, with the units of the arrays that have one:
+
+        - ``layer``, ``by``, ``score_name``, ``notes`` (n,): words.
+        - ``score``, ``null_percentile`` in percent, ``reliability``, each (K,); ``ranks`` (K,) from
+          1; ``dead`` (K,), true or false.
+        - ``null_score`` (N,), of the random kernels; ``rank_reliability``, a number.
+        - The ranking's own columns, each (K,): ``preferred_orientation`` in degrees,
+          ``preferred_spatial_frequency`` in cycles per pixel, ``preferred_class`` in words, ….
+        - ``curve`` (K, n), the responses that were scored, in the layer's own unit, and
+          ``curve_over`` (n,), the classes that they are to.
+
+        And where responses to gratings were ranked, in the layer's own unit:
+
+        - ``tuning`` (K, M, O, F), without phase and never negative: modulations x orientations x
+          spatial frequencies.
+        - ``modulations`` (M,), names of the channels that gratings modulate; ``orientations`` (O,)
+          in degrees; ``spatial_frequencies`` (F,) in cycles per pixel.
+        - ``blank`` (K,), the responses to mid grey; ``is_rectified``, whether they are cut off
+          at 0.
+
+        Args:
+            path: Of the file; it appears whole or not at all.
+
+        Raises:
+            ValueError: If the ranking does not apply to the layer.
+            OSError: If the file cannot be written.
+        """
+        self._check_applies()
+        save_arrays(path, self)
 
     def figure(
         self, count: int = 24, pictures: Tensor | None = None, step: int | None = None
@@ -303,23 +288,4 @@ class Rankings(Sequence[KernelRanking]):
         The columns ``layer, kernel, by, score, rank, null_percentile, reliability, dead`` come
         first, ``note`` last, and between them what the rankings say further.
         """
-        rows = [row for item in self.items for row in item.rows()]
-        further = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS)
-        further.pop("note", None)
-        leading = [name for name in _LEADING if name in further]
-        columns = [*_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
-        with (
-            whole_file(path) as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-
-def _cell(value: Tensor | str) -> object:
-    """A number with the digits that mean something; empty where it is undefined."""
-    if isinstance(value, str):
-        return value
-    number = float(value)
-    return "" if number != number else f"{number:.6g}"
+        save_table(path, [row for item in self.items for row in item.rows()])

@@ -67,6 +67,32 @@ def rank_layer(
     )
 
 
+def not_applicable(layer: RankedLayer, ranking: AnyRanking, reason: str) -> KernelRanking:
+    """What is said of a layer that a ranking does not apply to.
+
+    Args:
+        layer: Whose kernels all get no score.
+        ranking: That does not apply.
+        reason: As it will be printed.
+    """
+    nothing = torch.full((layer.kernels,), torch.nan, dtype=torch.float64)
+    return KernelRanking(
+        layer=layer.name,
+        by=ranking.name,
+        score_name=ranking.score_name,
+        score=nothing,
+        dead=torch.zeros(layer.kernels, dtype=torch.bool),
+        null_score=nothing[:0],
+        null_percentile=nothing,
+        reliability=nothing,
+        rank_reliability=float("nan"),
+        values={},
+        notes=(),
+        spec=layer.spec,
+        reason=reason,
+    )
+
+
 def _scored_halves(
     ranking: AnyRanking, halves: tuple[Any, Any], layer: RankedLayer
 ) -> list[Scores] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch.callbacks import Callback
 
 from neurovis.cli import main
 from neurovis.cli.help_text import TRAINER_OPTIONS, example
@@ -20,6 +21,17 @@ def _help(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     with pytest.raises(SystemExit, match="0"):
         main([*arguments, "--help"])
     return capsys.readouterr().out
+
+
+class Linked(Callback):
+    """As the `manual <https://example.org/manual>`_ says.
+
+    Args:
+        times: How often, as in :py:class:`~some.where.Times`.
+    """
+
+    def __init__(self, times: int = 1) -> None:
+        self.times = times
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +69,59 @@ def test_help_fits_the_screen(name: str, capsys: pytest.CaptureFixture[str]) -> 
     assert not re.search(r"``|:\w+:`|<class|paramref", text)
     assert text.startswith(f"usage: neurovis {name or 'COMMAND'} ")
     assert "\n\n" in text.split("options:")[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "option", "said"),
+    [
+        ("am --objective.help Direction", "objective.cosine_power", "or (N, K), for several"),
+        ("am --parametrization.help Fourier", "parametrization.decay", "see FourierImages"),
+        ("am --regularizers.help TotalVariation", "regularizers.weight", "total_variation"),
+        ("am --transforms.help Jitter", "transforms.pixels", "(type: int | null"),
+        ("rank --input.modalities.help", "input.modalities.name", 'by the name "rgb"'),
+        (
+            "features --trainer.callbacks.help neurovis.callbacks.FeatureMapMonitor",
+            "trainer.callbacks.max_kernels",
+            "as in pl_module.named_modules()",
+        ),
+        (
+            "am --trainer.callbacks.help LearningRateMonitor",
+            "trainer.callbacks.log_momentum",
+            "set to 'epoch' or 'step' to log lr",
+        ),
+        (
+            "am --trainer.callbacks.help test_help_text.Linked",
+            "trainer.callbacks.times",
+            "As the manual (https://example.org/manual) says",
+        ),
+        (
+            "am --objective.help Direction --objective.vectors.help Constant",
+            "objective.vectors.values",
+            "(required, type: Tensor)",
+        ),
+    ],
+)
+def test_the_help_of_a_class_is_like_that_of_a_command(
+    asked: str, option: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(asked.split())
+    text = capsys.readouterr().out
+    assert text.startswith("usage: neurovis COMMAND [options]\n")
+    assert max(map(len, text.splitlines())) <= 80
+    assert not re.search(r"``|:\w+:`|`_|<class|paramref", text)
+    assert f"\n  --{option} " in text
+    assert said in " ".join(text.split())
+    # Kinds of tensor are nothing to choose from.
+    assert "subclass" not in text
+    assert not re.search(r"FlatParameter|Uninitialized|ReadOnlyTensor|\btorch\.", text)
+
+
+def test_classes_of_other_than_tensors_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["am", "--objective.help", "Direction"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "| Tensor | Constant, classes: Constant; --objective.vectors.help CLASS" in text
 
 
 def test_the_whole_says_where_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from neurovis.cli import main, ranked_fields
+from neurovis.cli import main, rank_results, ranked_fields
 from neurovis.cli.notes import Notes
 from neurovis.cli.ranked_images import DemoScenes, RankedPictures
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.tuning import RANKINGS, map_receptive_fields
+from neurovis.tuning import RANKINGS, map_receptive_fields, rank_kernels
 from neurovis.tuning.stimuli import DenseNoise
 
 CPU = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
@@ -119,6 +120,30 @@ def test_what_does_not_apply_is_said_and_the_rest_is_ranked(written: tuple[Path,
     assert not (folder / "kernel_ranking" / "phase" / "conv1.png").exists()
 
 
+def test_arrays_stand_beside_the_figures(written: tuple[Path, str]) -> None:
+    """With what the same ranking holds in memory, to the last bit."""
+    folder, _ = written
+    found = rank_kernels(
+        load_demo_network(), ["conv1", "relu2"], ["orientation", "phase"],
+        input_spec=demo_input_spec(), orientations=4, phases=3, spatial_frequencies=[0.1, 0.2],
+        null_kernels=10,
+    )  # fmt: skip
+    applicable = [ranking for ranking in found if ranking.reason is None]
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*.npz")}
+    assert names == {f"kernel_ranking/{one.by}/{one.layer}.npz" for one in applicable}
+    assert len(names) == 3
+    for ranking in applicable:
+        path = folder / "kernel_ranking" / ranking.by / f"{ranking.layer}.npz"
+        assert path.with_suffix(".png").is_file()
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in ("score", "ranks", "null_percentile", "reliability", "dead", "null_score"):
+                np.testing.assert_array_equal(arrays[name], getattr(ranking, name))
+            assert ranking.seen is not None
+            np.testing.assert_array_equal(arrays["tuning"], ranking.seen.tuning)
+            assert arrays["tuning"].shape == (len(ranking), 1, 4, 2)
+            assert arrays["orientations"].tolist() == [0, 45, 90, 135]
+
+
 def test_figures_and_logs_are_written(written: tuple[Path, str]) -> None:
     folder, output = written
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
@@ -158,6 +183,50 @@ def test_the_table_says_what_the_file_does(written: tuple[Path, str]) -> None:
     assert float(cells[4]) == pytest.approx(float(np.median(scores)), rel=1e-2)
     assert cells[6:8] == [f"{100 * above:.0f} %", "0"]
     assert cells[9].split(", ") == [row["kernel"] for row in rows[:5]]
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (200, set()),
+        (100, {"score", "kernels"}),
+        (80, {"score", "kernels", "null's 95 %", "reliability"}),
+    ],
+)
+def test_a_narrow_table_keeps_what_was_asked_for(
+    width: int, left_out: set[str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: Any = {"null_kernels": 10, "orientations": 4, "phases": 3, "spatial_frequencies": [0.1]}
+    by = ["orientation", "modality", "phase"]
+    found = rank_kernels(
+        load_demo_network(), ["conv1", "relu1"], by, input_spec=demo_input_spec(), **asked
+    )
+    screen = rank_results.console()
+    screen.width = width
+    monkeypatch.setattr(rank_results, "console", lambda: screen)
+    rank_results.print_rankings(found)
+    lines = capsys.readouterr().out.split("note: ")[0].splitlines()
+    assert max(map(len, lines)) <= width
+    heads, *rows = [
+        [cell.strip() for cell in line.strip("┃│").replace("┃", "│").split("│")]
+        for line in lines
+        if line.startswith(("┃", "│"))
+    ]
+    every = ["layer", "ranking", "score", "kernels", "median", "null's 95 %", "above null", "dead"]
+    every += ["reliability", "first kernels"]
+    assert heads == [head for head in every if head not in left_out]
+    assert len(rows) == len(found)
+    for ranking, row in zip(found, rows, strict=True):
+        cells = dict(zip(heads, row, strict=True))
+        assert (cells["layer"], cells["ranking"]) == (ranking.layer, ranking.by)
+        if ranking.reason is not None:
+            said = {name: text for name, text in cells.items() if text and name != "kernels"}
+            why = ("score", "not applicable") if "score" in heads else ("median", "n/a")
+            assert list(said.items())[2:] == [why]
+            continue
+        assert cells["first kernels"] == ", ".join(map(str, ranking.top(5)))
+        assert float(cells["median"]) == pytest.approx(ranking.score.nanmedian().item(), abs=0.1)
 
 
 def test_scores_are_those_of_gratings_made_by_hand(written: tuple[Path, str]) -> None:

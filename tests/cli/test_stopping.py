@@ -77,7 +77,7 @@ def interrupting(function: Callable[..., Any], after: int) -> Callable[..., Any]
             "rank --layer conv1",
             (rank_results.RankingFiles, "_save_sheets"),
             0,
-            "when the ranking was done; its table and the figures so far are in {folder}",
+            "when the ranking was done; its table, arrays and the figures so far are in {folder}",
         ),
         (
             "features --layer conv1 --images .",

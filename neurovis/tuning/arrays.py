@@ -1,0 +1,83 @@
+"""Rankings as arrays, for those who go on with the numbers themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurovis.files import whole_file
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.rankings.base import Column
+
+if TYPE_CHECKING:
+    from neurovis.tuning.results import KernelRanking
+
+#: Arguments of the function that writes them.
+_NOT_FOR_ARRAYS = ("file", "allow_pickle")
+
+
+def save_arrays(path: str | Path, ranking: KernelRanking) -> None:
+    """Write what :meth:`KernelRanking.to_npz` says; the file appears whole or not at all.
+
+    Args:
+        path: Of the file.
+        ranking: That applies to its layer.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    arrays = _arrays(ranking)
+    if ranking.seen is not None:
+        arrays |= _of_gratings(ranking.seen)
+    taken = {*arrays, *_NOT_FOR_ARRAYS}
+    for name, column in ranking.values.items():
+        # Rankings may be anybody's, and give their columns any names.
+        arrays[f"value_{name}" if name in taken else name] = _array(column)
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _arrays(ranking: KernelRanking) -> dict[str, Any]:
+    """What there is of every ranking."""
+    arrays: dict[str, Any] = {
+        "layer": np.array(ranking.layer),
+        "by": np.array(ranking.by),
+        "score_name": np.array(ranking.score_name),
+        "notes": np.array(ranking.notes, dtype=np.str_),
+        "score": _array(ranking.score),
+        "ranks": _array(ranking.ranks),
+        "null_percentile": _array(ranking.null_percentile),
+        "reliability": _array(ranking.reliability),
+        "dead": _array(ranking.dead),
+        "null_score": _array(ranking.null_score),
+        "rank_reliability": np.array(ranking.rank_reliability),
+    }
+    if ranking.curve is not None:
+        arrays["curve"] = _array(ranking.curve)
+    if ranking.curve_over:
+        arrays["curve_over"] = _array(ranking.curve_over)
+    return arrays
+
+
+def _of_gratings(seen: GratingResponses) -> dict[str, Any]:
+    return {
+        "tuning": _array(seen.tuning),
+        "modulations": _array(seen.modulations),
+        "orientations": _array(seen.orientations),
+        "spatial_frequencies": _array(seen.spatial_frequencies),
+        "blank": _array(seen.blank),
+        "is_rectified": np.array(seen.is_rectified),
+    }
+
+
+def _array(column: Column) -> Any:
+    """Words as words of a fixed length, so that no pickles are needed to read them."""
+    if not isinstance(column, Tensor):
+        return np.array(list(column), dtype=np.str_)
+    # NumPy has no bfloat16.
+    values = column.float() if column.dtype == torch.bfloat16 else column
+    return values.detach().cpu().numpy()

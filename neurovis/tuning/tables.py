@@ -1,0 +1,71 @@
+"""Rankings as tables: a row for each kernel, in the order of their ranks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from neurovis.files import whole_file
+
+if TYPE_CHECKING:
+    from neurovis.tuning.results import KernelRanking
+
+#: Columns of every table, in their order; those of the rankings follow.
+_COLUMNS = ("layer", "kernel", "by", "score", "rank", "null_percentile", "reliability", "dead")
+#: Of the rankings' own columns, these come first in a table.
+_LEADING = ("preferred_orientation", "preferred_spatial_frequency")
+
+
+def ranking_rows(ranking: KernelRanking) -> Iterator[dict[str, object]]:
+    """A row for each kernel, in the order of their ranks; empty cells are undefined."""
+    ranks = ranking.ranks
+    for kernel in ranking.order:
+        row: dict[str, object] = {
+            "layer": ranking.layer,
+            "kernel": kernel,
+            "by": ranking.by,
+            "score": _cell(ranking.score[kernel]),
+            "rank": int(ranks[kernel]),
+            "null_percentile": _cell(ranking.null_percentile[kernel]),
+            "reliability": _cell(ranking.reliability[kernel]),
+            "dead": bool(ranking.dead[kernel]),
+        }
+        row |= {name: _cell(column[kernel]) for name, column in ranking.values.items()}
+        if ranking.reason is not None:
+            row |= {"rank": "", "dead": "", "note": f"not applicable: {ranking.reason}"}
+        else:
+            row["note"] = "; ".join(ranking.notes)
+        yield row
+
+
+def save_table(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows of one or several rankings; the file appears whole or not at all.
+
+    Args:
+        path: Of the file.
+        rows: As :func:`ranking_rows` gives them; those of one ranking may have columns that others
+            do not have.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    further = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS)
+    further.pop("note", None)
+    leading = [name for name in _LEADING if name in further]
+    columns = [*_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
+    with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _cell(value: Tensor | str) -> object:
+    """A number with the digits that mean something; empty where it is undefined."""
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return "" if number != number else f"{number:.6g}"
