@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bad_input.bad import MARKER, Bad, contents
+from bad_input.cards_table import CARDS
 from bad_input.configs_table import CONFIGS
 from bad_input.functions_table import FUNCTIONS
 from bad_input.makers import Payload, array, saved
@@ -31,7 +32,7 @@ from neurovis.cli.main import COMMANDS
 
 TABLE = [
     *(*OPTIONS, *NAMES, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),
-    *(*FUNCTIONS, *MEASURES),
+    *(*FUNCTIONS, *MEASURES, *CARDS),
 ]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from neurovis.figures.colours import colour_limit, coloured, overlaid
 from neurovis.figures.modalities import shown_images
 from neurovis.figures.output import to_pixels
-from neurovis.figures.pictures import fitted, modality_rows
+from neurovis.figures.pictures import alarmed, fitted, modality_rows
 from neurovis.inputs import InputSpec
 
 #: Between the pictures of modalities, in pixels.
@@ -33,9 +33,9 @@ def data_uri(pictures: Tensor, largest: int, *, is_photograph: bool = False) -> 
     """Pictures side by side, as one picture in a ``data:`` URI.
 
     Args:
-        pictures: ``(N, 3, H, W)`` in [0, 1]; clipped.
-        largest: Longest side in pixels of each; larger ones are shrunk. Those of 24 pixels and
-            less are enlarged, each pixel becoming a square.
+        pictures: ``(N, 3, H, W)``, floating-point in [0, 1]; clipped. What is not finite is red.
+        largest: Longest side in pixels of each, at least 1; larger ones are shrunk. Those of 24
+            pixels and less are enlarged, each pixel becoming a square.
         is_photograph: Whether colours may be kept less exactly than brightness; else those of up
             to 72 pixels are kept without loss, and all of larger ones' colours.
 
@@ -43,12 +43,20 @@ def data_uri(pictures: Tensor, largest: int, *, is_photograph: bool = False) -> 
         The URI.
 
     Raises:
-        ValueError: If there is no picture, or the shape is another.
+        ValueError: If there is no picture, the shape or type is another, or ``largest`` is below 1.
     """
     from PIL import Image
 
     if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel():
         raise ValueError(f"pictures must be (N, 3, H, W), N > 0; got {tuple(pictures.shape)}")
+    if not pictures.is_floating_point():
+        raise ValueError(
+            f"pictures must be floating-point, in [0, 1]; got {pictures.dtype}: divide bytes by 255"
+        )
+    if largest < 1:
+        raise ValueError(f"largest must be at least 1 pixel; got {largest}")
+    pictures = pictures.detach().float().cpu()
+    pictures = alarmed(pictures, pictures.isfinite().all(1))
     is_small = max(pictures.shape[2:]) <= _PIXELS
     shown = fitted(pictures, _ENLARGED if is_small else 1, max(largest, _ENLARGED))
     count, _, height, width = shown.shape
@@ -79,7 +87,17 @@ def image_uri(image: Tensor, spec: InputSpec, largest: int, *, is_photograph: bo
 
 
 def map_uri(values: Tensor, largest: int) -> str:
-    """A map ``(H, W)`` of magnitudes, violet 0 and yellow its highest, as a ``data:`` URI."""
+    """A map ``(H, W)`` of magnitudes, violet 0 and yellow its highest, as a ``data:`` URI.
+
+    Args:
+        values: Whose sizes are shown; what is not finite is red.
+        largest: Longest side in pixels.
+
+    Raises:
+        ValueError: If it is no such map, or ``largest`` is below 1.
+    """
+    if values.ndim != 2 or not values.numel():
+        raise ValueError(f"a map must be (H, W), not empty; got {tuple(values.shape)}")
     values = values.detach().float().cpu()
     limit = torch.tensor([colour_limit(values)])
     return data_uri(coloured(values[None], limit, signed=False), largest)

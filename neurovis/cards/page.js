@@ -152,7 +152,7 @@ function drawn(name, attributes = {}, ...children) {
 function number(value, digits = 3) {
   if (value === null || value === undefined) return "–";
   const text = Math.abs(value) >= 1e5 ? value.toExponential(1) : String(Number(value.toPrecision(digits)));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 const chunks = new Map();

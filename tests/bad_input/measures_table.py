@@ -14,7 +14,6 @@ from bad_input.networks_of_calls import GREY, IMAGES, NET
 
 from neurovis import InputSpec, cascading_randomization, figures, kernel_saliency, rank_kernels
 from neurovis import callbacks as monitors
-from neurovis.cards import Card, CardPage, data_uri
 from neurovis.saliency import LayerTarget, SaliencySettings, check_method, kernel_choices
 from neurovis.tuning import (
     RankingSettings,
@@ -231,12 +230,6 @@ _SPEC = InputSpec.rgb(8)
 _MAPS = torch.rand(2, 4, 4)
 
 _FIGURES = [
-    Bad("data_uri: one picture", lambda: data_uri(_RGB[0], 64), "(N, 3, H, W), N > 0; got (3,"),
-    Bad(
-        "CardPage: a stranger",
-        lambda: CardPage("", [], cards=[Card("conv1", 0)]).save("a.html"),
-        'kernel 0 has a layer "conv1" that the page does not name',
-    ),
     Bad(
         "first_and_now_images: another size",
         lambda: figures.first_and_now_images(_RGB, _RGB[..., 1:], [], ("a", "b"), _SPEC, ""),

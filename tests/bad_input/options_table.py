@@ -271,7 +271,7 @@ _REPORT = each_with(
         ("cards of no top images", "--top_images 0", "top_images must be at least 1; got 0"),
         ("a probe that is not there", "--probe nowhere.png", 'there is no picture "nowhere.png"'),
         ("cards in half precision", "--trainer.precision bf16-mixed", "bf16-mixed"),
-        ("a kernel that is not there", "--kernels 99", "99"),
+        ("a kernel that is not there", "--kernels 99", 'kernel 99 is out of range: layer "'),
     ],
 )
 

@@ -18,12 +18,15 @@ from neurovis.cards import (
     Card,
     CardLayer,
     CardPage,
+    Curves,
     Evidence,
     Measure,
     Picture,
+    ReceptiveField,
     Score,
     data_uri,
     image_uri,
+    map_uri,
     overlay_uri,
 )
 from neurovis.inputs import InputSpec
@@ -84,15 +87,34 @@ def test_no_name_can_break_out_of_the_page(tmp_path: Path, words: str) -> None:
         assert text.count(sign) == expected.count(sign)
 
 
-def test_a_card_that_the_page_does_not_know_is_refused_and_nothing_written(tmp_path: Path) -> None:
-    page = _page(scores={"color": Score(1.0)})
-    with pytest.raises(ValueError, match="kernel 3 has a measure 'color'"):
-        page.save(tmp_path / "page.html")
-    page = _page()
-    page.layers = []
-    with pytest.raises(ValueError, match='has a layer "conv1"'):
-        page.save(tmp_path / "page.html")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("make", [np.array, torch.tensor], ids=["NumPy", "torch"])
+def test_numbers_of_other_libraries_are_numbers(tmp_path: Path, make: Any) -> None:
+    """They are written as Python's own are, whole numbers with all their digits."""
+
+    def card(one: Any, many: Any) -> Card:
+        return Card(
+            "conv1",
+            one(3),
+            evidence=Evidence(one(12.34567), one(NAN), one(True), steps=one(123456)),
+            scores={"orientation": Score(one(0.5), one(2), one(97))},
+            curves=Curves(many([1.0, 0.123456]), many([2, 1, NAN]), one(45)),
+            field=ReceptiveField(one(9.5), one(7)),
+            top_activation=one(float("inf")),
+        )
+
+    def page(name: str, one: Any, many: Any) -> str:
+        layer = CardLayer("conv1", one(8), many([0, 90]), many([0.1, 0.2, 0.3]), many([11, 9]))
+        page = CardPage("t", [layer], [Measure("orientation", "gOSI")], cards=[card(one, many)])
+        page.save(tmp_path / name)
+        return (tmp_path / name).read_text(encoding="utf-8")
+
+    written = page("other.html", make, make)
+    (card_written,) = _json(written, "cards")["cards"]
+    assert card_written["evidence"]["steps"] == 123456
+    assert card_written["evidence"]["dead"] is True
+    assert card_written["curves"]["orientation"] == [1, 0.1235]
+    assert card_written["curves"]["spatial_frequency"] == [2, 1, None]
+    assert written == page("python.html", lambda number: number, list)
 
 
 def test_small_pictures_are_seen_pixel_by_pixel() -> None:
@@ -120,9 +142,15 @@ def test_an_overlay_is_bright_where_the_map_is_high() -> None:
         assert pixels[5, 20].astype(int).sum() > 2 * pixels[35, 20].astype(int).sum()
 
 
-def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"pictures must be .* got \(3, 8, 8\)"):
-        data_uri(torch.rand(3, 8, 8), 64)
+@pytest.mark.parametrize("value", [NAN, float("inf"), -float("inf")])
+def test_what_is_not_finite_is_red(value: float) -> None:
+    values = torch.full((8, 8), 0.25)
+    values[3, 5] = value
+    in_picture = _pixels(data_uri(values.expand(1, 3, 8, 8), 64))[4::8, 4::8].astype(int)
+    in_map = _pixels(map_uri(values, 64))[4::8, 4::8].astype(int)
+    for pixels in (in_picture, in_map):
+        is_red = pixels[..., 0] > 2 * pixels[..., 1:].max(-1)
+        assert np.argwhere(is_red).tolist() == [[3, 5]]
 
 
 @pytest.mark.parametrize("size", [64, 128])

@@ -12,7 +12,7 @@ import pytest
 from browser import browser_page
 from many_cards import LAYERS, activation_of, is_dead, many_cards, orientation_of
 
-from neurovis.cards import Measure, Score
+from neurovis.cards import Card, CardLayer, CardPage, Evidence, Measure, Score
 
 COUNT = 2000
 
@@ -240,3 +240,13 @@ def test_a_ranking_may_have_the_name_of_a_number_of_the_ascent(tmp_path: Path) -
         page.select_option("#sort", label="activation (mean)")
         shown = page.locator("article").evaluate_all("all => all.map(one => +one.dataset.index)")
         assert shown == list(range(19, -1, -1))
+
+
+def test_both_signs_of_a_number_are_minus_signs(tmp_path: Path) -> None:
+    card = Card("conv1", 0, evidence=Evidence(-1.06e-13, -0.5, dead=False))
+    CardPage("t", [CardLayer("conv1", 1)], cards=[card]).save(tmp_path / "page.html")
+    with browser_page() as page:
+        page.goto((tmp_path / "page.html").as_uri())
+        line = page.locator("article .evidence").inner_text()
+    minus = "\N{MINUS SIGN}"
+    assert line == f"activation {minus}1.06e{minus}13 · noise {minus}0.5"
