@@ -12,6 +12,7 @@ from neurovis.layer_table import kernel_axes
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.waking import WakingRectifiers
 from neurovis.recording import Recorder
+from neurovis.trial import reason, trying
 
 
 class LayerResponse:
@@ -98,21 +99,13 @@ def try_response(response: LayerResponse, images: Tensor) -> Tensor:
     Raises:
         ValueError: If the network cannot take them.
     """
-    spec = response.spec
     try:
-        return response(images)
+        with trying(response.network, response.spec, "give the input_spec it was made for"):
+            return response(images)
     except TypeError as error:
         raise ValueError(
             f"{type(response.network).__name__} cannot be called with images alone: "
-            f"{str(error).splitlines()[0]}; wrap it in a module that can"
-        ) from error
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, IndexError) as error:
-        parts = ", ".join(f"{m.name} {m.channels}" for m in spec.modalities)
-        raise ValueError(
-            f"{type(response.network).__name__} cannot take images of shape {spec.shape} "
-            f"({parts}): {str(error).splitlines()[0]}; give the input_spec it was made for"
+            f"{reason(error)}; wrap it in a module that can"
         ) from error
 
 

@@ -1,0 +1,38 @@
+"""Networks of somebody's own that fail when they are run or made."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class _Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.check(images)
+        return self.conv(images)
+
+    def check(self, images: Tensor) -> None:
+        raise NotImplementedError
+
+
+class OfOneSize(_Network):
+    def check(self, images: Tensor) -> None:
+        assert images.shape[-1] == 224, f"wrong height: expected 224, got {images.shape[-1]}"
+
+
+class OfAnotherSize(_Network):
+    def check(self, images: Tensor) -> None:
+        assert images.shape[-1] == 224
+
+
+class WithoutKey(_Network):
+    def check(self, images: Tensor) -> None:
+        {"images": images}["mask"]
+
+
+class WithoutAttribute(_Network):
+    def check(self, images: Tensor) -> None:
+        self.mask.to(images)
