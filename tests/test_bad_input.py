@@ -21,6 +21,7 @@ from bad_input.makers import Payload, array, saved
 from bad_input.measures_table import MEASURES
 from bad_input.names_table import NAMES
 from bad_input.options_table import OPTIONS
+from bad_input.own_table import OWN
 from bad_input.pictures_table import PICTURES
 from bad_input.places_table import FULL, GOING_ON, PICTURE, PLACES, full_disk, stopped_run
 from bad_input.public_names import WITHOUT_LINES, public_names
@@ -30,7 +31,7 @@ from neurovis.cli import main
 from neurovis.cli.main import COMMANDS
 
 TABLE = [
-    *(*OPTIONS, *NAMES, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),
+    *(*OPTIONS, *NAMES, *OWN, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),
     *(*FUNCTIONS, *MEASURES),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bad_input.bad import Bad, each_with
 from bad_input.commands import GROUP_AM
-from bad_input.makers import array, text
+from bad_input.makers import text
 
 _MODELS_AND_INPUTS = each_with(
     "layers",
@@ -104,44 +104,4 @@ _LAYERS += [
     Bad("layers of a group", f"{GROUP_AM} --layer all-conv", '"all-conv" means 4: conv1, conv2'),
 ]
 
-_CANNOT = "cannot take images of shape (3, 16, 16) (rgb 3): "
-_HEIGHT = "wrong height: expected 224, got 16"
-_INSTEAD = "; give what it was made for, see --input.size and --input.modalities"
-_ANOTHER = "; give the input_spec it was made for"
-
-
-def _own(command: str, network: str) -> str:
-    options = "--images p.npy" if command in ("features", "saliency") else ""
-    options += " --by weight" if command == "report" else ""
-    of_network = f"--model bad_input.of_ones_own.{network} --input.modalities rgb --input.size 16"
-    return f"{command} --layer conv {of_network} {options} --trainer.accelerator cpu"
-
-
-_FORWARDS = [
-    Bad(
-        f"forward for {command} that fails by {kind}",
-        _own(command, network),
-        says,
-        array("p.npy", [[[0.5] * 16] * 16] * 3),
-    )
-    for command, network, kind, says in (
-        ("am", "OfOneSize", "an assertion", f"{_CANNOT}{_HEIGHT}{_ANOTHER}"),
-        ("group-am", "OfOneSize", "an assertion", f"{_CANNOT}{_HEIGHT}{_ANOTHER}"),
-        ("report", "OfOneSize", "an assertion", f"{_CANNOT}{_HEIGHT}{_ANOTHER}"),
-        ("features", "OfOneSize", "an assertion", f"{_CANNOT}{_HEIGHT}{_INSTEAD}"),
-        ("saliency", "OfOneSize", "an assertion", f"{_CANNOT}{_HEIGHT}{_INSTEAD}"),
-        ("rank", "OfOneSize", "an assertion", f"16x16 pixels: {_HEIGHT}{_INSTEAD}"),
-        ("am", "OfAnotherSize", "a bare assertion", f"{_CANNOT}AssertionError{_ANOTHER}"),
-        ("rank", "OfAnotherSize", "a bare assertion", f"pixels: AssertionError{_INSTEAD}"),
-        ("am", "WithoutKey", "a key", f"{_CANNOT}KeyError: 'mask'{_ANOTHER}"),
-        ("rank", "WithoutKey", "a key", f"16x16 pixels: KeyError: 'mask'{_INSTEAD}"),
-        ("report", "WithoutKey", "a key", f"{_CANNOT}KeyError: 'mask'{_ANOTHER}"),
-        ("features", "WithoutKey", "a key", f"{_CANNOT}KeyError: 'mask'{_INSTEAD}"),
-        ("saliency", "WithoutKey", "a key", f"{_CANNOT}KeyError: 'mask'{_INSTEAD}"),
-        ("am", "WithoutAttribute", "an attribute", "no attribute 'mask'; give the input_spec"),
-        ("rank", "WithoutAttribute", "an attribute", "object has no attribute 'mask'; give what"),
-        ("features", "WithoutAttribute", "an attribute", "no attribute 'mask'; give what it was"),
-    )
-]
-
-NAMES = [*_MODELS_AND_INPUTS, *_LAYERS, *_FORWARDS]
+NAMES = [*_MODELS_AND_INPUTS, *_LAYERS]

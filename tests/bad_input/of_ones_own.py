@@ -1,4 +1,4 @@
-"""Networks of somebody's own that fail when they are run or made."""
+"""Networks and functions of somebody's own that fail when they are run."""
 
 from __future__ import annotations
 
@@ -36,3 +36,23 @@ class WithoutKey(_Network):
 class WithoutAttribute(_Network):
     def check(self, images: Tensor) -> None:
         self.mask.to(images)
+
+
+class Detaching(_Network):
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images.detach()).detach()
+
+    def check(self, images: Tensor) -> None:
+        pass
+
+
+def without_gradient(activation: Tensor) -> Tensor:
+    return activation.detach().flatten(2).mean(2)
+
+
+def not_a_number(activation: Tensor) -> Tensor:
+    return activation.flatten(2).mean(2) * float("nan")
+
+
+def small(images: Tensor) -> Tensor:
+    return images[..., :2, :2]
