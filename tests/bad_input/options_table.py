@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bad_input.bad import Bad, each_with
-from bad_input.commands import AM, DEMO, FEATURES, GROUP_AM, RANK, REPORT, SALIENCY
+from bad_input.commands import AM, DEMO, FEATURES, GROUP_AM, RANK, SALIENCY
 from bad_input.makers import all_of, array, folder, picture
 
 _COMMANDS = [
@@ -193,6 +193,22 @@ _RANKINGS = each_with(
         ("a function for a ranking", "--by os.getcwd", '"os.getcwd" is no ranking: make it a sub'),
         ("a path for a ranking", "--by ../x.py", '"../x.py" is not an import path such as "mypack'),
         ("few orientations", "--orientations 3", "orientations must be at least 4,"),
+        (
+            "orientations without end",
+            "--orientations 100000",
+            "orientations must be at most 1800; got 100000",
+        ),
+        ("phases without end", "--phases 361", "phases must be at most 360; got 361"),
+        (
+            "random kernels without end",
+            "--null_kernels 1000000",
+            "null_kernels must be at most 100000; got 1000000",
+        ),
+        (
+            "stimuli without end",
+            f"--batch_size {10**20}",
+            f"batch_size must be at most 1000000; got {10**20}",
+        ),
         ("too fine", "--spatial_frequencies [0.9]", "at most 0.35 cycles/pixel; got 0.9"),
         ("frequencies in words", "--spatial_frequencies fine", '"[a, b]"; got "fine"'),
         ("readout's near miss", "--readout men", 'readout must be center, mean, max; got "men"'),
@@ -259,23 +275,7 @@ _DEMO = each_with(
 )
 
 
-_REPORT = each_with(
-    REPORT,
-    [
-        ("a report's near miss", "--fieldimages 3", 'did you mean "--field_images"?'),
-        ("noise of less than none", "--field_images -1", "field_images must be at least 0; got -1"),
-        ("no such maps", "--method gradients", 'did you mean "gradient"'),
-        ("no such ranking of cards", "--by orientatoin", 'did you mean "orientation"?'),
-        ("no card for a layer", "--objective deep_dream", "card for each kernel; the objective"),
-        ("cards by few gratings", "--ranking.orientations 2", "orientations must be at least 4"),
-        ("cards of no top images", "--top_images 0", "top_images must be at least 1; got 0"),
-        ("a probe that is not there", "--probe nowhere.png", 'there is no picture "nowhere.png"'),
-        ("cards in half precision", "--trainer.precision bf16-mixed", "bf16-mixed"),
-        ("a kernel that is not there", "--kernels 99", "99"),
-    ],
-)
-
 OPTIONS = [
-    *(*_COMMANDS, *_AM, *_GROUPS, *_RANKINGS, *_SALIENCY, *_DEMO, *_REPORT),
+    *(*_COMMANDS, *_AM, *_GROUPS, *_RANKINGS, *_SALIENCY, *_DEMO),
     Bad("figures of no kernels", f"{FEATURES} . --max_kernels 0", "max_kernels must be at least 1"),
 ]
