@@ -145,6 +145,21 @@ _AM = each_with(
         ("kernels of no ranking", "--kernels top:2:orientaton", 'no ranking "orientaton"; did you'),
         ("more kernels than there are", "--kernels top:2000", '"top:2000": layer "conv2" has 48'),
         ("no accelerator", "--trainer.accelerator gpuu", "Trainer with --trainer.accelerator gpuu"),
+        (
+            "no such number of steps",
+            "--trainer.max_steps -5",
+            "no Trainer with --trainer.max_steps -5: `max_steps` must be a non-negative integer",
+        ),
+        (
+            "no such time",
+            "--trainer.max_time soon",
+            "no Trainer with --trainer.max_time soon: `Timer(duration='soon')` is not a valid",
+        ),
+        (
+            "no such profiler",
+            "--trainer.profiler simpel",
+            "no Trainer with --trainer.profiler simpel: When passing string value for the",
+        ),
         ("no devices", "--trainer.devices 0", "--trainer.devices 0: `Trainer(devices='0')`"),
         (
             "logger's near miss",
