@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    check_configs(arguments)
+    arguments = check_configs(arguments)
     parser = build_parser(_command_of(arguments))
     options = parser.instantiate(parser.parse_args(arguments))
     COMMANDS[options.command].run(options[options.command])

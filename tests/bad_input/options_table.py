@@ -166,6 +166,11 @@ _AM = each_with(
             "--trainer.logger CSVLoger",
             'got "CSVLoger"; did you mean "CSVLogger"',
         ),
+        (
+            "callback of no kind",
+            "--trainer.callbacks [Nope]",
+            'trainer.callbacks must be an object by its class_path; got "Nope"',
+        ),
         ("no step to be made", "--trainer.max_epochs 0", "--trainer.max_epochs 0 leaves no step"),
         (
             "steps in parts",
