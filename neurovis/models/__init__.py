@@ -64,6 +64,8 @@ def load_model(
         raise TypeError(f"model must be an import path, a str; got {type(model).__name__}")
     if weights is not None and not isinstance(weights, (str, Path)):
         raise TypeError(f"weights must be a name or a path; got {type(weights).__name__}")
+    if weights == "":
+        raise ValueError("weights needs a name such as DEFAULT, or a path; got an empty text")
     if model_args is not None and not isinstance(model_args, Mapping):
         raise TypeError(f"model_args must be a mapping; got {type(model_args).__name__}")
     arguments = dict(model_args or {})
