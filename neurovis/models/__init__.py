@@ -22,6 +22,7 @@ from neurovis.models.import_paths import current_directory_importable, import_by
 from neurovis.models.pretrained import is_weights_name, pretrained_input, pretrained_weights
 from neurovis.models.state_dicts import find_state_dict, load_strictly
 from neurovis.models.weight_files import read_weights
+from neurovis.trial import reason
 
 __all__ = ["load_model", "suggested_input_spec"]
 
@@ -136,6 +137,8 @@ def _from_checkpoint(
             "give what is missing as model_args; or give as the model what makes the network that "
             "it holds, which is filled from the same file"
         ) from error
+    except SystemExit as error:
+        raise ValueError(f'"{model}" could not be made: {reason(error)}') from error
     except Exception as error:
         raise ValueError(f'"{path}" does not fit "{model}": {one_line(error)}') from error
     return _checked(model, network)
@@ -155,6 +158,8 @@ def _make(model: str, maker: Any, arguments: dict[str, Any]) -> nn.Module:
             f'the weights of "{model}" could not be downloaded ({one_line(error)}); '
             "get the file by other means and give its path"
         ) from error
+    except SystemExit as error:
+        raise ValueError(f'"{model}" could not be made: {reason(error)}') from error
     except Exception as error:
         raise ValueError(f'"{model}" could not be made: {one_line(error)}') from error
     return _checked(model, network)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from torch import Tensor, nn
 
 
@@ -36,6 +38,16 @@ class WithoutKey(_Network):
 class WithoutAttribute(_Network):
     def check(self, images: Tensor) -> None:
         self.mask.to(images)
+
+
+class Exiting(_Network):
+    def check(self, images: Tensor) -> None:
+        sys.exit(len(images) + 2)
+
+
+class ExitingWhenMade(_Network):
+    def __init__(self) -> None:
+        sys.exit(4)
 
 
 class Detaching(_Network):

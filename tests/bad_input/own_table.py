@@ -74,4 +74,23 @@ _FUNCTIONS = each_with(
     ],
 )
 
-OWN = [*_FORWARDS, *_FUNCTIONS]
+_EXITS = "it ends the program (exit status"
+_EXITING = [
+    *(
+        Bad(
+            f"forward for {command} that ends the program",
+            _own(command, "Exiting"),
+            _EXITS,
+            array("p.npy", [[[0.5] * 16] * 16] * 3),
+        )
+        for command in ("am", "rank", "features", "saliency")
+    ),
+    Bad("a forward that ends the program", f"layers --model {_OWN}.Exiting", f"{_EXITS} 3), as a"),
+    Bad(
+        "a constructor that ends the program",
+        f"layers --model {_OWN}.ExitingWhenMade",
+        f'"{_OWN}.ExitingWhenMade" could not be made: {_EXITS} 4), as a script does',
+    ),
+]
+
+OWN = [*_FORWARDS, *_FUNCTIONS, *_EXITING]
