@@ -24,6 +24,10 @@ from neurovis.callbacks.training_run import defines, files_folder, shards_parame
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
 from neurovis.summaries import Observation, log_observation
+from neurovis.trial import CannotRun
+
+#: What a forward raises that does not take images alone.
+_OF_A_FORWARD = (TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
 
 
 class MonitorOptions(TypedDict, total=False):
@@ -307,14 +311,17 @@ class Monitor(Callback, ABC):
         """Say who called what, if a forward cannot be called with images alone."""
         try:
             yield
-        except (ValueError, torch.OutOfMemoryError):
-            raise
-        except (TypeError, IndexError, KeyError, AttributeError, RuntimeError) as error:
-            said = (str(error).splitlines() or [""])[0]
+        except Exception as error:
+            # What is said already is of the images, where torch failed; else it is of the call.
+            is_said = isinstance(error.__cause__, (RuntimeError, IndexError))
+            failed = error.__cause__ if isinstance(error, CannotRun) and not is_said else error
+            if not isinstance(failed, _OF_A_FORWARD) or isinstance(failed, torch.OutOfMemoryError):
+                raise
+            said = (str(failed).splitlines() or [""])[0]
             raise ValueError(
                 f"{type(self).__name__} calls {type(pl_module).__name__}.forward(images) with one "
                 f"tensor {tuple(images.shape)} {images.dtype}, which failed: "
-                f"{type(error).__name__}: {said}. Give a forward that takes images alone and "
+                f"{type(failed).__name__}: {said}. Give a forward that takes images alone and "
                 "returns tensors, or probe_images that it can take"
             ) from error
 

@@ -7,17 +7,28 @@ import signal
 import sys
 from types import FrameType
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 def main() -> int:
     """Run the command, which takes seconds to import, and return its exit status."""
-    interrupts = signal.signal(signal.SIGINT, _leave)
+    handlers = {number: signal.signal(number, _leave) for number in _STOPPING}
     from neurovis.cli import main as run
 
-    signal.signal(signal.SIGINT, interrupts)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     status = run()
     # All is done; what is left to do is to let go of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: _end(status))
     return status
+
+
+def _end(status: int) -> None:
+    """Let go of everything at once."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

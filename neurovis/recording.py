@@ -152,7 +152,7 @@ class Recorder:
         with undisturbed(self.model), torch.no_grad(), hooked(self.modules, count):
             try:
                 self.model(image.detach())
-            except Exception:
+            except (Exception, SystemExit):
                 # What comes after the layers asked for need not work: a classifier may want
                 # another image size than its convolutions do.
                 if not all(calls.values()):

@@ -22,16 +22,18 @@ from bad_input.makers import Payload, array, saved
 from bad_input.measures_table import MEASURES
 from bad_input.names_table import NAMES
 from bad_input.options_table import OPTIONS
+from bad_input.own_table import OWN
 from bad_input.pictures_table import PICTURES
 from bad_input.places_table import FULL, GOING_ON, PICTURE, PLACES, full_disk, stopped_run
 from bad_input.public_names import WITHOUT_LINES, public_names
+from bad_input.reports_table import REPORTS
 from bad_input.weights_table import WEIGHTS
 
 from neurovis.cli import main
 from neurovis.cli.main import COMMANDS
 
 TABLE = [
-    *(*OPTIONS, *NAMES, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),
+    *(*OPTIONS, *REPORTS, *NAMES, *OWN, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),
     *(*FUNCTIONS, *MEASURES, *CARDS),
 ]
 

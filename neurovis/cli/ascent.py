@@ -177,6 +177,8 @@ def _trainer_options(
 ) -> dict[str, Any]:
     """The Trainer's own options, in the folder of a run that was stopped if there is one."""
     given = dict(options.trainer)
+    if given["max_epochs"] is None:  # As an empty line in a config says.
+        given["max_epochs"] = -1
     callbacks = given["callbacks"] or []
     callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
     has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)

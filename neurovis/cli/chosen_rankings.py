@@ -19,7 +19,10 @@ def chosen_rankings(names: str | Iterable[str]) -> list[AnyRanking]:
     """
     # In a config, a single name need not be a list.
     names = [names] if isinstance(names, str) else names
-    return resolve_rankings([_imported(name) if "." in name else name for name in names])
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    if not all(isinstance(name, str) for name in listed):
+        raise ValueError(f"by must be names of rankings, such as orientation; got {names!r}")
+    return resolve_rankings([_imported(name) if "." in name else name for name in listed])
 
 
 def _imported(path: str) -> AnyRanking:

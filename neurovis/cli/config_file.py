@@ -3,30 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import yaml
 
 _OPTION = "--config"
+#: Options that hold options.
+_SECTIONS = ("input", "ranking", "trainer")
+_NULL, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
 #: Values of a config; aliases can make a few lines into more than fit in memory.
 _MOST_VALUES = 100_000
 
 
-def check_configs(arguments: Sequence[str]) -> None:
+def check_configs(arguments: Sequence[str]) -> list[str]:
     """Refuse config files that are none, and say why.
 
     Args:
         arguments: Of the command line. A config may also be written out there, as a mapping.
 
+    Returns:
+        The arguments. Where a config has a section that is empty, as where all its lines are
+        commented out, it is written out without.
+
     Raises:
-        ValueError: If there is no such file, or it is no mapping of options.
+        ValueError: If there is no such file, it is no mapping of options, or a section of it is
+            none.
     """
-    after = (value for name, value in pairwise(arguments) if name == _OPTION)
-    within = (part.partition("=")[2] for part in arguments if part.startswith(f"{_OPTION}="))
-    for given in [*after, *within]:
-        if not isinstance(_written_out(given), Mapping):
-            _check_file(f'config "{given}"', Path(given))
+    checked = list(arguments)
+    for place, argument in enumerate(arguments):
+        if argument.startswith(f"{_OPTION}="):
+            checked[place] = f"{_OPTION}={_checked(argument.partition('=')[2])}"
+        elif place and arguments[place - 1] == _OPTION:
+            checked[place] = _checked(argument)
+    return checked
+
+
+def _checked(given: str) -> str:
+    """A config as it was given, if nothing is wrong with it and no section is empty."""
+    if isinstance(_written_out(given), Mapping):
+        return _without_empty_sections("the config", given) or given
+    if not given:
+        raise ValueError("config needs the path of a YAML file, or names with values; got nothing")
+    return _without_empty_sections(f'config "{given}"', _check_file(Path(given))) or given
+
+
+def _without_empty_sections(name: str, text: str) -> str | None:
+    """A config whose sections that are empty say so; None where there are none."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    empty: list[yaml.Node] = []
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if key.value not in _SECTIONS or isinstance(value, yaml.MappingNode):
+            continue
+        if value.tag == _NULL:
+            empty.append(value)
+        elif isinstance(value, yaml.SequenceNode) or value.tag != _TEXT:
+            raise ValueError(
+                f"{name}: {key.value} must be names with values, line {value.start_mark.line + 1}"
+            )
+    for value in reversed(empty):
+        text = f"{text[: value.start_mark.index]} {{}}{text[value.end_mark.index :]}"
+    return text if empty else None
 
 
 def _written_out(text: str) -> object:
@@ -36,7 +72,9 @@ def _written_out(text: str) -> object:
         return None
 
 
-def _check_file(name: str, path: Path) -> None:
+def _check_file(path: Path) -> str:
+    """The text of a config file that is a mapping of options."""
+    name = f'config "{path}"'
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -64,6 +102,9 @@ def _check_file(name: str, path: Path) -> None:
     for key in content:
         if not isinstance(key, str):
             raise ValueError(f"{name} has {key!r} where an option's name is expected")
+    if not {*content} & {*_SECTIONS} and all(value is None for value in content.values()):
+        raise ValueError(f"{name} has no values: {', '.join(content) or 'it'} is empty")
+    return text
 
 
 def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:

@@ -21,7 +21,7 @@ from neurovis.cli.command import Command
 from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import is_out_of_memory, one_line
 from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
-from neurovis.cli.stopping import Stopped
+from neurovis.cli.stopping import Stopped, Terminated, status_of, terminable
 
 COMMANDS: dict[str, Command] = {
     "demo": demo.COMMAND,
@@ -91,17 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
     Returns:
-        0; 2 for input that cannot be used; 130 if it was stopped by Ctrl-C.
+        0; 2 for input that cannot be used; 130 if it was stopped by Ctrl-C, 143 by SIGTERM.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     interrupts = signal.getsignal(signal.SIGINT)
     try:
-        with _hushed():
+        with _hushed(), terminable():
             _run(given)
     except Stopped as stop:
         return _end(f"stopped {stop}", stop.status)
-    except KeyboardInterrupt:
-        return _end("stopped before there were results", 128 + signal.SIGINT)
+    except KeyboardInterrupt as stop:
+        return _end("stopped before there were results", status_of(stop))
     except _REFUSALS as error:
         return _refuse(error, given)
     except RuntimeError as error:
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    check_configs(arguments)
+    arguments = check_configs(arguments)
     parser = build_parser(_command_of(arguments))
     options = parser.instantiate(parser.parse_args(arguments))
     COMMANDS[options.command].run(options[options.command])
@@ -177,7 +177,8 @@ def _interrupting_again(arguments: sys.UnraisableHookArgs) -> None:
     """A Ctrl-C that came where nothing can be raised, as objects are let go of, comes once more."""
     if issubclass(arguments.exc_type, KeyboardInterrupt):
         main_thread = threading.main_thread().ident
-        threading.Timer(_A_MOMENT, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+        again = signal.SIGTERM if issubclass(arguments.exc_type, Terminated) else signal.SIGINT
+        threading.Timer(_A_MOMENT, signal.pthread_kill, (main_thread, again)).start()
     else:
         sys.__unraisablehook__(arguments)
 

@@ -7,15 +7,22 @@ here is passed on as it is.
 
 from __future__ import annotations
 
-import inspect
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from neurovis.cli.option_classes import arguments_of, classes_below
+
 _KEY = re.compile(r'\s*Parser key "(?P<key>[^"]+)":\s*')
 _UNION = "Does not validate against any of the Union subtypes"
+#: Of a group of options.
+_NO_SECTION = re.compile(r"Unable to load config '(?P<value>.*)'")
+_TELL_NOTHING = (
+    *(_UNION, "Type collections.abc.Callable", "Expected a", "Not a valid subclass of"),
+    *("a class path (str)", "a dict with class_path", "a dict without class_path"),
+    "a dict with parameters accepted by the base class",
+)
 _OF_ARGUMENTS = "Problem with given class_path"
 _GIVEN = re.compile(r"Given value: (?P<value>.*)|Got value: (?P<other>.*)")
 _CLASS_PATH = re.compile(r"'class_path': '(?P<name>[^']*)'")
@@ -186,13 +193,17 @@ class _Complaint:
             length, name = kind["length"], kind["type"]
             known = f"a list of {length}" if length else _KINDS.get(name, name)
             self.kinds += [] if name == "NoneType" else [known]
-        elif not item.startswith((_UNION, "Type collections.abc.Callable", "Expected a")):
+        elif not item.startswith(_TELL_NOTHING):
             self.reasons.append(" ".join(item.split()))
 
 
 def _of_value(said: str) -> str | None:
     key = _KEY.match(said)
     text = said[key.end() :] if key else said
+    section = _NO_SECTION.match(text)
+    if key and section:
+        given = shortened(section["value"])
+        return f'{key["key"]} must be {_KINDS["dict"]}, or the path of a config; got "{given}"'
     found = _Complaint(key["key"] if key else "", _given(text))
     found.bases = _TYPE_IN_LIST.findall(" ".join(re.findall(r"Subtypes: (.*)", text)))
     for item in _items(text) or [text.strip()]:
@@ -236,7 +247,7 @@ def _given(text: str) -> str:
 
 
 def _wanted(found: _Complaint) -> str:
-    classes = _classes(found.bases)
+    classes = classes_below(found.bases)
     literals, kinds = (list(dict.fromkeys(part)) for part in (found.literals, found.kinds))
     if literals:
         takes = ", ".join(literals) + (f", or {' or '.join(kinds)}" if kinds else "")
@@ -260,45 +271,9 @@ def _of_class(option: str, named: str, path: str, reason: str) -> str:
     if reason.startswith("No module named"):
         return f'{named}"{path}" cannot be imported: {reason}'
     if unknown:
-        options = _arguments(path)
+        options = arguments_of(path)
         meant = near(unknown["name"], options) or f"; it takes {', '.join(options) or 'none'}"
         return f'{named}{name} has no argument "{unknown["name"]}"{meant}'
     if needed:
         return f"{named}{name} needs {needed['names']}"
     return f"{named}{name}: {' '.join(reason.split())}"
-
-
-def _arguments(path: str) -> list[str]:
-    found = _imported(path)
-    return list(inspect.signature(found).parameters) if callable(found) else []
-
-
-def _classes(bases: Sequence[str]) -> list[str]:
-    """Names of the classes of one's own types that an option takes; others are too many."""
-    names: dict[str, None] = {}
-    for path in bases:
-        base = _imported(path)
-        kinds = _below(base) if isinstance(base, type) and path.count(".") else []
-        names.update({kind.__name__: None for kind in kinds if not kind.__name__.startswith("_")})
-    return sorted(names)
-
-
-def _below(base: type) -> list[type]:
-    below: list[type] = []
-    children: list[type] = base.__subclasses__()
-    for child in children:
-        below += [child, *_below(child)]
-    return [kind for kind in below if not inspect.isabstract(kind)]
-
-
-def _imported(path: str) -> object:
-    """What a path names, if its module has been imported."""
-    parts = path.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        module = sys.modules.get(".".join(parts[:length]))
-        if module is not None:
-            found: object = module
-            for name in parts[length:]:
-                found = getattr(found, name, None)
-            return found
-    return None

@@ -15,6 +15,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor, nn
 
+from neurovis import trial
 from neurovis.cli.counting import counted
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
@@ -25,11 +26,14 @@ from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.pictures import find_pictures, read_picture
 from neurovis.summaries import log_picture, picture_path
+from neurovis.trial import CannotRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = Mapping[str, object]
+
+_REMEDY = "give what it was made for, see --input.size and --input.modalities"
 
 
 def add_picture_arguments(parser: ArgumentParser) -> None:
@@ -58,24 +62,13 @@ def trying(network: nn.Module, spec: InputSpec) -> Iterator[None]:
     """Around the first forwards of a network, which may not be made for such images.
 
     Raises:
-        ValueError: If it cannot take them; the message gives their shape and what changes it.
+        CannotRun: If it cannot take them; the message gives their shape and what changes it.
     """
-    remedy = "give what it was made for, see --input.size and --input.modalities"
     try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except ValueError as error:
-        if isinstance(error.__cause__, (RuntimeError, IndexError)):  # Its forward was tried before.
-            raise ValueError(f"{error}; {remedy}") from error
-        raise
-    except (RuntimeError, IndexError) as error:
-        parts = ", ".join(f"{part.name} {part.channels}" for part in spec.modalities)
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"{type(network).__name__} cannot take images of shape {spec.shape} ({parts}): "
-            f"{reason}; {remedy}"
-        ) from error
+        with trial.trying(network, spec):
+            yield
+    except CannotRun as error:
+        raise CannotRun(f"{error}; {_REMEDY}") from error
 
 
 @dataclass(frozen=True)

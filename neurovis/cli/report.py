@@ -30,6 +30,8 @@ from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
 
 #: What the command writes in the end.
 PAGE = "report.html"
+#: Over which a field hardly changes any more; they are held in memory together.
+_MOST_FIELD_IMAGES = 1000
 #: Top images of the demo's own scenes.
 _DEMO_TOP_IMAGES = 9
 
@@ -71,6 +73,11 @@ def run(options: Namespace) -> None:
     """Make preferred images, rank, look at pictures, and write the page."""
     if options.field_images < 0:
         raise ValueError(f"field_images must be at least 0; got {options.field_images}")
+    if options.field_images > _MOST_FIELD_IMAGES:
+        raise ValueError(
+            f"field_images must be at most {_MOST_FIELD_IMAGES}, and 16 will do; "
+            f"got {options.field_images}"
+        )
     method = check_method(options.method)
     network, spec = load_model_and_input(options)
     rankings = _rankings(options, spec)

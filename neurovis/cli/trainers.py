@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,18 +41,33 @@ def build_trainer(arguments: Mapping[str, Any], prefix: str = "--trainer.") -> p
     try:
         trainer = pl.Trainer(**arguments)
     except (MisconfigurationException, ValueError, TypeError, ImportError, RuntimeError) as error:
-        asked = [
-            f"{prefix}{name} {arguments[name]}"
-            for name, plain in _CHOICES.items()
-            if arguments.get(name, plain[0]) not in plain
-        ]
         reason = " ".join(str(error).split())
+        blamed = _mentioned(arguments, reason) or _chosen(arguments)
+        asked = ", ".join(f"{prefix}{name} {arguments[name]}" for name in blamed)
         raise ValueError(
-            f"there can be no Trainer with {', '.join(asked) or 'these options'}: {reason}"
+            f"there can be no Trainer with {asked or 'these options'}: {reason}"
         ) from error
     if trainer.is_global_zero:
         check_writable(trainer.log_dir or trainer.default_root_dir)
     return trainer
+
+
+def _mentioned(arguments: Mapping[str, Any], reason: str) -> list[str]:
+    """The options that are not as they would be by themselves, and that the reason speaks of."""
+    return [
+        name
+        for name, parameter in inspect.signature(pl.Trainer).parameters.items()
+        if isinstance(value := arguments.get(name), (str, int, float))
+        and value != parameter.default
+        and (
+            re.search(rf"\b{name}\b", reason) or (isinstance(value, str) and repr(value) in reason)
+        )
+    ]
+
+
+def _chosen(arguments: Mapping[str, Any]) -> list[str]:
+    """What was chosen of that which may not go together, or not be there."""
+    return [name for name, plain in _CHOICES.items() if arguments.get(name, plain[0]) not in plain]
 
 
 def check_float32(arguments: Mapping[str, Any], what: str) -> None:

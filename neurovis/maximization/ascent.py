@@ -24,8 +24,9 @@ from neurovis.maximization.objectives import (
     member_values,
 )
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.transforms import Transform, apply_transforms
+from neurovis.maximization.transforms import Transform, apply_transforms, draw_transforms
 from neurovis.maximization.waking import WakingRectifiers
+from neurovis.trial import trying
 
 
 def default_views(settings: AscentSettings, response: LayerResponse) -> list[Transform]:
@@ -43,6 +44,26 @@ def default_views(settings: AscentSettings, response: LayerResponse) -> list[Tra
     except Exception:  # What a network raises that is made for one size may be anything.
         return settings.views(spec.size)
     return views if larger.isfinite().all() else settings.views(spec.size)
+
+
+@torch.no_grad()
+def try_views(response: LayerResponse, settings: AscentSettings) -> None:
+    """Show the network noise images under somebody's own transforms.
+
+    Raises:
+        ValueError: If it cannot take what they make of images.
+    """
+    size = response.spec.size
+    transforms = settings.views(size)
+    drawn = draw_transforms(transforms, size, settings.seed, [(0, 0)], steps=1)
+    images = noise_images(response.spec, count=1)
+    shown = apply_transforms(images, transforms, [own[0] for own in drawn])
+    if shown.shape == images.shape:
+        return
+    shape = tuple(shown.shape[1:])
+    remedy = f"the transforms make {shape} of images {response.spec.shape}: give others"
+    with trying(response.network, response.spec.resized((shape[1], shape[2])), remedy):
+        response(shown)
 
 
 @dataclass(frozen=True)
@@ -213,7 +234,7 @@ def gather_evidence(
         climbed = joint_values(members, targets)
         (sensitivity,) = torch.autograd.grad(climbed.sum(), activation)
     if not climbed.isfinite().all():
-        raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for its images')
+        raise ValueError(_not_finite(images, activation, response, objective))
     maps = objective.maps(activation.detach())
     evidence = []
     for index, target in enumerate(targets):
@@ -228,6 +249,23 @@ def gather_evidence(
             )
         )
     return evidence
+
+
+def _not_finite(
+    images: Tensor, activation: Tensor, response: LayerResponse, objective: Objective
+) -> str:
+    """What gives values that are not finite: layer, objective, or the ascent before them."""
+    if not images.isfinite().all():
+        return (
+            f'the ascent of layer "{response.layer}" came to NaN or infinite values: the objective '
+            f"{objective}, a penalty or a transform has no finite gradient, or lr is too large"
+        )
+    if activation.isfinite().all():
+        return (
+            f"the objective {objective} gives NaN or infinite values for its images, where layer "
+            f'"{response.layer}" gives finite ones'
+        )
+    return f'layer "{response.layer}" gives NaN or infinite values for its images'
 
 
 def _joined_map(maps: Tensor, target: Target) -> Tensor:

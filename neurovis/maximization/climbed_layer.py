@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
-from neurovis.maximization.ascent import default_views
+from neurovis.maximization.ascent import default_views, try_views
 from neurovis.maximization.beginnings import Beginning, Beginnings
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
 from neurovis.maximization.finished import Job
@@ -93,6 +93,8 @@ class ClimbedLayer:
         self.response = LayerResponse(network, name, spec)
         self.objective = settings.readout.prepared(self.response)
         self.count = try_layer(self.response, self.objective)
+        if settings.transforms is not None:
+            try_views(self.response, settings)
         self._settings = settings
         self._crop: FieldCrop | None = None
 

@@ -12,6 +12,7 @@ from neurovis.layer_table import kernel_axes
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.waking import WakingRectifiers
 from neurovis.recording import Recorder
+from neurovis.trial import reason, trying
 
 
 class LayerResponse:
@@ -77,11 +78,15 @@ def try_layer(response: LayerResponse, objective: Objective) -> int:
 
     Raises:
         ValueError: If the network cannot take the images, the layer's response to them is not
-            finite or does not depend on what it is shown, or the objective does not fit it.
+            finite, has no gradient or does not depend on what it is shown, or the objective does
+            not fit it.
     """
     noise = noise_images(response.spec, count=2)
-    with torch.no_grad():
-        activation = try_response(response, noise)
+    with torch.enable_grad():
+        # No leaf, as in an ascent: networks may work in place.
+        activation = try_response(response, noise.clone().requires_grad_(True).clone())
+    is_cut_off = not activation.requires_grad
+    activation = activation.detach()
     if not activation.isfinite().all():
         raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')
     if torch.equal(activation[0], activation[1]) and not _can_be_woken(response, noise):
@@ -89,7 +94,30 @@ def try_layer(response: LayerResponse, objective: Objective) -> int:
             f'layer "{response.layer}" gives the same response to different images: '
             "there is nothing to maximize"
         )
-    return objective(activation.float()).shape[1]
+    if is_cut_off:
+        raise ValueError(
+            f'no gradient comes from layer "{response.layer}" to the images: something on the way '
+            "(torch.no_grad, .detach(), rounding) cuts it off"
+        )
+    return _try_objective(response, objective, activation.float())
+
+
+def _try_objective(response: LayerResponse, objective: Objective, activation: Tensor) -> int:
+    """How many numbers it reads from an activation."""
+    with torch.enable_grad():
+        values = objective(activation.requires_grad_(True))
+    if not values.requires_grad:
+        raise ValueError(
+            f"no gradient comes from the objective {objective} to the activation of layer "
+            f'"{response.layer}": something in it (torch.no_grad, .detach(), rounding, NumPy) cuts '
+            "it off"
+        )
+    if not values.isfinite().any():
+        raise ValueError(
+            f"the objective {objective} gives NaN or infinite values for noise images, where layer "
+            f'"{response.layer}" gives finite ones'
+        )
+    return values.shape[1]
 
 
 def try_response(response: LayerResponse, images: Tensor) -> Tensor:
@@ -98,21 +126,13 @@ def try_response(response: LayerResponse, images: Tensor) -> Tensor:
     Raises:
         ValueError: If the network cannot take them.
     """
-    spec = response.spec
     try:
-        return response(images)
+        with trying(response.network, response.spec, "give the input_spec it was made for"):
+            return response(images)
     except TypeError as error:
         raise ValueError(
             f"{type(response.network).__name__} cannot be called with images alone: "
-            f"{str(error).splitlines()[0]}; wrap it in a module that can"
-        ) from error
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, IndexError) as error:
-        parts = ", ".join(f"{m.name} {m.channels}" for m in spec.modalities)
-        raise ValueError(
-            f"{type(response.network).__name__} cannot take images of shape {spec.shape} "
-            f"({parts}): {str(error).splitlines()[0]}; give the input_spec it was made for"
+            f"{reason(error)}; wrap it in a module that can"
         ) from error
 
 

@@ -22,6 +22,7 @@ from neurovis.models.import_paths import current_directory_importable, import_by
 from neurovis.models.pretrained import is_weights_name, pretrained_input, pretrained_weights
 from neurovis.models.state_dicts import find_state_dict, load_strictly
 from neurovis.models.weight_files import read_weights
+from neurovis.trial import reason
 
 __all__ = ["load_model", "suggested_input_spec"]
 
@@ -64,6 +65,8 @@ def load_model(
         raise TypeError(f"model must be an import path, a str; got {type(model).__name__}")
     if weights is not None and not isinstance(weights, (str, Path)):
         raise TypeError(f"weights must be a name or a path; got {type(weights).__name__}")
+    if weights == "":
+        raise ValueError("weights needs a name such as DEFAULT, or a path; got an empty text")
     if model_args is not None and not isinstance(model_args, Mapping):
         raise TypeError(f"model_args must be a mapping; got {type(model_args).__name__}")
     arguments = dict(model_args or {})
@@ -134,6 +137,8 @@ def _from_checkpoint(
             "give what is missing as model_args; or give as the model what makes the network that "
             "it holds, which is filled from the same file"
         ) from error
+    except SystemExit as error:
+        raise ValueError(f'"{model}" could not be made: {reason(error)}') from error
     except Exception as error:
         raise ValueError(f'"{path}" does not fit "{model}": {one_line(error)}') from error
     return _checked(model, network)
@@ -153,6 +158,8 @@ def _make(model: str, maker: Any, arguments: dict[str, Any]) -> nn.Module:
             f'the weights of "{model}" could not be downloaded ({one_line(error)}); '
             "get the file by other means and give its path"
         ) from error
+    except SystemExit as error:
+        raise ValueError(f'"{model}" could not be made: {reason(error)}') from error
     except Exception as error:
         raise ValueError(f'"{model}" could not be made: {one_line(error)}') from error
     return _checked(model, network)

@@ -21,6 +21,7 @@ from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
 from neurovis.recording import hooked, undisturbed
+from neurovis.trial import CannotRun, reason
 
 __all__ = ["Box", "Field", "receptive_fields"]
 
@@ -117,7 +118,7 @@ def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
         The layers by dotted name, in the order of their (last) outputs.
 
     Raises:
-        ValueError: If the model cannot run on the example.
+        CannotRun: If the model cannot run on the example; it is a ValueError.
     """
     modules = {name: module for name, module in model.named_modules() if name}
     fields: dict[str, Field] = {}
@@ -135,8 +136,8 @@ def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
             try:
                 with tracker:
                     model(images)
-            except Exception as error:
-                raise ValueError(_refusal(model, example, error)) from error
+            except (Exception, SystemExit) as error:
+                raise CannotRun(_refusal(model, example, error)) from error
     return fields
 
 
@@ -197,7 +198,7 @@ def _called_again(before: Field, field: Field) -> Field:
     )
 
 
-def _refusal(model: nn.Module, example: Tensor, error: Exception) -> str:
+def _refusal(model: nn.Module, example: Tensor, error: BaseException) -> str:
     """Say in one line what the model was given and what it seems to want."""
     channels, height, width = example.shape[-3:]
     given = f"images of {channels} channels and {height}x{width} pixels"
@@ -211,5 +212,4 @@ def _refusal(model: nn.Module, example: Tensor, error: Exception) -> str:
                     f"'[{{name: input, channels: {module.in_channels}}}]'"
                 )
             break
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return f"{type(model).__name__} cannot run on {given}: {reason}"
+    return f"{type(model).__name__} cannot run on {given}: {reason(error)}"

@@ -15,6 +15,7 @@ from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.receptive_fields import Field, receptive_fields
 from neurovis.recording import Recorder
+from neurovis.trial import CannotRun, trying
 from neurovis.tuning.settings import RankingSettings, ReadoutName
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
@@ -118,16 +119,12 @@ def _try(
     noise = torch.rand(_TRIAL_IMAGES, *spec.shape, generator=generator)
     inputs = network_inputs(network, spec, noise)
     try:
-        return shapes, Recorder(network, names, reader=lowest).record(inputs)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, TypeError, IndexError) as error:
+        with trying(network, spec):
+            return shapes, Recorder(network, names, reader=lowest).record(inputs)
+    except (CannotRun, TypeError):
         # It says what the network seems to want, if the images are what is wrong.
         receptive_fields(network, inputs[:1])
-        raise ValueError(
-            f"{type(network).__name__} cannot take images of shape {spec.shape}: "
-            f"{(str(error).splitlines() or [type(error).__name__])[0]}"
-        ) from error
+        raise
 
 
 def _notes(layer: LayerFacts, settings: RankingSettings) -> tuple[str, ...]:

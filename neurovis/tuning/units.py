@@ -13,6 +13,7 @@ from neurovis.layer_table import kernel_axes
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.receptive_fields import Box, receptive_fields
 from neurovis.recording import Recorder, undisturbed
+from neurovis.trial import CannotRun, trying
 from neurovis.tuning.layer_facts import is_rectified
 
 _TRIAL_IMAGES = 16
@@ -121,11 +122,12 @@ class Units:
         )
         try:
             self._kernel_axis = kernel_axes(self.network, [self.layer], example)[self.layer]
-            output = Recorder(self.network, self.layer).record(
-                network_inputs(self.network, self.spec, noise)
-            )[self.layer]
-        except RuntimeError:
-            receptive_fields(self.network, example)  # Raises a ValueError that says more.
+            with trying(self.network, self.spec):
+                output = Recorder(self.network, self.layer).record(
+                    network_inputs(self.network, self.spec, noise)
+                )[self.layer]
+        except CannotRun:
+            receptive_fields(self.network, example)  # It says what the network seems to want.
             raise
         if output.ndim < 2:
             raise ValueError(

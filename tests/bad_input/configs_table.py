@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from bad_input.bad import Bad
-from bad_input.commands import AM
+from bad_input.commands import AM, RANK, REPORT
 from bad_input.makers import picture, text
 
 
@@ -40,6 +40,38 @@ CONFIGS = [
     ),
     _config(
         "config of another command", "groups: all", 'the config has "groups", which is no option'
+    ),
+    _config(
+        "a list for a section",
+        "steps: 2\ntrainer: [1, 2]",
+        'config "a.yaml": trainer must be names with values, line 2',
+    ),
+    _config(
+        "a number for a section", "input: 3", 'config "a.yaml": input must be names with values'
+    ),
+    Bad(
+        "nothing for a section",
+        f"{AM} --input null",
+        'input must be names with values, as in "{name: value}", or the path of a config; got "nul',
+    ),
+    Bad(
+        "a number for a report's section",
+        f"{REPORT} --ranking 3",
+        'ranking must be names with values, as in "{name: value}", or the path of a config; got "3',
+    ),
+    Bad("no name of a config", ("am", "--config", ""), "config needs the path of a YAML file, or"),
+    _config("config of empty lines", "layer:\nweights:", "has no values: layer, weights is empty"),
+    Bad(
+        "no rankings in a config",
+        f"{RANK} --config a.yaml",
+        "by must be names of rankings, such as orientation; got None",
+        text("a.yaml", "seed: 1\nby:"),
+    ),
+    Bad(
+        "a number for rankings",
+        f"{RANK} --config a.yaml",
+        "by must be names of rankings, such as orientation; got [3]",
+        text("a.yaml", "by: [3]"),
     ),
     _config("config's type", "steps: many", 'steps must be an integer; got "many"'),
     _config(

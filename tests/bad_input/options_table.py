@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bad_input.bad import Bad, each_with
-from bad_input.commands import AM, DEMO, FEATURES, GROUP_AM, RANK, REPORT, SALIENCY
+from bad_input.commands import AM, DEMO, FEATURES, GROUP_AM, RANK, SALIENCY
 from bad_input.makers import all_of, array, folder, picture
 
 _COMMANDS = [
@@ -145,11 +145,31 @@ _AM = each_with(
         ("kernels of no ranking", "--kernels top:2:orientaton", 'no ranking "orientaton"; did you'),
         ("more kernels than there are", "--kernels top:2000", '"top:2000": layer "conv2" has 48'),
         ("no accelerator", "--trainer.accelerator gpuu", "Trainer with --trainer.accelerator gpuu"),
+        (
+            "no such number of steps",
+            "--trainer.max_steps -5",
+            "no Trainer with --trainer.max_steps -5: `max_steps` must be a non-negative integer",
+        ),
+        (
+            "no such time",
+            "--trainer.max_time soon",
+            "no Trainer with --trainer.max_time soon: `Timer(duration='soon')` is not a valid",
+        ),
+        (
+            "no such profiler",
+            "--trainer.profiler simpel",
+            "no Trainer with --trainer.profiler simpel: When passing string value for the",
+        ),
         ("no devices", "--trainer.devices 0", "--trainer.devices 0: `Trainer(devices='0')`"),
         (
             "logger's near miss",
             "--trainer.logger CSVLoger",
             'got "CSVLoger"; did you mean "CSVLogger"',
+        ),
+        (
+            "callback of no kind",
+            "--trainer.callbacks [Nope]",
+            'trainer.callbacks must be an object by its class_path; got "Nope"',
         ),
         ("no step to be made", "--trainer.max_epochs 0", "--trainer.max_epochs 0 leaves no step"),
         (
@@ -193,6 +213,22 @@ _RANKINGS = each_with(
         ("a function for a ranking", "--by os.getcwd", '"os.getcwd" is no ranking: make it a sub'),
         ("a path for a ranking", "--by ../x.py", '"../x.py" is not an import path such as "mypack'),
         ("few orientations", "--orientations 3", "orientations must be at least 4,"),
+        (
+            "orientations without end",
+            "--orientations 100000",
+            "orientations must be at most 1800; got 100000",
+        ),
+        ("phases without end", "--phases 361", "phases must be at most 360; got 361"),
+        (
+            "random kernels without end",
+            "--null_kernels 1000000",
+            "null_kernels must be at most 100000; got 1000000",
+        ),
+        (
+            "stimuli without end",
+            f"--batch_size {10**20}",
+            f"batch_size must be at most 1000000; got {10**20}",
+        ),
         ("too fine", "--spatial_frequencies [0.9]", "at most 0.35 cycles/pixel; got 0.9"),
         ("frequencies in words", "--spatial_frequencies fine", '"[a, b]"; got "fine"'),
         ("readout's near miss", "--readout men", 'readout must be center, mean, max; got "men"'),
@@ -259,23 +295,7 @@ _DEMO = each_with(
 )
 
 
-_REPORT = each_with(
-    REPORT,
-    [
-        ("a report's near miss", "--fieldimages 3", 'did you mean "--field_images"?'),
-        ("noise of less than none", "--field_images -1", "field_images must be at least 0; got -1"),
-        ("no such maps", "--method gradients", 'did you mean "gradient"'),
-        ("no such ranking of cards", "--by orientatoin", 'did you mean "orientation"?'),
-        ("no card for a layer", "--objective deep_dream", "card for each kernel; the objective"),
-        ("cards by few gratings", "--ranking.orientations 2", "orientations must be at least 4"),
-        ("cards of no top images", "--top_images 0", "top_images must be at least 1; got 0"),
-        ("a probe that is not there", "--probe nowhere.png", 'there is no picture "nowhere.png"'),
-        ("cards in half precision", "--trainer.precision bf16-mixed", "bf16-mixed"),
-        ("a kernel that is not there", "--kernels 99", 'kernel 99 is out of range: layer "'),
-    ],
-)
-
 OPTIONS = [
-    *(*_COMMANDS, *_AM, *_GROUPS, *_RANKINGS, *_SALIENCY, *_DEMO, *_REPORT),
+    *(*_COMMANDS, *_AM, *_GROUPS, *_RANKINGS, *_SALIENCY, *_DEMO),
     Bad("figures of no kernels", f"{FEATURES} . --max_kernels 0", "max_kernels must be at least 1"),
 ]

@@ -36,6 +36,11 @@ def _weights(name: str, file: str, given: Maker, says: str, **options: bool) -> 
 _FILES = [
     Bad("no weights", f"{SHAPES} nowhere.pt", 'weights file "nowhere.pt" not found'),
     Bad(
+        "an empty name of weights",
+        f"{SHAPES} ''",
+        "such as DEFAULT, or a path; got an empty text",
+    ),
+    Bad(
         "weights' near miss",
         f"{AM} --model torchvision.models.resnet18 --weights DEFALT",
         '"torchvision.models.resnet18" has no weights "DEFALT"; did you mean "DEFAULT"?',

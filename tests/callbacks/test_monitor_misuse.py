@@ -11,7 +11,12 @@ from promise import TinyModule, loader, trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from neurovis.callbacks import ActivationMaximizationMonitor, FeatureMapMonitor, SaliencyMonitor
+from neurovis.callbacks import (
+    ActivationMaximizationMonitor,
+    FeatureMapMonitor,
+    KernelRankingMonitor,
+    SaliencyMonitor,
+)
 
 
 class TestTwoOfAKind:
@@ -60,6 +65,19 @@ class TwoInputs(TinyModule):
 
     def predict_step(self, *_: Any) -> Tensor:
         raise AssertionError("a batch was predicted")
+
+
+class WithoutDepth(TinyModule):
+    """Takes what it is given apart, as a batch that is a mapping."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(dict(enumerate(images))["depth"])
+
+
+def test_a_forward_that_takes_mappings_is_named(tmp_path: Path) -> None:
+    message = r"KernelRankingMonitor calls WithoutDepth.forward\(images\) .* KeyError: 'depth'\. G"
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path, callbacks=[KernelRankingMonitor("conv1")]).fit(WithoutDepth(), loader())
 
 
 class TestForwardsThatWantMore:

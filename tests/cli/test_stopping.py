@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from neurovis.cli import counting, layers, main, picture_run, rank_results
-from neurovis.cli.stopping import Stopped, stoppable
+from neurovis.cli.stopping import Stopped, Terminated, stoppable
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.top_images import TopImagesProbe
 from neurovis.tuning import TuningProbe
@@ -32,7 +32,19 @@ def _pictures(folder: Path, number: int = 3) -> None:
         np.save(folder / f"{index}.npy", image)
 
 
-def interrupting(function: Callable[..., Any], after: int) -> Callable[..., Any]:
+def _control_c() -> None:
+    raise KeyboardInterrupt
+
+
+def _sigterm() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)  # It is to come before this ends.
+    raise AssertionError("SIGTERM was not heeded")
+
+
+def interrupting(
+    function: Callable[..., Any], after: int, interrupt: Callable[[], None] = _control_c
+) -> Callable[..., Any]:
     """A function that is interrupted instead of its next call, after so many."""
     calls = 0
 
@@ -40,109 +52,127 @@ def interrupting(function: Callable[..., Any], after: int) -> Callable[..., Any]
         nonlocal calls
         calls += 1
         if calls > after:
-            raise KeyboardInterrupt
+            interrupt()
         return function(*arguments, **options)
 
     return called
 
 
+STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
+    "am": (
+        "am --layer conv2 --kernels 0-3 --steps 2 --batch_size 1",
+        (LayerAscent, "climb"),
+        5,
+        "when 2 of 4 were finished; the same command goes on with the rest, in {folder}",
+    ),
+    "group-am": (
+        "group-am --layer conv2 --groups 0;1;2 --steps 2 --batch_size 1",
+        (LayerAscent, "climb"),
+        3,
+        "when 1 of 3 were finished; the same command goes on with the rest, in {folder}",
+    ),
+    "top images": (
+        "am --layer conv2 --kernels 0 --steps 2 --images .",
+        (TopImagesProbe, "predict_step"),
+        0,
+        "while top images were sought; the preferred images are in {folder}",
+    ),
+    "rank": (
+        "rank --layer conv1",
+        (TuningProbe, "predict_step"),
+        2,
+        "before all stimuli were shown; there are no results yet",
+    ),
+    "rank drawing": (
+        "rank --layer conv1",
+        (rank_results.RankingFiles, "_save_sheets"),
+        0,
+        "when the ranking was done; its table, arrays and the figures so far are in {folder}",
+    ),
+    "features": (
+        "features --layer conv1 --images .",
+        (picture_run.PictureRun, "save_figure"),
+        0,
+        "before the first figure; there are no results yet",
+    ),
+    "features later": (
+        "features --layer conv1 --images .",
+        (picture_run.PictureRun, "save_figure"),
+        2,
+        f"before all pictures were done; 2 {FIGURES} {{folder}}, without the tables",
+    ),
+    "saliency": (
+        "saliency --images .",
+        (picture_run.PictureRun, "save_arrays"),
+        1,
+        f"before all pictures were done; 2 {FIGURES} {{folder}}, without the tables",
+    ),
+    "features printing": (
+        "features --layer conv1 --images .",
+        (picture_run.PictureRun, "finish"),
+        0,
+        f"when all pictures were done; 3 {FIGURES} {{folder}}",
+    ),
+    "report": (
+        "report --layer conv1 --kernels 0 --steps 2 --by weight --field_images 0",
+        (TopImagesProbe, "predict_step"),
+        1,
+        "before the page was made; the preferred images are in {folder}, and the same command "
+        "goes on there",
+    ),
+    "layers": ("layers", (layers, "list_layers"), 0, "before there were results"),
+    "demo": (
+        "demo --seconds 0 --steps 2 --accelerator cpu",
+        (LayerAscent, "climb"),
+        3,
+        "before the demo was done; what there is so far is in lightning_logs/demo/version_0",
+    ),
+}
+
+
+@pytest.fixture
+def sigterm() -> Iterator[Callable[..., Any]]:
+    """The handler before; where commands do not take its place, SIGTERM is to end no tests."""
+
+    def unheeded(*_: object) -> None:
+        raise AssertionError("SIGTERM was not heeded")
+
+    before = signal.signal(signal.SIGTERM, unheeded)
+    yield unheeded
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.parametrize(
-    ("command", "where", "after", "says"),
+    ("stop", "interrupt", "status"),
     [
-        (
-            "am --layer conv2 --kernels 0-3 --steps 2 --batch_size 1",
-            (LayerAscent, "climb"),
-            5,
-            "when 2 of 4 were finished; the same command goes on with the rest, in {folder}",
+        *(pytest.param(name, _control_c, 130, id=name) for name in STOPS),
+        *(
+            pytest.param(name, _sigterm, 143, id=f"{name}, SIGTERM")
+            for name in ("am", "top images", "rank", "features later", "report", "layers")
         ),
-        (
-            "group-am --layer conv2 --groups 0;1;2 --steps 2 --batch_size 1",
-            (LayerAscent, "climb"),
-            3,
-            "when 1 of 3 were finished; the same command goes on with the rest, in {folder}",
-        ),
-        (
-            "am --layer conv2 --kernels 0 --steps 2 --images .",
-            (TopImagesProbe, "predict_step"),
-            0,
-            "while top images were sought; the preferred images are in {folder}",
-        ),
-        (
-            "rank --layer conv1",
-            (TuningProbe, "predict_step"),
-            2,
-            "before all stimuli were shown; there are no results yet",
-        ),
-        (
-            "rank --layer conv1",
-            (rank_results.RankingFiles, "_save_sheets"),
-            0,
-            "when the ranking was done; its table, arrays and the figures so far are in {folder}",
-        ),
-        (
-            "features --layer conv1 --images .",
-            (picture_run.PictureRun, "save_figure"),
-            0,
-            "before the first figure; there are no results yet",
-        ),
-        (
-            "features --layer conv1 --images .",
-            (picture_run.PictureRun, "save_figure"),
-            2,
-            f"before all pictures were done; 2 {FIGURES} {{folder}}, without the tables",
-        ),
-        (
-            "saliency --images .",
-            (picture_run.PictureRun, "save_arrays"),
-            1,
-            f"before all pictures were done; 2 {FIGURES} {{folder}}, without the tables",
-        ),
-        (
-            "features --layer conv1 --images .",
-            (picture_run.PictureRun, "finish"),
-            0,
-            f"when all pictures were done; 3 {FIGURES} {{folder}}",
-        ),
-        (
-            "report --layer conv1 --kernels 0 --steps 2 --by weight --field_images 0",
-            (TopImagesProbe, "predict_step"),
-            1,
-            "before the page was made; the preferred images are in {folder}, and the same command "
-            "goes on there",
-        ),
-        ("layers", (layers, "list_layers"), 0, "before there were results"),
-        (
-            "demo --seconds 0 --steps 2 --accelerator cpu",
-            (LayerAscent, "climb"),
-            3,
-            "before the demo was done; what there is so far is in lightning_logs/demo/version_0",
-        ),
-    ],
-    ids=[
-        *("am", "group-am", "top images", "rank", "rank drawing", "features", "features later"),
-        *("saliency", "features printing", "report", "layers", "demo"),
     ],
 )
-def test_control_c_is_one_line_that_says_what_is_kept(
-    command: str,
-    where: tuple[Any, str],
-    after: int,
-    says: str,
+def test_what_is_stopped_says_in_one_line_what_is_kept(
+    stop: str,
+    interrupt: Callable[[], None],
+    status: int,
+    sigterm: Callable[..., Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     _pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
-    owner, name = where
-    monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), after))
+    command, (owner, name), after, says = STOPS[stop]
+    monkeypatch.setattr(owner, name, interrupting(getattr(owner, name), after, interrupt))
     handler = signal.getsignal(signal.SIGINT)
     options = "" if command.startswith(("layers", "demo")) else CPU
-    assert main(shlex.split(f"{command} {options}")) == 128 + signal.SIGINT
+    assert main(shlex.split(f"{command} {options}")) == status
     folder = tmp_path / "lightning_logs" / "version_0"
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("neurovis:")]
     assert said == [f"neurovis: stopped {says.format(folder=folder)}"]
     assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGTERM) is sigterm
     assert not list(tmp_path.rglob("*.partial"))
     if "without the tables" in says or "no results" in says:
         assert not list(tmp_path.rglob("*.csv"))
@@ -175,8 +205,10 @@ def _ends(error: BaseException, context: BaseException | None = None) -> int:
 
 def test_the_status_tells_the_signal() -> None:
     assert _ends(KeyboardInterrupt()) == 130
+    assert _ends(Terminated()) == 143
     # How Lightning ends after Ctrl-C, and after SIGTERM; and a script of somebody's own.
     assert _ends(SystemExit(1), KeyboardInterrupt()) == 130
+    assert _ends(SystemExit(1), Terminated()) == 143
     assert _ends(SystemExit(0)) == 143
     assert _ends(SystemExit(7)) == 7
 
@@ -184,21 +216,30 @@ def test_the_status_tells_the_signal() -> None:
 class _Unlucky:
     """Interrupted while it is let go of, where nothing can be raised."""
 
+    def __init__(self, stop: type[KeyboardInterrupt]) -> None:
+        self._stop = stop
+
     def __del__(self) -> None:
-        raise KeyboardInterrupt
+        raise self._stop
 
 
-def test_control_c_where_nothing_can_be_raised_comes_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("sigterm")
+@pytest.mark.parametrize(("stop", "status"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_what_comes_where_nothing_can_be_raised_comes_again(
+    stop: type[KeyboardInterrupt],
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def let_go(*_: object, **__: object) -> None:
-        _Unlucky()
+        _Unlucky(stop)
         time.sleep(10)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(layers, "list_layers", let_go)
     begun = time.monotonic()
-    assert main(["layers"]) == 130
+    assert main(["layers"]) == status
     assert time.monotonic() - begun < 5
     assert capsys.readouterr().err == "neurovis: stopped before there were results\n"
 
@@ -266,7 +307,9 @@ SLOW = {
 }
 
 
-def _stopped_after(seconds: float, command: str, folder: Path) -> tuple[int, str]:
+def _stopped_after(
+    seconds: float, command: str, folder: Path, by: signal.Signals = signal.SIGINT
+) -> tuple[int, str]:
     """Status, and what was said on stderr; 0 if the work was done before."""
     process = subprocess.Popen(
         [*MODULE, *shlex.split(command)],
@@ -277,7 +320,7 @@ def _stopped_after(seconds: float, command: str, folder: Path) -> tuple[int, str
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
     time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(by)
     _, said = process.communicate(timeout=120)
     return process.returncode, said
 
@@ -297,18 +340,20 @@ def test_at_whatever_moment_it_is_stopped(name: str, tmp_path: Path) -> None:
     whole = time.monotonic() - begun
     moments = random.Random(name)
     statuses = []
-    for _ in range(6):
-        status, said = _stopped_after(moments.uniform(0.5, whole), SLOW[name], tmp_path)
+    for by in (signal.SIGINT, signal.SIGTERM) * 3:
+        status, said = _stopped_after(moments.uniform(0.5, whole), SLOW[name], tmp_path, by)
         statuses.append(status)
         lines = [line for line in said.splitlines() if line.startswith("neurovis:")]
-        assert status in (0, 128 + signal.SIGINT), said
+        assert status in (0, 128 + by), said
         assert len(lines) == (status != 0), said
         assert "Traceback" not in said
         assert not list(tmp_path.rglob("*.partial"))
-    assert 130 in statuses
+    assert {130, 143} & {*statuses}
 
 
 @pytest.mark.slow
 def test_stopped_while_the_command_is_read_in(tmp_path: Path) -> None:
     """That takes seconds, in which a traceback would come from anywhere in torch."""
-    assert _stopped_after(0.7, "layers", tmp_path) == (130, "neurovis: stopped before it began\n")
+    for by in (signal.SIGINT, signal.SIGTERM):
+        stopped = _stopped_after(0.7, "layers", tmp_path, by)
+        assert stopped == (128 + by, "neurovis: stopped before it began\n")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from climbing import GREY
+from climbing import GREY, Climber
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
@@ -88,3 +89,31 @@ def test_nan_and_constant_activations_are_named(small_network: nn.Module) -> Non
     nn.init.zeros_(constant[3].weight)
     with pytest.raises(ValueError, match='"3" gives the same response'):
         ActivationMaximization(constant, "3", input_spec=GREY)
+
+
+def _nan_of_many(maps: Tensor) -> Tensor:
+    """Of no batch that comes before an ascent, nor in one, but where its images are looked at."""
+    mean = maps.flatten(2).mean(2)
+    return mean * torch.nan if len(maps) > 2 else mean
+
+
+def _nan_gradient(maps: Tensor) -> Tensor:
+    mean = maps.flatten(2).mean(2)
+    return mean + (0 * mean).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (_nan_of_many, "the objective .*_nan_of_many.* gives NaN or infinite values for its image"),
+        (_nan_gradient, '"3" came to NaN or infinite values: the objective .*_nan_gradient.*, a'),
+    ],
+)
+def test_nan_in_an_ascent_is_of_the_objective(
+    small_network: nn.Module, climb: Climber, objective: Callable[[Tensor], Tensor], message: str
+) -> None:
+    module = ActivationMaximization(
+        small_network, "3", [0], GREY, objective=objective, steps=2, batch_size=1
+    )
+    with pytest.raises(ValueError, match=message):
+        climb(module)

@@ -50,5 +50,11 @@ class Objective(ABC):
 
 @torch.no_grad()
 def grey_activation(response: LayerResponse) -> Tensor:
-    """The activation ``(1, K, ...)`` of a mid-grey image, to learn a layer's shape from."""
-    return response(torch.full((1, *response.spec.shape), 0.5)).float()
+    """The activation ``(1, K, ...)`` of a mid-grey image, to learn a layer's shape from.
+
+    Raises:
+        ValueError: If the network cannot take it.
+    """
+    from neurovis.maximization.layer_response import try_response
+
+    return try_response(response, torch.full((1, *response.spec.shape), 0.5)).float()

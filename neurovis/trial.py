@@ -1,0 +1,64 @@
+"""The first forwards of somebody's network, which may have been made for other images.
+
+What a network raises on what it was not made for may be anything: torch's own errors, assertions,
+keys that are missing, even the end of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from neurovis.inputs import InputSpec
+
+#: What says itself what is wrong, and with what: arguments, files, memory.
+_SPEAKS_FOR_ITSELF = (ValueError, TypeError, OSError, MemoryError, torch.OutOfMemoryError)
+
+
+class CannotRun(ValueError):  # noqa: N818 - named as what it says.
+    """A network fails on the images that it is tried with."""
+
+
+@contextmanager
+def trying(network: nn.Module, spec: InputSpec, remedy: str = "") -> Iterator[None]:
+    """Around the first forwards of a network.
+
+    Args:
+        network: Whose forward is run.
+        spec: What it is shown.
+        remedy: What can be done about it, for the message.
+
+    Raises:
+        CannotRun: If the network fails; the message gives the images' shape and why.
+    """
+    try:
+        yield
+    except _SPEAKS_FOR_ITSELF:
+        raise
+    except (Exception, SystemExit) as error:
+        parts = ", ".join(f"{part.name} {part.channels}" for part in spec.modalities)
+        raise CannotRun(
+            f"{type(network).__name__} cannot take images of shape {spec.shape} ({parts}): "
+            f"{reason(error)}{f'; {remedy}' if remedy else ''}"
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    r"""What an exception says, in one line; its name where it says nothing that tells.
+
+    Example:
+        >>> reason(RuntimeError("mat1 and mat2 cannot be multiplied\nDetails follow"))
+        'mat1 and mat2 cannot be multiplied'
+        >>> reason(AssertionError()), reason(KeyError("mask"))
+        ('AssertionError', "KeyError: 'mask'")
+    """
+    if isinstance(error, SystemExit):
+        return f"it ends the program (exit status {error.code}), as a script does"
+    said = next(iter(str(error).strip().splitlines()), "")
+    name = type(error).__name__
+    if isinstance(error, KeyError):
+        return f"{name}: {said}"
+    return said or name

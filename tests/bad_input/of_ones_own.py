@@ -1,0 +1,70 @@
+"""Networks and functions of somebody's own that fail when they are run."""
+
+from __future__ import annotations
+
+import sys
+
+from torch import Tensor, nn
+
+
+class _Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.check(images)
+        return self.conv(images)
+
+    def check(self, images: Tensor) -> None:
+        raise NotImplementedError
+
+
+class OfOneSize(_Network):
+    def check(self, images: Tensor) -> None:
+        assert images.shape[-1] == 224, f"wrong height: expected 224, got {images.shape[-1]}"
+
+
+class OfAnotherSize(_Network):
+    def check(self, images: Tensor) -> None:
+        assert images.shape[-1] == 224
+
+
+class WithoutKey(_Network):
+    def check(self, images: Tensor) -> None:
+        {"images": images}["mask"]
+
+
+class WithoutAttribute(_Network):
+    def check(self, images: Tensor) -> None:
+        self.mask.to(images)
+
+
+class Exiting(_Network):
+    def check(self, images: Tensor) -> None:
+        sys.exit(len(images) + 2)
+
+
+class ExitingWhenMade(_Network):
+    def __init__(self) -> None:
+        sys.exit(4)
+
+
+class Detaching(_Network):
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images.detach()).detach()
+
+    def check(self, images: Tensor) -> None:
+        pass
+
+
+def without_gradient(activation: Tensor) -> Tensor:
+    return activation.detach().flatten(2).mean(2)
+
+
+def not_a_number(activation: Tensor) -> Tensor:
+    return activation.flatten(2).mean(2) * float("nan")
+
+
+def small(images: Tensor) -> Tensor:
+    return images[..., :2, :2]
