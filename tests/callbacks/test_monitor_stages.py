@@ -175,7 +175,7 @@ class CountsInForward(TinyModule):
     [
         (TwoOptimizers, False),
         (ChannelsLast, False),
-        (PartCompiled, False),
+        pytest.param(PartCompiled, False, marks=pytest.mark.slow),
         pytest.param(Called, True, marks=pytest.mark.slow),
         (LogsInForward, False),
         (CountsInForward, False),

@@ -107,7 +107,7 @@ def test_a_linear_units_image_is_the_analytic_optimum(
         assert float(row["activation"]) == pytest.approx(float((kernel * best).sum()), rel=2e-3)
 
 
-@pytest.mark.parametrize("frozen", ["rgb", "depth"])
+@pytest.mark.parametrize("frozen", ["rgb", pytest.param("depth", marks=pytest.mark.slow)])
 def test_of_rgbd_one_modality_is_optimal_and_the_other_as_given(
     climb: Climber, tmp_path: Path, frozen: str
 ) -> None:
@@ -228,7 +228,7 @@ def _climb_group(climb: Climber, kernels: Tensor, **options: object) -> Tensor:
     return item.image
 
 
-@pytest.mark.parametrize("joint", ["mean", "min"])
+@pytest.mark.parametrize("joint", [pytest.param("mean", marks=pytest.mark.slow), "min"])
 def test_a_groups_image_of_orthogonal_units_is_the_analytic_one(climb: Climber, joint: str) -> None:
     """Within a sphere the lowest is highest where all are equal: at the sum of ``w / |w| ** 2``."""
     lengths = torch.tensor([1.0, 1.5, 2.0])
@@ -269,7 +269,7 @@ def test_suppressed_members_are_taken_off(climb: Climber) -> None:
 # Directions, positions, layers, classes.
 
 
-@pytest.mark.parametrize("cosine_power", [0.0, 4.0])
+@pytest.mark.parametrize("cosine_power", [pytest.param(0.0, marks=pytest.mark.slow), 4.0])
 def test_a_directions_image_is_the_best_combination_of_kernels(
     climb: Climber, cosine_power: float
 ) -> None:
