@@ -88,7 +88,7 @@ def test_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) 
     assert words[0] in {*COMMANDS, "--help"}
     if len(words) == 1 or words[-1] == "--help":  # Named, and not to be typed.
         return
-    build_parser().parse_args(words)
+    build_parser(words[0]).parse_args(words)
 
 
 @pytest.mark.parametrize("command", _of("python"))
@@ -111,7 +111,7 @@ def test_pictures_of_commands_are_there(command: str, monkeypatch: pytest.Monkey
     words = shlex.split(command)[1:]
     if not {"--images", "--probe"} & set(words):
         return
-    options = build_parser().parse_args(words)[words[0]]
+    options = build_parser(words[0]).parse_args(words)[words[0]]
     for path in [*(options.images or []), *(options.get("probe") or [])]:
         assert (ROOT / path).is_file()
     # The demo's pictures have depth as well.
@@ -124,7 +124,7 @@ def test_rankings_apply_to_the_layers_they_are_shown_with(
 ) -> None:
     monkeypatch.chdir(ROOT)
     words = shlex.split(command)[1:]
-    options = build_parser().parse_args(words).rank
+    options = build_parser(words[0]).parse_args(words).rank
     if options.layer == ["all-conv"]:
         assert not [name for name in options.by if RANKINGS[name].needs_rectifier]
 

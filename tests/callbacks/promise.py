@@ -33,8 +33,8 @@ SIZE, CLASSES, BATCH, BATCHES, EPOCHS = 12, 3, 4, 5, 2
 
 #: Whatever of a Trainer's and a module's settings may interact with what a monitor does.
 MATRIX = list(itertools.product(["32", "bf16-mixed"], [1, 2], [False, True]))
-#: Two of these between which every setting differs, for what takes long.
-CORNERS = [("32", 1, False), ("bf16-mixed", 2, True)]
+#: Half of these, in which any two settings meet.
+HALF = [case for case in MATRIX if ((case[0] == "32") + case[1] + case[2]) % 2 == 0]
 
 #: Two instances of every monitor, with different work to do.
 MONITORS: list[tuple[type[Monitor], dict[str, Any]]] = [

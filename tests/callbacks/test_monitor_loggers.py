@@ -179,6 +179,7 @@ class TestPytorchLightning:
         assert "feature_maps/conv1/mean" in tags["scalars"]
         assert not list(tmp_path.rglob("*.png"))
 
+    @pytest.mark.slow
     def test_its_trainer(self, tmp_path: Path) -> None:
         package = pytest.importorskip("pytorch_lightning")
         left = []

@@ -103,6 +103,7 @@ def watch(folder: Path, firings: int, every: int, warm: int) -> Ledger:
     return ledger
 
 
+@pytest.mark.slow
 @each_kind
 def test_what_is_kept_is_little_and_on_the_cpu(kind: type[Monitor], tmp_path: Path) -> None:
     monitor = one_monitor(kind, probe_images=IMAGES, every_n_train_steps=1)

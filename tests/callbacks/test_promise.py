@@ -14,14 +14,17 @@ import pytest
 import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
 from lightning.pytorch import LightningModule
-from promise import CORNERS, KINDS, MATRIX, differences, every_monitor, outcome
+from promise import HALF, KINDS, MATRIX, differences, every_monitor, outcome
 from torch import Tensor
 from typing_extensions import override
 
 from neurovis.callbacks import Monitor
 from neurovis.summaries import Observation
 
-matrix = pytest.mark.parametrize(("precision", "accumulate", "compiled"), MATRIX)
+matrix = pytest.mark.parametrize(
+    ("precision", "accumulate", "compiled"),
+    [pytest.param(*case, marks=() if case in HALF else pytest.mark.slow) for case in MATRIX],
+)
 
 
 def observed_steps(folder: Path) -> dict[str, set[int]]:
@@ -101,13 +104,10 @@ class TestTwoProcesses:
     @pytest.fixture(scope="class")
     @staticmethod
     def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return train_with_two_processes(tmp_path_factory.mktemp("two"), "corners")
+        return train_with_two_processes(tmp_path_factory.mktemp("two"), "first")
 
-    @pytest.mark.parametrize(("precision", "accumulate", "compiled"), CORNERS)
-    def test_watching_does_not_disturb(
-        self, folder: Path, precision: str, accumulate: int, compiled: bool
-    ) -> None:
-        assert_two_processes_are_not_disturbed(folder, precision, accumulate, compiled)
+    def test_watching_does_not_disturb(self, folder: Path) -> None:
+        assert_two_processes_are_not_disturbed(folder, *MATRIX[0])
 
     def test_the_processes_trained_together(self, folder: Path) -> None:
         first, second = (left(folder, "32-1-False-False", rank) for rank in (0, 1))

@@ -99,6 +99,7 @@ def test_kernels_below_the_null_are_told(
     assert f"note: {below} of 24 below the 95th percentile" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("same_number_of_threads")
 def test_every_process_chooses_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Processes may have other numbers of threads."""

@@ -14,8 +14,10 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 
 
-@pytest.mark.parametrize("parametrization", ["pixel", "fourier"])
-@pytest.mark.parametrize("spec", [InputSpec.rgb(15), InputSpec.rgbd(15, depth_range=(0.3, 2.0))])
+@pytest.mark.parametrize(
+    ("parametrization", "spec"),
+    [("pixel", InputSpec.rgb(15)), ("fourier", InputSpec.rgbd(15, depth_range=(0.3, 2.0)))],
+)
 def test_a_linear_convolution_prefers_its_own_kernel(
     climb: Climber, spec: InputSpec, parametrization: str
 ) -> None:

@@ -157,9 +157,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "variants": {"variants": 2, "diversity": 0.3, "batch_size": 6, "min_improvement": 0.15},
     "sleepers": {"init": "zero"},
 }
+RARE = ("phases", "tones", "centre")
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=pytest.mark.slow if name in RARE else ())
+        for name, options in OPTIONS.items()
+    ],
+)
 def test_an_image_is_the_same_in_any_slot_with_any_neighbours(
     small_network: nn.Module, climb: Climber, options: dict[str, Any]
 ) -> None:
