@@ -47,7 +47,7 @@ def directions(points: np.ndarray[Any, Any], middle: np.ndarray[Any, Any]) -> An
 
 
 class TestRankingFigure:
-    @pytest.mark.parametrize("number", [1, 5, 64])
+    @pytest.mark.parametrize("number", [1, 5, pytest.param(64, marks=pytest.mark.slow)])
     @pytest.mark.parametrize("spec", [None, RGB, RGBD, MULTI], ids=["none", "1", "2", "3"])
     def test_legible(self, number: int, spec: InputSpec | None) -> None:
         channels = spec.channels if spec else 1

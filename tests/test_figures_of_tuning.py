@@ -219,7 +219,15 @@ def heights(figure: Figure) -> Array:
 
 
 class TestScoreHistogram:
-    @pytest.mark.parametrize("number", [1, 3, 64, 2048])
+    @pytest.mark.parametrize(
+        "number",
+        [
+            1,
+            pytest.param(3, marks=pytest.mark.slow),
+            64,
+            pytest.param(2048, marks=pytest.mark.slow),
+        ],
+    )
     @pytest.mark.parametrize("split", [None, 0.7])
     @pytest.mark.parametrize("with_null", [False, True])
     def test_legible(self, number: int, split: float | None, with_null: bool) -> None:
@@ -482,7 +490,7 @@ def fields(maps: Tensor, signed: bool = False, **more: Any) -> Figure:
 
 
 class TestReceptiveFieldFigure:
-    @pytest.mark.parametrize("number", [1, 4, 20])
+    @pytest.mark.parametrize("number", [1, 4, pytest.param(20, marks=pytest.mark.slow)])
     @pytest.mark.parametrize("size", [(16, 16), (40, 24), (300, 400)])
     def test_legible(self, number: int, size: tuple[int, int]) -> None:
         maps = {LONG: 1e-7 * torch.randn(number, *size), "b": torch.rand(number, *size)}

@@ -210,7 +210,9 @@ FAILURES: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
 }
 
 
-@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize(
+    "failure", ["disk", pytest.param("logger", marks=pytest.mark.slow), "memory"]
+)
 class TestFailures:
     @each_kind
     def test_one_warning_and_the_same_weights(

@@ -246,7 +246,7 @@ def test_a_groups_image_of_orthogonal_units_is_the_analytic_one(climb: Climber, 
         assert float(activations.max() / activations.min()) == pytest.approx(4, rel=0.05)
 
 
-@pytest.mark.parametrize("joint", ["mean", "min"])
+@pytest.mark.parametrize("joint", [pytest.param("mean", marks=pytest.mark.slow), "min"])
 def test_a_zscored_group_is_the_same_however_large_its_members_are(
     climb: Climber, joint: str
 ) -> None:
