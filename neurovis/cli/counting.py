@@ -7,16 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn
 
-from neurovis.maximization.progress import duration, per_time
+from neurovis.maximization.progress import duration, per_time, progress_bar
 
 #: Seconds between two lines where there is no terminal.
 _EVERY_LINE = 30.0
@@ -37,11 +30,7 @@ def counted(noun: str, total: int, is_shown: bool = True) -> Iterator[Callable[[
     if not is_shown:
         yield lambda _: None
     elif sys.stderr.isatty():
-        columns = (
-            *(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()),
-            TimeRemainingColumn(elapsed_when_finished=True),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with progress_bar(MofNCompleteColumn()) as bar:
             task = bar.add_task(noun, total=total)
             yield lambda number: bar.advance(task, number)
     else:

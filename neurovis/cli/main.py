@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_only
 
 from neurovis._version import __version__
 from neurovis.cli import am, demo, features, group_am, layers, rank, report, saliency
@@ -21,6 +20,7 @@ from neurovis.cli.command import Command
 from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import is_out_of_memory, one_line
 from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
+from neurovis.cli.printing import is_first_process
 from neurovis.cli.stopping import Stopped, Terminated, status_of, terminable
 
 COMMANDS: dict[str, Command] = {
@@ -140,7 +140,7 @@ def _command_of(arguments: list[str]) -> str | None:
 
 
 def _end(line: str, status: int) -> int:
-    if getattr(rank_zero_only, "rank", 0) == 0:
+    if is_first_process():
         sys.stderr.write(f"neurovis: {line}\n")
     return status
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
-from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from neurovis.cli.notes import print_notes
 from neurovis.cli.option_errors import near
+from neurovis.cli.printing import is_first_process
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec
 
@@ -128,20 +128,20 @@ def load_model_and_input(
     network = load_model(
         options.model, options.weights, model_args=options.model_args, trust=options.trust
     )
-    if is_explained and getattr(rank_zero_only, "rank", 0) == 0:
+    if is_explained and is_first_process():
         print_notes(list(_assumptions(options, spec)))
     return network, spec
 
 
-def has_own_weights(options: Namespace) -> bool:
-    """Whether nothing was said of weights: the network is as it is made, at random as a rule."""
+def is_as_made(options: Namespace) -> bool:
+    """Whether nothing was said of weights: such a network is random, as a rule."""
     named = {"weights", "weights_path", "pretrained", "checkpoint"} & set(options.model_args)
     return options.weights is None and options.model != "demo" and not named
 
 
 def _assumptions(options: Namespace, spec: InputSpec) -> Iterator[str]:
     """What is taken for granted: wrong, it makes every picture and number one of something else."""
-    if has_own_weights(options):
+    if is_as_made(options):
         yield (
             f"no --weights: the network has those that {options.model} makes it with, which are "
             "random unless it loads some"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,11 @@ from neurovis.summaries import board_method
 
 #: Tables longer than this show their beginning; the whole is in results.csv.
 MOST_ROWS = 24
+
+
+def is_first_process() -> bool:
+    """Whether it is for this process of a run to say things."""
+    return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def console() -> Console:

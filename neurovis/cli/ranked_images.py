@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from jsonargparse import Namespace
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurovis.cli.counting import counted
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import picture_paths
+from neurovis.cli.printing import is_first_process
 from neurovis.demo import SHAPES, ShapeScenes
 from neurovis.inputs import InputSpec
 from neurovis.pictures import PICTURE_SUFFIXES, PictureFiles, find_pictures, read_picture
@@ -60,8 +60,7 @@ class RankedPictures(Dataset[Tensor | tuple[Tensor, int]]):
         self._spec = spec
         self._pictures: list[PictureFiles] = []
         self._labels: list[int] | None = None if labels is None else []
-        is_shown = getattr(rank_zero_only, "rank", 0) == 0
-        with counted("pictures looked into", len(pictures), is_shown) as count:
+        with counted("pictures looked into", len(pictures), is_first_process()) as count:
             for index, picture in enumerate(pictures):
                 count(1)
                 try:

@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 from neurovis._version import __version__
 from neurovis.cards import CardPage, Measure
 from neurovis.cli.counting import counted
-from neurovis.cli.options import has_own_weights
+from neurovis.cli.options import is_as_made
 from neurovis.cli.report_layer import Findings, LayerCards
 from neurovis.tuning.rankings import AnyRanking
 
@@ -25,7 +25,7 @@ def make_page(
     """The page of all kernels that have a preferred image."""
     # A page is passed on; where on a disk its weights were is nobody's business.
     weights = f", {Path(options.weights).name}" if options.weights else ""
-    if has_own_weights(options):
+    if is_as_made(options):
         weights = ", no weights given"
     network = f"{options.model}{weights}"
     of_layers = [

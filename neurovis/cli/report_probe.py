@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -87,9 +88,8 @@ def choose_probe(options: Namespace, spec: InputSpec, method: Method) -> ProbePi
             chosen = ProbePicture(read_picture(found[0], spec), found[0].name, method, spec)
         elif options.images is not None:
             pictures = PictureImages(picture_paths(options.images, spec), spec, options.patterns)
-            first = _first_readable(pictures)
-            name = pictures.pictures[first].name
-            chosen = ProbePicture(pictures[first], name, method, spec)
+            first, image = _first_readable(pictures)
+            chosen = ProbePicture(image, pictures.pictures[first].name, method, spec)
         elif options.model == "demo":
             scene, _ = DemoScenes(spec)[0]
             chosen = ProbePicture(scene, "a scene of the demo", method, spec)
@@ -99,15 +99,12 @@ def choose_probe(options: Namespace, spec: InputSpec, method: Method) -> ProbePi
     return chosen
 
 
-def _first_readable(pictures: PictureImages) -> int:
+def _first_readable(pictures: PictureImages) -> tuple[int, Tensor]:
+    """The number of a picture, and the picture; if none can be read, what is wrong with one."""
     for index in range(len(pictures)):
-        try:
-            pictures[index]
-        except (ValueError, OSError):
-            continue
-        return index
-    pictures[0]  # Raises what is wrong with the first.
-    return 0
+        with suppress(ValueError, OSError):
+            return index, pictures[index]
+    return 0, pictures[0]
 
 
 def _window(sizes: Tensor) -> tuple[slice, slice] | None:

@@ -57,12 +57,7 @@ def first_and_now_figure(
         ValueError: If there is no map, the two shapes or the number of labels differ, or the two
             moments have the same name.
     """
-    if first.ndim != 3 or first.numel() == 0 or first.shape != now.shape:
-        raise ValueError(
-            f"first and now must both be (K, H', W'), K > 0; got {tuple(first.shape)} and "
-            f"{tuple(now.shape)}"
-        )
-    _check_names(labels, len(first), rows)
+    _check(first, now, ("K", "H'", "W'"), labels, rows)
     across = square_columns(len(first), 2 * first.shape[1], first.shape[2])
     smallest = max(_SMALLEST, min(_LARGE, _NARROWEST // across))
     largest = max(smallest, min(_LARGEST, _WIDEST // across))
@@ -103,12 +98,7 @@ def first_and_now_images(
         ValueError: If there is no image, the two shapes or the number of labels differ, or the two
             moments have the same name.
     """
-    if first.ndim != 4 or first.numel() == 0 or first.shape != now.shape:
-        raise ValueError(
-            f"first and now must both be (N, C, H, W), N > 0; got {tuple(first.shape)} and "
-            f"{tuple(now.shape)}"
-        )
-    _check_names(labels, len(first), rows)
+    _check(first, now, ("N", "C", "H", "W"), labels, rows)
     pictures = {
         f"{row}: {name}" if len(spec.modalities) > 1 else row: shown
         for row, images in zip(rows, (first, now), strict=True)
@@ -120,9 +110,21 @@ def first_and_now_images(
     return _page(Cells(sized, labels, across), title, notes)
 
 
-def _check_names(labels: Sequence[str], number: int, rows: tuple[str, str]) -> None:
-    if len(labels) != number:
-        raise ValueError(f"needs one label for each kernel; got {len(labels)} for {number}")
+def _check(
+    first: Tensor,
+    now: Tensor,
+    axes: tuple[str, ...],
+    labels: Sequence[str],
+    rows: tuple[str, str],
+) -> None:
+    """Refuse two moments that are not of such axes and alike, or whose names do not fit them."""
+    if first.ndim != len(axes) or first.numel() == 0 or first.shape != now.shape:
+        raise ValueError(
+            f"first and now must both be ({', '.join(axes)}), {axes[0]} > 0; got "
+            f"{tuple(first.shape)} and {tuple(now.shape)}"
+        )
+    if len(labels) != len(first):
+        raise ValueError(f"needs one label for each kernel; got {len(labels)} for {len(first)}")
     if rows[0] == rows[1]:
         raise ValueError(f"rows must be two different names; got {rows[0]!r} twice")
 

@@ -59,7 +59,7 @@ class AscentProgress(ProgressBar):
         self._begun = (time.monotonic(), module.progress)
         self._looked = self._begun[0]
         if sys.stderr.isatty():
-            self._bar = _bar(_WholeImages(), _Rate())
+            self._bar = progress_bar(_WholeImages(), _Rate())
             total = len(module.jobs)
             finished = module.finished_count
             self._bar.add_task("images", total=total, completed=finished, finished=finished)
@@ -105,7 +105,7 @@ class AscentProgress(ProgressBar):
         self._begun = (self._looked, 0.0)
         self._passed, self._total = 0, sum(trainer.num_predict_batches)
         if sys.stderr.isatty():
-            self._bar = _bar(MofNCompleteColumn(), TextColumn("batches"))
+            self._bar = progress_bar(MofNCompleteColumn(), TextColumn("batches"))
             total = self._total if math.isfinite(self._total) else None
             self._bar.add_task(_pass_name(pl_module), total=total)
             self._bar.start()
@@ -180,7 +180,8 @@ class _Rate(ProgressColumn):
         return Text(per_time(task.speed) if task.speed else "")
 
 
-def _bar(*columns: ProgressColumn) -> Progress:
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """A bar on stderr with what it is of, such columns, and the time left; gone in the end."""
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
