@@ -70,6 +70,8 @@ def spectrum_peak(pictures: Tensor, window: bool) -> SpectrumPeak:
         (0.0, 0.125)
     """
     _check(pictures)
+    if len(pictures) == 0:  # MKL refuses to transform nothing.
+        return SpectrumPeak(*pictures.detach().new_empty(3, 0))
     # MPS has no double precision.
     source = pictures.detach()
     source = source.cpu() if source.device.type == "mps" else source
