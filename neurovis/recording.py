@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.layers import resolve_layer, unwrap
-from neurovis.restoration import same_flags, same_random_state, same_state
+from neurovis.restoration import held_by, own_hooks_only, same_flags, same_random_state, same_state
 
 Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
 
@@ -195,6 +195,9 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     reached from the module's attributes is not: a global variable, an attribute of a class. Use
     :func:`torch.autograd.grad`, never ``.backward()``, inside.
 
+    Hooks of others (of a callback, of a logger, global ones) do not run inside; those that the
+    network needs do (:func:`~neurovis.restoration.own_hooks_only` has the rule).
+
     Compiled modules run uncompiled inside: code compiled for a few images in evaluation mode would
     count towards the limit after which a training is no longer run as compiled.
 
@@ -211,6 +214,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         for device_type in _device_types(module):
             stack.enter_context(torch.autocast(device_type, enabled=False))
         stack.enter_context(same_random_state())
+        stack.enter_context(own_hooks_only(module, held_by))
         stack.enter_context(same_state(module))
         stack.enter_context(same_flags(module))
         yield

@@ -1,4 +1,4 @@
-"""What a forward changes in somebody's network, put back: wherever the network keeps it.
+"""Restore what a forward changes in a network, wherever the network keeps it.
 
 A forward in evaluation mode may still count, draw random numbers, or update statistics, and keep
 them in buffers, parameters, attributes, lists, or objects of its own. Each of these, left changed,
@@ -21,6 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from neurovis.restoration.hooks import own_hooks_only
+
+__all__ = ["held_by", "own_hooks_only", "same_flags", "same_random_state", "same_state"]
 
 #: Parameters, and tensors that are not a module's own, are copied up to this many values; of larger
 #: ones it is noticed if they are changed.
@@ -50,7 +54,7 @@ def same_state(module: nn.Module) -> Iterator[None]:
         if isinstance(tensor, Tensor)
     }
     with ExitStack() as stack:
-        for value in _reachable(module):
+        for value in held_by(module):
             put_back = _memory_of(value, copied=id(value) in own)
             if put_back is not None:
                 stack.callback(put_back)
@@ -91,8 +95,8 @@ def same_random_state() -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def _reachable(module: nn.Module) -> Iterator[Any]:
-    """All that a module's attributes lead to, the module's parts included, each once."""
+def held_by(module: nn.Module) -> Iterator[Any]:
+    """Yield what a module's attributes lead to, the module's parts included, each once."""
     queue: deque[tuple[Any, int]] = deque([(module, 0)])
     seen: set[int] = set()
     while queue:
