@@ -11,10 +11,12 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> int:
-    """Run the command, which takes seconds to import, and return its exit status."""
+    """Import and run the command, and return its exit status."""
     handlers = {number: signal.signal(number, _leave) for number in _STOPPING}
-    from neurovis.cli import main as run
+    from neurovis.cli.main import load_command
+    from neurovis.cli.main import main as run
 
+    load_command()
     for number, handler in handlers.items():
         signal.signal(number, handler)
     status = run()

@@ -7,7 +7,6 @@ from torch import nn
 
 from neurovis.cli import top_images
 from neurovis.cli.ascent import add_ascent_arguments, climb, make_trainer, settings
-from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.top_kernels import is_top, resolve_kernels
@@ -56,12 +55,3 @@ def run(options: Namespace) -> None:
         found = of_pictures.run(network, module, trainer, folder)
         if trainer.is_global_zero:
             top_images.raise_if_incomplete(found)
-
-
-COMMAND = Command(
-    "Activation maximization: the preferred image of each kernel of a layer, or of many.\n\n"
-    "Example: neurovis am --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--layer features.10 --kernels 0-7",
-    add_arguments,
-    run,
-)

@@ -21,7 +21,6 @@ from neurovis.callbacks import (
     SaliencyMonitor,
 )
 from neurovis.callbacks.base import MonitorOptions
-from neurovis.cli.command import Command
 from neurovis.cli.printing import console, tensorboard_command
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import build_trainer
@@ -248,13 +247,3 @@ def _count_files(folder: Path) -> int:
 def add_arguments(parser: ArgumentParser) -> None:
     """Options: how long, and where to."""
     parser.add_class_arguments(DemoOptions)
-
-
-COMMAND = Command(
-    "See everything work in about two minutes, offline.\n\n"
-    "Trains a small RGB-D network with monitors attached, then shows what the kernels and "
-    "classes of the shipped network want.\n\n"
-    "Example: neurovis demo --seconds 30",
-    add_arguments,
-    run,
-)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 
-import torch
-
 from neurovis.cli.option_errors import option_error, shortened
 
 #: Signs of a message: more than any of ours has, unless what it quotes is endless.
@@ -44,7 +42,8 @@ def one_line(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was not enough, on the CPU or on a device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    # By its name: torch takes seconds to import, and without it there is no such error.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY)
 

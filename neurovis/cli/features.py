@@ -9,7 +9,6 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 from torch import Tensor, nn
 
-from neurovis.cli.command import Command
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, trying
 from neurovis.cli.printing import console
@@ -189,13 +188,3 @@ def _print(layers: list[_Layer], pictures: int) -> None:
             str(layer.silent),
         )
     console().print(table)
-
-
-COMMAND = Command(
-    "Feature maps: what each kernel makes of your own pictures.\n\n"
-    "Example: neurovis features --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--layer features.0 features.12 --images docs/media/cat.jpg\n\n"
-    "The photograph is the repository's; put in pictures of your own.",
-    add_arguments,
-    run,
-)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from neurovis.cli.ascent import add_ascent_arguments, climb, make_trainer, settings
-from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.top_kernels import resolve_groups
 from neurovis.maximization import GroupActivationMaximization
@@ -66,11 +65,3 @@ def run(options: Namespace) -> None:
         **ascent,
     )
     climb(module, make_trainer(module, options))
-
-
-COMMAND = Command(
-    "Group activation maximization: one image that drives a group of kernels together.\n\n"
-    "Example: neurovis group-am --model demo --layer conv3 --groups all",
-    add_arguments,
-    run,
-)

@@ -10,7 +10,6 @@ from argparse import PARSER, Action
 from typing import Any
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
-from torch import Tensor
 
 #: Options of the Trainer that a run of ours is often given; it takes all others as well.
 TRAINER_OPTIONS = (
@@ -190,6 +189,8 @@ def _short_names(found: re.Match[str]) -> str:
 
 
 def _is_tensor(path: str) -> bool:
+    from torch import Tensor  # The command whose classes these are has imported it.
+
     module, _, name = path.rpartition(".")
     found = getattr(sys.modules.get(module), name, None)
     return isinstance(found, type) and issubclass(found, Tensor)

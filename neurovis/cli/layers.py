@@ -5,7 +5,6 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
-from neurovis.cli.command import Command
 from neurovis.cli.options import add_model_arguments, load_model_and_input
 from neurovis.cli.printing import console
 from neurovis.layer_table import list_layers
@@ -48,11 +47,3 @@ def _shown(value: int | tuple[int, ...] | None) -> str:
     if isinstance(value, int):
         return str(value)
     return " x ".join(str(part) for part in value) or "-"
-
-
-COMMAND = Command(
-    "List a network's layers: kernels, output size, stride and receptive field.\n\n"
-    "Example: neurovis layers --model torchvision.models.resnet18",
-    add_arguments,
-    run,
-)

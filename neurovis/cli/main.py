@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -12,46 +13,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from jsonargparse import ArgumentError, ArgumentParser
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from neurovis._version import __version__
-from neurovis.cli import am, demo, features, group_am, layers, rank, report, saliency
-from neurovis.cli.command import Command
+from neurovis.cli.commands import COMMANDS, Command
 from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import is_out_of_memory, one_line
+from neurovis.cli.first_process import is_first_process
 from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
-from neurovis.cli.printing import is_first_process
 from neurovis.cli.stopping import Stopped, Terminated, status_of, terminable
-
-COMMANDS: dict[str, Command] = {
-    "demo": demo.COMMAND,
-    "layers": layers.COMMAND,
-    "am": am.COMMAND,
-    "group-am": group_am.COMMAND,
-    "features": features.COMMAND,
-    "saliency": saliency.COMMAND,
-    "rank": rank.COMMAND,
-    "report": report.COMMAND,
-}
 
 #: Set it to see where in the code an error arose, instead of one line.
 TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
 #: Seconds.
 _A_MOMENT = 0.05
 
-
-#: What is said of input that cannot be used; anything else is a fault of ours, and shows itself.
-_REFUSALS = (
-    *(ArgumentError, ValueError, TypeError, OSError),
-    *(MisconfigurationException, MemoryError),
-)
+#: Raised for input that cannot be used; any other exception is a fault of NeuroVis.
+_REFUSALS = (ArgumentError, ValueError, TypeError, OSError, MemoryError)
 
 
 def build_parser(only: str | None = None) -> ArgumentParser:
     """The parser of the whole command line.
 
     Args:
-        only: The command whose options are needed; those of all take their time.
+        only: The command whose options are needed, or an empty text for none; by default all,
+            which imports all of NeuroVis.
     """
     parser = CommandParser(
         prog="neurovis",
@@ -96,16 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     interrupts = signal.getsignal(signal.SIGINT)
     try:
-        with _hushed(), terminable():
+        with _encodable_output(), _hushed(), terminable():
             _run(given)
     except Stopped as stop:
         return _end(f"stopped {stop}", stop.status)
     except KeyboardInterrupt as stop:
         return _end("stopped before there were results", status_of(stop))
-    except _REFUSALS as error:
-        return _refuse(error, given)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        if not _is_refusal(error):
             raise
         return _refuse(error, given)
     finally:
@@ -115,6 +98,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def load_command(arguments: Sequence[str] | None = None) -> None:
+    """Import what the command on the command line needs, which takes seconds.
+
+    Args:
+        arguments: As of :func:`main`.
+    """
+    command = _command_of(sys.argv[1:] if arguments is None else arguments)
+    if command:
+        COMMANDS[command].load()
+
+
 def _run(arguments: list[str]) -> None:
     arguments = check_configs(arguments)
     parser = build_parser(_command_of(arguments))
@@ -122,21 +116,29 @@ def _run(arguments: list[str]) -> None:
     COMMANDS[options.command].run(options[options.command])
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Return whether an error speaks of the user's input."""
+    if isinstance(error, _REFUSALS) or is_out_of_memory(error):
+        return True
+    exceptions = sys.modules.get("lightning.fabric.utilities.exceptions")
+    return exceptions is not None and isinstance(error, exceptions.MisconfigurationException)
+
+
 def _refuse(error: BaseException, arguments: list[str]) -> int:
     """Say in one line what was wrong."""
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
-    command = _command_of(arguments) or ""
+    command = _command_of(arguments)
     known = list(COMMANDS)
     if command and isinstance(error, ArgumentError):
         known = _option_names(COMMANDS[command])
     return _end(f"error: {one_line(error, command, known, arguments)}", 2)
 
 
-def _command_of(arguments: list[str]) -> str | None:
-    """The command that is given, before all options but those of no command."""
-    first = next((argument for argument in arguments if not argument.startswith("-")), None)
-    return first if first in COMMANDS else None
+def _command_of(arguments: Sequence[str]) -> str:
+    """Return the command, which comes before its options; empty if there is none."""
+    first = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return first if first in COMMANDS else ""
 
 
 def _end(line: str, status: int) -> int:
@@ -147,6 +149,20 @@ def _end(line: str, status: int) -> int:
 
 def _option_names(command: Command) -> list[str]:
     return [name for name, _ in _subparser(command).get_defaults(skip_validation=True).items()]
+
+
+@contextmanager
+def _encodable_output() -> Iterator[None]:
+    """Write characters that the terminal's encoding does not have as escapes, such as \\u2026."""
+    output = sys.stdout
+    if not isinstance(output, io.TextIOWrapper) or output.errors != "strict":
+        yield
+        return
+    output.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        output.reconfigure(errors="strict")
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from neurovis.cli.first_process import is_first_process
 from neurovis.cli.notes import print_notes
 from neurovis.cli.option_errors import near
-from neurovis.cli.printing import is_first_process
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec
 

@@ -7,22 +7,19 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neurovis.maximization import MaximizationResults
 from neurovis.summaries import board_method
+
+if TYPE_CHECKING:
+    from neurovis.maximization import MaximizationResults
 
 #: Tables longer than this show their beginning; the whole is in results.csv.
 MOST_ROWS = 24
-
-
-def is_first_process() -> bool:
-    """Whether it is for this process of a run to say things."""
-    return bool(getattr(rank_zero_only, "rank", 0) == 0)
 
 
 def console() -> Console:

@@ -10,7 +10,6 @@ import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
 
 from neurovis.cli.chosen_rankings import chosen_rankings
-from neurovis.cli.command import Command
 from neurovis.cli.options import (
     add_images_arguments,
     add_layers_argument,
@@ -167,12 +166,3 @@ def _trainer(options: Namespace) -> pl.Trainer:
             f"got {devices}: --trainer.devices 1"
         )
     return trainer
-
-
-COMMAND = Command(
-    "Rank kernels by orientation, colour, modality, class, …, each beside random kernels.\n\n"
-    "Example: neurovis rank --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--layer features.0 --by orientation color",
-    add_arguments,
-    run,
-)

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurovis.cli.counting import counted
+from neurovis.cli.first_process import is_first_process
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import picture_paths
-from neurovis.cli.printing import is_first_process
 from neurovis.demo import SHAPES, ShapeScenes
 from neurovis.inputs import InputSpec
 from neurovis.pictures import PICTURE_SUFFIXES, PictureFiles, find_pictures, read_picture

@@ -13,7 +13,6 @@ from torch import nn
 from neurovis.cli import am, top_images
 from neurovis.cli.ascent import climb, make_trainer
 from neurovis.cli.chosen_rankings import chosen_rankings
-from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.printing import console
 from neurovis.cli.ranked_images import RankedPictures, choose_images
@@ -165,13 +164,3 @@ def _save(
     page.save(folder / PAGE)
     output = console()
     output.print(Text(f"Kernel cards: {folder / PAGE} (open it in a browser)"), soft_wrap=True)
-
-
-COMMAND = Command(
-    "Kernel cards: one HTML page of kernels to sort and filter, each with its evidence.\n\n"
-    "Example: neurovis report --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--layer features.3 features.10 --kernels 0-15 --images docs/media/cat.jpg\n\n"
-    "The photograph is the repository's; put in pictures of your own.",
-    add_arguments,
-    run,
-)

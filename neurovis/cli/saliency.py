@@ -9,7 +9,6 @@ from typing import cast
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor, nn
 
-from neurovis.cli.command import Command
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.picture_run import PictureRun, add_picture_arguments, trying
 from neurovis.cli.saliency_results import COLUMNS, Explained, Randomization, Report
@@ -201,13 +200,3 @@ class _Question:
             max_stages=max_stages,
             **self._settings,
         )
-
-
-COMMAND = Command(
-    "Saliency: which pixels of your own pictures drove a kernel or a class.\n\n"
-    "Example: neurovis saliency --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-    "--method integrated_gradients --images docs/media/cat.jpg\n\n"
-    "The photograph is the repository's; put in pictures of your own.",
-    add_arguments,
-    run,
-)
