@@ -28,8 +28,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         OSError: If the file cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder, and was to be a file", str(path))
+    check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not the name itself, which may be as long as a file system allows.
     digest = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:12]
@@ -45,6 +44,19 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_replaceable(path: str | Path) -> None:
+    """Refuse to write a file where there is something that is none.
+
+    Raises:
+        OSError: If there is a folder, a pipe, a socket or a device.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, and was to be a file", str(path))
+    if Path(path).exists() and not Path(path).is_file():
+        reason = "is a pipe, socket or device, and was to be a file"
+        raise OSError(errno.EEXIST, reason, str(path))
 
 
 def remove_partial_files(folder: str | Path) -> None:

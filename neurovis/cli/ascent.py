@@ -10,13 +10,12 @@ from typing import Any, cast
 import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from neurovis.cli.options import add_model_arguments
 from neurovis.cli.printing import console, print_results, print_summary
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import build_trainer
+from neurovis.cli.trainers import build_trainer, run_logger
 from neurovis.inputs import InputSpec
 from neurovis.maximization import (
     AscentOptions,
@@ -189,6 +188,6 @@ def _trainer_options(
         root = Path(given["default_root_dir"] or Path.cwd())
         stopped = unfinished_run(root / _RUNS, module.manifest(), last_file)
         if stopped is not None:
-            given["logger"] = TensorBoardLogger(str(root), name=_RUNS, version=stopped.name)
+            given["logger"] = run_logger(root, _RUNS, stopped.name)
             console().print(f"Going on in {stopped}, where a run was stopped", soft_wrap=True)
     return given

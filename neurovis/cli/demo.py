@@ -23,7 +23,7 @@ from neurovis.callbacks import (
 from neurovis.callbacks.base import MonitorOptions
 from neurovis.cli.printing import console, tensorboard_command
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import build_trainer
+from neurovis.cli.trainers import build_trainer, run_logger
 from neurovis.demo import (
     SHAPES,
     ShapeClassifier,
@@ -143,7 +143,7 @@ def _trainer(demo: DemoOptions, **options: Any) -> pl.Trainer:
 
 def _logger(folder: Path, run_name: str) -> TensorBoardLogger:
     # TensorBoard shows the columns of one run's HParams: those of ascents, not of the training.
-    return TensorBoardLogger(folder, name="", version=run_name, default_hp_metric=False)
+    return run_logger(folder, "", run_name, default_hp_metric=False)
 
 
 def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:

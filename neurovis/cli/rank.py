@@ -158,7 +158,11 @@ def _settings(options: Namespace) -> RankingOptions:
 
 def _trainer(options: Namespace) -> pl.Trainer:
     check_float32(vars(options.trainer), "kernels are ranked in")
-    trainer = build_trainer(vars(options.trainer))
+    from neurovis.cli.run_logger import FolderClaim
+
+    callbacks = options.trainer.callbacks or []
+    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+    trainer = build_trainer({**vars(options.trainer), "callbacks": [*callbacks, FolderClaim()]})
     devices = trainer.num_devices * trainer.num_nodes
     if devices > 1 and (options.preferred_images or options.receptive_fields):
         raise ValueError(

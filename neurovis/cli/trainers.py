@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from neurovis.files import check_writable
 
@@ -27,6 +28,9 @@ _FLOAT32 = (None, 32, "32", "32-true")
 
 def build_trainer(arguments: Mapping[str, Any], prefix: str = "--trainer.") -> pl.Trainer:
     """A Trainer whose folder for results can be written to.
+
+    Its own logger makes a folder when something is logged, so that nothing is left of a command
+    that is refused.
 
     Args:
         arguments: Of ``Trainer``.
@@ -47,9 +51,28 @@ def build_trainer(arguments: Mapping[str, Any], prefix: str = "--trainer.") -> p
         raise ValueError(
             f"there can be no Trainer with {asked or 'these options'}: {reason}"
         ) from error
+    own = trainer.logger
+    if arguments.get("logger") in (None, True) and isinstance(own, TensorBoardLogger):
+        trainer.logger = run_logger(own.save_dir, own.name, own.version)
     if trainer.is_global_zero:
         check_writable(trainer.log_dir or trainer.default_root_dir)
     return trainer
+
+
+def run_logger(
+    folder: str | Path, name: str, version: int | str, **options: Any
+) -> TensorBoardLogger:
+    """A TensorBoardLogger whose own folder appears with the first thing that is logged.
+
+    Args:
+        folder: Of all runs.
+        name: A folder in it.
+        version: Of the run, within that.
+        options: Of ``TensorBoardLogger``.
+    """
+    from neurovis.cli.run_logger import RunLogger
+
+    return RunLogger(folder, name, version, **options)
 
 
 def _mentioned(arguments: Mapping[str, Any], reason: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from typing_extensions import Unpack
 
-from neurovis.files import check_writable, safe_name
+from neurovis.files import check_replaceable, check_writable, safe_name
 from neurovis.maximization.ascent import Evidence
 from neurovis.maximization.manifest import MANIFEST, Manifest
 from neurovis.maximization.objectives import Target
@@ -122,17 +121,41 @@ def _signed_weights(target: Target) -> tuple[float, ...] | None:
 class FinishedImages:
     """The finished images of a run: on disk, or in memory where a run is to write nothing.
 
+    Nothing is written before :meth:`begin`, so that nothing is left of a run that is refused.
+
     Args:
         folder: Of the run; None to keep images in memory.
         manifest: What makes the images. Files of another fingerprint are as if they were not there.
+        replaces: Whether the folder holds a run of another network or of other settings, whose
+            images are to be removed.
     """
 
-    def __init__(self, folder: Path | None, manifest: Manifest) -> None:
+    def __init__(self, folder: Path | None, manifest: Manifest, replaces: bool = False) -> None:
         self.folder = folder
         self.manifest = manifest
         self._fingerprint = manifest.fingerprint
+        self._replaces = replaces
         self._kept: dict[Job, list[PreferredImage]] = {}
         self._seen: set[Job] = set()
+        # Files that cannot be used, with their times of change: each is replaced by its job.
+        self._unusable: dict[Job, int] = {}
+
+    def begin(self, jobs: Iterable[Job]) -> None:
+        """Write the manifest, and remove what the run replaces; for one process to call.
+
+        Args:
+            jobs: Of the run. Their files are left alone: other processes may have written them.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        if self.folder is None:
+            return
+        if self._replaces:
+            own = {self._path(job) for job in jobs}
+            for path in set((self.folder / FINISHED).rglob("*.npz")) - own:
+                path.unlink()
+        self.manifest.write(self.folder)
 
     def add(self, job: Job, images: Sequence[PreferredImage]) -> None:
         """Keep the images of a job.
@@ -170,15 +193,25 @@ class FinishedImages:
         """Which of some jobs are finished."""
         if self.folder is None:
             return {job for job in jobs if job in self._kept}
-        return {job for job in jobs if self.load(job) is not None}
+        finished = set()
+        for job in jobs:
+            if self.load(job) is not None:
+                finished.add(job)
+            elif self._path(job).exists():
+                self._unusable[job] = self._path(job).stat().st_mtime_ns
+        return finished
 
     def count(self, jobs: Iterable[Job]) -> int:
         """How many of some jobs have a file, without looking into it."""
         if self.folder is None:
             return len(self.finished(jobs))
         # What was there once is not looked for again: there may be thousands, on a slow disk.
-        self._seen |= {job for job in jobs if job not in self._seen and self._path(job).exists()}
+        self._seen |= {job for job in jobs if job not in self._seen and self._has_appeared(job)}
         return len(self._seen.intersection(jobs))
+
+    def _has_appeared(self, job: Job) -> bool:
+        path = self._path(job)
+        return path.exists() and path.stat().st_mtime_ns != self._unusable.get(job)
 
     def _path(self, job: Job) -> Path:
         return (self.folder or Path()) / FINISHED / job.path
@@ -187,15 +220,15 @@ class FinishedImages:
         return f"{self._fingerprint} {job.identity}"
 
 
-def open_folder(folder: Path, manifest: Manifest, is_first: bool) -> FinishedImages:
+def open_folder(folder: Path, manifest: Manifest) -> FinishedImages:
     """The finished images in a run's folder, for a run that is about to begin or to go on.
 
-    A complete run of another network or of other settings is replaced.
+    A run of another network or of other settings is replaced if it is complete, or has not made
+    any image; :meth:`FinishedImages.begin` does so.
 
     Args:
         folder: Of the run.
         manifest: Of the run.
-        is_first: Whether this is the process that writes what all processes share.
 
     Raises:
         ValueError: If there is an unfinished run of another network or of other settings, or
@@ -203,6 +236,7 @@ def open_folder(folder: Path, manifest: Manifest, is_first: bool) -> FinishedIma
         OSError: If the folder cannot be written.
     """
     check_writable(folder / FINISHED)
+    check_replaceable(folder / MANIFEST)
     there = Manifest.read(folder)
     if there is not None and not there.is_of_a_run:
         raise ValueError(
@@ -210,18 +244,13 @@ def open_folder(folder: Path, manifest: Manifest, is_first: bool) -> FinishedIma
             "away, or choose another folder"
         )
     differences = [] if there is None else manifest.differences(there)
-    if there is not None and differences:
-        if not there.is_complete:
-            raise ValueError(
-                f'"{folder}" holds an unfinished run that differs in {"; ".join(differences)}; '
-                "start it with what it was begun with, or choose another folder"
-            )
-        if is_first:
-            rank_zero_warn(
-                f'images in "{folder}" are replaced; they differ in {"; ".join(differences)}'
-            )
-            shutil.rmtree(folder / FINISHED, ignore_errors=True)
-    store = FinishedImages(folder, manifest)
-    if is_first:
-        manifest.write(folder)
-    return store
+    has_images = any((folder / FINISHED).rglob("*.npz"))
+    if there is None or not differences or not has_images:
+        return FinishedImages(folder, manifest)
+    if not there.is_complete:
+        raise ValueError(
+            f'"{folder}" holds an unfinished run that differs in {"; ".join(differences)}; '
+            "start it with what it was begun with, or choose another folder"
+        )
+    rank_zero_warn(f'images in "{folder}" are replaced; they differ in {"; ".join(differences)}')
+    return FinishedImages(folder, manifest, replaces=True)

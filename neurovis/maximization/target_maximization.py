@@ -110,6 +110,7 @@ class TargetMaximization(pl.LightningModule):
         self._given: list[PreferredImage] = []
         self._results: MaximizationResults | None = None
         self._ascent: LayerAscent | None = None
+        self._has_begun = False
 
     def set_jobs(self, jobs: Sequence[Job]) -> None:
         """Say what to make images of; called once, by the subclass."""
@@ -271,13 +272,14 @@ class TargetMaximization(pl.LightningModule):
         else:
             folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
             check_writable(folder)
-            self._store = open_folder(folder, manifest, self.trainer.is_global_zero)
-        if self.trainer.is_global_zero:
-            self._store.add_all(self.jobs, self._given)
-        # No rank begins before all have seen what there is.
-        self.trainer.strategy.barrier()
+            self._store = open_folder(folder, manifest)
+        self._has_begun = False
         finished = self._store.finished(self.jobs)
-        self._unfinished = [job for job in self.jobs if job not in finished]
+        given = {(item.layer, item.index) for item in self._given}
+        self._unfinished = [
+            job for job in self.jobs if job not in finished and (job.layer, job.index) not in given
+        ]
+        # No rank begins before all have seen what there is.
         self.trainer.strategy.barrier()
 
     def on_train_start(self) -> None:
@@ -285,8 +287,6 @@ class TargetMaximization(pl.LightningModule):
         ranks = self.trainer.world_size
         self._slots = slots_for(len(self.jobs), self.settings.jobs_at_once, ranks)
         self._queue = share_of(self._unfinished, self._slots, self.trainer.global_rank, ranks)
-        if self.trainer.is_global_zero and not is_trial(self.trainer):
-            announce(self.trainer.loggers, self.tag, self.layers, self.global_step)
         if self.device.type == "cpu":
             keep_freed_memory()
         self._next_layer()
@@ -302,6 +302,10 @@ class TargetMaximization(pl.LightningModule):
         self.log(f"{self.tag}/{self.current_layer}/activation", climb.climbed.mean())
         return climb.losses.sum()
 
+    def on_after_backward(self) -> None:
+        """Write what a run writes first: whatever can be refused has been by now."""
+        self._begin()
+
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ARG002
         """Keep what is done, and go on with what comes next."""
         for job, images in self._working.take_finished():
@@ -315,6 +319,8 @@ class TargetMaximization(pl.LightningModule):
 
     def on_train_end(self) -> None:
         """Write files and pictures into the Trainer's log folder."""
+        if not self._unfinished:
+            self._begin()
         # All ranks must take part, also those that are done.
         self._cut_short = from_all_ranks([] if self._ascent is None else self._ascent.cut_short())
         share_finished(self._store_of_run, self.jobs)
@@ -349,6 +355,17 @@ class TargetMaximization(pl.LightningModule):
         checkpoint["optimizer_states"] = []
 
     # How images are made.
+
+    def _begin(self) -> None:
+        """Write what a run writes first; once, by the process that writes what all share."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        if self.trainer.is_global_zero:
+            self._store_of_run.begin(self.jobs)
+            self._store_of_run.add_all(self.jobs, self._given)
+            if not is_trial(self.trainer):
+                announce(self.trainer.loggers, self.tag, self.layers, self.global_step)
 
     @property
     def _working(self) -> LayerAscent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import torch
 from torch import Tensor, nn
 
 
@@ -50,6 +51,20 @@ class ExitingWhenMade(_Network):
         sys.exit(4)
 
 
+class OnlyFloat32(_Network):
+    def check(self, images: Tensor) -> None:
+        if images.dtype != torch.float32:
+            raise TypeError("float32 only")
+
+
+class FewAtATime(_Network):
+    """As where there is memory for three images and no more."""
+
+    def check(self, images: Tensor) -> None:
+        if len(images) > 3:
+            raise RuntimeError("out of memory")
+
+
 class Detaching(_Network):
     def forward(self, images: Tensor) -> Tensor:
         return self.conv(images.detach()).detach()
@@ -68,3 +83,9 @@ def not_a_number(activation: Tensor) -> Tensor:
 
 def small(images: Tensor) -> Tensor:
     return images[..., :2, :2]
+
+
+def of_few(images: Tensor) -> Tensor:
+    if len(images) > 3:
+        raise ValueError("a penalty of at most three images")
+    return images.mean((1, 2, 3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bad_input.bad import Bad, each_with
 from bad_input.commands import AM
 from bad_input.makers import array
@@ -93,4 +95,47 @@ _EXITING = [
     ),
 ]
 
-OWN = [*_FORWARDS, *_FUNCTIONS, *_EXITING]
+_IN_BFLOAT16 = 'OnlyFloat32 cannot be run in bfloat16: float32 only; use precision="float32"'
+_NO_MEMORY = "there is not enough memory; give a smaller --input.size, --batch_size or"
+
+#: What is found out as the first step is made, with a folder of Lightning's or one that is given.
+_FIRST_STEPS = [
+    Bad(f"{name}, {place}", f"{line} --kernels 0-3 --steps 2 {options}", says)
+    for place, options in (("a new folder", ""), ("this folder", "--trainer.logger false"))
+    for name, line, says in (
+        ("am in bfloat16", f"{_own('am', 'OnlyFloat32')} --precision bfloat16", _IN_BFLOAT16),
+        ("report in bfloat16", f"{_own('report', 'OnlyFloat32')} --precision bfloat16", "float32"),
+        (
+            "top images in bfloat16",
+            f"{_own('am', 'OnlyFloat32')} --precision bfloat16 --images .",
+            _IN_BFLOAT16,
+        ),
+        ("am without memory", _own("am", "FewAtATime"), _NO_MEMORY),
+        (
+            "a penalty that fails",
+            f"{_own('am', 'OnlyFloat32')} --regularizers [{_OWN}.of_few]",
+            "a penalty of at most three images",
+        ),
+        (
+            "a Trainer in half precision",
+            f"{_own('am', 'OnlyFloat32')} --trainer.precision 16-true",
+            "images are optimized in float32, not torch.float16",
+        ),
+        (
+            "a Trainer without time",
+            f"{_own('am', 'OnlyFloat32')} --trainer.max_time 00:00:00:00",
+            "the Trainer stopped before an image was finished",
+        ),
+    )
+]
+_FIRST_STEPS = [replace(bad, given=array("p.npy", [[[0.5] * 16] * 16] * 3)) for bad in _FIRST_STEPS]
+_FIRST_STEPS += [
+    Bad(
+        "group-am in bfloat16",
+        f"{_own('group-am', 'OnlyFloat32')} --precision bfloat16",
+        _IN_BFLOAT16,
+    ),
+    Bad("rank without memory", _own("rank", "FewAtATime"), "out of memory"),
+]
+
+OWN = [*_FORWARDS, *_FUNCTIONS, *_EXITING, *_FIRST_STEPS]

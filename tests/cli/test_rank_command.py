@@ -21,7 +21,7 @@ from neurovis.cli.notes import Notes
 from neurovis.cli.ranked_images import DemoScenes, RankedPictures
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.tuning import RANKINGS, map_receptive_fields, rank_kernels
+from neurovis.tuning import RANKINGS, TuningProbe, map_receptive_fields, rank_kernels
 from neurovis.tuning.stimuli import DenseNoise
 
 CPU = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
@@ -595,3 +595,25 @@ def test_each_ranking_alone(tmp_path: Path, by: str) -> None:
     assert any(row["score"] for row in _rows(table))
     (options,) = tmp_path.rglob("hparams.yaml")
     assert f"by:\n- {by}\n" in options.read_text()
+
+
+def test_two_rankings_at_a_time_have_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one begins when the first has shown a batch of its stimuli."""
+    folder = ("--trainer.default_root_dir", tmp_path, "--batch_size", 4)
+    command = [str(part) for part in (*RANK, "--layer", "conv1", *folder)]
+    shown, original = 0, TuningProbe.predict_step
+
+    def predict_step(self: TuningProbe, *arguments: Any) -> Any:
+        nonlocal shown
+        shown += 1
+        if shown == 2:
+            assert main(command) == 0
+        return original(self, *arguments)
+
+    monkeypatch.setattr(TuningProbe, "predict_step", predict_step)
+    assert main(command) == 0
+    tables = sorted(tmp_path.rglob("results.csv"))
+    assert [path.parent.name for path in tables] == ["version_0", "version_1"]
+    assert tables[0].read_text() == tables[1].read_text()

@@ -683,3 +683,57 @@ def test_two_runs_of_the_same_command_make_the_same_files(
         ]
         digests.append([hashlib.sha256(array).hexdigest() for array in arrays])
     assert digests[0] == digests[1]
+
+
+# What is refused leaves nothing, and what has no images is in nobody's way.
+
+
+def test_a_run_that_fails_in_its_first_step_leaves_nothing(
+    small_network: nn.Module, climb: Climber, tmp_path: Path
+) -> None:
+    def fails(images: Tensor) -> Tensor:
+        if len(images) > 1:
+            raise ValueError("one at a time")
+        return images.mean((1, 2, 3))
+
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="one at a time"):
+        climb(module(small_network, regularizers=[fails], steps=3))
+    assert sorted(tmp_path.rglob("*")) == before
+    climb(module(small_network, [0], steps=3))
+    assert manifest_of(tmp_path)["complete"]
+
+
+def test_a_complete_run_is_replaced_when_the_next_one_has_made_a_step(
+    small_network: nn.Module, climb: Climber, tmp_path: Path
+) -> None:
+    climb(module(small_network, [0, 1], steps=2))
+    there = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
+    with (
+        pytest.warns(UserWarning, match=r"are replaced; they differ in .*settings\.seed"),
+        pytest.raises(StoppedError),
+    ):
+        climb(module(small_network, [0], steps=2, seed=1), callbacks=[StopAtStart()])
+    assert {path: path.read_bytes() for path in there} == there
+    changed = module(small_network, [0], steps=2, seed=1)
+    with pytest.warns(UserWarning, match="are replaced"):
+        climb(changed)
+    assert changed.finished_count == 1
+    assert [path.name for path in tmp_path.glob("finished/3/*.npz")] == ["kernel_0000.npz"]
+
+
+def test_a_run_that_made_no_image_does_not_stand_in_the_way(
+    small_network: nn.Module, climb: Climber, tmp_path: Path
+) -> None:
+    assert stop(climb, module(small_network), 1) == 0
+    assert not manifest_of(tmp_path)["complete"]
+    other = module(small_network, [0], steps=2, seed=1)
+    climb(other)
+    assert len(other.results) == 1
+
+
+class StopAtStart(pl.Callback):
+    """Raises before the first step."""
+
+    def on_train_start(self, *_: object) -> None:
+        raise StoppedError
