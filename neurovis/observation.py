@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from neurovis.arithmetic import has_float64
+
 Picture = npt.NDArray[np.uint8]
 
 
@@ -39,8 +41,8 @@ class Histogram:
             [3, 1]
         """
         values = values.detach().flatten()
-        if values.device.type == "mps" or torch.are_deterministic_algorithms_enabled():
-            # The one has no double precision; the other forbids counting on a GPU.
+        if not has_float64(values.device) or torch.are_deterministic_algorithms_enabled():
+            # Deterministic algorithms do not count on a GPU.
             values = values.cpu()
         values = values.double()
         finite = values.isfinite()

@@ -24,7 +24,7 @@ def rank_correlations(maps: Tensor, reference: Tensor) -> Tensor:
         tensor([1.], dtype=torch.float64)
     """
     correlations = torch.full((len(maps),), torch.nan, dtype=torch.float64)
-    for index, pair in enumerate(zip(maps, reference, strict=True)):
+    for index, pair in enumerate(zip(maps.cpu(), reference.cpu(), strict=True)):
         if all(bool(part.isfinite().all()) for part in pair):
             ranks = torch.stack([average_ranks(part.flatten()) for part in pair])
             correlations[index] = torch.corrcoef(ranks)[0, 1]

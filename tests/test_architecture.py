@@ -17,7 +17,7 @@ PACKAGE = Path(neurovis.__file__).parent
 GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
-    *("prediction", "rank_correlation", "observation", "board", "trial"),
+    *("prediction", "rank_correlation", "observation", "board", "trial", "arithmetic"),
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}

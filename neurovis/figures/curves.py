@@ -46,7 +46,7 @@ def curve_figure(curves: Tensor, labels: Sequence[str], title: str, ylabel: str)
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    values = curves.detach().double().cpu()
+    values = curves.detach().cpu().double()
     values = torch.where(values.isfinite(), values, torch.nan)
     lines = wrapped(title, _WIDTH - 2 * MARGIN, TITLE)
     top = MARGIN + len(lines) * line_height(TITLE)

@@ -40,7 +40,7 @@ def line_top(middle: float, size: int = LABEL) -> float:
 
 def as_values(values: Tensor) -> Values:
     """A tensor as float64 numbers, what is not finite as NaN."""
-    numbers: Values = values.detach().double().cpu().numpy().copy()
+    numbers: Values = values.detach().cpu().double().numpy().copy()
     numbers[~np.isfinite(numbers)] = np.nan
     return numbers
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointError
 
+from neurovis.arithmetic import exact_float32
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import (
     Objective,
@@ -220,6 +221,7 @@ class Evidence:
     resulting_map: Tensor
 
 
+@exact_float32()
 def gather_evidence(
     images: Tensor, response: LayerResponse, targets: Sequence[Target], objective: Objective
 ) -> list[Evidence]:

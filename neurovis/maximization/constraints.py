@@ -153,10 +153,10 @@ def measured(images: Tensor, spec: InputSpec) -> dict[str, tuple[Tensor, Tensor]
 
     Returns:
         By modality, ``(contrast (B,), luminance (B,))``: the standard deviation and the mean over
-        its pixels and channels.
+        its pixels and channels. On the CPU.
     """
     with torch.no_grad():
-        flat = {name: part.double().flatten(1) for name, part in spec.split(images).items()}
+        flat = {name: part.cpu().double().flatten(1) for name, part in spec.split(images).items()}
     return {name: (values.std(1, correction=0), values.mean(1)) for name, values in flat.items()}
 
 

@@ -181,7 +181,7 @@ def explain(
     maps = _FUNCTIONS[method](question)
     error = None
     if method == "integrated_gradients":
-        error = gradients.completeness_error(question, maps).float().cpu()
+        error = gradients.completeness_error(question, maps).float()
     return SaliencyMaps(
         maps=maps.float().cpu(),
         values=values.float().cpu(),

@@ -84,13 +84,13 @@ def integrated_gradients(question: Question) -> Tensor:
 
 
 def completeness_error(question: Question, attributions: Tensor) -> Tensor:
-    """By how much attributions miss the value's change from the baseline, ``(B,)``.
+    """By how much attributions miss the value's change from the baseline, ``(B,)`` on the CPU.
 
     Relative to that change; NaN where the value does not change.
     """
     change = question.values(question.images) - question.values(baseline_images(question))
-    change = change.double()
-    error = (attributions.double().sum((1, 2, 3)) - change).abs() / change.abs()
+    change = change.cpu().double()
+    error = (attributions.cpu().double().sum((1, 2, 3)) - change).abs() / change.abs()
     return torch.where(change == 0, torch.nan, error)
 
 

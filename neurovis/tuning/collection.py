@@ -6,12 +6,13 @@ Used alike by the function, by the LightningModule under a Trainer, and by the m
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from neurovis.arithmetic import has_float64
 from neurovis.tuning.battery import IMAGES, Battery
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
@@ -30,8 +31,11 @@ from neurovis.tuning.scoring import not_applicable, rank_layer
 _ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
 
 
-class Collection(nn.Module):
-    """What was seen so far of each layer, for each ranking.
+class Collection:
+    """Responses of each layer so far, reduced for each ranking.
+
+    Sums are kept in float64, on the network's device or, if it has no float64, on the CPU. No
+    decision depends on the responses, so that a GPU is not waited for.
 
     Args:
         responses: Reads the layers.
@@ -48,17 +52,22 @@ class Collection(nn.Module):
         battery: Battery,
         synchronize: bool,
     ) -> None:
-        super().__init__()
         self._responses = responses
         self._rankings = list(rankings)
         self._battery = battery
         self._layers = list(responses.layers.values())
         self._metrics: dict[tuple[str, str, str], ResponseMetric] = {}
+        self._by_image: dict[str, list[ImageRanking]] = {}
         for layer in self._layers:
             rows = layer.kernels + layer.null_count
             for name, gratings in battery.gratings.items():
                 self._metrics[layer.name, name, _ALL] = ConditionMeans(rows, len(gratings))
-            for ranking in self._by_image(layer):
+            self._by_image[layer.name] = [
+                ranking
+                for ranking in self._rankings
+                if isinstance(ranking, ImageRanking) and ranking.why_not(layer) is None
+            ]
+            for ranking in self._by_image[layer.name]:
                 for part in (_ALL, _FIRST_HALF, _SECOND_HALF):
                     metric = ranking.metric(rows, len(battery.classes))
                     self._metrics[layer.name, ranking.name, part] = metric
@@ -68,10 +77,7 @@ class Collection(nn.Module):
         # Drawn by lot, since images may come in turns; the same on every process.
         number = 0 if battery.images is None else len(battery.images)
         lots = torch.randperm(number, generator=torch.Generator().manual_seed(0))
-        self._in_first_half: Tensor
-        self.register_buffer("_in_first_half", lots % 2 == 0, persistent=False)
-        # As a list, for their names have dots; so that they move to devices with this module.
-        self._moving = nn.ModuleList(self._metrics.values())
+        self._in_first_half = lots % 2 == 0
 
     @torch.no_grad()
     def see(self, name: str, images: Tensor, numbers: Tensor, labels: Tensor | None = None) -> None:
@@ -80,57 +86,67 @@ class Collection(nn.Module):
         Args:
             name: Of the set of stimuli.
             images: ``(B, C, H, W)`` in [0, 1].
-            numbers: ``(B,)``, which of the set they are.
+            numbers: ``(B,)``, which of the set they are; on the CPU, as the labels.
             labels: ``(B,)``, the images' classes.
         """
-        seen = self._responses(images)
-        numbers = numbers.to(self._responses.device)
-        labels = None if labels is None else labels.to(self._responses.device)
-        for layer in self._layers:
-            responses = seen[layer.name]
-            if name != IMAGES:
-                self._metrics[layer.name, name, _ALL].update(responses, numbers)
-                continue
-            for ranking in self._by_image(layer):
-                self._see_images(layer, ranking, responses, numbers, labels)
+        place = self._place_metrics()
+        seen = _moved(self._responses(images), place)
+        if name == IMAGES:
+            self._see_images(seen, numbers, labels, place)
+            return
+        numbers = numbers.to(place)
+        for layer, responses in seen.items():
+            self._metrics[layer, name, _ALL].update(responses, numbers)
+
+    def _see_images(
+        self,
+        seen: Mapping[str, Tensor],
+        numbers: Tensor,
+        labels: Tensor | None,
+        place: torch.device,
+    ) -> None:
+        # With those of the first half in front, both halves are slices.
+        in_first = self._in_first_half[numbers]
+        middle = int(in_first.sum())
+        order = in_first.logical_not().argsort(stable=True)
+        parts = {_ALL: slice(None), _FIRST_HALF: slice(middle), _SECOND_HALF: slice(middle, None)}
+        classes = self._classes(numbers, labels)[order].to(place)
+        order = order.to(place)
+        for layer, unordered in seen.items():
+            for ranking in self._by_image[layer]:
+                responses = unordered[order]
+                if ranking.needs_rectifier:
+                    responses = responses.clamp(min=0)  # Soft rectifiers go a little below.
+                shown = classes if ranking.needs_labels else torch.zeros_like(classes)
+                for part, rows in parts.items():
+                    if len(shown[rows]):
+                        metric = self._metrics[layer, ranking.name, part]
+                        metric.update(responses[rows], shown[rows])
 
     def rankings(self) -> Rankings:
         """Rank all layers by all rankings; every process must ask."""
+        self._place_metrics()  # Processes without a batch add up their nothing where all do.
         return Rankings(
             [self._ranked(layer, ranking) for layer in self._layers for ranking in self._rankings]
         )
 
-    def _by_image(self, layer: RankedLayer) -> list[ImageRanking]:
-        return [
-            ranking
-            for ranking in self._rankings
-            if isinstance(ranking, ImageRanking) and ranking.why_not(layer) is None
-        ]
+    def _place_metrics(self) -> torch.device:
+        """Keep the sums beside the network, which may have moved, if there is float64."""
+        device = self._responses.device
+        place = device if has_float64(device) else torch.device("cpu")
+        for metric in self._metrics.values():
+            if metric.device != place:
+                metric.to(place)
+        return place
 
-    def _see_images(
-        self,
-        layer: RankedLayer,
-        ranking: ImageRanking,
-        responses: Tensor,
-        numbers: Tensor,
-        labels: Tensor | None,
-    ) -> None:
-        if ranking.needs_rectifier:
-            responses = responses.clamp(min=0)  # Soft rectifiers go a little below.
-        if labels is None or not ranking.needs_labels:
-            labels = torch.zeros_like(numbers)
-        elif labels.min() < 0 or labels.max() >= len(self._battery.classes):
+    def _classes(self, numbers: Tensor, labels: Tensor | None) -> Tensor:
+        """Checked labels; zeros where no ranking needs them."""
+        applied = (ranking for rankings in self._by_image.values() for ranking in rankings)
+        if labels is None or not any(ranking.needs_labels for ranking in applied):
+            return torch.zeros_like(numbers)
+        if labels.min() < 0 or labels.max() >= len(self._battery.classes):
             _refuse_labels(numbers, labels, self._battery.classes)
-        parts = {
-            _ALL: torch.ones_like(numbers, dtype=torch.bool),
-            _FIRST_HALF: self._in_first_half[numbers],
-            _SECOND_HALF: ~self._in_first_half[numbers],
-        }
-        for part, chosen in parts.items():
-            if chosen.any():
-                self._metrics[layer.name, ranking.name, part].update(
-                    responses[chosen], labels[chosen]
-                )
+        return labels
 
     def _ranked(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
         reason = ranking.why_not(layer)
@@ -203,11 +219,19 @@ def rank_alone(
         batch_size: How many at a time.
     """
     collection = Collection(responses, rankings, battery, synchronize=False)
-    collection.to(responses.device)
     for name, loader in battery.loaders(batch_size).items():
         for batch in loader:
             collection.see(name, *batch)
     return collection.rankings()
+
+
+def _moved(responses: dict[str, Tensor], place: torch.device) -> dict[str, Tensor]:
+    """All layers' responses ``(B, K)`` elsewhere, in one transfer."""
+    if all(part.device == place for part in responses.values()):
+        return responses
+    sizes = [part.shape[1] for part in responses.values()]
+    parts = torch.cat(list(responses.values()), dim=1).to(place).split(sizes, dim=1)
+    return dict(zip(responses, parts, strict=True))
 
 
 def _refuse_labels(numbers: Tensor, labels: Tensor, classes: Sequence[str]) -> None:

@@ -71,7 +71,7 @@ def mean_gradients(units: Units, images: Tensor | None, batch_size: int) -> Tens
                 raise ValueError(f'no gradient reaches layer "{units.layer}" from the image')
             for row, response in enumerate(responses.sum(0)):
                 (gradient,) = torch.autograd.grad(response, pixels, retain_graph=True)
-                total[row] += gradient.abs().sum((0, 1)).to(total)
+                total[row] += gradient.abs().sum((0, 1)).cpu()
     return (total / len(images)).float()
 
 
@@ -117,7 +117,7 @@ def field_sigma(fields: Tensor) -> Tensor:
         positions = torch.arange(profile.shape[-1], dtype=profile.dtype, device=profile.device)
         mean = (profile * positions).sum(-1, keepdim=True)
         sigmas.append((profile * (positions - mean).square()).sum(-1).sqrt())
-    return torch.stack(sigmas, dim=-1).to(fields.dtype)
+    return torch.stack(sigmas, dim=-1).to(fields)
 
 
 def field_width(fields: Tensor, mass: float = 0.95) -> Tensor:
@@ -142,12 +142,13 @@ def field_width(fields: Tensor, mass: float = 0.95) -> Tensor:
     for profile in _profiles(fields):
         first, last = (_quantile(profile, part) for part in ((1 - mass) / 2, (1 + mass) / 2))
         widths.append(last - first)
-    return torch.stack(widths, dim=-1).to(fields.dtype)
+    return torch.stack(widths, dim=-1).to(fields)
 
 
 def _profiles(fields: Tensor) -> tuple[Tensor, Tensor]:
     """The fields' mass down and across, ``(..., H)`` and ``(..., W)``, that sums to 1; or NaN."""
-    mass = fields.double() / fields.double().sum((-2, -1), keepdim=True)
+    fields = fields.cpu().double()
+    mass = fields / fields.sum((-2, -1), keepdim=True)
     return mass.sum(-1), mass.sum(-2)
 
 

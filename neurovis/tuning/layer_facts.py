@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,9 +74,9 @@ def find_layers(
     """
     example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
     axes = usable_layers(network, selection, example)
-    shapes, lowest = _try(network, list(axes), spec)
+    shapes, lowest, calls = _try(network, list(axes), spec)
     noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
-    sources, over_image = find_sources(network, axes, network_inputs(network, spec, noise))
+    sources, over_image = find_sources(network, calls, network_inputs(network, spec, noise))
     receptive = _fields(network, example)
     layers: dict[str, LayerFacts] = {}
     for name, axis in axes.items():
@@ -107,8 +107,8 @@ def find_layers(
 
 def _try(
     network: nn.Module, names: Sequence[str], spec: InputSpec
-) -> tuple[dict[str, torch.Size], dict[str, Tensor]]:
-    """The shape of each layer's output for some noise images, and its lowest value."""
+) -> tuple[dict[str, torch.Size], dict[str, Tensor], Mapping[str, int]]:
+    """The shape of each layer's output for some noise, its lowest value, and how often it runs."""
     shapes: dict[str, torch.Size] = {}
 
     def lowest(name: str, _: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -120,7 +120,9 @@ def _try(
     inputs = network_inputs(network, spec, noise)
     try:
         with trying(network, spec):
-            return shapes, Recorder(network, names, reader=lowest).record(inputs)
+            recorder = Recorder(network, names, reader=lowest)
+            values = recorder.record(inputs)
+            return shapes, values, recorder.calls or {}
     except (CannotRun, TypeError):
         # It says what the network seems to want, if the images are what is wrong.
         receptive_fields(network, inputs[:1])

@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from neurovis.tuning.selectivity import lifetime_sparseness_of_sums
 
-#: Of sums over thousands of responses; Apple's GPUs have no doubles.
-_PRECISION = torch.float32 if torch.backends.mps.is_available() else torch.float64
+#: Of sums over thousands of responses; where there is none, sums are kept on the CPU.
+_PRECISION = torch.float64
 
 
 class ResponseMetric(Metric, ABC):
@@ -59,7 +59,8 @@ class ConditionMeans(ResponseMetric):
     @override
     def update(self, responses: Tensor, shown: Tensor) -> None:
         self.total.index_add_(1, shown, responses.T.to(self.total))
-        self.count += torch.bincount(shown, minlength=len(self.count)).to(self.count)
+        # Not by bincount, which waits for a GPU.
+        self.count.index_add_(0, shown, torch.ones_like(shown, dtype=self.count.dtype))
 
     @override
     def compute(self) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from typing_extensions import Unpack, override
@@ -115,9 +116,16 @@ class TuningProbe(pl.LightningModule):
         """Bring the network to the stimuli's device, and forget earlier passes."""
         if self._is_used:
             self._begin()
-            self._collection.to(self.device)
         self._is_used = True
         self._responses.to(self.device)
+
+    @override
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> list[Tensor]:
+        """Move the images; numbers and classes are needed on the CPU."""
+        images, *further = batch
+        return [super().transfer_batch_to_device(images, device, dataloader_idx), *further]
 
     @override
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurovis.arithmetic import exact_float32
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import READOUTS, center_unit
@@ -124,6 +125,7 @@ class LayerResponses:
             self._placements = self._place_null()
         self.learned = Learned(facts, self._calls or {})
 
+    @exact_float32()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Responses to images ``(B, C, H, W)`` in [0, 1], of each layer ``(B, K + N)``.
 

@@ -139,8 +139,8 @@ def size_tuning(
             )
     stimuli = _Stimuli(
         input_spec,
-        orientation.detach().double().cpu(),
-        spatial_frequency.detach().double().cpu(),
+        orientation.detach().cpu().double(),
+        spatial_frequency.detach().cpu().double(),
         sizes,
         phases,
         contrast,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from neurovis.recording import hooked
+from neurovis.recording import Recorder, hooked
 from neurovis.tuning.null import WITH_NULL
 
 #: They cut off what is negative, some of them softly.
@@ -51,7 +50,7 @@ class _Seen:
 
 
 def find_sources(
-    network: nn.Module, names: Iterable[str], image: Tensor
+    network: nn.Module, calls: Mapping[str, int], image: Tensor
 ) -> tuple[dict[str, Source], set[str]]:
     """The sources of those layers that have one, and all convolutions that are over the image.
 
@@ -60,7 +59,7 @@ def find_sources(
 
     Args:
         network: Undisturbed, without gradients.
-        names: Layers.
+        calls: How often each of the layers is called in one forward; none comes after the last.
         image: ``(1, C, H, W)`` in the network's space, unlike itself everywhere: noise.
     """
     # A part that is compiled on its own goes by the name that it has without torch.compile.
@@ -77,11 +76,11 @@ def find_sources(
         if inputs and isinstance(module, nn.Conv2d) and _follows(module, inputs[0], image):
             seen.over_image.add(name)
 
-    # What comes after the layers need not work with images of this size.
-    with suppress(Exception), hooked(modules, note):
-        network(image)
+    recorder = Recorder(network, list(calls), calls, lambda _name, _inputs, output: output[:0])
+    with hooked(modules, note):
+        recorder.record_calls(image)
     found = {}
-    for name in names:
+    for name in calls:
         chain = _chain(name, modules, seen.outputs)
         if chain is not None:
             is_rectifier = isinstance(modules[name], RECTIFIERS)
@@ -119,7 +118,7 @@ def _follows(module: nn.Conv2d, inputs: Any, image: Tensor) -> bool:
     """Whether a convolution is given the image, its channels perhaps scaled and shifted."""
     if not isinstance(inputs, Tensor) or inputs.shape != image.shape or module.groups > 1:
         return False
-    pair = torch.stack([inputs.detach(), image]).double().flatten(3).squeeze(1)
+    pair = torch.stack([inputs.detach(), image]).cpu().double().flatten(3).squeeze(1)
     centred = pair - pair.mean(-1, keepdim=True)
     products = centred.prod(0).sum(-1) / centred.norm(dim=-1).prod(0)
     return bool((products > _FOLLOWS).all())

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neurovis.arithmetic import has_float64
+
 #: The frequency grid is this many times finer than the pictures' own, and has at least so many
 #: frequencies: fine enough that the search for the peak starts on the right slope.
 _FINER = 4
@@ -72,9 +74,8 @@ def spectrum_peak(pictures: Tensor, window: bool) -> SpectrumPeak:
     _check(pictures)
     if len(pictures) == 0:  # MKL refuses to transform nothing.
         return SpectrumPeak(*pictures.detach().new_empty(3, 0))
-    # MPS has no double precision.
     source = pictures.detach()
-    source = source.cpu() if source.device.type == "mps" else source
+    source = source if has_float64(source.device) else source.cpu()
     side = max(_FEWEST_FREQUENCIES, _FINER * max(pictures.shape[-2:]))
     channels = min(pictures.shape[1], pictures.shape[2] * pictures.shape[3])
     chunk = max(1, _AT_ONCE // (channels * side * side))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from neurovis.arithmetic import exact_float32
 from neurovis.maximization.objectives.objective import Objective
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
+@exact_float32()
 def noise_statistics(
     response: LayerResponse,
     objective: Objective,
@@ -46,7 +48,7 @@ def noise_statistics(
         raise ValueError(f"batch_size must be at least 1; got {batch_size}")
     images = images_of_noise(count)
     values = torch.cat(
-        [objective(response(part).float()).double().cpu() for part in images.split(batch_size)]
+        [objective(response(part).float()).cpu().double() for part in images.split(batch_size)]
     )
     if not values.isfinite().all():
         raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')

@@ -60,7 +60,7 @@ class FourierImages(Images):
     def from_logits(self, logits: Tensor) -> Tensor:
         """Fourier transform of the decorrelated planes, computed in double precision."""
         spectrum = decorrelated_spectrum(logits, self.color)
-        return torch.view_as_real(spectrum / self.amplitude.double().cpu()).float()
+        return torch.view_as_real(spectrum / self.amplitude.cpu().double()).float()
 
     def noise(self, generator: torch.Generator) -> Tensor:
         """Noise with a 1/f amplitude spectrum, as natural images have."""
@@ -136,6 +136,6 @@ def decorrelated_spectrum(logits: Tensor, color: Tensor) -> Tensor:
     Returns:
         Complex ``(B, C, H, W // 2 + 1)``.
     """
-    planes = torch.linalg.solve(color.double().cpu(), logits.double().cpu().flatten(2))
+    planes = torch.linalg.solve(color.cpu().double(), logits.cpu().double().flatten(2))
     spectrum: Tensor = torch.fft.rfft2(planes.reshape(logits.shape), norm="ortho")
     return spectrum

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.arithmetic import exact_float32
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
@@ -145,6 +146,7 @@ class TopReader:
                 for name, kernels in layers.items()
             }
 
+    @exact_float32()
     def __call__(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Of each layer its kernels' numbers and their most active units, both ``(B, K)``.
 

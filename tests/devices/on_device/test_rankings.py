@@ -1,0 +1,63 @@
+"""Rankings on the simulated GPU: the CPU's, with their null, and without waiting for the device."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from budgets import waits_of_a_batch
+from on_simulated_gpu import DEVICE
+from torch import nn
+
+from neurovis import InputSpec, rank_kernels
+from neurovis.tuning import Rankings
+
+SPEC = InputSpec.rgb(32)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 6, 3),
+        nn.ReLU(),
+    ).eval()
+
+
+def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rankings:
+    shown = {}
+    if by in ("sparseness", "class", "activation"):
+        generator = torch.Generator().manual_seed(1)
+        shown["images"] = torch.rand(21, 3, 32, 32, generator=generator)
+        shown["labels"] = torch.arange(21) % 3
+    options = {"null_kernels": 10, "batch_size": 8, "trainer": trainer, **shown}
+    return rank_kernels(model, ["2", "4"], by=by, input_spec=SPEC, **options)
+
+
+@pytest.mark.parametrize("under_a_trainer", [False, True])
+@pytest.mark.parametrize("by", ["orientation", "phase", "color", "sparseness", "class", "weight"])
+def test_rankings_are_the_cpu_s(by: str, under_a_trainer: bool) -> None:
+    trainer = None
+    if under_a_trainer:
+        quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+        trainer = pl.Trainer(logger=False, **quiet)
+    expected = ranked(network(), by)
+    found = ranked(network() if under_a_trainer else network().to(DEVICE), by, trainer)
+    assert trainer is None or trainer.strategy.root_device == DEVICE
+    for layer in ("2", "4"):
+        assert found[layer].notes == expected[layer].notes
+        assert found[layer].reason == expected[layer].reason
+        assert len(found[layer].null_score) == len(expected[layer].null_score)
+        torch.testing.assert_close(found[layer].score, expected[layer].score, equal_nan=True)
+        torch.testing.assert_close(
+            found[layer].null_score, expected[layer].null_score, equal_nan=True
+        )
+    if by == "orientation":
+        assert len(found["2"].null_score) == 10
+
+
+def test_further_batches_of_images_wait_for_the_device_only_to_send_them() -> None:
+    waits, counts = waits_of_a_batch()
+    assert waits <= 4, counts
