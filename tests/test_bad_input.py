@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from bad_input.bad import MARKER, Bad, contents
 from bad_input.cards_table import CARDS
+from bad_input.code_table import CODE
 from bad_input.configs_table import CONFIGS
 from bad_input.functions_table import FUNCTIONS
 from bad_input.makers import Payload, array, saved
@@ -34,7 +35,7 @@ from neurovis.cli.main import COMMANDS
 
 TABLE = [
     *(*OPTIONS, *REPORTS, *NAMES, *OWN, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),
-    *(*FUNCTIONS, *MEASURES, *CARDS),
+    *(*FUNCTIONS, *MEASURES, *CARDS, *CODE),
 ]
 
 

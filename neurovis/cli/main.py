@@ -112,8 +112,13 @@ def load_command(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> None:
     arguments = check_configs(arguments)
     parser = build_parser(_command_of(arguments))
-    options = parser.instantiate(parser.parse_args(arguments))
-    COMMANDS[options.command].run(options[options.command])
+    parsed = parser.parse_args(arguments)
+    # Parsing has imported the command; these are the libraries that it needs.
+    from neurovis.cli.named_in_files import checked_names
+
+    with checked_names(parsed, arguments):
+        options = parser.instantiate(parsed)
+        COMMANDS[options.command].run(options[options.command])
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -109,7 +109,8 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="Also read files that run code when they are read. Only for files of your own.",
+        help="Also read files that run code when they are read, and call functions that a config "
+        "names. Only for files of your own.",
     )
     parser.add_class_arguments(InputOptions, "input")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,17 @@ from torch import nn
 from neurovis.inputs import InputSpec
 from neurovis.layers import unwrap
 from neurovis.models.import_paths import current_directory_importable, import_by_path, one_line
+from neurovis.models.makers import (
+    check_maker,
+    check_module_named_in_file,
+    check_named_in_file,
+)
 from neurovis.models.pretrained import is_weights_name, pretrained_input, pretrained_weights
 from neurovis.models.state_dicts import find_state_dict, load_strictly
-from neurovis.models.weight_files import read_weights
+from neurovis.models.weight_files import check_hyperparameters, read_weights
 from neurovis.trial import reason
 
-__all__ = ["load_model", "suggested_input_spec"]
+__all__ = ["check_model_of_file", "load_model", "suggested_input_spec"]
 
 # Short names, and where what they stand for is found: its network, and what that is shown.
 _NETWORKS = {"demo": "neurovis.demo.load_demo_network"}
@@ -50,8 +56,9 @@ def load_model(
             the names, such as ``module.``, are removed. None leaves the network as it is made.
         model_args: Arguments for the class or function. For a LightningModule's checkpoint they
             replace the hyperparameters stored in it.
-        trust: Also read files that run code when they are read, such as whole pickled modules.
-            Only for files of your own: they can do anything that you can.
+        trust: Also read files that run code when they are read, such as whole pickled modules, and
+            call a function of which nothing says that it makes a network. Only for files of your
+            own: they can do anything that you can.
 
     Returns:
         The network on the CPU, in eval mode, its parameters in float32.
@@ -59,7 +66,8 @@ def load_model(
     Raises:
         TypeError: If an argument has a wrong type, or ``model`` does not make an ``nn.Module``.
         ValueError: If the network or the weights cannot be found, made, read or matched; the
-            message is one line.
+            message is one line. Also if ``model`` is not annotated to return an ``nn.Module``, and
+            defined neither in a Python file of yours nor in a known library; see ``trust``.
     """
     if not isinstance(model, str):
         raise TypeError(f"model must be an import path, a str; got {type(model).__name__}")
@@ -72,6 +80,8 @@ def load_model(
     arguments = dict(model_args or {})
     with current_directory_importable():
         maker = import_by_path(_NETWORKS.get(model, model))
+        if not trust:
+            check_maker(model, maker)
         if weights is None:
             network = _make(model, maker, arguments)
         elif is_weights_name(weights):
@@ -80,6 +90,18 @@ def load_model(
         else:
             network = _from_file(model, maker, Path(weights), arguments, trust)
     return unwrap(network).eval().float()
+
+
+def check_model_of_file(model: str) -> None:
+    """Refuse a model that a file, rather than a person, may not name; nothing is called.
+
+    Raises:
+        ValueError: If it is a function that could do anything, or cannot be found.
+    """
+    path = _NETWORKS.get(model, model)
+    check_module_named_in_file(path)
+    with current_directory_importable():
+        check_named_in_file(model, import_by_path(path))
 
 
 def suggested_input_spec(model: str, weights: str | Path | None = None) -> InputSpec | None:
@@ -115,16 +137,23 @@ def _from_file(
         return content
     is_checkpoint = isinstance(content, Mapping) and "pytorch-lightning_version" in content
     if is_checkpoint and is_class and _is_lightning(maker):
-        return _from_checkpoint(model, maker, path, arguments, trust)
+        return _from_checkpoint(model, maker, path, content, arguments, trust)
     network = _make(model, maker, arguments)
     load_strictly(unwrap(network), find_state_dict(content, path), path, partial=is_checkpoint)
     return network
 
 
 def _from_checkpoint(
-    model: str, module_class: Any, path: Path, arguments: dict[str, Any], trust: bool
+    model: str,
+    module_class: Any,
+    path: Path,
+    content: Mapping[str, Any],
+    arguments: dict[str, Any],
+    trust: bool,
 ) -> nn.Module:
     """Rebuild a LightningModule from its hyperparameters and weights."""
+    if not trust:
+        check_hyperparameters(path, content, module_class)
     load = module_class.load_from_checkpoint
     settings: dict[str, Any] = {"map_location": "cpu", "strict": True}
     if "weights_only" in inspect.signature(load).parameters:
@@ -160,6 +189,11 @@ def _make(model: str, maker: Any, arguments: dict[str, Any]) -> nn.Module:
         ) from error
     except SystemExit as error:
         raise ValueError(f'"{model}" could not be made: {reason(error)}') from error
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f'"{model}" could not be made: it reads a pickle, which is damaged or runs code when '
+            "it is read; if the file is yours, allow it with --trust"
+        ) from error
     except Exception as error:
         raise ValueError(f'"{model}" could not be made: {one_line(error)}') from error
     return _checked(model, network)

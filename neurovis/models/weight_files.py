@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import sys
 import warnings
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,17 @@ import torch
 from neurovis.models.import_paths import one_line
 
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
+#: What a Lightning checkpoint may name to be imported, and then called or made.
+_INSTANTIATOR, _CLASS = "_instantiator", "_class_path"
+#: Written by Lightning's own command line.
+_INSTANTIATORS = (
+    "lightning.pytorch.cli.instantiate_module",
+    "pytorch_lightning.cli.instantiate_module",
+)
+#: Where checkpoints keep hyperparameters, those of old versions too.
+_HYPERPARAMETERS = ("hyper_parameters", "hparams", "module_arguments")
+#: Torch reads it at each call of ``torch.load``, whatever arguments are given there.
+_WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 def read_weights(path: Path, trust: bool) -> Any:
@@ -44,6 +59,44 @@ def read_weights(path: Path, trust: bool) -> Any:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     return _read_torch(path, start, trust)
+
+
+def check_hyperparameters(path: Path, content: Mapping[str, Any], module_class: type) -> None:
+    """Refuse a Lightning checkpoint that names a function to be called, or another class.
+
+    Older versions of Lightning import and call whatever is named there.
+
+    Args:
+        path: Of the checkpoint.
+        content: What it holds.
+        module_class: Class of the LightningModule that is made of it.
+
+    Raises:
+        ValueError: If it names anything but what Lightning itself writes.
+    """
+    for key in _HYPERPARAMETERS:
+        given = content.get(key)
+        if not isinstance(given, Mapping):
+            continue
+        named = given.get(_INSTANTIATOR)
+        if named is not None and named not in _INSTANTIATORS:
+            raise ValueError(_runs_code(path, f"names {named!r} to be called"))
+        named = given.get(_CLASS)
+        if named is not None and not _is_imported_subclass(named, module_class):
+            raise ValueError(_runs_code(path, f"names {named!r} to be imported"))
+
+
+def _is_imported_subclass(path: object, base: type) -> bool:
+    module, _, name = str(path).rpartition(".")
+    found = getattr(sys.modules.get(module), name, None)
+    return isinstance(found, type) and issubclass(found, base)
+
+
+def _runs_code(path: Path, contents: str) -> str:
+    return (
+        f'"{path}" {contents}, which runs code when it is read, and is refused; if you made '
+        "the file yourself, allow it with --trust on the command line or trust=True in Python"
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -79,10 +132,7 @@ def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
             raise ValueError(_damaged(path, error)) from error
         found = _GLOBAL.search(str(error))
         contents = f"holds {found[1]}" if found else "is a pickle of something other than tensors"
-        raise ValueError(
-            f'"{path}" {contents}, which runs code when it is read, and is refused; if you made '
-            "the file yourself, allow it with --trust on the command line or trust=True in Python"
-        ) from error
+        raise ValueError(_runs_code(path, contents)) from error
     except (ImportError, AttributeError) as error:
         raise ValueError(f'"{path}" needs code that is not here: {one_line(error)}') from error
     except Exception as error:
@@ -119,3 +169,17 @@ def _is_torchscript(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+@contextmanager
+def no_code_in_pickles() -> Iterator[None]:
+    """Let ``torch.load`` refuse pickles that run code, also where libraries allow them."""
+    before = os.environ.get(_WEIGHTS_ONLY)
+    os.environ[_WEIGHTS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_WEIGHTS_ONLY]
+        else:
+            os.environ[_WEIGHTS_ONLY] = before

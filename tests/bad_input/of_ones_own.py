@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 
 import torch
+from bad_input.bad import MARKER
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 
@@ -89,3 +93,44 @@ def of_few(images: Tensor) -> Tensor:
     if len(images) > 3:
         raise ValueError("a penalty of at most three images")
     return images.mean((1, 2, 3))
+
+
+# Of what a file could name to be called.
+
+
+def touch(*_: object, **__: object) -> object:
+    MARKER.touch()
+    return None
+
+
+class Touching:
+    """Does harm when it is made, and when it is called."""
+
+    def __init__(self) -> None:
+        MARKER.touch()
+
+    def __call__(self, *arguments: object) -> object:
+        return touch(*arguments)
+
+
+class Trained(LightningModule):
+    """Takes whatever hyperparameters there are."""
+
+    def __init__(self, **_: object) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images)
+
+
+class Reading(Trained):
+    """Reads a pickle, as networks did before there was another way."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        torch.load(path, weights_only=False)
+
+
+PARTIAL = functools.partial(os.system, f"touch {MARKER}")
+TOUCHING = object.__new__(Touching)

@@ -69,7 +69,8 @@ def _made_by_config(folder: Path, options: dict[str, object]) -> dict[str, np.nd
             }
         )
     )
-    into = ["--trainer.default_root_dir", str(folder / "run")]
+    # Functions that a file names need trust.
+    into = ["--trainer.default_root_dir", str(folder / "run"), "--trust"]
     assert main(["am", "--config", str(config), *into]) == 0
     return dict(np.load(folder / "run" / "images.npz"))
 

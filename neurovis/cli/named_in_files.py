@@ -1,0 +1,124 @@
+"""Decide what a config file may name: what runs code is a person's to type, or to trust."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from os import PathLike
+
+import lightning.pytorch as pl
+from jsonargparse import Namespace
+from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.pytorch.accelerators import Accelerator
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import LayerSync, Precision
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import Strategy
+from torch import nn
+
+from neurovis.maximization.objectives import Objective
+from neurovis.maximization.parametrizations import Parametrization
+from neurovis.maximization.regularizers import Regularizer
+from neurovis.maximization.transforms import Transform
+from neurovis.models import check_model_of_file
+from neurovis.models.import_paths import current_directory_importable, import_by_path
+from neurovis.models.makers import runs_code
+from neurovis.models.weight_files import no_code_in_pickles
+
+_TRUST = "--trust"
+_PATH = re.compile(r"[^\W\d]\w*(?:\.\w+)+")
+#: What options take by its class.
+_BASES = (
+    *(nn.Module, Objective, Parametrization, Regularizer, Transform),
+    *(pl.Callback, Logger, Profiler, Strategy, Accelerator),
+    *(Precision, ClusterEnvironment, CheckpointIO, LayerSync),
+)
+
+
+def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractContextManager[None]:
+    """Refuse what a file names and only a person may, before anything is made of it.
+
+    Args:
+        options: Of the command line, parsed and not instantiated.
+        arguments: The command line; what is on it was typed.
+
+    Returns:
+        The context to run the command in.
+
+    Raises:
+        ValueError: If a file names a function or runs code otherwise, and there is no ``--trust``.
+    """
+    own = options[options.command]
+    if _TRUST in arguments:
+        return nullcontext()
+    if own.get("trust"):
+        raise ValueError(f"trust is set by a file, which cannot vouch for itself; type {_TRUST}")
+    typed = list(_typed_objects(arguments))
+    for option, name, named in _named(own, ""):
+        is_class = isinstance(named, type) and issubclass(named, _BASES)
+        if not is_class and not any(named is other for other in typed):
+            raise ValueError(
+                f'{option} "{name}" is named in a file, and a function could do anything when it '
+                f"is called; name it on the command line, or allow it there with {_TRUST}"
+            )
+    if "model" not in own:
+        return nullcontext()
+    is_typed = _is_typed(own.model, arguments)
+    if not is_typed:
+        check_model_of_file(own.model)
+    model_args = own.model_args or {}
+    if runs_code(model_args) and not _is_typed("trust_remote_code", arguments):
+        raise ValueError(
+            "model_args: trust_remote_code is set by a file; type it on the command line, or allow "
+            f"it there with {_TRUST}"
+        )
+    is_typed = is_typed and all(_is_typed(text, arguments) for text in _texts(model_args))
+    return nullcontext() if is_typed else no_code_in_pickles()
+
+
+def _named(value: object, option: str) -> Iterator[tuple[str, str, object]]:
+    """Option, import path and object of all that is named to be called."""
+    if isinstance(value, Namespace):
+        value = vars(value)  # Its own items are those of all parts.
+    if isinstance(value, dict):
+        path = value.get("class_path")
+        if isinstance(path, str):
+            with current_directory_importable():
+                yield option, path, import_by_path(path, "class", "mypackage.MyClass")
+        for name, part in value.items():
+            yield from _named(part, f"{option}.{name}" if option else str(name))
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _named(part, option)
+    elif callable(value) and not isinstance(
+        value, PathLike
+    ):  # Configs that were read can be called.
+        yield option, f"{value.__module__}.{getattr(value, '__qualname__', '')}", value
+
+
+def _typed_objects(arguments: Sequence[str]) -> Iterator[object]:
+    """What the command line names, of all that is imported."""
+    for argument in arguments:
+        for path in _PATH.findall(argument):
+            if path.partition(".")[0] in sys.modules:
+                with suppress(ValueError), current_directory_importable():
+                    yield import_by_path(path)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str):
+        yield value
+
+
+def _is_typed(name: str, arguments: Sequence[str]) -> bool:
+    """True if a name is on the command line, and not as a part of another."""
+    whole = re.compile(rf"(?<![\w.]){re.escape(name)}(?![\w.])")
+    return any(whole.search(argument) for argument in arguments)
