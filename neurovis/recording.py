@@ -13,10 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import is_autocast_available
 
 from neurovis.arithmetic import exact_float32
 from neurovis.layers import resolve_layer, unwrap
-from neurovis.restoration import held_by, own_hooks_only, same_flags, same_random_state, same_state
+from neurovis.restoration import (
+    accelerators,
+    held_by,
+    own_hooks_only,
+    same_flags,
+    same_random_state,
+    same_state,
+)
 
 Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
 
@@ -186,18 +194,20 @@ def hooked(modules: Mapping[str, nn.Module], hook: Hook) -> Iterator[None]:
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Run the network in peace in the middle of somebody's training, and leave it bitwise as found.
+    """Run a network in the middle of a training run, and leave it bitwise as it was.
 
     Inside: evaluation mode, parameters frozen, autocast and TF32 off, gradients to the input
     enabled, also when Lightning validates in inference mode. Afterwards, and after an exception:
     each module's training flag (user-frozen BatchNorms stay frozen), each parameter's
-    ``requires_grad`` and ``.grad``, the random state of Python, NumPy, the CPU and every GPU, and the state that the
-    module keeps (:func:`~neurovis.restoration.same_state`) are what they were. State that cannot be
-    reached from the module's attributes is not: a global variable, an attribute of a class. Use
+    ``requires_grad`` and ``.grad``, the random state of Python, NumPy, the CPU and every
+    accelerator, and the state that the module keeps (:func:`~neurovis.restoration.same_state`) are
+    what they were. What changed and cannot be restored is named in a warning. Use
     :func:`torch.autograd.grad`, never ``.backward()``, inside.
 
     Hooks of others (of a callback, of a logger, global ones) do not run inside; those that the
-    network needs do (:func:`~neurovis.restoration.own_hooks_only` has the rule).
+    network needs do (:func:`~neurovis.restoration.own_hooks_only` has the rule). What a hook from
+    before writes into variables is restored too: register a hook that is to collect something
+    inside, or use :class:`Recorder`.
 
     Compiled modules run uncompiled inside: code compiled for a few images in evaluation mode would
     count towards the limit after which a training is no longer run as compiled.
@@ -223,7 +233,12 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 def _device_types(module: nn.Module) -> set[str]:
-    return {"cpu", *(parameter.device.type for parameter in module.parameters())}
+    """The types of devices whose autocast is on."""
+    tensors = (*module.parameters(), *module.buffers())
+    types = {"cpu", *accelerators(), *(tensor.device.type for tensor in tensors)}
+    return {
+        kind for kind in types if is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    }
 
 
 def _first_tensor(name: str, output: Any) -> Tensor:

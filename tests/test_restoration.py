@@ -123,13 +123,6 @@ def test_after_an_exception() -> None:
     assert changed(before, module.state()) == set()
 
 
-def test_large_parameters_that_change_are_told() -> None:
-    module = nn.Linear(1024, 1025)
-    said = r"\(1025, 1024\) in place.* has changed the network"
-    with pytest.warns(UserWarning, match=said), same_state(module), torch.no_grad():
-        module.weight.add_(1)
-
-
 def test_what_refers_to_itself() -> None:
     module = nn.Identity()
     module.loop = {"self": module}  # type: ignore[assignment]

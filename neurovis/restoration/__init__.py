@@ -1,64 +1,72 @@
 """Restore what a forward changes in a network, wherever the network keeps it.
 
 A forward in evaluation mode may still count, draw random numbers, or update statistics, and keep
-them in buffers, parameters, attributes, lists, or objects of its own. Each of these, left changed,
-would change what comes of a training.
+them in buffers, parameters, attributes, lists, objects of its own, closures or global variables.
+Each of these, left changed, would change what comes of a training.
 """
 
 from __future__ import annotations
 
-import copy
-import random
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from operator import is_
-from types import FunctionType, MethodType, ModuleType
+from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from neurovis.restoration.hooks import own_hooks_only
+from neurovis.restoration.objects import Restore, memory_for, stand_in_for
+from neurovis.restoration.random_state import accelerators, same_random_state
+from neurovis.restoration.reachable import Place, held_by, is_iterator, reachable
+from neurovis.restoration.tensors import remember
 
-__all__ = ["held_by", "own_hooks_only", "same_flags", "same_random_state", "same_state"]
+__all__ = [
+    "accelerators",
+    "held_by",
+    "own_hooks_only",
+    "same_flags",
+    "same_random_state",
+    "same_state",
+]
 
 #: Parameters, and tensors that are not a module's own, are copied up to this many values; of larger
 #: ones it is noticed if they are changed.
 _LARGEST = 2**20
-#: How far objects are followed from a module, and in how large collections.
-_DEEPEST, _MOST_ITEMS = 6, 1000
-#: Objects of these libraries are left alone: a LightningModule refers to its Trainer.
-_LIBRARIES = {"builtins", "lightning", "lightning_fabric", "pytorch_lightning", "torch"}
-_CODE = (type, FunctionType, MethodType, ModuleType)
+#: How many values of tensors that are not a module's own are copied.
+_MOST_VALUES = 2**26
+_MOST_NAMED = 5
 
-_PutBack = Callable[[], object]
+#: A tensor, where it is kept, and whether it is copied.
+_FoundTensor = tuple[Tensor, Place, bool]
 
 
 @contextmanager
 def same_state(module: nn.Module) -> Iterator[None]:
-    """The same state afterwards as before, also after an exception.
+    """Restore the state that a module keeps, also after an exception.
 
-    Buffers, tensors, arrays, random generators (of torch, NumPy and Python), and the attributes and
-    items of modules, lists, dictionaries, sets and plain objects, as far as they can be reached
-    from the module's attributes. Parameters with more than a million values are not put back if a
-    forward changes them in place: there is a warning then.
+    That is buffers, parameters and other tensors, arrays, random generators (of torch, NumPy and
+    Python), counters, and the attributes and items of modules, collections and objects, as far as
+    they can be reached from the module's attributes or are variables that the code of its classes
+    refers to: closures, global variables and class attributes. Installed libraries' code is not
+    searched for variables.
+
+    Warns:
+        UserWarning: If something was changed that cannot be restored, such as a generator function
+            that was advanced, or a parameter with more than a million values.
     """
-    own = {
-        id(tensor)
-        for part in module.modules()
-        for tensor in (*part._buffers.values(), *vars(part).values())
-        if isinstance(tensor, Tensor)
-    }
-    with ExitStack() as stack:
-        for value in held_by(module):
-            put_back = _memory_of(value, copied=id(value) in own)
-            if put_back is not None:
-                stack.callback(put_back)
+    memories: list[tuple[Restore, Place]] = []
+    tensors = {id(tensor): (tensor, place, copied) for tensor, place, copied in _own(module)}
+    restore_tensors: Callable[[], list[Tensor]] = list
+    try:
+        for memory in _memories(module, tensors):
+            memories.append(memory)
+        restore_tensors = remember((tensor, copied) for tensor, _, copied in tensors.values())
         yield
+    finally:
+        lost = [place for restore, place in reversed(memories) if _is_lost(restore)]
+        lost += [tensors[id(tensor)][1] for tensor in restore_tensors()]
+        if lost:
+            _warn_of(lost)
 
 
 @contextmanager
@@ -82,138 +90,58 @@ def same_flags(module: nn.Module) -> Iterator[None]:
                 parameter.grad = gradient
 
 
-@contextmanager
-def same_random_state() -> Iterator[None]:
-    """The same global random state of Python, NumPy, the CPU and every GPU afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    try:
-        with torch.random.fork_rng(devices=list(gpus)):
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+def _own(module: nn.Module) -> Iterator[_FoundTensor]:
+    """The tensors that modules hold themselves."""
+    for name, part in module.named_modules():
+        place = Place(None, ".".join(filter(None, [type(module).__name__, name])), None)
+        for key, tensor in part._parameters.items():
+            if tensor is not None:
+                yield tensor, Place(part, key, place), tensor.numel() <= _LARGEST
+        for key, value in (*part._buffers.items(), *vars(part).items()):
+            if isinstance(value, Tensor):
+                yield value, Place(part, key, place), True
 
 
-def held_by(module: nn.Module) -> Iterator[Any]:
-    """Yield what a module's attributes lead to, the module's parts included, each once."""
-    queue: deque[tuple[Any, int]] = deque([(module, 0)])
-    seen: set[int] = set()
-    while queue:
-        value, depth = queue.popleft()
-        if id(value) in seen:
+def _memories(
+    module: nn.Module, tensors: dict[int, _FoundTensor]
+) -> Iterator[tuple[Restore, Place]]:
+    """Functions that restore all that is no tensor; tensors that are found are added to others."""
+    remembering: dict[type, Callable[[Any], Restore | None] | None] = {}
+    stand_ins: dict[int, Any] = {}
+    free = _MOST_VALUES
+    for value, place in reachable(module):
+        kind = type(value)
+        if issubclass(kind, Tensor):
+            if id(value) not in tensors:
+                copied = value.numel() <= min(_LARGEST, free)
+                free -= value.numel() if copied else 0
+                tensors[id(value)] = value, place, copied
             continue
-        seen.add(id(value))
-        yield value
-        # Modules are nested as deep as they like.
-        depth = 0 if isinstance(value, nn.Module) else depth
-        if depth < _DEEPEST:
-            queue.extend((part, depth + 1) for part in _parts(value))
+        if kind not in remembering:
+            remembering[kind] = memory_for(kind)
+        remember_one = remembering[kind]
+        if is_iterator(value):
+            restore = stand_in_for(value, place, stand_ins)
+        else:
+            restore = remember_one(value) if remember_one is not None else None
+        if restore is not None:
+            yield restore, place
 
 
-def _parts(value: Any) -> list[Any]:
-    """What a value holds, as far as a forward could change it."""
-    if isinstance(value, nn.Module):
-        return [vars(value)]
-    if isinstance(value, dict):
-        return list(value.values())
-    if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return list(value) if len(value) <= _MOST_ITEMS else []
-    library = type(value).__module__.partition(".")[0]
-    if isinstance(value, (*_CODE, Tensor, np.ndarray)) or library in _LIBRARIES:
-        return []
-    return [vars(value)] if hasattr(value, "__dict__") else []
-
-
-def _memory_of(value: Any, copied: bool) -> _PutBack | None:
-    """A function that makes a value again what it is now; None for what has no state of its own."""
-    if isinstance(value, Tensor):
-        return _memory_of_tensor(value, copied)
-    if isinstance(value, (dict, list, deque, set)):
-        return _memory_of_collection(value)
-    if isinstance(value, np.ndarray):
-        return _memory_of_array(value)
-    if isinstance(value, torch.Generator):
-        state = value.get_state()
-        return lambda: value.set_state(state)
-    if isinstance(value, random.Random):
-        of_python = value.getstate()
-        return lambda: value.setstate(of_python)
-    if isinstance(value, np.random.RandomState):
-        of_numpy = value.get_state()
-        return lambda: value.set_state(of_numpy)
-    if isinstance(value, np.random.Generator):
-        bits = copy.deepcopy(value.bit_generator.state)
-        return lambda: setattr(value.bit_generator, "state", bits)
-    return None
-
-
-def _memory_of_collection(items: Any) -> _PutBack:
-    """One that did not change is not touched."""
-    if isinstance(items, dict):
-        entries = dict(items)
-
-        def put_back() -> None:
-            same = items.keys() == entries.keys()
-            if not same or any(items[key] is not value for key, value in entries.items()):
-                items.clear()
-                items.update(entries)
-
-        return put_back
-    before = list(items)
-
-    def put_items_back() -> None:
-        if len(items) != len(before) or not all(map(is_, items, before)):
-            items.clear()
-            (items.update if isinstance(items, set) else items.extend)(before)
-
-    return put_items_back
-
-
-def _memory_of_array(array: Any) -> _PutBack | None:
-    if array.size > _LARGEST or array.dtype.hasobject:
-        return None
-    before = array.copy()
-
-    def put_back() -> None:
-        if array.tobytes() != before.tobytes():
-            array[...] = before
-
-    return put_back
-
-
-def _memory_of_tensor(tensor: Tensor, copied: bool) -> _PutBack | None:
-    if isinstance(tensor, (UninitializedBuffer, UninitializedParameter)):
-        return None
-    version = _version(tensor)
-    if not copied and tensor.numel() > _LARGEST:
-
-        def warn() -> None:
-            if _version(tensor) != version:
-                warnings.warn(
-                    f"a forward changed a tensor of shape {tuple(tensor.shape)} in place, which is "
-                    "too large to be put back: watching has changed the network",
-                    stacklevel=2,
-                )
-
-        return warn
-    before = tensor.detach().clone()
-
-    def put_back() -> None:
-        if _differs(tensor, before, version):
-            with torch.no_grad():
-                tensor.copy_(before)
-
-    return put_back
-
-
-def _differs(tensor: Tensor, before: Tensor, version: int | None) -> bool:
+def _is_lost(restore: Restore) -> bool:
+    """Restore something; True if that cannot be done, since objects of users may raise anything."""
     try:
-        return not torch.equal(tensor, before)
-    except NotImplementedError:  # Sparse and nested tensors cannot be compared.
-        return _version(tensor) != version
+        return restore() is True
+    except Exception:
+        return True
 
 
-def _version(tensor: Tensor) -> int | None:
-    """How often a tensor was changed in place, where that is counted."""
-    return None if tensor.is_inference() else tensor._version
+def _warn_of(lost: list[Place]) -> None:
+    names = list(dict.fromkeys(str(place) for place in lost))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    warnings.warn(
+        "A forward that NeuroVis ran has changed state that cannot be restored: "
+        f"{', '.join(names[:_MOST_NAMED])}{more}. What follows may differ from a run without "
+        "NeuroVis. Keep such state in buffers, numbers, lists or dictionaries of the module.",
+        stacklevel=2,
+    )
