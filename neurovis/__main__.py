@@ -12,13 +12,12 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 def main() -> int:
     """Import and run the command, and return its exit status."""
-    handlers = {number: signal.signal(number, _leave) for number in _STOPPING}
+    for number in _STOPPING:
+        signal.signal(number, _leave)
     from neurovis.cli.main import load_command
     from neurovis.cli.main import main as run
 
     load_command()
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     status = run()
     # All is done; what is left to do is to let go of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

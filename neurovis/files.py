@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,20 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_readable(path: str | Path) -> None:
+    """Refuse to read from a pipe, a socket or a device, which may never come to an end.
+
+    Raises:
+        OSError: If that is what has this name.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # Whoever reads it says why it cannot be.
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "Is a pipe, socket or device, no file", str(path))
 
 
 def check_replaceable(path: str | Path) -> None:

@@ -42,6 +42,23 @@ def select_kernels(selection: KernelSelection, count: int, layer: str) -> list[i
     return list(dict.fromkeys(kernels))
 
 
+def distinct_kernels(option: str, selection: KernelSelection, count: int, layer: str) -> list[int]:
+    """The kernels that a selection names, none of them twice; see :func:`select_kernels`.
+
+    Raises:
+        ValueError: Where that does, or if a kernel is named twice; the message names the option.
+    """
+    if isinstance(selection, str):
+        named = [] if selection == "all" else parse_kernels(selection)
+    else:
+        named = list(selection) if isinstance(selection, Iterable) else [selection]
+    kernels = select_kernels(named or selection, count, layer)
+    if named and len(kernels) < len(named):
+        twice = next(kernel for kernel in kernels if named.count(kernel) > 1)
+        raise ValueError(f"{option}: kernel {twice} is named twice in {named}; name it once")
+    return kernels
+
+
 def reusable(selection: KernelSelection) -> str | int | tuple[int, ...]:
     """A selection that can be read more than once, also if it was given as an iterator.
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from neurovis.files import check_readable
+
 _OPTION = "--config"
 #: Options that hold options.
 _SECTIONS = ("input", "ranking", "trainer")
@@ -35,7 +37,21 @@ def check_configs(arguments: Sequence[str]) -> list[str]:
             checked[place] = f"{_OPTION}={_checked(argument.partition('=')[2])}"
         elif place and arguments[place - 1] == _OPTION:
             checked[place] = _checked(argument)
+    for option in _SECTIONS:
+        for place, argument in enumerate(arguments):
+            if argument.startswith(f"--{option}="):
+                _check_section(argument.partition("=")[2])
+            elif place and arguments[place - 1] == f"--{option}":
+                _check_section(argument)
     return checked
+
+
+def _check_section(given: str) -> None:
+    """Refuse what is no file where a section may be a config of its own."""
+    try:
+        check_readable(given)
+    except OSError as error:
+        raise ValueError(f'config "{given}" cannot be read: {error.strerror}') from error
 
 
 def _checked(given: str) -> str:
@@ -54,6 +70,8 @@ def _without_empty_sections(name: str, text: str) -> str | None:
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if key.value not in _SECTIONS or isinstance(value, yaml.MappingNode):
             continue
+        if value.tag == _TEXT:
+            _check_section(value.value)
         if value.tag == _NULL:
             empty.append(value)
         elif isinstance(value, yaml.SequenceNode) or value.tag != _TEXT:
@@ -76,6 +94,7 @@ def _check_file(path: Path) -> str:
     """The text of a config file that is a mapping of options."""
     name = f'config "{path}"'
     try:
+        check_readable(path)
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ValueError(f"{name} not found") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -20,7 +21,7 @@ from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import is_out_of_memory, one_line
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
-from neurovis.cli.stopping import Stopped, Terminated, status_of, terminable
+from neurovis.cli.stopping import Signals, Stopped, Terminated, status_of, terminable
 
 #: Set it to see where in the code an error arose, instead of one line.
 TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
@@ -79,9 +80,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 for input that cannot be used; 130 if it was stopped by Ctrl-C, 143 by SIGTERM.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    interrupts = signal.getsignal(signal.SIGINT)
+    with terminable() as signals:
+        try:
+            return _status(given, signals)
+        except KeyboardInterrupt as stop:
+            # It came while an error was told, or the command was about to end.
+            return _end("stopped", status_of(stop))
+
+
+def _status(given: list[str], signals: Signals) -> int:
+    """Run a command; say what it was refused or stopped for."""
     try:
-        with _encodable_output(), _hushed(), terminable():
+        with _encodable_output(), _hushed(signals):
             _run(given)
     except Stopped as stop:
         return _end(f"stopped {stop}", stop.status)
@@ -91,10 +101,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _is_refusal(error):
             raise
         return _refuse(error, given)
-    finally:
-        # Lightning lets no second Ctrl-C through.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, interrupts)
     return 0
 
 
@@ -171,14 +177,14 @@ def _encodable_output() -> Iterator[None]:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def _hushed(signals: Signals) -> Iterator[None]:
     """Keep back what Lightning says of itself and its users can do nothing about."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
     threads, unraisable = threading.excepthook, sys.unraisablehook
     threading.excepthook = _without_full_disks
-    sys.unraisablehook = _interrupting_again
+    sys.unraisablehook = functools.partial(_interrupting_again, signals)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
@@ -194,9 +200,10 @@ def _hushed() -> Iterator[None]:
         threading.excepthook, sys.unraisablehook = threads, unraisable
 
 
-def _interrupting_again(arguments: sys.UnraisableHookArgs) -> None:
+def _interrupting_again(signals: Signals, arguments: sys.UnraisableHookArgs) -> None:
     """A Ctrl-C that came where nothing can be raised, as objects are let go of, comes once more."""
     if issubclass(arguments.exc_type, KeyboardInterrupt):
+        signals.is_stopping = False
         main_thread = threading.main_thread().ident
         again = signal.SIGTERM if issubclass(arguments.exc_type, Terminated) else signal.SIGINT
         threading.Timer(_A_MOMENT, signal.pthread_kill, (main_thread, again)).start()

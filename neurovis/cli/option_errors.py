@@ -214,6 +214,10 @@ def _of_value(said: str) -> str | None:
         return _of_class(found.option, named, path, reason)
     if found.reasons:
         return f"{named}{found.reasons[0]}"
+    if found.bases and not (found.literals or found.kinds):
+        # Of what is neither a path nor a mapping nothing else is said.
+        takes_functions = "collections.abc.Callable" in text
+        found.kinds.append(f"{_OBJECT}, or a function by its path" if takes_functions else _OBJECT)
     if not found.option or not (found.literals or found.kinds):
         return None
     return _wanted(found)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
@@ -32,30 +34,65 @@ def status_of(stop: BaseException | None) -> int:
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM stops work as Ctrl-C does, at once.
+@dataclass
+class Signals:
+    """What became of the signals that came during a command.
 
-    By itself it would end Python where it stands, with files half written; and Lightning, which
-    takes it over, looks for it between steps of a training, and nowhere while it predicts.
+    Attributes:
+        is_stopping: Whether one came, and its exception is on its way: a second one ends the
+            process at once.
     """
+
+    is_stopping: bool = False
+
+
+@contextmanager
+def terminable() -> Iterator[Signals]:
+    """SIGTERM stops work as Ctrl-C does, at once; a second one of either ends the process.
+
+    By itself SIGTERM would end Python where it stands, with files half written; and Lightning,
+    which takes it over, looks for it between steps of a training, and nowhere while it predicts. An
+    exception raised by a second signal would come where the first one is handled, and be printed
+    with its traceback.
+    """
+    signals = Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield signals
         return
     process = os.getpid()
 
-    def terminate(number: int, _: FrameType | None) -> None:
-        if os.getpid() == process:
-            raise Terminated
-        # A forked process is not to do again what its parent does.
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != process:
+            _stop_fork(number, frame)
+        elif signals.is_stopping:
+            end_at_once(128 + number)
+        signals.is_stopping = True
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        # Lightning ignores SIGINT after the first one.
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _stop_fork(number: int, frame: FrameType | None) -> None:
+    """Stop a forked process, which is not to do again what its parent does."""
+    if number == signal.SIGINT:
+        signal.default_int_handler(number, frame)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def end_at_once(status: int) -> NoReturn:
+    """End the process without waiting for anything; files appear whole or not at all anyway."""
+    for stream in (sys.stdout, sys.stderr):
+        # A signal may come in the middle of a write.
+        with suppress(OSError, RuntimeError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from neurovis.inputs import InputSpec
-from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.kernels import KernelSelection, distinct_kernels
 from neurovis.maximization.finished import Job
 from neurovis.maximization.objectives import Joint, Target
 from neurovis.maximization.settings import AscentOptions, AscentSettings
@@ -109,7 +109,10 @@ def _suppressed_members(
     listed = suppressed.split(";") if isinstance(suppressed, str) else list(suppressed)
     if len(listed) != groups:
         raise ValueError(f"suppressed has {len(listed)} parts for {groups} groups")
-    return [select_kernels(one, count, layer) if one not in ("", [], ()) else [] for one in listed]
+    return [
+        distinct_kernels("suppressed", one, count, layer) if one not in ("", [], ()) else []
+        for one in listed
+    ]
 
 
 def select_groups(
@@ -136,7 +139,7 @@ def select_groups(
     selections = groups.split(";") if isinstance(groups, str) else list(groups)
     if not selections:
         raise ValueError(f'groups of layer "{layer}": none given; give "all" or "each:8"')
-    return [select_kernels(selection, count, layer) for selection in selections]
+    return [distinct_kernels("groups", selection, count, layer) for selection in selections]
 
 
 def _group_label(index: int, target: Target) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis._version import __version__
-from neurovis.files import whole_file
+from neurovis.files import check_readable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.maximization.fingerprints import tensor_fingerprint
 from neurovis.maximization.settings import AscentSettings
@@ -45,6 +45,7 @@ class Manifest:
     def read(cls, folder: Path) -> Manifest | None:
         """The manifest of a folder, or None where there is none that can be read."""
         try:
+            check_readable(folder / MANIFEST)
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return None

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurovis.files import safe_name, whole_file
+from neurovis.files import check_readable, safe_name, whole_file
 from neurovis.maximization.objectives import wanted_members
 from neurovis.receptive_fields import Box
 
@@ -151,6 +151,7 @@ def save_images(path: Path, images: Sequence[PreferredImage], fingerprint: str) 
 def load_images(path: Path, fingerprint: str) -> list[PreferredImage] | None:
     """The images of a file; None where it is missing, damaged, or of another fingerprint."""
     try:
+        check_readable(path)
         with np.load(path) as arrays:
             content = json.loads(str(arrays["record"]))
             if content["fingerprint"] != fingerprint:

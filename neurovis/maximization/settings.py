@@ -76,12 +76,13 @@ class AscentSettings:
         steps: Most ascent steps for each image, at least 1.
         patience: An image is done when it has not improved for so many steps, on average over its
             random views. None: it makes all its steps.
-        min_improvement: What counts as improvement: this part of the whole rise so far.
+        min_improvement: What counts as improvement: this part, 0 to 1, of the whole rise so far.
         lr: Adam's learning rate, in units of the parametrization (logits of pixel values for
             ``fourier`` and ``pixel``, radians for ``fixed_magnitude``); by default the
             parametrization's own.
-        leak: In the beginning, so much of the gradient of silent units passes the rectifiers that
-            end a layer, see :mod:`~neurovis.maximization.leaking`. 0: the plain gradient.
+        leak: In the beginning, this part (0 to 1) of the gradient of silent units passes the
+            rectifiers that end a layer, see :mod:`~neurovis.maximization.leaking`. 0: the plain
+            gradient.
         batch_size: Images optimized together, at least 1; it sets memory, not results.
         seed: Fixes noise starts and random views, together with the kernel's number.
         precision: Of the network during the ascent: ``auto`` is bfloat16 where the device computes
@@ -152,8 +153,10 @@ class AscentSettings:
             check_integer(option, getattr(self, option), 1, _MOST)
         if self.patience is not None:
             check_integer("patience", self.patience, 1)
-        for option in ("tv", "lp", "diversity", "min_improvement", "leak"):
+        for option in ("tv", "lp", "diversity"):
             check_number(option, getattr(self, option))
+        for option in ("min_improvement", "leak"):
+            check_number(option, getattr(self, option), at_most=1)
         check_number("lp_order", self.lp_order, at_least=1)
         if self.lr is not None:
             check_number("lr", self.lr, at_least=0)

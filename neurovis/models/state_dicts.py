@@ -55,6 +55,7 @@ def load_strictly(network: nn.Module, state_dict: StateDict, path: Path, partial
     """
     state_dict = {key.replace("_orig_mod.", ""): value for key, value in state_dict.items()}
     state_dict = _without_prefix(network, state_dict, path, partial)
+    _check_kinds(network, state_dict, path)
     try:
         missing, unexpected = network.load_state_dict(state_dict, strict=False)
     except RuntimeError as error:
@@ -101,6 +102,29 @@ def _differing_shapes(expected: StateDict, state_dict: StateDict) -> list[str]:
         for key, value in state_dict.items()
         if key in expected and _shape(value) != _shape(expected[key])
     ]
+
+
+def _check_kinds(network: nn.Module, state_dict: StateDict, path: Path) -> None:
+    """Refuse weights that torch would turn into others without a word.
+
+    Of complex numbers a part would be lost; truth values and whole numbers are no weights, but
+    masks, or weights of a quantized network without its scales.
+    """
+    parameters = {name for name, _ in network.named_parameters()}
+    differing = [
+        f"{key} is {given.dtype} in the file and {expected.dtype} in the model"
+        for key, expected in network.state_dict().items()
+        if isinstance(given := state_dict.get(key), Tensor)
+        and not _keeps_values(given, expected, key in parameters)
+    ]
+    if differing:
+        raise ValueError(f'"{path}" does not fit the model: {_few(differing, "; ")}')
+
+
+def _keeps_values(given: Tensor, expected: Tensor, is_parameter: bool) -> bool:
+    if given.is_complex():
+        return expected.is_complex()
+    return given.is_floating_point() or not (is_parameter and expected.is_floating_point())
 
 
 def _check_finite(network: nn.Module, path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 from bad_input.bad import Bad
 from bad_input.commands import AM, RANK, REPORT
-from bad_input.makers import picture, text
+from bad_input.makers import all_of, picture, text
 
 
 def _config(name: str, content: str, says: str) -> Bad:
     return Bad(name, "am --layer conv2 --config a.yaml", says, text("a.yaml", content))
+
+
+def _pipe() -> None:
+    os.mkfifo("p.yaml")
 
 
 def _growing() -> str:
@@ -23,6 +28,22 @@ def _growing() -> str:
 CONFIGS = [
     Bad("no config", f"{AM} --config a.yaml", 'config "a.yaml" not found'),
     Bad("config that is a folder", f"{AM} --config .", 'config "." cannot be read: Is a directory'),
+    *(
+        Bad(
+            f"a pipe for {option}",
+            f"{AM} --{option} p.yaml",
+            'config "p.yaml" cannot be read: Is a pipe, socket or device, no file',
+            _pipe,
+        )
+        for option in ("config", "input", "trainer")
+    ),
+    Bad(
+        "a pipe for a section",
+        f"{AM} --config a.yaml",
+        'config "p.yaml" cannot be read: Is a pipe',
+        all_of(_pipe, text("a.yaml", "trainer: p.yaml")),
+    ),
+    Bad("a device for a config", f"{AM} --config /dev/zero", "Is a pipe, socket or device"),
     _config(
         "config cut off", "layer: [conv1\nsteps: 3", 'config "a.yaml" cannot be read, line 2: '
     ),

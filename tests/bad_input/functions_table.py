@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from bad_input.bad import Bad
 from bad_input.makers import (
@@ -329,7 +330,7 @@ _ASCENTS = [
     Bad(
         "GroupActivationMaximization: weights of NaN",
         lambda: _groups([[0, 1]], joint="weighted", member_weights=[[1, _NAN]]),
-        "weights must be finite numbers; got [1, nan]",
+        "weights must be finite real numbers; got [1, nan]",
     ),
     Bad(
         "GroupActivationMaximization: suppressed for few",
@@ -391,6 +392,19 @@ _OBJECTS = [
         "Position: outside",
         lambda: _ascent(objective=Position(0, 14)),
         "column 14 is outside the layer's",
+    ),
+    *(
+        Bad(
+            f"Target: a weight of {one!r}",
+            lambda one=one: Target((0, 1), "weighted", (1.0, one)),
+            "weights must be finite real numbers; got [1.0, ",
+        )
+        for one in (True, 1j, np.bool_(True), torch.tensor(1j), "1", None)
+    ),
+    Bad(
+        "Direction: complex",
+        lambda: Direction(torch.ones(2, dtype=torch.complex64)),
+        "vectors must be real numbers; got torch.complex64",
     ),
     Bad("Direction: empty", lambda: Direction([]), "a number for each kernel; got shape (1, 0)"),
     Bad("Direction: NaN", lambda: Direction([1, _NAN]), "vectors must be finite numbers"),

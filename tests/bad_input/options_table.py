@@ -17,6 +17,7 @@ _COMMANDS = [
     Bad("rank with an option of am", "rank --layer conv1 --joint min", 'no option "--joint"'),
 ]
 
+_TRANSFORMS = "transforms must be an object by its class_path, or a function by its path"
 _AM = each_with(
     AM,
     [
@@ -123,6 +124,16 @@ _AM = each_with(
             "--regularizers '[{class_path: TotalVariation, init_args: {weight: -3}}]'",
             "weight must be a number of at least 0; got -3.0",
         ),
+        ("a number in a list of transforms", "--transforms [1]", f'{_TRANSFORMS}; got "1"'),
+        ("a list in a list of transforms", "--transforms [[1]]", f'{_TRANSFORMS}; got "[1]"'),
+        ("a number in a list of penalties", "--regularizers [1]", 'by its path; got "1"'),
+        ("a number for a callback", "--trainer.callbacks [1]", 'by its class_path; got "1"'),
+        ("a leak of twice the gradient", "--leak 2", "leak must be a number of at most 1; got 2.0"),
+        (
+            "an improvement by more than all",
+            "--min_improvement 1.5",
+            "min_improvement must be a number of at most 1; got 1.5",
+        ),
         ("transform in a list", "--transforms [Jiter]", 'got "Jiter"; did you mean "Jitter"?'),
         (
             "transform's argument",
@@ -186,6 +197,17 @@ _GROUPS = each_with(
     [
         ("no way to join", "--joint meen", 'weighted; got "meen"; did you mean "mean"?'),
         ("a group out of range", "--groups 0-99", 'kernel 48 is out of range: layer "conv2"'),
+        (
+            "a kernel twice in a group",
+            "--groups [[0,0]]",
+            "groups: kernel 0 is named twice in",
+        ),
+        (
+            "a kernel twice in a range",
+            "--groups 0-3,2",
+            "groups: kernel 2 is named twice",
+        ),
+        ("a kernel silenced twice", "--suppressed [[4,4]]", "suppressed: kernel 4 is named twice"),
         ("groups of none", "--groups each:0", 'groups: "each:0" needs a number of kernels'),
         ("groups in words", "--groups eech:2", 'cannot read "eech:2"'),
         (

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import resource
 import shlex
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +41,23 @@ def _as_folder(pattern: str) -> Maker:
         (path,) = Path().glob(pattern)
         path.unlink()
         path.mkdir()
+
+    return make
+
+
+def _as_pipe(pattern: str) -> Maker:
+    def make() -> None:
+        (path,) = Path().glob(pattern)
+        path.unlink()
+        os.mkfifo(path)
+
+    return make
+
+
+def _socket(name: str) -> Maker:
+    def make() -> None:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(name)
 
     return make
 
@@ -93,6 +112,18 @@ _FOLDERS += [
         folder("manifest.json"),
     ),
     Bad(
+        "a pipe for the manifest",
+        f"{AM} {_HERE}",
+        'manifest.json": is a pipe, socket or device, and was to be a file',
+        lambda: os.mkfifo("manifest.json"),
+    ),
+    Bad(
+        "a socket for the manifest",
+        f"{AM} {_HERE}",
+        'manifest.json": is a pipe, socket or device, and was to be a file',
+        _socket("manifest.json"),
+    ),
+    Bad(
         "a file for finished images",
         f"{AM} {_HERE}",
         'finished" is not a folder',
@@ -130,6 +161,12 @@ _RUNS = [
         GOING_ON,
         'manifest.json" is not of a run of NeuroVis',
         all_of(stopped_run, _changed_manifest(network=3, settings=[1], layers=5)),
+    ),
+    Bad(
+        "a pipe for a finished image",
+        GOING_ON,
+        'kernel_0000.npz": is a pipe, socket or device, and was to be a file',
+        all_of(stopped_run, _as_pipe("finished/*/kernel_0000.npz")),
     ),
     Bad(
         "a folder for a finished image",

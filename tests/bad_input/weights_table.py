@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from bad_input.bad import Bad
 from bad_input.commands import AM, SHAPES
@@ -27,6 +29,10 @@ from bad_input.makers import (
 
 _DAMAGED = "is truncated, damaged, or not a file of weights"
 _ALLOW = "which runs code when it is read, and is refused; if you made the file yourself, allow it"
+
+
+def _cast(own: dict[str, torch.Tensor], dtype: torch.dtype) -> None:
+    own["conv3.weight"] = own["conv3.weight"].to(dtype)
 
 
 def _weights(name: str, file: str, given: Maker, says: str, **options: bool) -> Bad:
@@ -105,6 +111,15 @@ _FILES = [
         "w.pt",
         weights("w.pt", lambda own: own.pop("conv3.weight")),
         "does not fit the model: keys 1 missing: conv3.weight",
+    ),
+    *(
+        _weights(
+            f"weights of {kind}",
+            "w.pt",
+            weights("w.pt", functools.partial(_cast, dtype=kind)),
+            f"does not fit the model: conv3.weight is {kind} in the file and torch.float32 in the",
+        )
+        for kind in (torch.complex64, torch.bool, torch.int8)
     ),
     _weights(
         "another shape",

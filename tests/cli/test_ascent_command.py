@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +361,13 @@ def test_a_sweep_by_type_leaves_out_what_cannot_be_climbed(
         assert main(["am", *options, "--layer", "all-conv", *trainer]) == 0
     assert "first,0" in (tmp_path / "results.csv").read_text()
     assert main(["am", *options, "--layer", "again", *trainer]) == 2
+
+
+def test_a_pipe_for_a_manifest_in_another_run_is_passed_over(tmp_path: Path) -> None:
+    """Where runs are looked through for one that was stopped."""
+    other = tmp_path / "lightning_logs" / "version_7"
+    other.mkdir(parents=True)
+    os.mkfifo(other / "manifest.json")
+    options = f"--layer conv1 --kernels 0 --steps 1 --trainer.default_root_dir {tmp_path}"
+    assert main(shlex.split(f"am {options} --trainer.accelerator cpu")) == 0
+    assert (tmp_path / "lightning_logs" / "version_8" / "results.csv").exists()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import random
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +359,96 @@ def test_stopped_while_the_command_is_read_in(tmp_path: Path) -> None:
     for by in (signal.SIGINT, signal.SIGTERM):
         stopped = _stopped_after(0.7, "layers", tmp_path, by)
         assert stopped == (128 + by, "neurovis: stopped before it began\n")
+
+
+# Ctrl-C again and again, on a terminal.
+
+CHILD = """
+import sys
+from neurovis.__main__ import main
+sys.exit(main())
+"""
+_SIGTERM_IS_CAUGHT = 1 << (signal.SIGTERM - 1)
+
+
+def _has_handlers(process: int) -> bool:
+    """Whether a process has handlers of its own by now; Python itself has one of SIGINT."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (caught,) = (line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) & _SIGTERM_IS_CAUGHT)
+
+
+def _on_a_terminal(command: str, folder: Path, pauses: Sequence[float]) -> tuple[int, str]:
+    """Status, and all that was said, of a command that gets Ctrl-C after each of some pauses."""
+    process, terminal = pty.fork()
+    if not process:
+        os.chdir(folder)
+        os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+        os.execv(sys.executable, [sys.executable, "-c", CHILD, *shlex.split(command)])
+    try:
+        while not _has_handlers(process):
+            time.sleep(0.01)
+        for pause in pauses:
+            time.sleep(pause)
+            os.write(terminal, b"\x03")
+        said = b""
+        with contextlib.suppress(OSError):  # So ends a terminal whose process has ended.
+            while part := os.read(terminal, 10_000):
+                said += part
+    finally:
+        os.close(terminal)
+        _, status = os.waitpid(process, 0)
+    return os.waitstatus_to_exitcode(status), said.decode(errors="replace")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 25))]
+)
+def test_control_c_again_and_again_prints_no_traceback(seed: int, tmp_path: Path) -> None:
+    _pictures(tmp_path)
+    chance = random.Random(seed)
+    name = chance.choice(sorted(SLOW))
+    # Before anything has begun, while it begins, or in the middle; the others follow at once.
+    first = 0.0 if not seed else chance.uniform(0, 12)
+    pauses = [first, *(10 ** chance.uniform(-4, 0) for _ in range(3))]
+    status, said = _on_a_terminal(SLOW[name], tmp_path, pauses)
+    assert status in (0, 130), said
+    for words in ("Traceback", "KeyboardInterrupt", "Exception ignored", "Error"):
+        assert words not in said, (name, pauses, said)
+
+
+@pytest.mark.parametrize("moment", ["work", "telling"])
+def test_a_second_control_c_ends_the_process(moment: str, tmp_path: Path) -> None:
+    """Wherever it comes after the first: in what is done about that one, or in telling of it."""
+    script = """
+import os, signal, sys
+from neurovis.cli import main
+
+module = sys.modules["neurovis.cli.main"]
+
+def again(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def work(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        if sys.argv[1] == "work":
+            os.kill(os.getpid(), signal.SIGINT)
+
+module._run = work
+if sys.argv[1] == "telling":
+    module._end = again
+sys.exit(main(["layers"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, moment],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

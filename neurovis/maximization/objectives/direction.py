@@ -139,10 +139,12 @@ def _read(path: Path) -> Tensor:
         ) from error
     if not isinstance(values, Tensor):
         raise ValueError(f'"{path}" must hold one tensor; it holds a {type(values).__name__}')
-    return values.float()
+    return _as_tensor(values)
 
 
 def _as_tensor(vectors: object) -> Tensor:
+    if isinstance(vectors, Tensor) and vectors.is_complex():
+        raise ValueError(f"vectors must be real numbers; got {vectors.dtype}")
     try:
         return torch.as_tensor(vectors, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,9 +20,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from neurovis.maximization.objectives.choice import as_objective
 from neurovis.maximization.objectives.objective import Objective
+from neurovis.maximization.options import is_number
 from neurovis.readouts import Readout
 
 Joint = Literal["mean", "min", "weighted"]
+
+
+def _is_weight(value: object) -> bool:
+    """Whether it is a finite real number, of Python, NumPy or torch."""
+    return is_number(value.item() if isinstance(value, (np.generic, Tensor)) else value)
 
 
 @dataclass(frozen=True)
@@ -91,8 +98,8 @@ class Target:
                 f"weights must have one value per kernel: {len(self.kernels)} kernels, "
                 f"{len(self.weights)} weights"
             )
-        if not all(map(math.isfinite, self.weights)):
-            raise ValueError(f"weights must be finite numbers; got {list(self.weights)}")
+        if not all(map(_is_weight, self.weights)):
+            raise ValueError(f"weights must be finite real numbers; got {list(self.weights)}")
         if not any(self.weights):
             raise ValueError("weights must not all be zero")
 
