@@ -7,9 +7,11 @@ Loggers are told apart by what they can do, not by their class: those of ``light
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from neurovis.board import Kind, arrange, describe
 from neurovis.figures import save_png
@@ -30,15 +32,17 @@ __all__ = [
 
 
 def log_observation(
-    loggers: Iterable[object], observation: Observation, step: int, folder: str | Path | None
+    loggers: Iterable[object],
+    observation: Observation,
+    step: int,
+    folder: str | os.PathLike[str] | None,
 ) -> None:
     """Log pictures, scalars and histograms to every logger that takes them, and what they mean.
 
     A logger that fails does not deprive the others: what it raises is raised in the end.
 
     Pictures and scalars that no logger takes are written to files, see :func:`log_picture` and
-    :func:`log_scalars`. Histograms go to TensorBoard-like loggers
-    (``logger.experiment.add_histogram_raw``) only.
+    :func:`log_scalars`. Histograms go to TensorBoard and W&B only.
 
     Args:
         loggers: As in ``trainer.loggers``.
@@ -77,7 +81,10 @@ def log_observation(
 
 
 def log_scalars(
-    loggers: Iterable[object], scalars: Mapping[str, float], step: int, folder: str | Path | None
+    loggers: Iterable[object],
+    scalars: Mapping[str, float],
+    step: int,
+    folder: str | os.PathLike[str] | None,
 ) -> None:
     """Log numbers by ``logger.log_metrics``; without a logger, append them to ``scalars.csv``.
 
@@ -105,7 +112,10 @@ def log_scalars(
 
 
 def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, step: int) -> None:
-    """Log a histogram to every TensorBoard-like logger.
+    """Log a histogram to every logger that takes counts in bins.
+
+    These are TensorBoard-like loggers (``logger.experiment.add_histogram_raw``) and W&B's, whose
+    type of histogram is logged like a number.
 
     Args:
         loggers: As in ``trainer.loggers``.
@@ -116,20 +126,21 @@ def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, ste
     failures = _Failures()
     for logger in loggers:
         add_histogram_raw = board_method(logger, "add_histogram_raw")
-        if add_histogram_raw is None:
-            continue
         with failures.postponed():
-            add_histogram_raw(
-                tag,
-                min=histogram.edges[0],
-                max=histogram.edges[-1],
-                num=sum(histogram.counts),
-                sum=histogram.total,
-                sum_squares=histogram.total_squared,
-                bucket_limits=histogram.edges[1:],
-                bucket_counts=histogram.counts,
-                global_step=step,
-            )
+            if add_histogram_raw is not None:
+                add_histogram_raw(
+                    tag,
+                    min=histogram.edges[0],
+                    max=histogram.edges[-1],
+                    num=sum(histogram.counts),
+                    sum=histogram.total,
+                    sum_squares=histogram.total_squared,
+                    bucket_limits=histogram.edges[1:],
+                    bucket_counts=histogram.counts,
+                    global_step=step,
+                )
+            elif _is_wandb(logger):
+                _log_to_wandb(logger, tag, histogram, step)
     failures.raise_first()
 
 
@@ -138,13 +149,13 @@ def log_picture(
     tag: str,
     picture: Picture,
     step: int,
-    folder: str | Path | None,
+    folder: str | os.PathLike[str] | None,
     description: str = "",
 ) -> None:
     """Log a picture to every logger that takes images, or else write a PNG file.
 
-    TensorBoard-like loggers (``logger.experiment.add_image``) and W&B-like ones
-    (``logger.log_image(key, images, step)``) take images. If there is none, the picture goes to
+    TensorBoard, W&B, MLflow and Comet take images; with MLflow they are artifacts of the run, at
+    ``picture_path(tag, step)``. If there is no such logger, the picture goes to
     ``folder / picture_path(tag, step)``.
 
     Args:
@@ -163,14 +174,11 @@ def log_picture(
         with failures.postponed():
             describe(loggers, "images", {tag: description}, step)
     for logger in loggers:
-        add_image = board_method(logger, "add_image")
-        log_image = getattr(logger, "log_image", None)
-        logged = logged or add_image is not None or callable(log_image)
-        with failures.postponed():
-            if add_image is not None:
-                add_image(tag, picture, step, dataformats="HWC")
-            elif callable(log_image):
-                log_image(key=tag, images=[picture], step=step)
+        log = _picture_method(logger)
+        if log is not None:
+            logged = True
+            with failures.postponed():
+                log(tag, picture, step)
     if not logged and folder is not None:
         save_png(Path(folder) / picture_path(tag, step), picture)
     failures.raise_first()
@@ -180,6 +188,37 @@ def board_method(logger: object, name: str) -> Callable[..., object] | None:
     """A method of a TensorBoard-like logger's ``experiment``; None if it has no such method."""
     method = getattr(getattr(logger, "experiment", None), name, None)
     return method if callable(method) else None
+
+
+def _picture_method(logger: object) -> Callable[[str, Picture, int], object] | None:
+    """Return what logs a picture by tag and step; None if the logger takes no pictures."""
+    add_image = board_method(logger, "add_image")
+    own_log_image = getattr(logger, "log_image", None)
+    log_image, run_id = board_method(logger, "log_image"), getattr(logger, "run_id", None)
+    if add_image is not None:
+        return lambda tag, picture, step: add_image(tag, picture, step, dataformats="HWC")
+    if callable(own_log_image):  # W&B.
+        return lambda tag, picture, step: own_log_image(key=tag, images=[picture], step=step)
+    if log_image is not None and isinstance(run_id, str):  # MLflow.
+        return lambda tag, picture, step: log_image(
+            run_id, picture, artifact_file=picture_path(tag, step).as_posix()
+        )
+    if log_image is not None and board_method(logger, "log_histogram_3d") is not None:  # Comet.
+        return lambda tag, picture, step: log_image(picture, name=tag, step=step)
+    return None
+
+
+def _is_wandb(logger: object) -> bool:
+    """Return whether a logger's ``experiment`` is a run of W&B."""
+    package = type(getattr(logger, "experiment", None)).__module__.partition(".")[0]
+    return package == "wandb" and callable(getattr(logger, "log_metrics", None))
+
+
+def _log_to_wandb(logger: Any, tag: str, histogram: Histogram, step: int) -> None:
+    import wandb
+
+    logged = wandb.Histogram(np_histogram=(histogram.counts, histogram.edges))
+    logger.log_metrics({tag: logged}, step=step)
 
 
 class _Failures:
@@ -205,7 +244,7 @@ class _Failures:
 def _append_scalars(path: Path, scalars: Mapping[str, float], step: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
-    with open(path, "a", newline="") as file:
+    with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         if is_new:
             writer.writerow(["step", "tag", "value"])

@@ -53,15 +53,58 @@ class NumbersOnly:
     experiment = object()
 
 
+class MlflowClient:
+    """As much of mlflow's client as is needed."""
+
+    def __init__(self) -> None:
+        self.images: list[tuple[Any, ...]] = []
+
+    def log_image(self, run_id: str, image: Any, artifact_file: str | None = None) -> None:
+        self.images.append((run_id, image.shape, artifact_file))
+
+
+class CometExperiment:
+    """As much of comet_ml's experiment as is needed."""
+
+    def __init__(self) -> None:
+        self.images: list[tuple[Any, ...]] = []
+
+    def log_image(self, image_data: Any, name: str | None = None, step: int | None = None) -> None:
+        self.images.append((image_data.shape, name, step))
+
+    def log_histogram_3d(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("it makes bins of its own")
+
+
+class ClientLogger:
+    """A logger whose experiment logs images, and itself not."""
+
+    def __init__(self, experiment: Any, run_id: str | None = None) -> None:
+        self.experiment = experiment
+        self.run_id = run_id
+
+
+class OtherClient:
+    def log_image(self, *_: Any, **__: Any) -> None:
+        raise AssertionError("nobody knows what it wants")
+
+
 def test_every_logger_that_takes_images_gets_them(tmp_path: Path) -> None:
     board, wandb = TensorBoardLike(), WandbLike()
-    log_picture([NumbersOnly(), board, wandb], "maps/conv1", PICTURE, 7, tmp_path)
-    assert board.experiment.images == [("maps/conv1", (6, 9, 3), 7, "HWC")]
-    assert wandb.images == [("maps/conv1", [(6, 9, 3)], 7)]
+    mlflow, comet = MlflowClient(), CometExperiment()
+    loggers = [NumbersOnly(), board, wandb, ClientLogger(mlflow, "0123"), ClientLogger(comet)]
+    log_picture(loggers, "maps/conv 1", PICTURE, 7, tmp_path)
+    assert board.experiment.images == [("maps/conv 1", (6, 9, 3), 7, "HWC")]
+    assert wandb.images == [("maps/conv 1", [(6, 9, 3)], 7)]
+    ((run_id, shape, artifact),) = mlflow.images
+    assert (run_id, shape, artifact) == ("0123", (6, 9, 3), str(picture_path("maps/conv 1", 7)))
+    assert comet.images == [((6, 9, 3), "maps/conv 1", 7)]
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("loggers", [[], [NumbersOnly()], [object()]])
+@pytest.mark.parametrize(
+    "loggers", [[], [NumbersOnly()], [object()], [ClientLogger(OtherClient())]]
+)
 def test_a_file_where_no_logger_takes_images(loggers: list[object], tmp_path: Path) -> None:
     log_picture(loggers, "maps/conv1", PICTURE, 7, tmp_path)
     file = tmp_path / "maps" / "conv1" / "step_00000007.png"

@@ -164,7 +164,7 @@ def _option_names(command: Command) -> list[str]:
 
 @contextmanager
 def _encodable_output() -> Iterator[None]:
-    """Write characters that the terminal's encoding does not have as escapes, such as \\u2026."""
+    """Write characters that the terminal's encoding does not have as escapes."""
     output = sys.stdout
     if not isinstance(output, io.TextIOWrapper) or output.errors != "strict":
         yield
