@@ -20,14 +20,24 @@ from typing_extensions import Never, override
 from neurovis.callbacks.options import refusal
 from neurovis.callbacks.probe import ImageFinder, Probe
 from neurovis.callbacks.schedule import Schedule, steps_done
-from neurovis.callbacks.training_run import defines, files_folder, shards_parameters, watched
+from neurovis.callbacks.training_run import (
+    builds_layers_itself,
+    files_folder,
+    input_channels,
+    is_lazy,
+    obstacle,
+    watched,
+)
+from neurovis.collectives import CollectiveError
 from neurovis.inputs import InputSpec
-from neurovis.layers import LayerSelection, select_layers
+from neurovis.layers import ArgumentError, LayerSelection, select_layers
 from neurovis.summaries import Observation, log_observation
-from neurovis.trial import CannotRun
+from neurovis.trial import CannotRun, reason
 
 #: What a forward raises that does not take images alone.
 _OF_A_FORWARD = (TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
+#: What says itself what is wrong.
+_OURS = (ValueError, CollectiveError)
 
 
 class MonitorOptions(TypedDict, total=False):
@@ -54,8 +64,9 @@ class Monitor(Callback, ABC):
     last training step (in manual optimization: batch); after ``fit``, the number of steps. Only
     the first process observes and logs.
 
-    What is misconfigured raises before the first training step. What fails later is a warning,
-    once, and training goes on.
+    A training run that works without a monitor works with it, to its end. An argument that is wrong
+    in itself (an unknown layer, a kernel out of range) raises before the first training step.
+    Whatever else cannot be watched is one warning, and training goes on.
 
     Args:
         layers: Dotted names as in ``pl_module.named_modules()``, types of modules or their names
@@ -74,7 +85,7 @@ class Monitor(Callback, ABC):
         max_images: How many images of a batch to look at.
         name: Tells a monitor from another of its kind that watches the same layer: its tags begin
             with ``feature_maps_<name>``, say, in place of ``feature_maps``.
-        on_error: ``"raise"`` if a monitor that fails should end the training run.
+        on_error: ``"raise"`` if what cannot be watched should end the run.
         **unknown: None; what else is given is refused.
 
     Raises:
@@ -110,6 +121,7 @@ class Monitor(Callback, ABC):
         self.name = name
         finder = ImageFinder(input_key, get_images)
         self.probe = Probe(type(self).__name__, probe_images, input_spec, finder, max_images)
+        self._is_off = False
         self._has_begun = False
         self._is_ready = False
         self._has_warned = False
@@ -134,15 +146,20 @@ class Monitor(Callback, ABC):
         """
 
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        """Raise ValueError or TypeError for what is misconfigured, and take a first look.
+        """Take a first look, and raise for whatever :meth:`observe` could not work with.
 
         Called before the first training step, on every process, in the same circumstances and with
-        the same arguments as :meth:`observe`.
+        the same arguments as :meth:`observe`; again before a later look if it raised. Networks
+        with lazy layers are looked at once their training has initialized them.
 
         Args:
             pl_module: In evaluation mode, its parameters frozen.
             images: The probe images ``(B, C, H, W)``, in the network's space and on its device.
             step: The number of steps already done.
+
+        Raises:
+            ArgumentError: If an argument is wrong in itself, which ends the run. Anything else
+                that is raised is one warning, and training goes on.
         """
 
     def shown(self) -> object:
@@ -168,23 +185,17 @@ class Monitor(Callback, ABC):
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        name = type(self).__name__
-        if shards_parameters(trainer):
-            raise ValueError(
-                f"{name} runs on one process, which {type(trainer.strategy).__name__} does not "
-                "allow: it shards the parameters; use DDP or one device"
-            )
-        if not defines(pl_module, "forward"):
-            raise ValueError(
-                f"{name} calls the LightningModule with images, but {type(pl_module).__name__} "
-                "defines no forward(images); add one"
-            )
-        if not defines(pl_module, "configure_model"):
-            self.layer_names(pl_module)
-            self._check_tags(trainer, pl_module)
         if stage == "fit":
             self._has_begun = self._has_warned = False
             self.probe.release()
+        unwatchable = obstacle(trainer, pl_module)
+        self._is_off = unwatchable is not None
+        if unwatchable is not None:
+            with self._guarded():
+                raise ValueError(unwatchable)
+            return
+        if not builds_layers_itself(pl_module):
+            self._check_layers(trainer, pl_module)
         # Loggers and their files may be others than before.
         self._explained_before = set()
         folder = files_folder(trainer)
@@ -192,8 +203,8 @@ class Monitor(Callback, ABC):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.layer_names(pl_module)
-        self._check_tags(trainer, pl_module)
+        if not self._is_off:
+            self._check_layers(trainer, pl_module)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -203,10 +214,9 @@ class Monitor(Callback, ABC):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self._has_begun:
+        if self._is_off or self._has_begun:
             return
-        if self.probe.is_empty:
-            self.probe.take(batch, "training")
+        self._take(pl_module, batch, "training")
         self._begin(pl_module, steps_done(trainer, pl_module))
 
     @override
@@ -218,11 +228,11 @@ class Monitor(Callback, ABC):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if batch_idx > 0 or self.probe.is_fixed:
+        if self._is_off or batch_idx > 0 or self.probe.is_fixed:
             return
         # Another dataloader, or training, may have images where this one has none.
         with suppress(ValueError):
-            self.probe.take(batch, "validation")
+            self.probe.take(batch, "validation", input_channels(pl_module))
             self.probe.is_fixed = True
         self._begin_after_training(trainer, pl_module)
 
@@ -283,9 +293,14 @@ class Monitor(Callback, ABC):
     def _look_for_images(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, stage: str
     ) -> None:
+        if not self._is_off:
+            self._take(pl_module, batch, stage)
+            self._begin_after_training(trainer, pl_module)
+
+    def _take(self, pl_module: LightningModule, batch: Any, stage: str) -> None:
         if self.probe.is_empty:
-            self.probe.take(batch, stage)
-        self._begin_after_training(trainer, pl_module)
+            with self._guarded():
+                self.probe.take(batch, stage, input_channels(pl_module))
 
     def _begin_after_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find what is misconfigured at the first batch, not after the last."""
@@ -293,18 +308,26 @@ class Monitor(Callback, ABC):
             self._begin(pl_module, steps_done(trainer, pl_module))
 
     def _run_after_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._has_begun:
-            self._begin(pl_module, steps_done(trainer, pl_module))
         self._run(trainer, pl_module, steps_done(trainer, pl_module))
 
     def _begin(self, pl_module: LightningModule, step: int) -> None:
         self._has_begun, self._is_ready = True, False
-        self.probe.is_fixed = True
+        # Without images here, a later validation may bring some.
+        self.probe.is_fixed = not self.probe.is_empty
+        if self.probe.is_fixed and not is_lazy(pl_module):
+            with self._guarded(ArgumentError), watched(pl_module):
+                self._get_ready(pl_module, step)
+
+    def _get_ready(self, pl_module: LightningModule, step: int) -> None:
+        if is_lazy(pl_module):
+            raise ValueError(
+                f"{type(pl_module).__name__} has lazy layers that training has not initialized, "
+                "which watching must not do; call it once before training"
+            )
         images = self.probe.images_for(pl_module)
-        with self._guarded(torch.OutOfMemoryError), watched(pl_module):
-            with self._explained(pl_module, images):
-                self.begin(pl_module, images, step)
-            self._is_ready = True
+        with self._explained(pl_module, images):
+            self.begin(pl_module, images, step)
+        self._is_ready = True
 
     @contextmanager
     def _explained(self, pl_module: LightningModule, images: Tensor) -> Iterator[None]:
@@ -315,15 +338,22 @@ class Monitor(Callback, ABC):
             # What is said already is of the images, where torch failed; else it is of the call.
             is_said = isinstance(error.__cause__, (RuntimeError, IndexError))
             failed = error.__cause__ if isinstance(error, CannotRun) and not is_said else error
-            if not isinstance(failed, _OF_A_FORWARD) or isinstance(failed, torch.OutOfMemoryError):
+            if isinstance(failed, (CollectiveError, torch.OutOfMemoryError)) or not isinstance(
+                failed, _OF_A_FORWARD
+            ):
                 raise
             said = (str(failed).splitlines() or [""])[0]
             raise ValueError(
-                f"{type(self).__name__} calls {type(pl_module).__name__}.forward(images) with one "
-                f"tensor {tuple(images.shape)} {images.dtype}, which failed: "
+                f"it calls {type(pl_module).__name__}.forward(images) with one tensor "
+                f"{tuple(images.shape)} {images.dtype}, {self.probe.origin}, which failed: "
                 f"{type(failed).__name__}: {said}. Give a forward that takes images alone and "
-                "returns tensors, or probe_images that it can take"
+                f"returns tensors, or {self.probe.remedy}"
             ) from error
+
+    def _check_layers(self, trainer: Trainer, pl_module: nn.Module) -> None:
+        """Refuse layers that are not there, and tags that another monitor uses."""
+        self.layer_names(pl_module)
+        self._check_tags(trainer, pl_module)
 
     def _check_tags(self, trainer: Trainer, pl_module: nn.Module) -> None:
         """Refuse two monitors that log different things under the same tags."""
@@ -332,20 +362,21 @@ class Monitor(Callback, ABC):
                 continue
             common = self.tags(pl_module) & other.tags(pl_module)
             if common and other.shown() != self.shown():
-                raise ValueError(
+                raise ArgumentError(
                     f"two {type(self).__name__}s would log different things under "
                     f'"{min(common)}"; give one of them a name=, or let one do both'
                 )
 
     def _run(self, trainer: Trainer, pl_module: LightningModule, step: int) -> None:
         """Observe and log, on the first process."""
-        self.probe.is_fixed = True
+        if self._is_off:
+            return
+        self.probe.is_fixed = not self.probe.is_empty
         if not trainer.is_global_zero:
             return
-        with self._guarded(Exception), watched(pl_module):
-            if not self._is_ready:  # The memory was too small to begin before.
-                self.begin(pl_module, self.probe.images_for(pl_module), step)
-                self._is_ready = True
+        with self._guarded(), watched(pl_module):
+            if not self._is_ready:
+                self._get_ready(pl_module, step)
             seen = self.observe(pl_module, self.probe.images_for(pl_module), step)
             seen = seen.named(self.name)
             fresh = seen.without_words_on(self._explained_before)
@@ -353,20 +384,31 @@ class Monitor(Callback, ABC):
             self._explained_before |= seen.words_on
 
     @contextmanager
-    def _guarded(self, caught: type[Exception] | tuple[()]) -> Iterator[None]:
-        """Turn exceptions into one warning, unless they are to be raised."""
+    def _guarded(self, *raised: type[Exception]) -> Iterator[None]:
+        """Turn what is raised into one warning, unless it is to be raised.
+
+        A forward may end the program (``SystemExit``); only the user's own interrupt does so here.
+        """
         try:
             yield
-        except caught as error:
-            if self.on_error == "raise":
+        except BaseException as error:
+            if self.on_error == "raise" or isinstance(error, (KeyboardInterrupt, *raised)):
                 raise
             if not self._has_warned:
                 self._has_warned = True
                 rank_zero_warn(
-                    f"{type(self).__name__} failed and training goes on without its pictures; "
-                    'further failures are not reported (on_error="raise" ends the run instead). '
-                    f"{type(error).__name__}: {error}"
+                    f"{type(self).__name__} cannot watch, and training goes on without its "
+                    f"pictures: {_said(error)}. Further failures are not reported; "
+                    'on_error="raise" ends the run instead'
                 )
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says; its name too, where the message is not ours."""
+    if isinstance(error, SystemExit):
+        return reason(error)
+    text = str(error).rstrip(".")
+    return text if isinstance(error, _OURS) else f"{type(error).__name__}: {text}"
 
 
 def _checked_layers(layers: LayerSelection | None) -> tuple[str | type[nn.Module], ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from neurovis.inputs import InputSpec, Modality
+from neurovis.trial import reason
 
 #: How far below 0 black is in a network's space, if a mean is taken off.
 _MARGIN = 0.1
@@ -44,11 +44,16 @@ class ImageFinder:
                 f"get_images must be a function of a batch; got {type(self.get_images).__name__}"
             )
 
-    def __call__(self, batch: Any) -> tuple[Tensor, str]:
-        """The images ``(B, C, H, W)``, and where they were found."""
+    def __call__(self, batch: Any, channels: int | None = None) -> tuple[Tensor, str]:
+        """The images ``(B, C, H, W)``, and where they were found; ``channels`` if there are any."""
         if self.get_images is None:
-            return find_images(batch, self.input_key)
-        images = self.get_images(batch)
+            return find_images(batch, self.input_key, channels)
+        try:
+            images = self.get_images(batch)
+        except Exception as error:
+            raise ValueError(
+                f"get_images failed on a batch of {_described(batch)}: {reason(error)}"
+            ) from error
         if not _are_images(images):
             came = f"{tuple(images.shape)} {images.dtype}" if isinstance(images, Tensor) else images
             raise ValueError(
@@ -91,6 +96,7 @@ class Probe:
         self._finder = finder
         self._max_images = max_images
         self._said: set[str] = set()
+        self._place: str | None = None
         #: Whether no other batch may take its place.
         self.is_fixed = self._is_given = images is not None
 
@@ -104,17 +110,30 @@ class Probe:
         if not self._is_given:
             self._images, self.is_fixed = None, False
 
-    def take(self, batch: Any, stage: str) -> None:
+    @property
+    def origin(self) -> str:
+        """Where the images come from, for messages."""
+        return "the probe_images" if self._place is None else f"found in {self._place}"
+
+    @property
+    def remedy(self) -> str:
+        """What brings other images, for messages."""
+        others = "probe_images that it can take"
+        return others if self._place is None else f"another input_key or get_images, or {others}"
+
+    def take(self, batch: Any, stage: str, channels: int | None = None) -> None:
         """Keep a copy of a batch's first images, away from its device.
 
         Args:
             batch: As a hook of the Trainer receives it.
             stage: What the batch is for, such as ``"validation"``.
+            channels: What the network takes, where it is known.
 
         Raises:
             ValueError: If there are no images in the batch.
         """
-        images, place = self._finder(batch)
+        images, place = self._finder(batch, channels)
+        self._place = f"{place} of the first {stage} batch"
         self._images = images[: self._max_images].detach().clone().cpu()
         self._say_once(
             f"{self._owner} looks at the first {len(self._images)} images of the first {stage} "
@@ -164,11 +183,12 @@ class Probe:
         Raises:
             ValueError: If they have no range.
         """
-        low, high = (limit.item() for limit in images.float().aminmax())
-        if not -math.inf < low < high < math.inf:
+        values = images[images.isfinite()].float()
+        low, high = (limit.item() for limit in values.aminmax()) if len(values) else (0.0, 0.0)
+        if low == high:
             raise ValueError(
-                f"the probe images have values from {low:.3g} to {high:.3g}, which is no range to "
-                "make images in; give an input_spec"
+                f"the probe images have no two finite values ({low:.3g} to {high:.3g}), which is "
+                "no range to make images in; give an input_spec"
             )
         channels, height, width = images.shape[1:]
         modality = Modality("rgb" if channels == 3 else "input", channels, range=(low, high))
@@ -185,14 +205,17 @@ class Probe:
             rank_zero_info(statement)
 
 
-def find_images(batch: Any, key: str | int | None = None) -> tuple[Tensor, str]:
+def find_images(
+    batch: Any, key: str | int | None = None, channels: int | None = None
+) -> tuple[Tensor, str]:
     """Find the images in a batch.
 
     Args:
         batch: A tensor, or tensors in (nested) tuples, lists, dictionaries and dataclasses.
         key: ``batch[key]`` holds the images, or ``batch.key`` of a dataclass or named tuple. By
-            default the first floating-point tensor with four dimensions does, those named like
-            images before others.
+            default the first floating-point tensor with four dimensions does, those with the
+            right channels before others, then those named like images.
+        channels: What the network takes, where it is known.
 
     Returns:
         The images ``(B, C, H, W)``, and where they were found, such as ``"batch[0]"``.
@@ -211,10 +234,14 @@ def find_images(batch: Any, key: str | int | None = None) -> tuple[Tensor, str]:
     if not found:
         raise ValueError(
             f"no floating-point images (B, C, H, W) in {place}, of a batch of {_described(batch)}; "
-            "say where they are by input_key or get_images, or give probe_images"
+            "say where they are by input_key or get_images, or give probe_images; a forward that "
+            "takes none cannot be watched"
         )
     endings = tuple(ending for name in _NAMES for ending in (f"[{name!r}]", f".{name}"))
-    return next((hit for hit in found if hit[1].endswith(endings)), found[0])
+    return min(
+        found,
+        key=lambda hit: (channels not in (None, hit[0].shape[1]), not hit[1].endswith(endings)),
+    )
 
 
 def _are_images(value: object) -> bool:

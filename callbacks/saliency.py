@@ -132,6 +132,12 @@ class SaliencyMonitor(Monitor):
 
     @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
+        number = int((~images.isfinite()).sum())
+        if number:
+            raise ValueError(
+                f"the probe images ({self.probe.origin}) have {number} values of {images.numel()} "
+                "that are not finite (NaN or infinity); give probe_images without"
+            )
         self._layer_target = LayerTarget.find(pl_module, self.layer, images)
         self._choices = (
             kernel_choices(pl_module, self._layer_target, self.kernels, images)

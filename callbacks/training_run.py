@@ -11,16 +11,46 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from torch import nn
 
+from neurovis.collectives import refused_collectives
 from neurovis.recording import undisturbed
 
 _SHARDED = {"FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy"}
 _LIGHTNINGS_OWN = ("lightning.pytorch.core.", "pytorch_lightning.core.")
 
 
-def shards_parameters(trainer: Trainer) -> bool:
-    """Whether no process has all parameters, so that all would have to run a forward."""
-    return any(base.__name__ in _SHARDED for base in type(trainer.strategy).__mro__)
+def obstacle(trainer: Trainer, pl_module: LightningModule) -> str | None:
+    """Return why nothing of a run can be watched, and what would change that; None if it can."""
+    strategy, module = type(trainer.strategy), type(pl_module).__name__
+    if any(base.__name__ in _SHARDED for base in strategy.__mro__):
+        return (
+            f"{strategy.__name__} shards the parameters, so that one process alone cannot run a "
+            "forward; train with DDP or on one device to watch"
+        )
+    if not defines(pl_module, "forward"):
+        return f"{module} defines no forward(images), which a monitor calls; add one"
+    if getattr(trainer, "barebones", False):
+        return "Trainer(barebones=True) logs nothing; leave barebones out to watch"
+    return None
+
+
+def is_lazy(module: nn.Module) -> bool:
+    """True if a first forward has yet to initialize parameters, which must be the training's."""
+    return any(map(nn.parameter.is_lazy, (*module.parameters(), *module.buffers())))
+
+
+def input_channels(module: nn.Module) -> int | None:
+    """Return the channels that the first convolution takes; None where nothing tells."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            return part.in_channels or None  # A lazy one has 0.
+    return None
+
+
+def builds_layers_itself(pl_module: LightningModule) -> bool:
+    """True if layers may come after the callbacks' ``setup``."""
+    return defines(pl_module, "configure_model") or defines(pl_module, "setup")
 
 
 def defines(pl_module: LightningModule, method: str) -> bool:
@@ -45,11 +75,12 @@ def files_folder(trainer: Trainer) -> str:
 
 @contextmanager
 def watched(pl_module: LightningModule) -> Iterator[None]:
-    """:func:`~neurovis.recording.undisturbed`, in which nothing is logged by the module itself.
+    """:func:`~neurovis.recording.undisturbed`, without logging and without collectives.
 
-    What a forward logs in a monitor would mix with what it logs in training, or be refused.
+    What a forward logs in a monitor would mix with what it logs in training, or be refused. In a
+    collective the process would wait for others, which do not run the monitor.
     """
-    with undisturbed(pl_module):
+    with refused_collectives(), undisturbed(pl_module):
         # Attributes, which undisturbed puts back.
         vars(pl_module).update(log=_log_nothing, log_dict=_log_nothing)
         yield

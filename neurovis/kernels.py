@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from operator import index
 
+from neurovis.layers import ArgumentError
+
 KernelSelection = str | int | Iterable[int]
 
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -37,7 +39,9 @@ def select_kernels(selection: KernelSelection, count: int, layer: str) -> list[i
     else:
         kernels = [_integer(selection)]
     if not kernels:
-        raise ValueError(f'kernels of layer "{layer}": none selected; give "all" or 0-{count - 1}')
+        raise ArgumentError(
+            f'kernels of layer "{layer}": none selected; give "all" or 0-{count - 1}'
+        )
     check_kernels(kernels, count, layer)
     return list(dict.fromkeys(kernels))
 
@@ -70,7 +74,7 @@ def reusable(selection: KernelSelection) -> str | int | tuple[int, ...]:
         return selection
     kernels = tuple(_integer(kernel) for kernel in selection)
     if not kernels:
-        raise ValueError("kernels needs at least one kernel; got none")
+        raise ArgumentError("kernels needs at least one kernel; got none")
     return kernels
 
 
@@ -80,12 +84,16 @@ def parse_kernels(text: str) -> list[int]:
     for part in filter(None, re.split(r"[,\s]+", text.strip())):
         match = _RANGE.fullmatch(part)
         if match is None:
-            raise ValueError(f'kernels: cannot read "{part}"; write them as in "0-15,20" or "all"')
+            raise ArgumentError(
+                f'kernels: cannot read "{part}"; write them as in "0-15,20" or "all"'
+            )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise ValueError(f'kernels: the range "{part}" runs backwards; write "{last}-{first}"')
+            raise ArgumentError(
+                f'kernels: the range "{part}" runs backwards; write "{last}-{first}"'
+            )
         if last - first >= 1_000_000:
-            raise ValueError(f'kernels: the range "{part}" is longer than any layer')
+            raise ArgumentError(f'kernels: the range "{part}" is longer than any layer')
         kernels.extend(range(first, last + 1))
     return kernels
 
@@ -94,7 +102,7 @@ def check_kernels(kernels: Sequence[int], count: int, layer: str) -> None:
     """Raise ValueError for the first kernel that the layer does not have."""
     for kernel in kernels:
         if not 0 <= kernel < count:
-            raise ValueError(
+            raise ArgumentError(
                 f'kernel {kernel} is out of range: layer "{layer}" has {count} kernels, '
                 f"0 to {count - 1}"
             )

@@ -25,6 +25,10 @@ _CONVOLUTIONS = (
 )
 
 
+class ArgumentError(ValueError):
+    """An argument that no network, or not this one, can have: an unknown layer, say."""
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the module that ``torch.compile`` wrapped, or ``model`` itself.
 
@@ -58,9 +62,9 @@ def resolve_layer(model: nn.Module, name: str) -> nn.Module:
     modules = {known.replace("_orig_mod.", ""): module for known, module in named.items()} | named
     names = [known for known in modules if known and "_orig_mod" not in known]
     if not name:
-        raise ValueError(f"the layer's name is empty; {_first_names(names)}")
+        raise ArgumentError(f"the layer's name is empty; {_first_names(names)}")
     if name not in modules:
-        raise ValueError(f'layer "{name}" not found; {_suggestion(name, names)}')
+        raise ArgumentError(f'layer "{name}" not found; {_suggestion(name, names)}')
     return modules[name]
 
 
@@ -84,7 +88,7 @@ def select_layers(model: nn.Module, selection: LayerSelection) -> list[str]:
     """
     parts = [selection] if isinstance(selection, (str, type)) else list(selection)
     if not parts:
-        raise ValueError("layers needs at least one layer; got none")
+        raise ArgumentError("layers needs at least one layer; got none")
     modules = {
         name.replace("_orig_mod.", ""): module
         for name, module in unwrap(model).named_modules()
@@ -116,7 +120,7 @@ def _of_type(modules: dict[str, nn.Module], part: str | type[nn.Module]) -> list
 def _as_name(part: str | type[nn.Module]) -> str:
     if isinstance(part, type) or part == ALL_CONVOLUTIONS:
         what = part.__name__ if isinstance(part, type) else "convolution"
-        raise ValueError(f"the model has no layer of type {what}")
+        raise ArgumentError(f"the model has no layer of type {what}")
     return part
 
 

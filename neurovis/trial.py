@@ -12,10 +12,14 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from neurovis.collectives import CollectiveError
 from neurovis.inputs import InputSpec
 
 #: What says itself what is wrong, and with what: arguments, files, memory.
-_SPEAKS_FOR_ITSELF = (ValueError, TypeError, OSError, MemoryError, torch.OutOfMemoryError)
+_SPEAKS_FOR_ITSELF = (
+    *(ValueError, TypeError, OSError, CollectiveError),
+    *(MemoryError, torch.OutOfMemoryError),
+)
 
 
 class CannotRun(ValueError):  # noqa: N818 - named as what it says.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
-from neurovis.layers import unwrap
+from neurovis.layers import ArgumentError, unwrap
 from neurovis.readouts import READOUTS
 from neurovis.recording import Recorder
 from neurovis.saliency.settings import ReadoutOption, SaliencySettings
@@ -167,13 +167,13 @@ class TargetValue:
             return READOUTS[self._readout](activation)
         row, column = self._readout
         if activation.ndim != 4:
-            raise ValueError(
+            raise ArgumentError(
                 f'readout {self._readout} asks for a unit of a map; layer "{self.target.label}" '
                 f"has activations of shape {tuple(activation.shape)}, not (B, K, H, W)"
             )
         height, width = activation.shape[2:]
         if row >= height or column >= width:
-            raise ValueError(
+            raise ArgumentError(
                 f"readout {self._readout} lies outside the {height} x {width} map of layer "
                 f'"{self.target.label}": rows are 0 to {height - 1}, columns 0 to {width - 1}'
             )

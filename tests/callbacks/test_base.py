@@ -98,13 +98,16 @@ def test_bad_arguments_of_feature_maps(
 
 @each_kind
 @pytest.mark.parametrize("strategy", [FSDPStrategy, DeepSpeedStrategy])
-def test_sharded_parameters_are_refused(kind: type[Monitor], strategy: type) -> None:
+def test_sharded_parameters_are_not_watched(kind: type[Monitor], strategy: type) -> None:
     class TheirOwn(strategy):  # type: ignore[misc]
         pass
 
     run: Any = SimpleNamespace(strategy=object.__new__(TheirOwn))
-    with pytest.raises(ValueError, match="TheirOwn does not allow"):
-        one_monitor(kind).setup(run, torch.nn.Identity(), "fit")  # type: ignore[arg-type]
+    module: Any = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"TheirOwn shards .* train with DDP or on one device"):
+        one_monitor(kind).setup(run, module, "fit")
+    with pytest.warns(UserWarning, match=f"{kind.__name__} cannot watch.*TheirOwn shards"):
+        one_monitor(kind, on_error="warn").setup(run, module, "fit")
 
 
 @pytest.mark.parametrize(

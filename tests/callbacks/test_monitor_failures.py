@@ -1,9 +1,11 @@
-"""What is misconfigured stops a run before it starts; what fails later never does."""
+"""Wrong arguments stop a run before it starts; whatever else cannot be watched never does."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from promise import (
     BATCHES,
     EPOCHS,
+    KINDS,
     SIZE,
     TinyModule,
     differences,
@@ -59,52 +62,100 @@ class Strict(TinyModule):
         raise AssertionError("a training step was reached")
 
 
-class NoForward(Strict):
-    forward = LightningModule.forward
-
-
-OF_ALL = [
-    ({"input_key": "image"}, ValueError, "input_key='image' finds nothing"),
-    ({"input_key": 1}, ValueError, r"no floating-point images .* batch\[1\] \(4,\)"),
-    ({"get_images": lambda batch: batch[1]}, ValueError, r"get_images must .* \(4,\) torch.int64"),
-    ({"get_images": lambda batch: batch["image"]}, TypeError, "indices"),
-    ({"probe_images": torch.rand(1, 5, SIZE, SIZE)}, (ValueError, RuntimeError), "5"),
-    ({"input_spec": InputSpec.rgbd(SIZE)}, ValueError, "4 channels|rgb 3, depth 1"),
+#: What a run has that a monitor cannot work with, by its arguments.
+UNWATCHABLE = [
+    ({"input_key": "image"}, "input_key='image' finds nothing"),
+    ({"input_key": 1}, r"no floating-point images .* batch\[1\] \(4,\)"),
+    ({"get_images": lambda batch: batch[1]}, r"get_images must .* \(4,\) torch.int64"),
+    ({"get_images": lambda batch: batch["image"]}, "get_images failed on a batch of .* indices"),
+    ({"probe_images": torch.rand(1, 5, SIZE, SIZE)}, "5"),
+    ({"input_spec": InputSpec.rgbd(SIZE)}, "4 channels|rgb 3, depth 1"),
 ]
-OF_ONE = [
-    (FeatureMapMonitor, {"layers": "conv3"}, 'layer "conv3" not found; did you mean "conv'),
+#: The same with a monitor each, so that each of them is tried.
+UNWATCHABLE_BY = [
+    *((kind, *case) for kind, case in zip(itertools.cycle(KINDS), UNWATCHABLE, strict=False)),
     (FeatureMapMonitor, {"layers": "unused"}, '"unused" is never reached'),
+    (SaliencyMonitor, {"layer": "unused", "kernels": 0}, '"unused" is never reached'),
+    (ActivationMaximizationMonitor, {"layer": "unused"}, '"unused" is never reached'),
+]
+WRONG = [
+    (FeatureMapMonitor, {"layers": "conv3"}, 'layer "conv3" not found; did you mean "conv'),
     (FeatureMapMonitor, {"layers": "Conv3d"}, "Conv3d"),
     (FeatureMapMonitor, {"layers": nn.Conv3d}, "no layer of type Conv3d"),
     (FeatureMapMonitor, {"layers": "conv1", "kernels": [1, 4]}, "kernel 4 is out of range.* has 4"),
+    (FeatureMapMonitor, {"layers": "conv1", "kernels": "0:3"}, 'cannot read "0:3"'),
     (SaliencyMonitor, {"layer": "conv3"}, 'layer "conv3" not found; did you mean "conv'),
-    (SaliencyMonitor, {"layer": "unused", "kernels": 0}, '"unused" is never reached'),
     (SaliencyMonitor, {"layer": "conv2", "kernels": [6]}, "kernel 6 is out of range.* has 6"),
     (SaliencyMonitor, {"layer": None, "kernels": [3], "method": "gradient"}, "3 .*out of range"),
+    (SaliencyMonitor, {"layer": "conv2", "readout": (9, 0)}, r"readout \(9, 0\) lies outside"),
+    (
+        SaliencyMonitor,
+        {"method": "gradcam", "method_options": {"gradcam_layer": "conv3"}},
+        'layer "conv3" not found',
+    ),
     (ActivationMaximizationMonitor, {"layer": "conv3"}, 'layer "conv3" not found'),
-    (ActivationMaximizationMonitor, {"layer": "unused"}, '"unused" is never reached'),
     (ActivationMaximizationMonitor, {"kernels": "5-7"}, "out of range.* has 6"),
 ]
 
 
-@pytest.mark.filterwarnings("ignore:Found")
-class TestMisconfigured:
-    @each_kind
-    @pytest.mark.parametrize(("arguments", "error", "message"), OF_ALL)
-    def test_before_the_first_step(
-        self,
-        kind: type[Monitor],
-        arguments: dict[str, Any],
-        error: type[Exception],
-        message: str,
-        tmp_path: Path,
-    ) -> None:
-        with pytest.raises(error, match=message):
-            fit(one_monitor(kind, **{"on_error": "warn", **arguments}), tmp_path, Strict())
+class WithUnused(TinyModule):
+    """Has a layer that no forward reaches."""
 
-    @pytest.mark.parametrize(("kind", "arguments", "message"), OF_ONE)
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Conv2d(3, 3, 1)
+
+
+def said_by(kind: type[Monitor], caught: list[warnings.WarningMessage]) -> list[str]:
+    """The warnings of a monitor."""
+    texts = [str(one.message) for one in caught]
+    return [text for text in texts if text.startswith(kind.__name__)]
+
+
+class TestUnwatchable:
+    """What cannot be watched is one warning, and the training is what it is without."""
+
+    @pytest.mark.parametrize(("kind", "arguments", "message"), UNWATCHABLE_BY)
+    def test_one_warning_and_the_same_weights(
+        self, kind: type[Monitor], arguments: dict[str, Any], message: str, tmp_path: Path
+    ) -> None:
+        monitor = one_monitor(kind, **{"on_error": "warn", **arguments})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            watched = outcome([monitor], tmp_path, kind=WithUnused)
+        (said,) = said_by(kind, caught)
+        assert "training goes on" in said
+        assert re.search(message, said)
+        assert differences(watched, outcome([], tmp_path, kind=WithUnused)) == []
+        assert png_steps(tmp_path) == []
+
+    @each_kind
+    @pytest.mark.parametrize(("arguments", "message"), UNWATCHABLE)
+    def test_raises_on_request(
+        self, kind: type[Monitor], arguments: dict[str, Any], message: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises((ValueError, RuntimeError), match=message):
+            fit(one_monitor(kind, **arguments), tmp_path, Strict())
+
+    @each_kind
+    def test_batches_without_images(self, kind: type[Monitor], tmp_path: Path) -> None:
+        class Vectors(TinyModule):
+            @override
+            def _loss(self, batch: Any) -> Tensor:
+                return self.head(batch[0]).mean()
+
+        batches: Any = DataLoader(TensorDataset(torch.rand(8, 6), torch.arange(8)), 4)
+        run = trainer(tmp_path, callbacks=[one_monitor(kind, on_error="warn")], max_epochs=1)
+        with pytest.warns(UserWarning, match=r"no floating-point images .*batch\[0\] \(4, 6\)"):
+            run.fit(Vectors(), batches, batches)
+        assert run.global_step == 2
+
+
+@pytest.mark.filterwarnings("ignore:Found")
+class TestWrongArguments:
+    @pytest.mark.parametrize(("kind", "arguments", "message"), WRONG)
     @pytest.mark.parametrize("sanity", [0, 2])
-    def test_of_one_monitor(
+    def test_before_the_first_step(
         self,
         kind: type[Monitor],
         arguments: dict[str, Any],
@@ -116,25 +167,20 @@ class TestMisconfigured:
         with pytest.raises(ValueError, match=message):
             fit(monitor, tmp_path, Strict(), num_sanity_val_steps=sanity)
 
-    @each_kind
-    def test_batches_without_images(self, kind: type[Monitor], tmp_path: Path) -> None:
-        class Vectors(Strict):
+    def test_of_layers_that_setup_makes(self, tmp_path: Path) -> None:
+        class Late(TinyModule):
             @override
-            def validation_step(self, batch: Any) -> None:
-                pass
+            def setup(self, stage: str) -> None:
+                self.late = nn.Conv2d(6, 6, 1)
 
-        batches: Any = DataLoader(TensorDataset(torch.rand(8, 5), torch.arange(8)), 4)
-        run = trainer(tmp_path, callbacks=[one_monitor(kind, on_error="warn")])
-        with pytest.raises(ValueError, match=r"no floating-point images .*batch\[0\] \(4, 5\)"):
-            run.fit(Vectors(), batches, batches)
+            @override
+            def forward(self, images: Tensor) -> Tensor:
+                return self.late(images.mean((2, 3), keepdim=True).repeat(1, 2, 1, 1)).flatten(1)
 
-    @each_kind
-    def test_no_forward(self, kind: type[Monitor], tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=r"NoForward defines no forward\(images\)"):
-            fit(one_monitor(kind), tmp_path, NoForward())
-        run = trainer(tmp_path, callbacks=[one_monitor(kind)])
-        with pytest.raises(ValueError, match=r"NoForward defines no forward\(images\)"):
-            run.fit(torch.compile(NoForward(), backend="eager"), loader())
+        fit(one_monitor(FeatureMapMonitor, layers=["late"]), tmp_path, Late(), max_epochs=1)
+        assert png_steps(tmp_path) == [BATCHES - 1]
+        with pytest.raises(ValueError, match='layer "later" not found; did you mean "late"'):
+            fit(one_monitor(FeatureMapMonitor, layers=["later"]), tmp_path, Late())
 
     @each_kind
     def test_the_module_is_as_it_was(self, kind: type[Monitor], tmp_path: Path) -> None:
@@ -224,10 +270,9 @@ class TestFailures:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             watched = outcome([monitor], tmp_path, **arguments)
-        said = [str(one.message) for one in caught if kind.__name__ in str(one.message)]
-        assert len(said) == 1
-        assert "training goes on" in said[0]
-        assert message in said[0]
+        (said,) = said_by(kind, caught)
+        assert "training goes on" in said
+        assert message in said
         assert differences(watched, outcome([], tmp_path, **arguments)) == []
 
     @each_kind

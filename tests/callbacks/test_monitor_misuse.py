@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from promise import TinyModule, loader, trainer
+from lightning.pytorch import LightningModule
+from promise import BATCHES, TinyModule, loader, trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -15,6 +16,7 @@ from neurovis.callbacks import (
     ActivationMaximizationMonitor,
     FeatureMapMonitor,
     KernelRankingMonitor,
+    Monitor,
     SaliencyMonitor,
 )
 
@@ -56,6 +58,10 @@ class TestTwoOfAKind:
             SaliencyMonitor(name=name)
 
 
+def fit_with(monitor: Monitor, folder: Path, module: LightningModule) -> None:
+    trainer(folder, callbacks=[monitor], max_epochs=1).fit(module, loader())
+
+
 class TwoInputs(TinyModule):
     def forward(self, images: Tensor, depth: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward(images + depth)
@@ -63,8 +69,8 @@ class TwoInputs(TinyModule):
     def _loss(self, batch: Any) -> Tensor:
         return self(batch[0], batch[0]).mean()
 
-    def predict_step(self, *_: Any) -> Tensor:
-        raise AssertionError("a batch was predicted")
+    def predict_step(self, batch: Any) -> Tensor:
+        return self(batch[0], batch[0])
 
 
 class WithoutDepth(TinyModule):
@@ -75,21 +81,27 @@ class WithoutDepth(TinyModule):
 
 
 def test_a_forward_that_takes_mappings_is_named(tmp_path: Path) -> None:
-    message = r"KernelRankingMonitor calls WithoutDepth.forward\(images\) .* KeyError: 'depth'\. G"
-    with pytest.raises(ValueError, match=message):
-        trainer(tmp_path, callbacks=[KernelRankingMonitor("conv1")]).fit(WithoutDepth(), loader())
+    message = (
+        r"it calls WithoutDepth.forward\(images\) .* KeyError: 'depth'\. Give a forward .*, or"
+    )
+    with pytest.raises(ValueError, match=f"{message} another input_key or get_images"):
+        fit_with(KernelRankingMonitor("conv1", on_error="raise"), tmp_path, WithoutDepth())
+    given = KernelRankingMonitor("conv1", on_error="raise", probe_images=torch.rand(2, 3, 12, 12))
+    with pytest.raises(ValueError, match=f"{message} probe_images that it can take$"):
+        fit_with(given, tmp_path, WithoutDepth())
 
 
 class TestForwardsThatWantMore:
-    message = r"SaliencyMonitor calls TwoInputs.forward\(images\) .* failed: TypeError: .*'depth'"
+    message = r"it calls TwoInputs.forward\(images\) .* failed: TypeError: .*'depth'"
 
     def test_before_the_first_step(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=self.message):
-            trainer(tmp_path, callbacks=[SaliencyMonitor()]).fit(TwoInputs(), loader())
+            fit_with(SaliencyMonitor(on_error="raise"), tmp_path, TwoInputs())
 
     def test_at_the_first_batch_of_other_stages(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match=self.message):
-            trainer(tmp_path, callbacks=[SaliencyMonitor()]).predict(TwoInputs(), loader())
+        run = trainer(tmp_path, callbacks=[SaliencyMonitor()])
+        with pytest.warns(UserWarning, match=self.message):
+            assert len(run.predict(TwoInputs(), loader())) == BATCHES
 
 
 class Detector(TinyModule):
@@ -102,7 +114,7 @@ class Detector(TinyModule):
 
 def test_a_list_of_dictionaries_is_no_tensor_of_all_images(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="list with a dictionary for each image"):
-        trainer(tmp_path, callbacks=[SaliencyMonitor()]).fit(Detector(), loader())
+        fit_with(SaliencyMonitor(on_error="raise"), tmp_path, Detector())
 
 
 def test_another_dataloader_or_training_may_have_the_images(tmp_path: Path) -> None:

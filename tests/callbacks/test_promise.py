@@ -16,6 +16,7 @@ from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTra
 from lightning.pytorch import LightningModule
 from promise import HALF, KINDS, MATRIX, differences, every_monitor, outcome
 from torch import Tensor
+from two_processes import EXCHANGES
 from typing_extensions import override
 
 from neurovis.callbacks import Monitor
@@ -114,6 +115,18 @@ class TestTwoProcesses:
         trained = {name for name in differences(first, second) if name.startswith("weights.")}
         # All but the statistics of what each of them was shown.
         assert all("norm.running" in name for name in trained)
+
+    @pytest.mark.parametrize("exchange", EXCHANGES)
+    def test_forwards_that_wait_for_other_processes(self, folder: Path, exchange: str) -> None:
+        """The monitor fails at once, in one warning, and the training is what it is without."""
+        for rank in (0, 1):
+            watched = left(folder, f"exchange-{exchange}-True", rank)
+            said = watched.pop("said")
+            alone = left(folder, f"exchange-{exchange}-False", rank)
+            assert alone.pop("said") == []
+            assert differences(watched, alone) == []
+            assert len(said) == (rank == 0)
+            assert all("exchanges data with other processes" in line for line in said)
 
     @pytest.mark.parametrize("careless", [DrawsNoise, ForwardInTrainMode])
     def test_careless_monitors_are_found_out(self, folder: Path, careless: type) -> None:
