@@ -241,8 +241,8 @@ class TestStimuli:
         """Of their size and range, and mid grey is in the middle of it."""
         probe, shown = torch.linspace(-3, 5, 2 * 3 * 14 * 12).reshape(2, 3, 14, 12), []
         module, monitor = TinyModule(), watching(input_spec=None, probe_images=probe)
-        module.conv1.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
         with caplog.at_level(logging.INFO), undisturbed(module):
+            module.conv1.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
             for _ in range(2):
                 monitor.begin(module, monitor.probe.images_for(module), 0)
                 shown.clear()
