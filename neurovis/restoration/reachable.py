@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 #: How far objects are followed from a module, and how many of them.
-_DEEPEST, _MOST = 8, 2**17
+_DEEPEST, _MOST = 8, 2**15
 #: What has no state of its own.
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...), range, slice}
 _PLAIN |= {torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size}

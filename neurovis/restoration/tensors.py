@@ -83,7 +83,7 @@ def remember(tensors: Iterable[tuple[Tensor, bool]]) -> Callable[[], list[Tensor
     def restore() -> list[Tensor]:
         lost = [one.tensor for one in kept if one.before is None and one.has_new_version()]
         with versions:
-            for one in copies:
+            for one in kept:
                 if one.plain and one.is_moved():
                     one.tensor.data = one.alias
                 elif not one.plain and one.has_new_version():
@@ -102,7 +102,7 @@ def _kept(tensor: Tensor, copied: bool) -> _Kept | None:
     kept = _Kept(tensor, tensor.data if plain else tensor, _version(tensor), plain=plain)
     if not copied:
         return kept
-    if kept.plain:
+    if plain:
         kept.before = _bits(kept.alias)
         if tensor.device.type == "cpu":
             kept.before = kept.before.clone()
@@ -117,15 +117,18 @@ def _kept(tensor: Tensor, copied: bool) -> _Kept | None:
 def _copied_in_chunks(kept: Sequence[_Kept]) -> list[tuple[list[_Kept], Tensor]]:
     """Copy the tensors of accelerators with a few kernels: each becomes a piece of a larger one."""
     groups: dict[tuple[torch.device, torch.dtype], list[_Kept]] = defaultdict(list)
+    sizes: dict[tuple[torch.device, torch.dtype], int] = defaultdict(int)
     chunks = []
     for one in kept:
         bits = one.before
         if bits is None or bits.device.type == "cpu":
             continue
-        group = groups[bits.device, bits.dtype]
-        group.append(one)
-        if sum(o.before.numel() for o in group if o.before is not None) > _AT_ONCE:
-            chunks.append(groups.pop((bits.device, bits.dtype)))
+        kind = bits.device, bits.dtype
+        groups[kind].append(one)
+        sizes[kind] += bits.numel()
+        if sizes[kind] > _AT_ONCE:
+            sizes[kind] = 0
+            chunks.append(groups.pop(kind))
     copied = []
     for chunk in (*chunks, *groups.values()):
         pieces = [one.before for one in chunk if one.before is not None]

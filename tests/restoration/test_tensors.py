@@ -14,15 +14,11 @@ from torch import Tensor, nn
 from neurovis import undisturbed
 
 
-def integers(tensor: Tensor) -> list[int]:
-    flat = tensor.detach().clone().reshape(-1)
-    return flat.view(torch.uint8).tolist()
-
-
 def state(tensor: Tensor) -> tuple[Any, ...]:
     if tensor.layout is not torch.strided:
         return tensor.shape, tensor.to_dense().tolist()
-    return tensor.shape, tensor.stride(), tensor.dtype, tensor.data_ptr(), integers(tensor)
+    bits = tensor.detach().clone().reshape(-1).view(torch.uint8)
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.data_ptr(), bits.tolist()
 
 
 TENSORS: dict[str, Callable[[], Tensor]] = {
@@ -147,6 +143,15 @@ def test_a_large_tensor_that_changes_is_named() -> None:
             module.large.add_(1)
     assert ["cannot be restored: Linear.weight." in str(one.message) for one in said] == [True]
     assert module.large.sum() == 0
+
+
+def test_a_large_tensor_that_is_replaced_is_put_back() -> None:
+    module = nn.Linear(1024, 1025)
+    pointer, before = module.weight.data_ptr(), module.weight.detach().clone()
+    with undisturbed(module):
+        module.weight.data = torch.zeros(2, 2)
+    assert module.weight.data_ptr() == pointer
+    assert torch.equal(module.weight, before)
 
 
 def test_tensors_in_lists_are_copied_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
