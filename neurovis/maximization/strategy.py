@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from torch import Tensor
 from typing_extensions import override
 
-STRATEGY_NAME = "neurovis_independent"
+from neurovis.maximization.heartbeats import Heartbeats, open_store
 
-#: Ranks meet at the end only, and one may be done long before another; torch gives up after half an
-#: hour.
-_PATIENCE = timedelta(days=30)
+STRATEGY_NAME = "neurovis_independent"
 
 
 class IndependentDDPStrategy(DDPStrategy):
@@ -22,14 +20,18 @@ class IndependentDDPStrategy(DDPStrategy):
     rank owns its images, and makes as many steps as they take. Chosen by
     ``Trainer(strategy="neurovis_independent")``.
 
+    Nothing but results travels between ranks, on the CPU, so that gloo serves every device: unlike
+    NCCL it notices at once when a rank has ended. One that is at work asks for
+    :class:`Heartbeats`.
+
     Args:
         **options: Of Lightning's ``DDPStrategy``.
     """
 
-    _is_apart = False
-
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"timeout": _PATIENCE, **options})
+        super().__init__(**{"process_group_backend": "gloo", **options})
+        self._is_apart = False
+        self._heartbeats: Heartbeats | None = None
 
     @property
     @override
@@ -45,23 +47,70 @@ class IndependentDDPStrategy(DDPStrategy):
     def on_train_start(self) -> None:
         """Let every rank go its own way."""
         super().on_train_start()
+        if self.cluster_environment is not None and self.world_size > 1:
+            address = self.cluster_environment.main_address
+            # Rank 0 chooses the port.
+            store = open_store(address, 0, 0) if self.global_rank == 0 else None
+            port = self.broadcast(0 if store is None else store.port)
+            store = store or open_store(address, port, self.global_rank)
+            self._heartbeats = Heartbeats(store, self.global_rank, self.world_size)
         self._is_apart = True
+
+    @override
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Make a step, if all ranks are alive.
+
+        Raises:
+            RuntimeError: If one has ended.
+        """
+        if self._heartbeats is not None:
+            self._heartbeats.check()
+        return super().training_step(*args, **kwargs)
+
+    @override
+    def barrier(self, *args: Any, **kwargs: Any) -> None:
+        """Wait for all ranks, however long they are apart."""
+        self._meet()
+        super().barrier(*args, **kwargs)
+
+    @override
+    def reduce(self, tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        """Reduce a tensor of all ranks, on the CPU."""
+        self._meet()
+        tensor = tensor.cpu() if isinstance(tensor, Tensor) else tensor
+        return super().reduce(tensor, *args, **kwargs)
+
+    @override
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        """Send an object to all ranks."""
+        self._meet()
+        return super().broadcast(obj, src)
 
     @override
     def on_train_end(self) -> None:
         """Be together again."""
-        self._is_apart = False
+        self._come_together()
         super().on_train_end()
 
     @override
     def teardown(self) -> None:
         """Be together again, whatever happened."""
-        self._is_apart = False
+        self._come_together()
         super().teardown()
 
     @override
     def configure_ddp(self) -> None:
         """Wrap nothing: there is no gradient that ranks share."""
+
+    def _meet(self) -> None:
+        if self._heartbeats is not None:
+            self._heartbeats.meet()
+
+    def _come_together(self) -> None:
+        self._is_apart = False
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
+            self._heartbeats = None
 
 
 def register_strategy() -> None:

@@ -321,7 +321,8 @@ class TargetMaximization(pl.LightningModule):
         """Write files and pictures into the Trainer's log folder."""
         if not self._unfinished:
             self._begin()
-        # All ranks must take part, also those that are done.
+        # All ranks must take part, also those that are done long before the others.
+        self.trainer.strategy.barrier()
         self._cut_short = from_all_ranks([] if self._ascent is None else self._ascent.cut_short())
         share_finished(self._store_of_run, self.jobs)
         self.let_go()
@@ -345,6 +346,7 @@ class TargetMaximization(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the finished images of all ranks; what is in the making begins anew."""
         store = self._store_of_run
+        self.trainer.strategy.barrier()
         share_finished(store, self.jobs)
         checkpoint[_RESULTS_KEY] = [vars(item) for item in store.of(self.jobs)]
 
