@@ -6,7 +6,6 @@ Loggers are told apart by what they can do, not by their class: those of ``light
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from neurovis.board import Kind, arrange, describe
 from neurovis.figures import save_png
 from neurovis.files import safe_name
 from neurovis.observation import Histogram, Observation, Picture
+from neurovis.tables import append_to_table
 
 __all__ = [
     "Histogram",
@@ -107,7 +107,8 @@ def log_scalars(
             with failures.postponed():
                 log_metrics(dict(scalars), step=step)
     if not logged and folder is not None:
-        _append_scalars(Path(folder) / "scalars.csv", scalars, step)
+        rows = [{"step": step, "tag": tag, "value": value} for tag, value in scalars.items()]
+        append_to_table(Path(folder) / "scalars.csv", ("step", "tag", "value"), rows)
     failures.raise_first()
 
 
@@ -239,16 +240,6 @@ class _Failures:
         """Raise what was kept first, if anything was."""
         if self._errors:
             raise self._errors[0]
-
-
-def _append_scalars(path: Path, scalars: Mapping[str, float], step: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if is_new:
-            writer.writerow(["step", "tag", "value"])
-        writer.writerows([step, tag, value] for tag, value in scalars.items())
 
 
 def picture_path(tag: str, step: int) -> Path:

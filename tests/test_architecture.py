@@ -18,7 +18,7 @@ GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *("prediction", "rank_correlation", "observation", "board", "trial", "arithmetic"),
-    "collectives",
+    *("collectives", "tables"),
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}

@@ -172,6 +172,10 @@ HOSTILE = [
     *("../../../outside", str(OUTSIDE), "a/../../b", "CON", "[/red]", "{0.__class__}%s"),
     *("$(touch CODE_WAS_RUN)", "$\\frac{$", "-rf", "two\nlines", "层", "n" * 300, "nul\0l"),
 ]
+#: The same in a table.
+HARMLESS = [*HOSTILE]
+for _name, _cell in (("-rf", "'-rf"), ("two\nlines", "two\\nlines"), ("nul\0l", "nul\\x00l")):
+    HARMLESS[HOSTILE.index(_name)] = _cell
 NETWORK = f"""
 from torch import nn
 
@@ -224,5 +228,7 @@ def test_results_of_hostile_names_stay_in_their_folder(
     assert not MARKER.exists()
     assert not OUTSIDE.exists()
     if command.startswith("am"):
-        with open("results/lightning_logs/version_0/results.csv", newline="") as file:
-            assert [row["layer"] for row in csv.DictReader(file)] == HOSTILE
+        with open(
+            "results/lightning_logs/version_0/results.csv", newline="", encoding="utf-8"
+        ) as file:
+            assert [row["layer"] for row in csv.DictReader(file)] == HARMLESS

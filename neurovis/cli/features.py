@@ -56,7 +56,7 @@ def run(options: Namespace) -> None:
                 for layer, maps in found:
                     for picture, image, of_picture in zip(numbered, images, maps, strict=True):
                         layer.save(pictures, picture, image, of_picture, options.max_kernels)
-                        table.writerows(layer.rows(picture, of_picture))
+                        table.write(layer.rows(picture, of_picture))
         _print(features.layers, pictures.number)
         pictures.finish()
 

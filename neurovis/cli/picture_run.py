@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.pictures import find_pictures, read_picture
 from neurovis.summaries import log_picture, picture_path
+from neurovis.tables import TableWriter, open_table
 from neurovis.trial import CannotRun
 
 if TYPE_CHECKING:
@@ -190,8 +190,7 @@ class PictureRun:
         with whole_file(path) as partial, open(partial, "wb") as file:
             np.savez_compressed(file, **{"picture": np.array(picture.name), **arrays})
 
-    @contextmanager
-    def table(self, name: str, columns: Sequence[str]) -> Iterator[csv.DictWriter[str]]:
+    def table(self, name: str, columns: Sequence[str]) -> AbstractContextManager[TableWriter]:
         """Write a table row by row; it appears when it is complete.
 
         Args:
@@ -199,13 +198,7 @@ class PictureRun:
             columns: After those of the picture.
         """
         names = ["index", "picture", "file", *columns]
-        with (
-            whole_file(self.folder / name) as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, names, lineterminator="\n")
-            writer.writeheader()
-            yield writer
+        return open_table(self.folder / name, names)
 
     def finish(self) -> None:
         """Close the logs, and print what there is to know and where the results are.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,8 @@ from neurovis.cli.preferences import first_kernels
 from neurovis.cli.printing import console
 from neurovis.cli.words import RANKED
 from neurovis.figures import render, save_png
-from neurovis.files import whole_file
 from neurovis.summaries import Picture, log_observation, log_picture, picture_path
+from neurovis.tables import write_table
 from neurovis.tuning.observation import ranking_observation
 from neurovis.tuning.results import KernelRanking, Rankings
 
@@ -104,15 +103,8 @@ class RankingFiles:
         self, name: str, columns: Sequence[str], rows: Iterable[Mapping[str, object]]
     ) -> None:
         """Write a table; what is not a number is left empty."""
-        with (
-            whole_file(self.folder / name) as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(
-                {column: _cell(value) for column, value in row.items()} for row in rows
-            )
+        cells = ({column: _cell(value) for column, value in row.items()} for row in rows)
+        write_table(self.folder / name, columns, cells)
 
     def _save_figures(self, ranking: KernelRanking, pictures: Tensor | None) -> None:
         seen = ranking_observation(ranking, pictures=pictures, count=self._top)

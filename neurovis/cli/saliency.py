@@ -117,7 +117,7 @@ def _explain(question: _Question, pictures: PictureRun, options: Namespace) -> N
                 one = Explained(images[place], found, place)
                 one.save(pictures, question.tag, picture, options.max_kernels)
                 rows = one.rows(picture)
-                table.writerows(rows)
+                table.write(rows)
                 report.add(rows)
             if randomization is not None:
                 checks = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from neurovis.cli.words import RANDOMIZATION, SALIENCY
 from neurovis.figures import randomization_figure, saliency_figure
 from neurovis.saliency import RandomizationCheck, SaliencyMaps, kernel_word
 from neurovis.saliency.maps import SIGNED
+from neurovis.tables import TableWriter
 
 #: Of the table of maps.
 COLUMNS = ("layer", "kernel", "method", "value", "completeness_error")
@@ -157,7 +157,7 @@ class Randomization:
         self._max_kernels = max_kernels
         self._found: dict[tuple[int, str], list[Tensor]] = {}
         self._stack = ExitStack()
-        self._table: csv.DictWriter[str] | None = None
+        self._table: TableWriter | None = None
 
     def __enter__(self) -> Randomization:
         self._table = self._stack.enter_context(
@@ -197,7 +197,7 @@ class Randomization:
         place = row.pop("image")
         if self._table is None or not isinstance(place, int):
             raise RuntimeError("the table of randomizations is not open")
-        self._table.writerow({**numbered[place].columns, **row})
+        self._table.write([{**numbered[place].columns, **row}])
 
     def _save_figure(
         self, checks: list[RandomizationCheck], place: int, picture: Numbered, image: Tensor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import measured
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.receptive_fields import Box
+from neurovis.tables import write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -223,11 +223,8 @@ class MaximizationResults:
 def save_table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write rows that have the same columns as comma-separated values."""
     listed = list(rows)
-    with whole_file(path) as partial, open(partial, "w", newline="") as file:
-        columns = dict.fromkeys(name for row in listed for name in row) or ["layer"]
-        writer = csv.DictWriter(file, fieldnames=list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(listed)
+    columns = dict.fromkeys(name for row in listed for name in row) or ["layer"]
+    write_table(path, list(columns), listed)
 
 
 def _size(box: Box) -> str:

@@ -30,7 +30,7 @@ from neurovis.models.state_dicts import find_state_dict, load_strictly
 from neurovis.models.weight_files import check_hyperparameters, read_weights
 from neurovis.trial import reason
 
-__all__ = ["check_model_of_file", "load_model", "suggested_input_spec"]
+__all__ = ["load_model", "suggested_input_spec"]
 
 # Short names, and where what they stand for is found: its network, and what that is shown.
 _NETWORKS = {"demo": "neurovis.demo.load_demo_network"}

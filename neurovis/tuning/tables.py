@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from neurovis.files import whole_file
+from neurovis.tables import write_table
 
 if TYPE_CHECKING:
     from neurovis.tuning.results import KernelRanking
@@ -57,10 +56,7 @@ def save_table(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     further.pop("note", None)
     leading = [name for name in _LEADING if name in further]
     columns = [*_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
-    with whole_file(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_table(path, columns, rows)
 
 
 def _cell(value: Tensor | str) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,11 +15,11 @@ from torch import Tensor
 from neurovis.figures.output import save_png
 from neurovis.figures.pictures import number
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
-from neurovis.files import whole_file
 from neurovis.inputs import InputSpec
 from neurovis.maximization.top_images.highest import Highest
 from neurovis.maximization.top_images.images import Shown
 from neurovis.maximization.top_images.reading import Places
+from neurovis.tables import write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -220,13 +219,7 @@ class TopImages:
             OSError: If the folder cannot be written.
         """
         table = Path(folder) / "top_images.csv"
-        with (
-            whole_file(table) as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows())
+        write_table(table, _COLUMNS, self.rows())
         return table
 
     @property
