@@ -135,6 +135,13 @@ def make_trainer(
     for name in ("max_epochs", "max_steps"):
         if options.trainer[name] == 0:
             raise ValueError(f"--trainer.{name} 0 leaves no step to make images in; leave it out")
+    if str(options.trainer.precision) in ("16", "16-mixed"):
+        # Without a GPU, Lightning would use another one instead.
+        raise ValueError(
+            f"--trainer.precision {options.trainer.precision} would skip a step of all images of a "
+            "batch where one of them overflows; leave it out: --precision auto is bfloat16 where "
+            "the device computes in it"
+        )
     given = _trainer_options(module, options, last_file)
     trainer = build_trainer(given)
     if trainer.world_size > 1 and given["strategy"] == "auto":

@@ -68,6 +68,11 @@ def check_trainer(trainer: pl.Trainer, images: Images) -> None:
             "gradient_clip_val would make an image depend on those that share its batch; "
             "leave it out"
         )
+    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+        raise ValueError(
+            f'precision="{trainer.precision}" scales gradients, and would skip a step of all '
+            'images of a batch where one overflows; use precision="32-true" or "bf16-mixed"'
+        )
     if images.values.dtype != torch.float32:
         raise ValueError(
             f"images are optimized in float32, not {images.values.dtype}; use "

@@ -59,14 +59,17 @@ class _Phases(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.size, ctx.stride, ctx.padding = input.shape[-2:], stride, padding
+        ctx.dtype = input.dtype
         return F.conv2d(input, weight, bias, stride, padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         (weight,) = ctx.saved_tensors
+        # Under autocast the output, and so its gradient, is of another type than the weight.
+        weight = weight.to(gradient.dtype)
         computed = input_gradient(gradient, weight, ctx.size, ctx.stride, ctx.padding)
-        return computed, None, None, None, None
+        return computed.to(ctx.dtype), None, None, None, None
 
 
 def input_gradient(

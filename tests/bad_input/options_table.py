@@ -188,6 +188,11 @@ _AM = each_with(
             "--trainer.accumulate_grad_batches 4",
             "leave accumulate_grad_batches at 1",
         ),
+        (
+            "a precision that overflows",
+            "--trainer.precision 16-mixed",
+            "--trainer.precision 16-mixed would skip a step of all images",
+        ),
         ("no top images", "--top_images 0", "top_images must be at least 1; got 0"),
     ],
 )

@@ -60,6 +60,20 @@ def test_values_are_bitwise_the_same_and_gradients_close() -> None:
     torch.testing.assert_close(*gradients)
 
 
+def test_under_autocast_gradients_are_those_of_plain_convolutions() -> None:
+    plain, fast = _network(), _network()
+    speed_up_strided(fast)
+    images = torch.rand(2, 4, 24, 30, requires_grad=True)
+    gradients = []
+    for network in (plain, fast):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = network(images)
+        (gradient,) = torch.autograd.grad(output.float().square().sum(), images)
+        gradients.append(gradient)
+    assert gradients[1].dtype == torch.float32
+    torch.testing.assert_close(*gradients, rtol=0.05, atol=0.05 * float(gradients[0].abs().max()))
+
+
 @pytest.mark.parametrize(
     "module",
     [

@@ -19,6 +19,7 @@ import torch
 from climbing import GREY, Climber
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.strategies import DDPStrategy
 from PIL import Image
 from torch import nn
@@ -156,6 +157,10 @@ def test_one_trainer_serves_two_modules(climb: Climber, small_network: nn.Module
         ({"accumulate_grad_batches": 2}, "accumulate_grad_batches"),
         ({"gradient_clip_val": 1.0}, "gradient_clip_val"),
         ({"precision": "bf16-true"}, "optimized in float32"),
+        (
+            {"plugins": [MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))]},
+            'precision="16-mixed" scales gradients',
+        ),
     ],
 )
 def test_trainer_options_that_would_falsify_images_are_refused(
