@@ -119,8 +119,11 @@ class ClimbedLayer:
         self._beginnings = Beginnings(settings, self.spec, self.constrained, init)
 
     def leave(self) -> None:
-        """Let go of what only the ascent needs."""
-        del self.climbed, self._beginnings
+        """Let go of what only the ascent needs, and of the device's memory; harmless if done."""
+        for name in ("climbed", "_beginnings"):
+            vars(self).pop(name, None)
+        self.response.to(torch.device("cpu"))
+        self.objective.leave_devices()
 
     @property
     def leaks(self) -> bool:

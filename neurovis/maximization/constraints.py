@@ -152,8 +152,8 @@ def measured(images: Tensor, spec: InputSpec) -> dict[str, tuple[Tensor, Tensor]
     """RMS contrast and mean luminance of each modality of images ``(B, C, H, W)`` in [0, 1].
 
     Returns:
-        By modality, ``(contrast (B,), luminance (B,))``: the standard deviation and the mean over
-        its pixels and channels. On the CPU.
+        By modality, ``(contrast (B,), luminance (B,))``, the standard deviation and the mean over
+        its pixels and channels, in double precision on the CPU.
     """
     with torch.no_grad():
         flat = {name: part.cpu().double().flatten(1) for name, part in spec.split(images).items()}

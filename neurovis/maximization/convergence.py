@@ -14,7 +14,8 @@ def has_converged(curves: Tensor, steps: Tensor, patience: int, min_improvement:
     step. Means, since what is climbed varies with the random views.
 
     Args:
-        curves: ``(B, steps)`` what was climbed; what lies behind an ascent's last step is ignored.
+        curves: ``(B, steps)`` what was climbed, on the CPU, since it is summed up in double
+            precision; what lies behind an ascent's last step is ignored.
         steps: ``(B,)`` how many steps each has made.
         patience: At least 1.
         min_improvement: A fraction, at least 0.

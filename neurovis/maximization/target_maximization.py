@@ -225,8 +225,11 @@ class TargetMaximization(pl.LightningModule):
         return self._working.averaged()
 
     def let_go(self) -> None:
-        """Let go of what only the ascent needs; finished images stay."""
+        """Let go of what only the ascent needs, and of the device; finished images stay."""
         self._leave_layer()
+        # Also of a layer at whose preparation something was raised.
+        for layer in self._layers.values():
+            layer.leave()
         if self.device.type == "cpu":
             give_back_freed_memory()
 
@@ -298,8 +301,9 @@ class TargetMaximization(pl.LightningModule):
     def training_step(self, _step: int) -> Tensor:
         """One ascent step on the batch."""
         climb = self._working.climb()
-        self.log("activation", climb.climbed.mean(), prog_bar=True, logger=False)
-        self.log(f"{self.tag}/{self.current_layer}/activation", climb.climbed.mean())
+        activation = climb.climbed.mean()
+        self.log("activation", activation, prog_bar=True, logger=False)
+        self.log(f"{self.tag}/{self.current_layer}/activation", activation)
         return climb.losses.sum()
 
     def on_after_backward(self) -> None:

@@ -37,6 +37,10 @@ class Constant:
                 self._copies[device] = self.values.to(device)
         return self._copies[device]
 
+    def leave_devices(self) -> None:
+        """Release the copies on devices."""
+        self._copies.clear()
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Constant) and torch.equal(self.values, other.values)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from neurovis.maximization.objectives.constant import Constant
+
 if TYPE_CHECKING:
     from neurovis.maximization.layer_response import LayerResponse
 
@@ -42,6 +44,12 @@ class Objective(ABC):
     @abstractmethod
     def __call__(self, activation: Tensor) -> Tensor:
         """The numbers ``(B, N)`` of an activation ``(B, K, ...)``, each image's from its own."""
+
+    def leave_devices(self) -> None:
+        """Release the copies of tensors on devices; they are made again where they are needed."""
+        for value in vars(self).values():
+            if isinstance(value, Constant):
+                value.leave_devices()
 
     def maps(self, activation: Tensor) -> Tensor:
         """What each position gives, ``(B, K, ...)`` to ``(B, N, ...)``, to be shown in figures."""
