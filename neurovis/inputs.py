@@ -15,6 +15,8 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
+from neurovis.transfer import sent
+
 #: Channel statistics of ImageNet's training pictures in [0, 1], as torchvision's models expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -248,7 +250,7 @@ class InputSpec:
             for mean, std in zip(modality.mean, modality.std, strict=True):
                 scale.append((high - low) / std)
                 offset.append((low - mean) / std)
-        affine = torch.tensor([scale, offset], dtype=images.dtype, device=images.device)
+        affine = sent(torch.tensor([scale, offset], dtype=images.dtype), images.device)
         return affine[0, :, None, None], affine[1, :, None, None]
 
     def _check_channels(self, images: Tensor) -> None:

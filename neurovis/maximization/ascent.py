@@ -27,6 +27,7 @@ from neurovis.maximization.objectives import (
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.transforms import Transform, apply_transforms, draw_transforms
 from neurovis.maximization.waking import WakingRectifiers
+from neurovis.transfer import sent
 from neurovis.trial import trying
 
 
@@ -94,9 +95,9 @@ class Climb(NamedTuple):
     """A step of some images, ``(B,)`` each.
 
     Attributes:
-        losses: To be summed, since targets are independent.
-        climbed: The joint readouts on the step's views, detached.
-        gains: What is left of these after the penalties, likewise.
+        losses: To be summed, since targets are independent; with gradients, on the device.
+        climbed: The joint readouts on the step's views, on the CPU as all that follows.
+        gains: What is left of these after the penalties.
         asleep: Whether a rectifier silences what is to be climbed.
     """
 
@@ -133,8 +134,8 @@ def ascent_losses(
         objective: What is read from the layer.
         settings: The penalties, and how many variants there are.
         whole: From what is optimized to the images that penalties are of.
-        may_wake: ``(B,)`` bool, which images' kernels are to be woken if they are silent; None for
-            all.
+        may_wake: ``(B,)`` bool on the CPU, which images' kernels are to be woken if they are
+            silent; None for all.
 
     """
     activation = response(views.of(images))
@@ -148,17 +149,19 @@ def ascent_losses(
     for penalty in settings.penalties:
         gains = gains - penalty(whole(images))
     losses = -gains
-    asleep = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    if objective.silent_at_zero:
-        asleep = targets.asleep(members)
-        # Only a rectifier leaves exact zeros.
-        silent = targets.silent(members)
-        if may_wake is not None:
-            silent = silent & may_wake.to(silent.device)[:, None]
-        if silent.any():
-            waking = waking_gradients(images, views, response, targets, objective, silent)
-            losses = losses - (images * waking).flatten(1).sum(1)
-    return Climb(losses, climbed.detach(), gains.detach(), asleep)
+    # All that the host has to know of a step, in one transfer: the only one that it waits for.
+    numbers = torch.cat([climbed[:, None], gains[:, None], members], dim=1).detach().cpu()
+    climbed, gains, members = numbers[:, 0], numbers[:, 1], numbers[:, 2:]
+    if not objective.silent_at_zero:
+        return Climb(losses, climbed, gains, torch.zeros(len(images), dtype=torch.bool))
+    # Only a rectifier leaves exact zeros.
+    silent = targets.silent(members)
+    if may_wake is not None:
+        silent = silent & may_wake[:, None]
+    if silent.any():
+        waking = waking_gradients(images, views, response, targets, objective, silent)
+        losses = losses - (images * waking).flatten(1).sum(1)
+    return Climb(losses, climbed, gains, targets.asleep(members))
 
 
 def waking_gradients(
@@ -180,7 +183,7 @@ def waking_gradients(
         response: The layer's response.
         targets: One for each image.
         objective: What is read from the layer.
-        silent: ``(B, M)`` which of a target's kernels are to be woken.
+        silent: ``(B, M)`` on the CPU, which of a target's kernels are to be woken.
 
     Returns:
         ``(B, C, H, W)``, zero for images whose kernels all respond.
@@ -188,15 +191,17 @@ def waking_gradients(
     Raises:
         ValueError: If the network uses gradient checkpointing before the layer.
     """
-    rows = silent.any(1).nonzero().flatten().tolist()
-    asleep = images.detach()[rows].requires_grad_(True)
+    rows: list[int] = silent.any(1).nonzero().flatten().tolist()
+    places = sent(torch.tensor(rows), images.device)
+    asleep = images.detach()[places].requires_grad_(True)
     with torch.enable_grad(), WakingRectifiers():
         activation = response(views.of(asleep, rows))
     own = targets.of(rows)
-    total = own.waking(own.members(objective(activation.float())), silent[rows]).sum()
+    own_silent = sent(silent[rows], images.device)
+    total = own.waking(own.members(objective(activation.float())), own_silent).sum()
     directions = torch.zeros_like(images)
     try:
-        (directions[rows],) = torch.autograd.grad(total, asleep)
+        (directions[places],) = torch.autograd.grad(total, asleep)
     except CheckpointError as error:
         # What is computed again in the backward pass meets the plain rectifiers.
         raise ValueError(

@@ -58,13 +58,12 @@ class Batch:
         self._transforms = list(transforms)
         self._size = size
         rows = len(jobs) * settings.variants
-        # How many steps were made, on the host, so that nothing has to wait for the device.
+        self._device = device
+        # All that is counted and noted is on the host, so that nothing has to ask the device.
         self._steps = [0] * len(jobs)
-        self._made = torch.zeros(rows, dtype=torch.long, device=device)
-        self._row = torch.arange(rows, device=device)
-        self._curves = torch.full((rows, settings.steps), torch.nan, device=device)
+        self._curves = torch.full((rows, settings.steps), torch.nan)
         self._gains = torch.full_like(self._curves, torch.nan)
-        self._asleep = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._asleep = torch.zeros(rows, dtype=torch.bool)
         self._drawn = self._draw(self.jobs)
         self._gather_targets()
 
@@ -79,7 +78,6 @@ class Batch:
         self.is_active[slot] = True
         self._steps[slot] = 0
         rows = self.rows(slot)
-        self._made[rows] = 0
         self._curves[rows] = torch.nan
         self._gains[rows] = torch.nan
         for kept, drawn in zip(self._drawn, self._draw([job]), strict=True):
@@ -89,40 +87,26 @@ class Batch:
     def views(self) -> Views:
         """What the images are shown under at their next steps."""
         # Slots that are done may have no steps left.
-        last = self._settings.steps - 1
-        variants = self._settings.variants
-        step = [min(steps, last) for steps in self._steps for _ in range(variants)]
-        rows = list(range(len(step)))
+        step = self._made().clamp(max=self._settings.steps - 1)
+        rows = torch.arange(len(step))
         return Views(self._transforms, [drawn[step, rows] for drawn in self._drawn])
 
     def leak(self) -> Tensor:
         """The part of the gradient that leaks through last rectifiers, ``(B,)`` on the CPU."""
         until = max(1.0, _LEAKING_PART * self._settings.steps)
-        return torch.tensor(
-            [
-                self._settings.leak * max(0.0, 1 - steps / until)
-                for steps in self._steps
-                for _ in range(self._settings.variants)
-            ]
-        )
+        return self._settings.leak * (1 - self._made() / until).clamp(min=0)
 
     def may_wake(self, leak: Tensor) -> Tensor:
         """Which images' silent kernels have not been woken by what leaks, ``(B,)`` on the CPU."""
-        return (leak == 0) | torch.tensor(
-            [
-                steps >= _WOKEN_BY_LEAK
-                for steps in self._steps
-                for _ in range(self._settings.variants)
-            ]
-        )
+        return (leak == 0) | (self._made() >= _WOKEN_BY_LEAK)
 
     def record(self, climb: Climb) -> None:
         """Note what a step came to."""
-        step = self._made.clamp(max=self._settings.steps - 1)
-        self._curves[self._row, step] = climb.climbed.float()
-        self._gains[self._row, step] = climb.gains.float()
+        step = self._made().clamp(max=self._settings.steps - 1)
+        rows = torch.arange(len(step))
+        self._curves[rows, step] = climb.climbed.float()
+        self._gains[rows, step] = climb.gains.float()
         self._asleep = climb.asleep
-        self._made += 1
         self._steps = [steps + 1 for steps in self._steps]
 
     def ended(self) -> dict[int, Ended]:
@@ -143,7 +127,11 @@ class Batch:
 
     def curve(self, slot: int) -> Tensor:
         """What the images of a slot climbed, ``(D, steps)``, on the CPU."""
-        return self._curves[self.rows(slot), : self._steps[slot]].cpu()
+        return self._curves[self.rows(slot), : self._steps[slot]]
+
+    def _made(self) -> Tensor:
+        """How many steps were made of each row, ``(B,)`` on the CPU."""
+        return torch.tensor(self._steps).repeat_interleave(self._settings.variants)
 
     def _converged(self) -> list[int]:
         """Active slots whose images have all stopped improving; looked at now and then."""
@@ -158,7 +146,7 @@ class Batch:
         ]
         if not due:
             return []
-        steps = self._made.clamp(max=self._settings.steps)
+        steps = self._made().clamp(max=self._settings.steps)
         stalled = has_converged(self._gains, steps, patience, self._settings.min_improvement)
         # Silent kernels may still be woken.
         done = (stalled & ~self._asleep).tolist()
@@ -166,7 +154,7 @@ class Batch:
 
     def _gather_targets(self) -> None:
         per_row = [job.target for job in self.jobs for _ in range(self._settings.variants)]
-        self.targets = TargetBatch(per_row, self._made.device)
+        self.targets = TargetBatch(per_row, self._device)
 
     def _draw(self, jobs: Sequence[Job]) -> list[Tensor]:
         """What jobs' images are shown under at every step, ``(steps, rows, P)`` on the CPU."""

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import CheckpointError
 
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.rectifiers import GradientRule, RectifierGradients
+from neurovis.transfer import sent
 
 
 class LeakingRectifiers(RectifierGradients):
@@ -37,7 +38,8 @@ class LeakingRectifiers(RectifierGradients):
         return self._leaked if call in self._calls else None
 
     def _leaked(self, gradient: Tensor, _values: Tensor, slope: Tensor) -> Tensor:
-        leak = self._leak.to(gradient).reshape(-1, *[1] * (gradient.ndim - 1))
+        leak = sent(self._leak, gradient.device).to(gradient.dtype)
+        leak = leak.reshape(-1, *[1] * (gradient.ndim - 1))
         return gradient * torch.maximum(slope, leak)
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurovis.transfer import sent
+
 #: How much of the mean square of gradients is kept; a shorter memory than usual, for what an image
 #: lacks changes from step to step.
 _BETA = 0.9
@@ -26,7 +28,8 @@ _EPS = 1e-15
 #: How much of an average is kept at a step, once there were enough.
 _KEPT = 0.9
 
-#: From the steps that each image has made before, ``(B,)``, to its learning rate, ``(B,)``.
+#: From the steps that each image has made before, ``(B,)``, to its learning rate, ``(B,)``; both on
+#: the CPU.
 Schedule = Callable[[Tensor], Tensor]
 
 
@@ -37,7 +40,7 @@ class Moments:
     Attributes:
         second: ``(B, ...)`` running mean of the squares of the gradients.
         average: ``(B, ...)`` running mean of the values that the steps led to.
-        steps: ``(B,)`` how many steps were made.
+        steps: ``(B,)`` how many steps were made; always on the CPU, where rates follow from it.
     """
 
     second: Tensor
@@ -47,7 +50,7 @@ class Moments:
     @classmethod
     def none(cls, values: Tensor) -> Moments:
         """Those of images that have made no step."""
-        steps = torch.zeros(len(values), device=values.device)
+        steps = torch.zeros(len(values))
         return cls(torch.zeros_like(values), torch.zeros_like(values), steps)
 
     def forget(self, rows: Sequence[int]) -> None:
@@ -66,12 +69,12 @@ class Moments:
 
     def to(self, device: torch.device) -> Moments:
         """The same on a device."""
-        return Moments(*(remembered.to(device) for remembered in self._all))
+        return Moments(self.second.to(device), self.average.to(device), self.steps)
 
     def averaged(self, values: Tensor) -> Tensor:
         """``(B, ...)`` the averages; of images that have made no step, their values."""
-        has_begun = (self.steps > 0).reshape(-1, *[1] * (values.ndim - 1))
-        return torch.where(has_begun, self.average, values)
+        has_begun = sent(self.steps > 0, values.device)
+        return torch.where(_beside(values, has_begun), self.average, values)
 
     @property
     def finite(self) -> Tensor:
@@ -92,18 +95,24 @@ def adam_step(values: Tensor, gradients: Tensor, moments: Moments, lr: float | T
         values: ``(B, ...)``.
         gradients: ``(B, ...)``.
         moments: Of these images; they are brought up to date.
-        lr: Learning rate, or ``(B,)`` one for each image.
+        lr: Learning rate, or ``(B,)`` one for each image, on the CPU.
     """
     moments.steps += 1
-    moments.second.mul_(_BETA).addcmul_(gradients, gradients, value=1 - _BETA)
     correction = (1 - _BETA**moments.steps).sqrt()
     # Of a few values the later ones count for more, as they are so much better.
     newest = (2 / (moments.steps + 1)).clamp(min=1 - _KEPT)
-    size = torch.as_tensor(lr, device=values.device)
-    shape = (-1, *[1] * (values.ndim - 1))
-    spread = moments.second.sqrt().div_(correction.reshape(shape)).add_(_EPS)
-    values.sub_((gradients / spread).mul_(size.reshape(shape)))
-    moments.average.lerp_(values, newest.reshape(shape))
+    factors = torch.stack([_EPS * correction, -lr * correction, newest])
+    least, size, newest = (_beside(values, one) for one in sent(factors, values.device))
+    moments.second.mul_(_BETA).addcmul_(gradients, gradients, value=1 - _BETA)
+    # Corrected, the root would be larger by a factor, which is in the size of the step.
+    spread = moments.second.sqrt().add_(least)
+    values.add_(torch.div(gradients, spread, out=spread).mul_(size))
+    moments.average.lerp_(values, newest)
+
+
+def _beside(values: Tensor, numbers: Tensor) -> Tensor:
+    """Numbers ``(B,)`` in a shape that goes with values ``(B, ...)``."""
+    return numbers.reshape(-1, *[1] * (values.ndim - 1))
 
 
 class ImageAdam(torch.optim.Optimizer):

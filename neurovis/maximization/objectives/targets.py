@@ -22,6 +22,7 @@ from neurovis.maximization.objectives.choice import as_objective
 from neurovis.maximization.objectives.objective import Objective
 from neurovis.maximization.options import is_number
 from neurovis.readouts import Readout
+from neurovis.transfer import sent
 
 Joint = Literal["mean", "min", "weighted"]
 
@@ -153,7 +154,7 @@ class TargetBatch:
         index: ``(B, M)`` each image's members; 0 where a target has fewer than M, which is the most
             that any has.
         is_member: ``(B, M)`` whether there is such a member.
-        wanted: ``(B, M)`` whether it is to respond.
+        wanted: ``(B, M)`` whether it is to respond, on the CPU.
 
     Raises:
         ValueError: If there is no target.
@@ -172,7 +173,9 @@ class TargetBatch:
         self._largest = max(max(target.members) for target in targets)
         self.index = _table([target.members for target in targets], 0, device).long()
         self.is_member = _table([[1] * len(t.members) for t in targets], 0, device).bool()
-        self.wanted = _table([target.wanted for target in targets], 0, device).bool()
+        # On the CPU, where it is decided what is to be woken.
+        self.wanted = _table([target.wanted for target in targets], 0, "cpu").bool()
+        self._climbs_weakest = torch.tensor([target.joint == "min" for target in targets])
         # A lone kernel's number is its readout: nothing to standardize, to weight or to take off.
         self._is_plain = all(
             target.joint != "weighted" and target.zscore is None and len(target.members) == 1
@@ -221,7 +224,11 @@ class TargetBatch:
         return joint
 
     def silent(self, members: Tensor) -> Tensor:
-        """``(B, M)`` which of the wanted members read exactly 0, which only rectifiers leave."""
+        """``(B, M)`` which of the wanted members read exactly 0, which only rectifiers leave.
+
+        Args:
+            members: ``(B, M)`` readouts, on the CPU.
+        """
         return (members.detach() == 0) & self.wanted
 
     def waking(self, members: Tensor, silent: Tensor) -> Tensor:
@@ -242,19 +249,23 @@ class TargetBatch:
         return torch.where(self._is_min, weakest, joint)
 
     def asleep(self, members: Tensor) -> Tensor:
-        """``(B,)`` whether what is to be climbed is silent: all members, of a ``min`` any."""
+        """``(B,)`` whether what is to be climbed is silent: all members, of a ``min`` any.
+
+        Args:
+            members: ``(B, M)`` readouts, on the CPU.
+        """
         silent = self.silent(members)
         everything = (silent | ~self.wanted).all(1) & self.wanted.any(1)
-        return everything if self._is_plain else everything | (self._is_min & silent.any(1))
+        return everything | (self._climbs_weakest & silent.any(1))
 
     def of(self, rows: Sequence[int]) -> TargetBatch:
         """The targets of some of the images, with as many columns as all have."""
         some = copy.copy(self)
         some.targets = [self.targets[row] for row in rows]
-        chosen = torch.tensor(list(rows), dtype=torch.long, device=self.index.device)
+        chosen = torch.tensor(list(rows), dtype=torch.long)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                setattr(some, name, value[chosen])
+                setattr(some, name, value[sent(chosen, value.device)])
         return some
 
     def split(self, members: Tensor) -> list[Tensor]:
@@ -276,7 +287,7 @@ class TargetBatch:
         self._is_suppressed = self.is_member & ~self._is_kernel
         counts = [[max(len(target.suppressed), 1)] for target in targets]
         self._suppressed_counts = _table(counts, 1, device)[:, 0]
-        self._is_min = torch.tensor([target.joint == "min" for target in targets], device=device)
+        self._is_min = self._climbs_weakest.to(device)
         statistics = [target.zscore or ((), ()) for target in targets]
         self._means = _table([means for means, _ in statistics], 0, device, width)
         self._deviations = _table([stds for _, stds in statistics], 1, device, width)

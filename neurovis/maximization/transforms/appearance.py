@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from neurovis.maximization.options import check_number, checked_range
 from neurovis.maximization.transforms.base import Transform
+from neurovis.transfer import sent
 
 _LARGEST_SEED = 2**62
 
@@ -80,8 +81,9 @@ class GaussianBlur(Transform):
         """The blurred images."""
         for axis in (2, 3):
             radius = min(self._radius, images.shape[axis])
-            distances = torch.arange(-radius, radius + 1).to(images)
-            sigma = drawn.to(images).clamp(min=torch.finfo(images.dtype).eps)
+            distances = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
+            sigma = sent(drawn.to(images.dtype), images.device)
+            sigma = sigma.clamp(min=torch.finfo(images.dtype).eps)
             kernels = torch.softmax(-(distances / sigma).square() / 2, dim=1)
             images = _filtered(images, kernels, axis)
         return images
@@ -133,7 +135,8 @@ class Lighting(Transform):
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
         """The images in another light."""
-        factor, offset = drawn.to(images)[:, :, None, None, None].unbind(1)
+        lights = sent(drawn.to(images.dtype), images.device)
+        factor, offset = lights[:, :, None, None, None].unbind(1)
         return images * factor + offset
 
 

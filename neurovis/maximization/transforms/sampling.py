@@ -1,4 +1,4 @@
-"""Images under affine maps, with gradients that come out the same each time on every device."""
+"""Images under affine maps, with gradients that can come out the same each time on every device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from neurovis.transfer import sent
 
 #: Sums of integers below this fit into 64 bits.
 _LARGEST_SUM = 2.0**61
@@ -30,30 +32,29 @@ def sampled(images: Tensor, maps: Tensor, beyond: float | None = None) -> Tensor
         ``(B, C, H, W)`` of the images' type.
     """
     dtype = torch.promote_types(images.dtype, torch.float32)
-    pixels, grid = images.to(dtype), positions(maps.to(images.device, dtype), images.shape)
-    result: Tensor = _Sampled.apply(pixels, grid) if pixels.is_cuda else _sample(pixels, grid)
+    pixels, grid = images.to(dtype), positions(sent(maps.to(dtype), images.device), images.shape)
+    must_repeat = pixels.is_cuda and torch.are_deterministic_algorithms_enabled()
+    result: Tensor = _Sampled.apply(pixels, grid) if must_repeat else _sample(pixels, grid)
     if beyond is not None:
-        is_beyond = (grid.abs() > 1).any(-1)[:, None]
-        result = torch.where(is_beyond, result.new_tensor(beyond), result)
+        is_beyond = grid.abs().amax(-1)[:, None] > 1
+        result = result.masked_fill(is_beyond, beyond)
     return result.to(images.dtype)
 
 
 def positions(maps: Tensor, shape: torch.Size) -> Tensor:
     """Where ``(B, H, W, 2)`` each pixel of the result looks, as ``grid_sample`` wants it."""
     height, width = shape[-2:]
-    x = _centres(width, maps)
-    y = _centres(height, maps)[:, None]
-    grid = maps.new_empty(len(maps), height, width, 2)
-    for axis in (0, 1):
-        across, down, shift = maps[:, axis, :, None, None].unbind(1)
-        torch.add(across * x + down * y, shift, out=grid[..., axis])
-    return grid
+    across, down, shift = maps[:, :, :, None, None].unbind(2)
+    columns = across * _centres(width, maps) + shift
+    rows = down * _centres(height, maps)[:, None]
+    # Coordinates by themselves in memory: each of the two is a single addition of whole rows.
+    return (columns + rows).permute(0, 2, 3, 1)
 
 
 def _centres(pixels: int, like: Tensor) -> Tensor:
     """Pixels' centres where the outer edges of an axis are at -1 and 1."""
-    ends = torch.linspace(-1, 1, pixels, dtype=like.dtype, device=like.device)
-    return ends * (pixels - 1) / pixels
+    outermost = (pixels - 1) / pixels
+    return torch.linspace(-outermost, outermost, pixels, dtype=like.dtype, device=like.device)
 
 
 def _sample(images: Tensor, grid: Tensor) -> Tensor:
@@ -63,7 +64,10 @@ def _sample(images: Tensor, grid: Tensor) -> Tensor:
 
 
 class _Sampled(torch.autograd.Function):
-    """``grid_sample``, whose own backward pass on a GPU adds up in an order that varies."""
+    """``grid_sample``, whose own backward pass on a GPU adds up in an order that varies.
+
+    With deterministic algorithms, torch refuses that.
+    """
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
