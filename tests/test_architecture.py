@@ -18,9 +18,7 @@ GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *("prediction", "rank_correlation", "observation", "board", "trial", "transfer", "arithmetic"),
-<<<<<<< HEAD
     *("collectives", "tables"),
->>>>>>> 9173027 (Wait for the device once in an ascent step, and launch a third of the kernels)
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}
