@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.amp.autocast_mode import is_autocast_available
+from torch.nn.parameter import is_lazy
 
 from neurovis.arithmetic import exact_float32
 from neurovis.layers import resolve_layer, unwrap
@@ -216,8 +217,9 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
     Raises:
         TypeError: If it is given no module.
+        ValueError: If a lazy layer has no weights yet: its first forward would make them.
     """
-    unwrap(module)  # Raises if it is no module.
+    _check_initialized(unwrap(module))
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
@@ -230,6 +232,15 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
         stack.enter_context(same_state(module))
         stack.enter_context(same_flags(module))
         yield
+
+
+def _check_initialized(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if any(map(is_lazy, (*part.parameters(recurse=False), *part.buffers(recurse=False)))):
+            raise ValueError(
+                f'layer "{name}" ({type(part).__name__}) of {type(module).__name__} is lazy and '
+                "has no weights before its first forward; run the network on a batch first"
+            )
 
 
 def _device_types(module: nn.Module) -> set[str]:

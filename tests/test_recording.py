@@ -365,6 +365,16 @@ class TestUndisturbed:
         assert not hasattr(model, "seen")
         assert set(dict(model.named_children())) == {"layer"}
 
+    def test_a_lazy_layer_is_not_initialized(self) -> None:
+        model = nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU())
+        with pytest.raises(ValueError, match=r'"0" \(LazyConv2d\) of Sequential is lazy'):
+            undisturbed(model).__enter__()
+        assert isinstance(model[0], nn.LazyConv2d)
+        images = torch.rand(2, 3, 8, 8)
+        expected = model(images)
+        with undisturbed(model):
+            assert torch.equal(model(images), expected)
+
     def test_same_random_numbers_follow(self) -> None:
         model = somebodys_network()
         state = torch.get_rng_state()

@@ -24,7 +24,9 @@ class Changing(nn.Module):
         with torch.no_grad():
             self.layers[3].running_mean.add_(1)
             self.layers[5].weight.data.mul_(2)
-            self.layers[7].num_batches_tracked.data = torch.ones_like(self.layers[7].num_batches_tracked)
+            self.layers[7].num_batches_tracked.data = torch.ones_like(
+                self.layers[7].num_batches_tracked
+            )
             self.bank[-1] = 7
             for other in self.others:
                 other.add_(1)
