@@ -17,6 +17,7 @@ from torch.amp.autocast_mode import is_autocast_available
 from torch.nn.parameter import is_lazy
 
 from neurovis.arithmetic import exact_float32
+from neurovis.differentiation import differentiable
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.restoration import (
     accelerators,
@@ -147,7 +148,7 @@ class Recorder:
             outputs[name].append(recorded.clone())
             return None
 
-        with hooked(self.modules, keep), suppress(_AllRecorded):
+        with hooked(self.modules, keep), suppress(_AllRecorded), differentiable(self.model, images):
             self.model(images)
         self._check_reached({name: len(calls) for name, calls in outputs.items()})
         return outputs
@@ -161,7 +162,8 @@ class Recorder:
 
         with undisturbed(self.model), torch.no_grad(), hooked(self.modules, count):
             try:
-                self.model(image.detach())
+                with differentiable(self.model, image.detach()):
+                    self.model(image.detach())
             except (Exception, SystemExit):
                 # What comes after the layers asked for need not work: a classifier may want
                 # another image size than its convolutions do.

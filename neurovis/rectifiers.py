@@ -7,6 +7,7 @@ nothing, silently, where a forward calls ``F.relu``. Here functions are caught a
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from typing_extensions import Self, override
+
+from neurovis.differentiation import without_checkpoints
 
 #: From the gradient of a rectifier's output, the values that went in, and its slope at them, all
 #: of one shape ``(B, ...)``, to the gradient of its input.
@@ -148,7 +152,8 @@ class RectifierGradients(TorchFunctionMode):
 
     Rectifiers are ReLU, ReLU6, threshold, clamp, hard tanh and hard swish. Scripted code is not
     seen into, nor are rectifiers that are written as something else (``torch.where``,
-    ``torch.maximum``, a product with a mask).
+    ``torch.maximum``, a product with a mask). Checkpointed parts of a network keep their
+    activations, since a recomputation would pass rectifiers by their own rule.
 
     Args:
         rule: From a gradient, a rectifier's input and its slope there to another gradient.
@@ -167,6 +172,19 @@ class RectifierGradients(TorchFunctionMode):
         self.passed: set[str] = set()
         self._rule = rule
         self._only_at_zero = only_at_zero
+        self._stack = ExitStack()
+
+    @override
+    def __enter__(self) -> Self:
+        # A recomputation in the backward pass would not be under this mode.
+        self._stack.enter_context(without_checkpoints())
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    @override
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        self._stack.close()
 
     def rule_for(self, call: int) -> GradientRule | None:  # noqa: ARG002
         """The rule of a call, counted from 0 in the order of a forward; None to leave it alone.

@@ -18,7 +18,7 @@ GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *("prediction", "rank_correlation", "observation", "board", "trial", "transfer", "arithmetic"),
-    *("collectives", "tables"),
+    *("collectives", "differentiation", "tables"),
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import CheckpointError
 
 from neurovis.arithmetic import exact_float32
 from neurovis.maximization.layer_response import LayerResponse, noise_images
@@ -187,9 +186,6 @@ def waking_gradients(
 
     Returns:
         ``(B, C, H, W)``, zero for images whose kernels all respond.
-
-    Raises:
-        ValueError: If the network uses gradient checkpointing before the layer.
     """
     rows: list[int] = silent.any(1).nonzero().flatten().tolist()
     places = sent(torch.tensor(rows), images.device)
@@ -200,14 +196,7 @@ def waking_gradients(
     own_silent = sent(silent[rows], images.device)
     total = own.waking(own.members(objective(activation.float())), own_silent).sum()
     directions = torch.zeros_like(images)
-    try:
-        (directions[places],) = torch.autograd.grad(total, asleep)
-    except CheckpointError as error:
-        # What is computed again in the backward pass meets the plain rectifiers.
-        raise ValueError(
-            f'kernels of layer "{response.layer}" are silent, and cannot be woken through gradient '
-            "checkpointing; switch it off in the network"
-        ) from error
+    (directions[places],) = torch.autograd.grad(total, asleep)
     return directions
 
 

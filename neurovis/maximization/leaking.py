@@ -13,7 +13,6 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import CheckpointError
 
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.rectifiers import GradientRule, RectifierGradients
@@ -63,11 +62,7 @@ def last_rectifiers(response: LayerResponse) -> frozenset[int]:
         return frozenset()
     # Not all alike, for there may be a normalization that takes off the mean.
     weights = torch.rand(values.shape, generator=torch.Generator().manual_seed(0))
-    try:
-        torch.autograd.grad((values * weights.to(values)).sum(), images, allow_unused=True)
-    except CheckpointError:
-        # What is computed again in the backward pass meets the plain rectifiers.
-        return frozenset()
+    torch.autograd.grad((values * weights.to(values)).sum(), images, allow_unused=True)
     return frozenset(reached.calls)
 
 
