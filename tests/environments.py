@@ -27,9 +27,11 @@ BETWEEN = (
     "torchmetrics==1.7.*",
     "numpy==2.3.*",
     "matplotlib==3.10.*",
-    "jsonargparse==4.51.*",
+    "jsonargparse==4.52.*",
     "pillow==11.*",
 )
+#: Packages whose versions are printed.
+SHOWN = ["torch", "torchvision", "lightning", "torchmetrics", "numpy", "matplotlib", "jsonargparse"]
 
 
 def lowest() -> tuple[str, ...]:
@@ -49,11 +51,10 @@ def run(name: str, folder: Path, arguments: list[str]) -> int:
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     newest = ["--upgrade", "--upgrade-strategy=eager"] if name == "newest" else []
     subprocess.run([*install, *newest, "--editable", ".[test]", *pins], cwd=ROOT, check=True)
-    shown = "torch torchvision lightning torchmetrics numpy matplotlib jsonargparse".split()
     script = f"""
 import platform
 from importlib.metadata import version
-print({name!r}, "Python", platform.python_version(), *(f"{{p}} {{version(p)}}" for p in {shown}))
+print({name!r}, "Python", platform.python_version(), *(f"{{p}} {{version(p)}}" for p in {SHOWN}))
 """
     subprocess.run([python, "-c", script], check=True)
     environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}

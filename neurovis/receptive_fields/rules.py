@@ -16,10 +16,11 @@ from neurovis.receptive_fields.trace import Trace
 #: values do not depend on the image. Raises ``UnknownFieldError`` where it cannot tell.
 Rule = Callable[[Call], Trace | list[Trace] | None]
 
-# What torch does not tag as pointwise and yet is.
+# What torch does not tag as pointwise, or did not before 2.13, and yet is.
 _ELEMENTWISE = """
-    _prelu_kernel _to_copy alias clone contiguous copy detach gelu hardswish lift lift_fresh
-    log_sigmoid_forward masked_fill mish native_dropout rrelu_with_noise rsub threshold where
+    _prelu_kernel _to_copy alias celu clone contiguous copy detach elu gelu hardsigmoid hardswish
+    hardtanh leaky_relu lift lift_fresh log_sigmoid_forward masked_fill mish native_dropout
+    rrelu_with_noise rsub selu threshold where
 """
 _CONSTANT = """
     _local_scalar_dense empty_like full_like is_same_size new_empty new_empty_strided new_full

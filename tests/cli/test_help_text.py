@@ -159,7 +159,7 @@ def test_required_options_stand_in_the_usage(capsys: pytest.CaptureFixture[str])
 
 def test_classes_have_the_names_that_options_take(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(_help(capsys, "am").split())
-    assert "--regularizers.help CLASS lists the arguments of one" in text
+    assert "--objective.help CLASS lists the arguments of one" in text
     (names,) = re.findall(r"classes: ([\w, ]+); --objective\.help", text)
     for named in names.split(", "):
         with pytest.raises(SystemExit, match="0"):
