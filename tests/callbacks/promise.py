@@ -8,14 +8,18 @@ is what there is to watch with.
 from __future__ import annotations
 
 import itertools
-import random
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from left_behind import differences as differences
+from left_behind import global_state, left_behind
+from left_behind import number_of_hooks as number_of_hooks
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
 from torch.nn import functional
@@ -181,16 +185,7 @@ def outcome(
     run = trainer(folder, callbacks=list(callbacks), **arguments)
     fitted = torch.compile(module, backend="eager") if compiled else module
     run.fit(fitted, loader(shuffle=True), loader(seed=1, batches=2))
-    left: dict[str, Any] = {f"weights.{key}": value for key, value in module.state_dict().items()}
-    for number, optimizer in enumerate(run.optimizers):
-        for index, state in optimizer.state_dict()["state"].items():
-            left |= {f"optimizer.{number}.{index}.{key}": value for key, value in state.items()}
-    left |= {f"training.{key}": part.training for key, part in module.named_modules()}
-    left |= {f"requires_grad.{key}": p.requires_grad for key, p in module.named_parameters()}
-    left["random.torch"] = torch.get_rng_state()
-    left["random.numpy"] = torch.as_tensor(np.random.get_state()[1].astype(np.int64))
-    left["random.python"] = random.getstate()
-    return left
+    return {**left_behind(run), **global_state()}
 
 
 def fit(
@@ -211,23 +206,15 @@ def png_steps(folder: Path) -> list[int]:
     return sorted({int(path.stem.removeprefix("step_")) for path in folder.rglob("*.png")})
 
 
-def number_of_hooks(module: nn.Module) -> int:
-    """All hooks of any sort on a module and its parts."""
-    return sum(
-        len(hooks)
-        for part in module.modules()
-        for name, hooks in vars(part).items()
-        if name.endswith("_hooks") and not name.startswith("_state_dict")
+def train_with_two_processes(folder: Path, what: str) -> list[dict[str, Any]]:
+    """What ``two_processes.py`` leaves behind, by process."""
+    script = Path(__file__).with_name("two_processes.py")
+    finished = subprocess.run(
+        [sys.executable, str(script), str(folder), what],
+        timeout=600,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-
-
-def differences(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Names of what is not bitwise equal in two outcomes."""
-    assert first.keys() == second.keys()
-    return [name for name, value in first.items() if not _equal(value, second[name])]
-
-
-def _equal(first: Any, second: Any) -> bool:
-    if isinstance(first, Tensor):
-        return first.dtype == second.dtype and torch.equal(first, second)
-    return bool(first == second)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from PIL import Image
 from promise import (
     BATCHES,
     KINDS,
     SIZE,
     TinyModule,
-    TwoOptimizers,
     differences,
     each_kind,
     every_monitor,
@@ -116,12 +114,6 @@ def test_training_goes_on_from_a_checkpoint(kind: type[Monitor], tmp_path: Path)
     assert differences(*weights) == []
 
 
-class ChannelsLast(TinyModule):
-    def __init__(self) -> None:
-        super().__init__()
-        self.to(memory_format=torch.channels_last)
-
-
 class PartCompiled(TinyModule):
     """Has its second convolution compiled, and called before there is any monitor."""
 
@@ -142,68 +134,14 @@ class Called(TinyModule):
         self.train()
 
 
-class LogsInForward(TinyModule):
-    """Logs what training is then stopped by."""
-
-    @override
-    def forward(self, images: Tensor) -> Tensor:
-        outputs = super().forward(images)
-        if self._trainer is not None and not self.trainer.sanity_checking:
-            self.log("largest", outputs.max(), on_step=True)
-        return outputs
-
-
-class CountsInForward(TinyModule):
-    """Keeps a statistic in a plain tensor, calls in a list, and something in a dictionary."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.statistic = torch.zeros(1)
-        self.calls: list[int] = []
-        self.seen: dict[str, float] = {}
-
-    @override
-    def forward(self, images: Tensor) -> Tensor:
-        self.statistic += images.detach().mean()
-        self.calls.append(len(images))
-        self.seen["first"] = images.detach().mean().item()
-        return super().forward(images) + self.statistic + len(self.calls) + self.seen["first"]
-
-
-@pytest.mark.parametrize(
-    ("module", "compiled"),
-    [
-        (TwoOptimizers, False),
-        (ChannelsLast, False),
-        pytest.param(PartCompiled, False, marks=pytest.mark.slow),
-        pytest.param(Called, True, marks=pytest.mark.slow),
-        (LogsInForward, False),
-        (CountsInForward, False),
-    ],
-)
-def test_modules_of_all_sorts(module: type[TinyModule], compiled: bool, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "compiled"), [(PartCompiled, False), (Called, True)])
+def test_modules_that_were_called_before(
+    module: type[TinyModule], compiled: bool, tmp_path: Path
+) -> None:
     watched = outcome(every_monitor(), tmp_path / "with", compiled, module)
     assert differences(watched, outcome([], tmp_path / "without", compiled, module)) == []
     assert png_steps(tmp_path / "with") == [1, 3, 4, 5, 7, 9]
-
-
-def test_what_a_forward_logs_is_logged_by_training_alone(tmp_path: Path) -> None:
-    """A monitor's forward must not stop the training that its result is logged for."""
-    ended = {}
-    monitors = [one_monitor(kind) for kind in KINDS]
-    for name, callbacks in {"with": monitors, "without": []}.items():
-        torch.manual_seed(0)
-        stopping = EarlyStopping("largest", patience=1, mode="max", check_finite=False)
-        run = fit([*callbacks, stopping], tmp_path / name, LogsInForward(), max_epochs=6)
-        ended[name] = (run.global_step, run.callback_metrics["largest"].item())
-    assert ended["with"] == ended["without"]
-
-
-def test_channels_last_weights_stay_so(tmp_path: Path) -> None:
-    module = ChannelsLast()
-    fit(every_monitor(), tmp_path, module)
-    assert module.conv2.weight.is_contiguous(memory_format=torch.channels_last)
-    assert not module.conv2.weight.is_contiguous()
 
 
 class Counting:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,16 @@ import pytest
 import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
 from lightning.pytorch import LightningModule
-from promise import HALF, KINDS, MATRIX, differences, every_monitor, outcome
+from promise import (
+    HALF,
+    KINDS,
+    MATRIX,
+    differences,
+    every_monitor,
+    outcome,
+    train_with_two_processes,
+)
 from torch import Tensor
-from two_processes import EXCHANGES
 from typing_extensions import override
 
 from neurovis.callbacks import Monitor
@@ -55,85 +59,18 @@ def test_watching_does_not_disturb(
     assert_all_fired(tmp_path / "with", accumulate)
 
 
-def test_validation_in_mid_epoch_does_not_matter(tmp_path: Path) -> None:
-    arguments = {"val_check_interval": 2, "num_sanity_val_steps": 0}
-    watched = outcome(every_monitor(), tmp_path / "with", **arguments)
-    assert differences(watched, outcome([], tmp_path / "without", **arguments)) == []
-
-
-def train_with_two_processes(folder: Path, cases: str) -> Path:
-    """The folder, with what all trainings with two processes left behind."""
-    script = Path(__file__).with_name("two_processes.py")
-    finished = subprocess.run(
-        [sys.executable, str(script), str(folder), cases],
-        timeout=300,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return folder
-
-
-def left(folder: Path, name: str, rank: int) -> dict[str, Any]:
-    found: dict[str, Any] = torch.load(folder / f"{name}.{rank}.pt", weights_only=False)
-    return found
-
-
-def assert_two_processes_are_not_disturbed(
-    folder: Path, precision: str, accumulate: int, compiled: bool
-) -> None:
-    case = f"{precision}-{accumulate}-{compiled}"
-    for rank in (0, 1):
-        watched = left(folder, f"{case}-True", rank)
-        assert differences(watched, left(folder, f"{case}-False", rank)) == []
-    # Each process has half of the batches.
-    steps = observed_steps(folder / f"{case}-True")
-    assert len(steps) == len(KINDS)
-    expected = {1, 2, 3, 5} if accumulate == 1 else {1, 3}
-    assert all(found == expected for found in steps.values())
-
-
 @pytest.mark.slow
 def test_watching_two_processes_never_disturbs(tmp_path: Path) -> None:
-    train_with_two_processes(tmp_path, "all")
-    for case in MATRIX:
-        assert_two_processes_are_not_disturbed(tmp_path, *case)
-
-
-class TestTwoProcesses:
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return train_with_two_processes(tmp_path_factory.mktemp("two"), "first")
-
-    def test_watching_does_not_disturb(self, folder: Path) -> None:
-        assert_two_processes_are_not_disturbed(folder, *MATRIX[0])
-
-    def test_the_processes_trained_together(self, folder: Path) -> None:
-        first, second = (left(folder, "32-1-False-False", rank) for rank in (0, 1))
-        trained = {name for name in differences(first, second) if name.startswith("weights.")}
-        # All but the statistics of what each of them was shown.
-        assert all("norm.running" in name for name in trained)
-
-    @pytest.mark.parametrize("exchange", EXCHANGES)
-    def test_forwards_that_wait_for_other_processes(self, folder: Path, exchange: str) -> None:
-        """The monitor fails at once, in one warning, and the training is what it is without."""
-        for rank in (0, 1):
-            watched = left(folder, f"exchange-{exchange}-True", rank)
-            said = watched.pop("said")
-            alone = left(folder, f"exchange-{exchange}-False", rank)
-            assert alone.pop("said") == []
-            assert differences(watched, alone) == []
-            assert len(said) == (rank == 0)
-            assert all("exchanges data with other processes" in line for line in said)
-
-    @pytest.mark.parametrize("careless", [DrawsNoise, ForwardInTrainMode])
-    def test_careless_monitors_are_found_out(self, folder: Path, careless: type) -> None:
-        for rank in (0, 1):
-            watched = left(folder, careless.__name__, rank)
-            different = differences(watched, left(folder, "32-1-False-False", rank))
-            assert [name for name in different if name.startswith("weights.conv")]
+    for left in train_with_two_processes(tmp_path, "matrix"):
+        for precision, accumulate, compiled in MATRIX:
+            case = f"{precision}-{accumulate}-{compiled}"
+            assert differences(left[f"{case}-True"], left[f"{case}-False"]) == []
+    for precision, accumulate, compiled in MATRIX:
+        # Each process has half of the batches.
+        steps = observed_steps(tmp_path / f"{precision}-{accumulate}-{compiled}-True")
+        assert len(steps) == len(KINDS)
+        expected = {1, 2, 3, 5} if accumulate == 1 else {1, 3}
+        assert all(found == expected for found in steps.values())
 
 
 @pytest.mark.parametrize(
