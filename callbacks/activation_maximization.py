@@ -14,7 +14,7 @@ from typing_extensions import Unpack, override
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import first_and_now_images, labelled_grid, render
 from neurovis.inputs import InputSpec
-from neurovis.kernels import KernelSelection
+from neurovis.kernels import KernelSelection, reusable
 from neurovis.layers import resolve_layer
 from neurovis.maximization import AscentOptions, AscentSettings
 from neurovis.maximization.continued import (
@@ -123,9 +123,7 @@ class ActivationMaximizationMonitor(Monitor):
             of_monitor["probe_images"] = torch.full((1, *spec.shape), 0.5)
         super().__init__(layer, **of_monitor)
         self.layer = layer
-        if kernels is not None and not isinstance(kernels, (str, int)):
-            kernels = list(kernels)  # An iterator could not be passed on to other processes.
-        self.kernels = kernels
+        self.kernels = None if kernels is None else reusable(kernels)
         self.settings = AscentSettings(**{"steps": _STEPS, **of_ascent})
         self.first_and_now = first_and_now
         self._kernel_axis: int | None = None

@@ -25,6 +25,7 @@ from neurovis.callbacks.training_run import (
     files_folder,
     input_channels,
     is_lazy,
+    is_of_the_user,
     obstacle,
     watched,
 )
@@ -392,7 +393,7 @@ class Monitor(Callback, ABC):
         try:
             yield
         except BaseException as error:
-            if self.on_error == "raise" or isinstance(error, (KeyboardInterrupt, *raised)):
+            if self.on_error == "raise" or isinstance(error, raised) or is_of_the_user(error):
                 raise
             if not self._has_warned:
                 self._has_warned = True

@@ -6,8 +6,10 @@ others by what they are called.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -71,6 +73,16 @@ def files_folder(trainer: Trainer) -> str:
         own = getattr(trainer.loggers[0], "log_dir", None)
         folder = own if isinstance(own, str) else folder
     return folder if isinstance(folder, str) else trainer.default_root_dir
+
+
+def is_of_the_user(error: BaseException) -> bool:
+    """True if an exception is the user's: Ctrl-C, or an exit in the handler of a signal."""
+    if not isinstance(error, SystemExit):
+        return isinstance(error, KeyboardInterrupt)
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    functions = [getattr(handler, "__code__", type(handler).__call__) for handler in handlers]
+    codes = [getattr(function, "__code__", function) for function in functions]
+    return any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
 
 
 @contextmanager

@@ -264,7 +264,8 @@ def _first_tensor(name: str, output: Any) -> Tensor:
     for tensor in _tensors(output):
         return tensor
     raise ValueError(
-        f'layer "{name}" returns {type(output).__name__}, which holds no tensor to record'
+        f'layer "{name}" returns {type(output).__name__}, which holds no tensor to record; name a '
+        "layer that returns one"
     )
 
 

@@ -13,7 +13,13 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from promise import each_kind, one_monitor
 from torch import Tensor
 
-from neurovis.callbacks import FeatureMapMonitor, KernelRankingMonitor, Monitor
+from neurovis.callbacks import (
+    ActivationMaximizationMonitor,
+    FeatureMapMonitor,
+    KernelRankingMonitor,
+    Monitor,
+    SaliencyMonitor,
+)
 from neurovis.callbacks.probe import ImageFinder, Probe, find_images
 from neurovis.callbacks.schedule import Schedule
 from neurovis.inputs import InputSpec, Modality
@@ -94,6 +100,14 @@ def test_bad_arguments_of_feature_maps(
 ) -> None:
     with pytest.raises(error, match=message):
         FeatureMapMonitor(**{"layers": "conv1", **arguments})
+
+
+@pytest.mark.parametrize(
+    "kind", [FeatureMapMonitor, SaliencyMonitor, ActivationMaximizationMonitor]
+)
+def test_kernels_are_integers(kind: type[Monitor]) -> None:
+    with pytest.raises(TypeError, match=r"kernels are integers; got 1\.5"):
+        one_monitor(kind, kernels=[0, 1.5])
 
 
 @each_kind
