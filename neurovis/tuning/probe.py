@@ -73,13 +73,15 @@ class TuningProbe(pl.LightningModule):
             self._rankings, self._spec, self._settings, images, labels, classes
         )
         # No submodule: the network is the user's, and has no place in checkpoints.
-        self._model = (frozen_copy(model, share=True),)
+        self._model = (model,)
         self._names = list(self._battery.sets)
         self._begin()
 
     def _begin(self) -> None:
         """Nothing is seen yet, of the network as it is now."""
-        self._responses = LayerResponses(*self._model, self._layers, self._spec, self._settings)
+        # Its weights are the user's until it moves to a device.
+        network = frozen_copy(*self._model, share=True)
+        self._responses = LayerResponses(network, self._layers, self._spec, self._settings)
         self._collection = Collection(
             self._responses, self._rankings, self._battery, synchronize=True
         )
@@ -136,5 +138,6 @@ class TuningProbe(pl.LightningModule):
 
     @override
     def on_predict_end(self) -> None:
-        """Add up what all processes saw, and rank."""
+        """Add up what all processes saw, rank, and free the device."""
         self.results = self._collection.rankings()
+        self._responses.to(torch.device("cpu"))

@@ -135,6 +135,7 @@ class TopImagesProbe(pl.LightningModule):
         self._workers = workers
         self._preferred = list(preferred)
         # No submodule: the network is the user's, and has no place in checkpoints.
+        self._model = (model,)
         self._reader = TopReader(
             frozen_copy(model, share=True),
             {name: reusable(kernels) for name, kernels in layers.items()},
@@ -171,7 +172,8 @@ class TopImagesProbe(pl.LightningModule):
         """Bring the network to the images' device, and forget earlier passes."""
         self._search = Search(self._reader, self._shown, self._k)
         self._search.to(self.device)
-        self._reader.network.to(self.device)
+        # A copy that was on a device has weights of its own.
+        self._reader.network = frozen_copy(*self._model, share=True).to(self.device)
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -181,9 +183,10 @@ class TopImagesProbe(pl.LightningModule):
 
     @override
     def on_predict_end(self) -> None:
-        """Join what all processes found."""
+        """Join what all processes found, and free the device."""
         with torch.no_grad():
             self.results = self._search.found(self._preferred, self._batch_size)
+        self._reader.network.to("cpu")
 
 
 def check_trainer(trainer: pl.Trainer, shown: Shown) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+
 import lightning.pytorch as pl
 import pytest
 import torch
 from budgets import waits_of_a_batch
 from on_simulated_gpu import DEVICE
 from torch import nn
+from torch.testing import assert_close
 
 from neurovis import InputSpec, rank_kernels
-from neurovis.tuning import Rankings
+from neurovis.maximization.top_images import TopImagesProbe
+from neurovis.tuning import Rankings, TuningProbe
 
 SPEC = InputSpec.rgb(32)
 
@@ -50,10 +54,8 @@ def test_rankings_are_the_cpu_s(by: str, under_a_trainer: bool) -> None:
         assert found[layer].notes == expected[layer].notes
         assert found[layer].reason == expected[layer].reason
         assert len(found[layer].null_score) == len(expected[layer].null_score)
-        torch.testing.assert_close(found[layer].score, expected[layer].score, equal_nan=True)
-        torch.testing.assert_close(
-            found[layer].null_score, expected[layer].null_score, equal_nan=True
-        )
+        assert_close(found[layer].score, expected[layer].score, equal_nan=True)
+        assert_close(found[layer].null_score, expected[layer].null_score, equal_nan=True)
     if by == "orientation":
         assert len(found["2"].null_score) == 10
 
@@ -61,3 +63,37 @@ def test_rankings_are_the_cpu_s(by: str, under_a_trainer: bool) -> None:
 def test_further_batches_of_images_wait_for_the_device_only_to_send_them() -> None:
     waits, counts = waits_of_a_batch()
     assert waits <= 4, counts
+
+
+def test_probes_leave_the_device_and_read_weights_that_changed_since() -> None:
+    model = network()
+    images = torch.rand(6, 3, 32, 32)
+    ranking = TuningProbe(
+        model,
+        "2",
+        "activation",
+        input_spec=SPEC,
+        images=images,
+        null_kernels=0,
+        readout="mean",
+    )
+    top = TopImagesProbe(model, {"2": "all"}, images, k=2, input_spec=SPEC)
+    for probe in (ranking, top):
+        quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+        trainer = pl.Trainer(logger=False, **quiet)
+        for _ in range(2):
+            with torch.no_grad():
+                model[0].weight += torch.randn_like(model[0].weight)
+                responses = model[:3](SPEC.to_network(images)).mean((2, 3))
+            trainer.predict(probe, return_predictions=False)
+            if probe is ranking:
+                expected = responses.mean(0).double()
+                assert_close(ranking.results["2"].score, expected, rtol=1e-4, atol=1e-5)
+            else:
+                highest = responses.T.topk(2).values
+                assert_close(top.results["2"].activations, highest, rtol=1e-4, atol=1e-5)
+        assert not [
+            module
+            for module in gc.get_objects()
+            if isinstance(module, nn.Conv2d) and module.weight.device.type == DEVICE.type
+        ]
