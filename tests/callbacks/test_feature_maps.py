@@ -158,7 +158,7 @@ class TestProbe:
         spec, images = InputSpec.rgb(SIZE), torch.rand(2, 3, SIZE, SIZE)
         seen = Watching("conv1", probe_images=images, input_spec=spec, on_error="raise")
         fit(seen, tmp_path, max_epochs=1)
-        torch.testing.assert_close(seen.images, spec.to_network(images))
+        torch.testing.assert_close(seen.images.cpu(), spec.to_network(images))
 
     def test_precision_of_the_network(self, tmp_path: Path) -> None:
         seen = Watching("conv1", probe_images=torch.rand(2, 3, SIZE, SIZE), on_error="raise")
