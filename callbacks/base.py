@@ -21,6 +21,7 @@ from neurovis.callbacks.options import refusal
 from neurovis.callbacks.probe import ImageFinder, Probe
 from neurovis.callbacks.schedule import Schedule, steps_done
 from neurovis.callbacks.training_run import (
+    FilesFolder,
     builds_layers_itself,
     files_folder,
     input_channels,
@@ -60,10 +61,10 @@ class Monitor(Callback, ABC):
 
     It runs during ``fit`` on its schedule, and in ``validate``, ``test`` and ``predict`` once at
     the end; not while sanity checking. What it saw goes to every logger that takes it; pictures
-    that no logger takes go to PNG files in ``trainer.log_dir``, and without any logger scalars to
-    ``scalars.csv`` there. Steps are those of Lightning's own scalars: the 0-based index of the
-    last training step (in manual optimization: batch); after ``fit``, the number of steps. Only
-    the first process observes and logs.
+    that no logger takes go to PNG files in the run's folder, and without any logger scalars to
+    ``scalars.csv`` in the next ``lightning_logs/version_N``; the log says where. Steps are those of
+    Lightning's own scalars: the 0-based index of the last training step (in manual optimization:
+    batch); after ``fit``, the number of steps. Only the first process observes and logs.
 
     A training run that works without a monitor works with it, to its end. An argument that is wrong
     in itself (an unknown layer, a kernel out of range) raises before the first training step.
@@ -127,7 +128,7 @@ class Monitor(Callback, ABC):
         self._is_ready = False
         self._has_warned = False
         self._steps_seen = 0
-        self._folder: str | None = None
+        self._folder: FilesFolder | None = None
         self._explained_before: set[tuple[str, ...]] = set()
 
     @abstractmethod

@@ -6,17 +6,23 @@ others by what they are called.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from traceback import walk_tb
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 from torch import nn
+from typing_extensions import override
 
 from neurovis.collectives import refused_collectives
 from neurovis.recording import undisturbed
+from neurovis.run_folder import RUNS, claim_version, run_folder
 
 _SHARDED = {"FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy"}
 _LIGHTNINGS_OWN = ("lightning.pytorch.core.", "pytorch_lightning.core.")
@@ -61,18 +67,42 @@ def defines(pl_module: LightningModule, method: str) -> bool:
     return not module_of_method.startswith(_LIGHTNINGS_OWN)
 
 
-def files_folder(trainer: Trainer) -> str:
-    """Where files go: the folder of the first logger, as ``trainer.log_dir``.
+class FilesFolder(os.PathLike[str]):
+    """Folder for what no logger takes, announced in the log when the first file is written.
+
+    Args:
+        folder: Of the run's files.
+        is_shared: Whether other runs have the same folder; files then go to a numbered folder in
+            it, as Lightning's default logger makes them.
+    """
+
+    def __init__(self, folder: Path, is_shared: bool) -> None:
+        self.chosen = (folder, is_shared)
+        self._path: Path | None = None
+
+    @override
+    def __fspath__(self) -> str:
+        if self._path is None:
+            folder, is_shared = self.chosen
+            self._path = claim_version(folder / RUNS) if is_shared else folder
+            rank_zero_info(f"Monitors write what no logger of the run takes to {self._path}")
+        return str(self._path)
+
+
+#: One for each run, which all its monitors share.
+_FOLDERS: WeakKeyDictionary[Trainer, FilesFolder] = WeakKeyDictionary()
+
+
+def files_folder(trainer: Trainer) -> FilesFolder:
+    """Return the folder for what no logger takes, the same for all monitors of a Trainer.
 
     All processes must ask for it at once.
     """
-    # A broadcast: every process has to take part in it.
-    folder = trainer.log_dir
-    # Loggers of the other package, whose folder the Trainer does not know.
-    if trainer.is_global_zero and trainer.loggers:
-        own = getattr(trainer.loggers[0], "log_dir", None)
-        folder = own if isinstance(own, str) else folder
-    return folder if isinstance(folder, str) else trainer.default_root_dir
+    folder = FilesFolder(run_folder(trainer), is_shared=not trainer.loggers)
+    known = _FOLDERS.get(trainer)
+    if known is None or known.chosen != folder.chosen:
+        _FOLDERS[trainer] = known = folder
+    return known
 
 
 def is_of_the_user(error: BaseException) -> bool:

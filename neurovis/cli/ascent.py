@@ -32,12 +32,10 @@ from neurovis.maximization.settings import ObjectiveName
 from neurovis.maximization.strategy import STRATEGY_NAME
 from neurovis.maximization.transforms import Transform
 from neurovis.pictures import read_picture
+from neurovis.run_folder import RUNS, run_folder
 
 #: Options that Python takes tensors and typed functions for; here they have types of their own.
 _WRITTEN_OUT = {"init", "objective", "parametrization", "frozen", "regularizers", "transforms"}
-
-#: Where the Trainer's runs land by default, in its ``default_root_dir``.
-_RUNS = "lightning_logs"
 
 
 def add_ascent_arguments(parser: ArgumentParser) -> None:
@@ -160,11 +158,11 @@ def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
     with stoppable(
         lambda: (
             f"when {module.finished_count} of {len(module.jobs)} were finished; the same command "
-            f"goes on with the rest, in {trainer.log_dir or trainer.default_root_dir}"
+            f"goes on with the rest, in {run_folder(trainer)}"
         )
     ):
         trainer.fit(module)
-    folder = trainer.log_dir or trainer.default_root_dir  # All ranks must ask.
+    folder = run_folder(trainer)  # All ranks must ask.
     if not any(len(module.results_of(layer)) for layer in module.layers):
         raise ValueError(
             "the Trainer stopped before an image was finished; see --trainer.max_steps"
@@ -175,7 +173,7 @@ def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
         else:
             results = (module.results_of(layer) for layer in module.layers)
             print_summary(results, folder, trainer.loggers)
-    return Path(folder)
+    return folder
 
 
 def _trainer_options(
@@ -193,8 +191,8 @@ def _trainer_options(
     given["callbacks"] = callbacks
     if given["logger"] in (None, True) and options.resume and not given["fast_dev_run"]:
         root = Path(given["default_root_dir"] or Path.cwd())
-        stopped = unfinished_run(root / _RUNS, module.manifest(), last_file)
+        stopped = unfinished_run(root / RUNS, module.manifest(), last_file)
         if stopped is not None:
-            given["logger"] = run_logger(root, _RUNS, stopped.name)
+            given["logger"] = run_logger(root, RUNS, stopped.name)
             console().print(f"Going on in {stopped}, where a run was stopped", soft_wrap=True)
     return given

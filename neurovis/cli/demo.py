@@ -42,6 +42,7 @@ from neurovis.maximization import (
     MaximizationResults,
     TargetMaximization,
 )
+from neurovis.run_folder import next_version
 
 _CONDITIONS = ("", "_rgb", "_depth")
 #: Training steps between two looks of the monitors: a dozen in all.
@@ -75,7 +76,7 @@ def run(options: Namespace) -> None:
     """Train with monitors, maximize activations, and say what came of it."""
     demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
     _check(demo)
-    folder = _next_version(Path(demo.folder))
+    folder = next_version(Path(demo.folder))
     with stoppable(lambda: f"before the demo was done; {_so_far(folder)}"):
         _show(demo, folder)
 
@@ -109,14 +110,6 @@ def _check(demo: DemoOptions) -> None:
     AscentSettings(steps=demo.steps)
     _trainer(demo, logger=False)
     resolve_layer(load_demo_network(), demo.layer)
-
-
-def _next_version(folder: Path) -> Path:
-    """The first ``version_N`` in the folder that does not exist yet."""
-    number = 0
-    while (folder / f"version_{number}").exists():
-        number += 1
-    return folder / f"version_{number}"
 
 
 class _Progress(TQDMProgressBar):

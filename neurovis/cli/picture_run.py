@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.pictures import find_pictures, read_picture
+from neurovis.run_folder import run_folder
 from neurovis.summaries import log_picture, picture_path
 from neurovis.tables import TableWriter, open_table
 from neurovis.trial import CannotRun
@@ -121,7 +123,7 @@ class PictureRun:
             self._pictures = find_pictures(paths, spec, options.patterns)
         trainer = _trainer(options.trainer)
         self.device = trainer.strategy.root_device
-        self.folder = Path(trainer.log_dir or trainer.default_root_dir)
+        self._trainer = trainer
         self._loggers = trainer.loggers
         self._shows_progress = trainer.progress_bar_callback is not None
         self._figures, self._is_done = 0, False
@@ -130,6 +132,11 @@ class PictureRun:
     def number(self) -> int:
         """How many pictures there are, without those that turned out to be unreadable."""
         return len(self._pictures) - len(self._unreadable)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder for results."""
+        return run_folder(self._trainer)
 
     @property
     def kept(self) -> str:

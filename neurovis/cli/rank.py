@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import cast
 
 import lightning.pytorch as pl
@@ -26,6 +25,7 @@ from neurovis.cli.ranked_fields import find_fields, print_fields
 from neurovis.cli.ranked_images import RankedPictures, choose_images
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import build_trainer, check_float32
+from neurovis.run_folder import run_folder
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
 
@@ -100,7 +100,7 @@ def run(options: Namespace) -> None:
     probe.check_trainer(trainer)
     with stoppable(lambda: "before all stimuli were shown; there are no results yet"):
         trainer.predict(probe, return_predictions=False)
-    folder = Path(trainer.log_dir or trainer.default_root_dir)  # All ranks must ask.
+    folder = run_folder(trainer)  # All ranks must ask.
     if trainer.is_global_zero:
         with stoppable(
             lambda: (

@@ -58,7 +58,7 @@ class Manifest:
             OSError: If it cannot be written.
         """
         with whole_file(folder / MANIFEST) as partial:
-            partial.write_text(json.dumps(self.content, indent=2) + "\n")
+            partial.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
     def computed_in(self, precision: str) -> Manifest:
         """The manifest with what the network is run in, where images are made now."""

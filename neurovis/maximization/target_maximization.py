@@ -38,6 +38,7 @@ from neurovis.maximization.sharing import (
     share_of,
     slots_for,
 )
+from neurovis.run_folder import run_folder
 from neurovis.summaries import log_picture
 
 _RESULTS_KEY = "neurovis_results"
@@ -273,7 +274,7 @@ class TargetMaximization(pl.LightningModule):
         if is_trial(self.trainer):
             self._store = FinishedImages(None, manifest)
         else:
-            folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+            folder = run_folder(self.trainer)
             check_writable(folder)
             self._store = open_folder(folder, manifest)
         self._has_begun = False

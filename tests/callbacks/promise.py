@@ -201,6 +201,11 @@ def fit(
     return run
 
 
+def written(folder: Path, run: int = 0) -> Path:
+    """Where the monitors of a run without a logger write."""
+    return folder / "lightning_logs" / f"version_{run}"
+
+
 def png_steps(folder: Path) -> list[int]:
     """The steps of all pictures in a folder, each once."""
     return sorted({int(path.stem.removeprefix("step_")) for path in folder.rglob("*.png")})

@@ -27,6 +27,7 @@ from promise import (
     loader,
     outcome,
     trainer,
+    written,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
@@ -61,7 +62,7 @@ def fit(monitor: Any, folder: Path, module: TinyModule | None = None, **argument
 def scalars(folder: Path) -> dict[str, list[float]]:
     """What was written to scalars.csv, by the ends of the tags."""
     found: dict[str, list[float]] = {}
-    with open(folder / "scalars.csv", newline="") as file:
+    with open(written(folder) / "scalars.csv", newline="") as file:
         for row in csv.DictReader(file):
             found.setdefault(row["tag"].rpartition("/")[2], []).append(float(row["value"]))
     return found
@@ -153,7 +154,7 @@ class TestWhatIsLogged:
         (path,) = tmp_path.rglob("*.png")
         picture = np.asarray(Image.open(path))
         assert (picture.std(axis=(0, 1)) > 20).all()
-        assert path.parent == tmp_path / TAG
+        assert path.parent == written(tmp_path) / TAG
 
 
 class TestContinuing:

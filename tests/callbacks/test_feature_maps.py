@@ -22,6 +22,7 @@ from promise import (
     loader,
     png_steps,
     trainer,
+    written,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
@@ -386,5 +387,5 @@ def test_two_monitors_of_one_class(tmp_path: Path) -> None:
     monitors = [FeatureMapMonitor("conv1"), FeatureMapMonitor("conv2", every_n_train_steps=5)]
     assert monitors[0].state_key != monitors[1].state_key
     fit(monitors, tmp_path, max_epochs=1)
-    assert png_steps(tmp_path / "feature_maps" / "conv1") == [BATCHES - 1]
-    assert png_steps(tmp_path / "feature_maps" / "conv2") == [BATCHES - 1]
+    assert png_steps(written(tmp_path) / "feature_maps" / "conv1") == [BATCHES - 1]
+    assert png_steps(written(tmp_path) / "feature_maps" / "conv2") == [BATCHES - 1]

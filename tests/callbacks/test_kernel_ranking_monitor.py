@@ -14,7 +14,7 @@ import scipy.special
 import scipy.stats
 import torch
 from lightning.pytorch import LightningModule
-from promise import BATCH, BATCHES, EPOCHS, SIZE, TinyModule, fit, loader, trainer
+from promise import BATCH, BATCHES, EPOCHS, SIZE, TinyModule, fit, loader, trainer, written
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
@@ -180,12 +180,12 @@ class TestTags:
         said = [line for line in caplog.messages if "cannot be ranked by phase" in line]
         assert len(said) == 1
         assert said[0].startswith('layer "conv1"')
-        folders = {path.name for path in (tmp_path / "kernel_ranking" / "phase").iterdir()}
+        folders = {path.name for path in (written(tmp_path) / "kernel_ranking" / "phase").iterdir()}
         assert folders == {"relu"}
 
     def test_a_name(self, tmp_path: Path) -> None:
         fit(watching(name="mine"), tmp_path, max_epochs=1)
-        assert (tmp_path / "kernel_ranking_mine" / "orientation" / "conv1").is_dir()
+        assert (written(tmp_path) / "kernel_ranking_mine" / "orientation" / "conv1").is_dir()
 
     def test_two_that_differ_need_names(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="two KernelRankingMonitors would log different"):
@@ -234,7 +234,7 @@ class TestStimuli:
         values = torch.randn(BATCH * BATCHES, 3 * SIZE * SIZE)
         flat = DataLoader(TensorDataset(values, torch.zeros(len(values)).long()), BATCH)
         trainer(tmp_path, callbacks=[watching()]).fit(Flat(), flat, flat)
-        folder = tmp_path / "kernel_ranking" / "orientation" / "conv1"
+        folder = written(tmp_path) / "kernel_ranking" / "orientation" / "conv1"
         assert len(list(folder.glob("*.png"))) == EPOCHS
 
     def test_like_the_probe_images(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -381,7 +381,7 @@ class TestPreferredImages:
 
 def test_it_can_be_one_of_your_own(tmp_path: Path) -> None:
     fit(KernelRankingMonitor("relu", Own(), **FEW), tmp_path, max_epochs=1)
-    assert (tmp_path / "kernel_ranking" / "own" / "relu").is_dir()
+    assert (written(tmp_path) / "kernel_ranking" / "own" / "relu").is_dir()
 
 
 def test_during_training_in_channels_last(tmp_path: Path) -> None:

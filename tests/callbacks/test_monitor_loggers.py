@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from promise import (
     one_monitor,
     outcome,
     png_steps,
+    written,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typing_extensions import override
 
 from neurovis.callbacks import FeatureMapMonitor, Monitor
 
@@ -151,12 +154,83 @@ def test_a_logger_of_numbers(package: str, tmp_path: Path) -> None:
 
 def test_no_logger(tmp_path: Path) -> None:
     fit(all_kinds(), tmp_path)
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == ROOMS
-    assert png_steps(tmp_path) == LAST_STEPS
-    with open(tmp_path / "scalars.csv", newline="") as file:
+    folder = written(tmp_path)
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == ROOMS
+    assert png_steps(folder) == LAST_STEPS
+    with open(folder / "scalars.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     means = [row for row in rows if row["tag"] == "feature_maps/conv1/mean"]
     assert [int(row["step"]) for row in means] == LAST_STEPS
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_runs_without_a_logger_leave_each_other_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def two() -> list[Monitor]:
+        return [FeatureMapMonitor("conv1"), FeatureMapMonitor("conv2")]
+
+    with caplog.at_level(logging.INFO):
+        run = fit(two(), tmp_path, max_epochs=1)
+    first = files(tmp_path)
+    assert all(path.is_relative_to(written(tmp_path, 0)) for path in first)
+    said = [text for text in caplog.messages if "write what no logger" in text]
+    assert said == [f"Monitors write what no logger of the run takes to {written(tmp_path, 0)}"]
+    fit(two(), tmp_path, max_epochs=1)
+    assert files(tmp_path).items() > first.items()
+    assert {path.name for path in (tmp_path / "lightning_logs").iterdir()} == {
+        "version_0",
+        "version_1",
+    }
+    # The same Trainer is the same run, as with a logger.
+    run.validate(TinyModule(), loader(), verbose=False)
+    assert not written(tmp_path, 2).exists()
+    assert len(files(written(tmp_path, 0))) > len(first)
+
+
+class OtherLogger(Logger):
+    """A logger that takes numbers, and names its runs."""
+
+    def __init__(self, folder: Path | None) -> None:
+        super().__init__()
+        self.save_dir_given = folder
+        self.number = 3
+
+    name, version = "mine", property(lambda self: self.number)
+
+    @property
+    @override
+    def save_dir(self) -> str | None:
+        return None if self.save_dir_given is None else str(self.save_dir_given)
+
+    @override
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        pass
+
+    @override
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("place", ["", "elsewhere"])
+def test_an_unknown_logger(place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files go where Lightning keeps the checkpoints of such a run, and the log says where."""
+    logger = OtherLogger(tmp_path / place if place else None)
+    with caplog.at_level(logging.INFO):
+        run = fit(FeatureMapMonitor("conv1"), tmp_path, logger=logger, enable_checkpointing=True)
+    (checkpoint,) = tmp_path.rglob("*.ckpt")
+    folder = checkpoint.parents[1]
+    assert folder == tmp_path / place / "mine" / "version_3"
+    assert png_steps(folder / "feature_maps") == LAST_STEPS
+    assert f"takes to {folder}" in caplog.text
+    logger.number = 4
+    before = files(tmp_path)
+    fit(FeatureMapMonitor("conv1"), tmp_path, logger=logger)
+    assert files(tmp_path).items() > before.items()
+    assert run.loggers == [logger]
 
 
 @pytest.mark.parametrize("logger", [True, False])

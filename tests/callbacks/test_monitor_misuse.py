@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import LightningModule
-from promise import BATCHES, TinyModule, loader, trainer
+from promise import BATCHES, TinyModule, loader, trainer, written
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -44,13 +44,14 @@ class TestTwoOfAKind:
     def test_the_same_at_other_times(self, tmp_path: Path) -> None:
         pair = [SaliencyMonitor(), SaliencyMonitor(every_n_train_steps=2)]
         trainer(tmp_path, callbacks=pair, max_epochs=1).fit(TinyModule(), loader())
-        steps = {path.stem for path in (tmp_path / "saliency/gradient/output").iterdir()}
+        steps = {path.stem for path in (written(tmp_path) / "saliency/gradient/output").iterdir()}
         assert steps == {"step_00000001", "step_00000003", "step_00000004"}
 
     def test_a_name_of_its_own(self, tmp_path: Path) -> None:
         pair = [SaliencyMonitor(), SaliencyMonitor(kernels=[0], name="first_class")]
         trainer(tmp_path, callbacks=pair, max_epochs=1).fit(TinyModule(), loader())
-        assert {path.name for path in tmp_path.iterdir()} == {"saliency", "saliency_first_class"}
+        found = {path.name for path in written(tmp_path).iterdir()}
+        assert found == {"saliency", "saliency_first_class"}
 
     @pytest.mark.parametrize("name", ["", "a/b", 3])
     def test_bad_names(self, name: Any) -> None:

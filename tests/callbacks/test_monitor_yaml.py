@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lightning.pytorch.cli import LightningCLI
-from promise import BATCHES, TinyModule, loader, png_steps
+from promise import BATCHES, TinyModule, loader, png_steps, written
 
 from neurovis.callbacks import (
     ActivationMaximizationMonitor,
@@ -109,7 +109,7 @@ def monitors_of(command_line: LightningCLI) -> list[Monitor]:
 def test_they_run(tmp_path: Path) -> None:
     command_line = cli(SHORT, tmp_path)
     command_line.trainer.fit(command_line.model, loader(), loader(seed=1))
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+    assert {path.name for path in written(tmp_path).iterdir() if path.is_dir()} == {
         "feature_maps",
         "saliency",
         "activation_maximization",
@@ -168,4 +168,4 @@ def test_by_the_command_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "--trainer.callbacks.kernels=0,2",
     ]
     LightningCLI(TinyModule, save_config_callback=None, args=arguments)
-    assert png_steps(tmp_path / "feature_maps" / "conv2") == [BATCHES - 1]
+    assert png_steps(written(tmp_path) / "feature_maps" / "conv2") == [BATCHES - 1]

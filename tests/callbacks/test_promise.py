@@ -19,6 +19,7 @@ from promise import (
     every_monitor,
     outcome,
     train_with_two_processes,
+    written,
 )
 from torch import Tensor
 from typing_extensions import override
@@ -36,7 +37,7 @@ def observed_steps(folder: Path) -> dict[str, set[int]]:
     """The steps at which there are pictures, by the kind of monitor that made them."""
     steps: dict[str, set[int]] = {}
     for path in folder.rglob("*.png"):
-        kind = path.relative_to(folder).parts[0].removesuffix("_active")
+        kind = path.relative_to(written(folder)).parts[0].removesuffix("_active")
         steps.setdefault(kind, set()).add(int(path.stem.removeprefix("step_")))
     return steps
 
@@ -110,7 +111,7 @@ def test_the_base_makes_up_for_what_a_monitor_does(accumulate: int, tmp_path: Pa
     ]
     watched = outcome(clumsy, tmp_path / "with", **arguments)
     assert differences(watched, outcome([], tmp_path / "without", **arguments)) == []
-    assert (tmp_path / "with" / "scalars.csv").exists()
+    assert (written(tmp_path / "with") / "scalars.csv").exists()
 
 
 def test_training_is_repeatable(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from promise import BATCHES, CLASSES, EPOCHS, SIZE, TinyModule, loader, trainer
+from promise import BATCHES, CLASSES, EPOCHS, SIZE, TinyModule, loader, trainer, written
 from torch import Tensor
 
 from neurovis.callbacks import SaliencyMonitor
@@ -66,7 +66,7 @@ def test_every_method_during_training(
     fit(monitor, tmp_path, max_epochs=1)
     (path,) = tmp_path.rglob("*.png")
     folder = f"saliency/{method}/{layer or 'output'}"
-    assert path.relative_to(tmp_path).as_posix() == f"{folder}/step_{BATCHES - 1:08d}.png"
+    assert path.relative_to(written(tmp_path)).as_posix() == f"{folder}/step_{BATCHES - 1:08d}.png"
     assert len(np.unique(np.asarray(Image.open(path)))) > 20
 
 
@@ -146,7 +146,7 @@ def test_a_row_for_each_modality(drawn: list[Any]) -> None:
 def test_completeness_error_is_logged(tmp_path: Path) -> None:
     monitor = SaliencyMonitor(method="integrated_gradients", on_error="raise")
     fit(monitor, tmp_path)
-    with open(tmp_path / "scalars.csv", newline="") as file:
+    with open(written(tmp_path) / "scalars.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == [str(BATCHES - 1), str(EPOCHS * BATCHES - 1)]
     assert {row["tag"] for row in rows} == {
