@@ -113,7 +113,7 @@ class TestTensorBoard:
 def test_on_steps_of_lightnings_scalars_when_accumulating(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
     monitors = all_kinds(every_n_train_steps=1)
-    fit(monitors, tmp_path, logger=logger, accumulate_grad_batches=2)
+    fit(monitors, tmp_path, logger=logger, accumulate_grad_batches=2, max_epochs=1)
     events = events_of(logger.log_dir)
     expected = [event.step for event in events.Scalars("loss_step")]
     for tag in events.Tags()["images"]:
@@ -326,6 +326,7 @@ def _its_trainer(package: Any, folder: Path, **arguments: Any) -> Any:
     return package.Trainer(**{**quiet, **arguments})
 
 
+@pytest.mark.slow
 def test_loggers_do_not_matter(tmp_path: Path) -> None:
     with_board = outcome(every_monitor(), tmp_path / "a", logger=TensorBoardLogger(tmp_path))
     without = outcome([], tmp_path / "b", logger=TensorBoardLogger(tmp_path))

@@ -128,6 +128,7 @@ def test_nothing_to_arrange(tmp_path: Path) -> None:
     assert LAYOUT not in events_of(logger.log_dir).Tags()["tensors"]
 
 
+@pytest.mark.slow
 def test_a_layout_of_somebodys_own_stays(tmp_path: Path) -> None:
     class Mine(Callback):
         @override

@@ -69,6 +69,7 @@ def test_am_is_of_the_first_kernels(tmp_path: Path, capsys: pytest.CaptureFixtur
             assert f"{row['kernel']} ({float(row['score']):.3g})" in output
 
 
+@pytest.mark.slow
 def test_groups_are_of_several_rankings(tmp_path: Path) -> None:
     first = {
         by: [row["kernel"] for row in _ranked(tmp_path, "relu2", by)] for by in ("color", "class")

@@ -25,7 +25,7 @@ ARCHITECTURES = {
 
 
 #: More of the kinds that others stand for, and large.
-LARGE = ("alexnet", "vgg16", "densenet121", "googlenet", "convnext_tiny", "mobilenet_v3_small")
+LARGE = {*ARCHITECTURES} - {"squeezenet1_0"}
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "variants": {"variants": 2, "diversity": 0.3, "batch_size": 6, "min_improvement": 0.15},
     "sleepers": {"init": "zero"},
 }
-RARE = ("phases", "tones", "centre")
+RARE = ("phases", "tones", "centre", "pixel", "sleepers")
 
 
 @pytest.mark.parametrize(
@@ -213,11 +213,10 @@ def test_a_batch_of_another_size_gives_nearly_the_same(
     small_network: nn.Module, climb: Climber
 ) -> None:
     activations = []
-    for batch_size in (1, 3, 8):
+    for batch_size in (1, 8):
         am = ActivationMaximization(
             small_network, "3", "all", GREY, steps=24, batch_size=batch_size, patience=None
         )
         climb(am, default_root_dir=climb.folder / str(batch_size))
         activations.append(am.results.activations)
     torch.testing.assert_close(activations[1], activations[0], rtol=0.01, atol=0)
-    torch.testing.assert_close(activations[2], activations[0], rtol=0.01, atol=0)

@@ -69,6 +69,8 @@ def test_pictures(rankings: Rankings) -> None:
         assert set(seen.pictures) == wanted
         assert all(picture.std() > 0 for picture in seen.pictures.values())
         assert seen.scalars[f"{tag}/kendall_tau"] == pytest.approx(1)
+        assert set(seen.descriptions) == seen.tags
+        assert ranking.score_name in seen.descriptions[f"{tag}/median"]
 
 
 def test_sheets(rankings: Rankings) -> None:
@@ -108,15 +110,6 @@ def test_a_layer_that_is_dead_as_a_whole_is_drawn(rankings: Rankings) -> None:
     assert seen.scalars[f"{TAG}/dead"] == 1
     assert f"{TAG}/median" not in seen.scalars
     assert TAG in seen.pictures
-
-
-def test_explained(rankings: Rankings) -> None:
-    for ranking in rankings:
-        seen = ranking_observation(ranking, ranking, first=(0, ranking))
-        assert set(seen.descriptions) == seen.tags
-        if ranking.reason is None:
-            words = seen.descriptions[f"kernel_ranking/{ranking.by}/{ranking.layer}/median"]
-            assert ranking.score_name in words
 
 
 def test_first_and_now(rankings: Rankings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_before_the_relu_it_is_the_modulation_with_phase() -> None:
 def test_one_envelope_has_no_surround_and_a_size_that_grows() -> None:
     sigmas = [2.0, 3.5, 5.0, 7.0]
     network = network_of(*(patch(sigma, 0.15) for sigma in sigmas))
-    diameters = torch.arange(4.0, 49.0, 1.0)
+    diameters = torch.arange(4.0, 49.0, 1.5)
     found = tuned(network, "1", 0.15, diameters=diameters)
     assert found.suppression.abs().max() < 0.01
     assert (found.preferred_size.diff() > 0).all()
