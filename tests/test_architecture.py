@@ -25,7 +25,7 @@ GROUND = {
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}
 TOP = {"callbacks", "cli", "__main__"}
 
-USES_LIGHTNING = {"models", "maximization", "tuning", "demo", "callbacks", "cli"}
+USES_LIGHTNING = {"maximization", "tuning", "demo", "callbacks", "cli"}
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
 #: What the base of the monitors is made of; monitors share only the base itself.
 BASE_OF_MONITORS = {"base": {"options", "probe", "schedule", "training_run"}}

@@ -8,20 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from os import PathLike
 
-import lightning.pytorch as pl
 from jsonargparse import Namespace
-from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
-from lightning.pytorch.accelerators import Accelerator
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins import LayerSync, Precision
-from lightning.pytorch.profilers import Profiler
-from lightning.pytorch.strategies import Strategy
 from torch import nn
 
-from neurovis.maximization.objectives import Objective
-from neurovis.maximization.parametrizations import Parametrization
-from neurovis.maximization.regularizers import Regularizer
-from neurovis.maximization.transforms import Transform
 from neurovis.models import check_model_of_file
 from neurovis.models.import_paths import current_directory_importable, import_by_path
 from neurovis.models.makers import runs_code
@@ -29,12 +18,6 @@ from neurovis.models.weight_files import no_code_in_pickles
 
 _TRUST = "--trust"
 _PATH = re.compile(r"[^\W\d]\w*(?:\.\w+)+")
-#: What options take by its class.
-_BASES = (
-    *(nn.Module, Objective, Parametrization, Regularizer, Transform),
-    *(pl.Callback, Logger, Profiler, Strategy, Accelerator),
-    *(Precision, ClusterEnvironment, CheckpointIO, LayerSync),
-)
 
 
 def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractContextManager[None]:
@@ -57,7 +40,7 @@ def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractConte
         raise ValueError(f"trust is set by a file, which cannot vouch for itself; type {_TRUST}")
     typed = list(_typed_objects(arguments))
     for option, name, named in _named(own, ""):
-        is_class = isinstance(named, type) and issubclass(named, _BASES)
+        is_class = isinstance(named, type) and issubclass(named, _bases())
         if not is_class and not any(named is other for other in typed):
             raise ValueError(
                 f'{option} "{name}" is named in a file, and a function could do anything when it '
@@ -76,6 +59,31 @@ def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractConte
         )
     is_typed = is_typed and all(_is_typed(text, arguments) for text in _texts(model_args))
     return nullcontext() if is_typed else no_code_in_pickles()
+
+
+def _bases() -> tuple[type, ...]:
+    """Return the classes of which options take subclasses.
+
+    They are imported where something is named: ``neurovis layers`` does without Lightning.
+    """
+    import lightning.pytorch as pl
+    from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+    from lightning.pytorch.accelerators import Accelerator
+    from lightning.pytorch.loggers import Logger
+    from lightning.pytorch.plugins import LayerSync, Precision
+    from lightning.pytorch.profilers import Profiler
+    from lightning.pytorch.strategies import Strategy
+
+    from neurovis.maximization.objectives import Objective
+    from neurovis.maximization.parametrizations import Parametrization
+    from neurovis.maximization.regularizers import Regularizer
+    from neurovis.maximization.transforms import Transform
+
+    return (
+        *(nn.Module, Objective, Parametrization, Regularizer, Transform),
+        *(pl.Callback, Logger, Profiler, Strategy, Accelerator),
+        *(Precision, ClusterEnvironment, CheckpointIO, LayerSync),
+    )
 
 
 def _named(value: object, option: str) -> Iterator[tuple[str, str, object]]:

@@ -46,6 +46,13 @@ def test_nothing_heavy_is_imported_before_a_command_is_given(arguments: list[str
     assert not found & HEAVY
 
 
+def test_layers_are_listed_without_lightning() -> None:
+    found = imported_by("layers", "--model", "demo")
+    assert "torch" in found
+    unneeded = {"lightning", "torchmetrics", "torchvision", "scipy", "matplotlib", "captum"}
+    assert not found & unneeded
+
+
 def test_the_help_can_be_printed_in_ascii() -> None:
     """It holds an ellipsis."""
     finished = subprocess.run(
