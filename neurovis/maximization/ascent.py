@@ -98,12 +98,14 @@ class Climb(NamedTuple):
         climbed: The joint readouts on the step's views, on the CPU as all that follows.
         gains: What is left of these after the penalties.
         asleep: Whether a rectifier silences what is to be climbed.
+        unsure: Whether an image may not keep to its constraints, so that the step is to be redone.
     """
 
     losses: Tensor
     climbed: Tensor
     gains: Tensor
     asleep: Tensor
+    unsure: Tensor
 
 
 def _as_they_are(images: Tensor) -> Tensor:
@@ -119,6 +121,7 @@ def ascent_losses(
     settings: AscentSettings,
     whole: Callable[[Tensor], Tensor] = _as_they_are,
     may_wake: Tensor | None = None,
+    sure: Sequence[Tensor] = (),
 ) -> Climb:
     """What a step descends, and what it climbs, for each image.
 
@@ -135,6 +138,7 @@ def ascent_losses(
         whole: From what is optimized to the images that penalties are of.
         may_wake: ``(B,)`` bool on the CPU, which images' kernels are to be woken if they are
             silent; None for all.
+        sure: ``(B,)`` bool each, which images are known to keep to a constraint.
 
     """
     activation = response(views.of(images))
@@ -149,10 +153,13 @@ def ascent_losses(
         gains = gains - penalty(whole(images))
     losses = -gains
     # All that the host has to know of a step, in one transfer: the only one that it waits for.
-    numbers = torch.cat([climbed[:, None], gains[:, None], members], dim=1).detach().cpu()
-    climbed, gains, members = numbers[:, 0], numbers[:, 1], numbers[:, 2:]
+    columns = [climbed, gains, *(one.to(members.dtype) for one in sure)]
+    numbers = torch.cat([*(one[:, None] for one in columns), members], dim=1).detach().cpu()
+    climbed, gains, *_ = numbers.unbind(1)
+    is_unsure = ~numbers[:, 2 : len(columns)].all(1)
+    members = numbers[:, len(columns) :]
     if not objective.silent_at_zero:
-        return Climb(losses, climbed, gains, torch.zeros(len(images), dtype=torch.bool))
+        return Climb(losses, climbed, gains, torch.zeros_like(is_unsure), is_unsure)
     # Only a rectifier leaves exact zeros.
     silent = targets.silent(members)
     if may_wake is not None:
@@ -160,7 +167,7 @@ def ascent_losses(
     if silent.any():
         waking = waking_gradients(images, views, response, targets, objective, silent)
         losses = losses - (images * waking).flatten(1).sum(1)
-    return Climb(losses, climbed, gains, targets.asleep(members))
+    return Climb(losses, climbed, gains, targets.asleep(members), is_unsure)
 
 
 def waking_gradients(

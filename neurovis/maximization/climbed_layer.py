@@ -22,6 +22,7 @@ from neurovis.maximization.objectives import noise_statistics
 from neurovis.maximization.precision import fast_copy
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.tones import ToneMemory
 from neurovis.maximization.transforms import Transform
 from neurovis.receptive_fields import Box
 
@@ -145,17 +146,24 @@ class ClimbedLayer:
         """Where the ascent of a job starts, on the CPU."""
         return self._beginnings.of(job)
 
-    def constrained(self, images: Tensor) -> Tensor:
-        """Images ``(B, C, h, w)`` that keep to the constraints, of what is optimized."""
+    def constrained(self, images: Tensor, memory: ToneMemory | None = None) -> Tensor:
+        """Images ``(B, C, h, w)`` that keep to the constraints, of what is optimized.
+
+        Args:
+            images: In [0, 1].
+            memory: Of the images' last step, if this is one of many.
+        """
         constraints = self._settings.constraints
         if self._crop is None:
-            return constraints(images, self.spec)
+            return constraints(images, self.spec, memory)
         if constraints.is_none:
             return images
         # It is what the unit sees that is to have a contrast, not what lies around.
         top, left, bottom, right = self._crop.own_box
         seen = constraints(
-            images[..., top:bottom, left:right], self.spec.resized((bottom - top, right - left))
+            images[..., top:bottom, left:right],
+            self.spec.resized((bottom - top, right - left)),
+            memory,
         )
         kept = images.clone()
         kept[..., top:bottom, left:right] = seen

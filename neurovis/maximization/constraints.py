@@ -17,7 +17,7 @@ from torch import Tensor
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.fingerprints import tensor_fingerprint
 from neurovis.maximization.options import is_number
-from neurovis.maximization.tones import retoned
+from neurovis.maximization.tones import ToneMemory, retoned
 from neurovis.pictures import read_picture
 
 #: Of the largest contrast that a mean luminance allows (half black, half white): what is closer to
@@ -105,12 +105,13 @@ class Constraints:
             self._prepared[spec] = replace(self, frozen=pictures or None)
         return self._prepared[spec]
 
-    def __call__(self, images: Tensor, spec: InputSpec) -> Tensor:
+    def __call__(self, images: Tensor, spec: InputSpec, memory: ToneMemory | None = None) -> Tensor:
         """Images that keep to the constraints, differentiably; each depends on its own alone.
 
         Args:
             images: ``(B, C, H, W)`` in [0, 1], float32.
             spec: Modalities and size.
+            memory: Of the images' last step, if this is one of many.
 
         Returns:
             ``(B, C, H, W)`` in [0, 1]. Frozen modalities are exactly what is given and pass no
@@ -127,7 +128,7 @@ class Constraints:
                 continue
             contrast, luminance = _level(self.contrast, name), _level(self.luminance, name)
             free = contrast is None and luminance is None
-            parts.append(part if free else retoned(part, contrast, luminance))
+            parts.append(part if free else retoned(part, contrast, luminance, memory, name))
         return torch.cat(parts, dim=1)
 
     def __repr__(self) -> str:

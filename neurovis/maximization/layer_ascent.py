@@ -15,6 +15,7 @@ from neurovis.maximization.finished import Job
 from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.preferred_image import Ended, PreferredImage
 from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.tones import ToneMemory
 
 
 class LayerAscent:
@@ -50,6 +51,7 @@ class LayerAscent:
         filled = first + first[:1] * (slots - len(first))
         self._batch = Batch(filled, settings, layer.transforms, layer.spec.size, device)
         self._beginnings: dict[int, Beginning] = {}
+        self._tones = ToneMemory()
         rows = slots * settings.variants
         self.images = settings.image_parameters.images(rows, layer.spec).to(device)
         optimizer.work_on(self.images.values)
@@ -73,11 +75,26 @@ class LayerAscent:
 
     def climb(self) -> Climb:
         """What a step descends, and what it climbs; see :func:`ascent_losses`."""
+        tones = self._tones
+        # On the CPU nothing waits.
+        tones.asks = tones.asks or self.images.values.device.type == "cpu"
+        climb = self._try_step()
+        if not tones.asks and climb.unsure.any():
+            tones.asks = True
+            climb = self._try_step()
+        # What was out of reach will be so again.
+        tones.asks = bool(climb.unsure.any())
+        tones.keep()
+        self._batch.record(climb)
+        return climb
+
+    def _try_step(self) -> Climb:
         layer, batch = self.layer, self._batch
         leak = batch.leak()
+        images = layer.constrained(self.images(), self._tones)
         with layer.leaking(leak):
-            climb = ascent_losses(
-                layer.constrained(self.images()),
+            return ascent_losses(
+                images,
                 batch.views(),
                 layer.climbed,
                 batch.targets,
@@ -85,9 +102,8 @@ class LayerAscent:
                 self._settings,
                 layer.whole,
                 batch.may_wake(leak) if layer.leaks else None,
+                list(self._tones.sure.values()),
             )
-        batch.record(climb)
-        return climb
 
     def averaged(self) -> Tensor:
         """The images of the averages over the last steps, ``(B, C, H, W)``, slot by slot."""
@@ -121,6 +137,7 @@ class LayerAscent:
         with torch.no_grad():
             self.images.values[rows] = beginning.values.to(self.images.values)
         self._optimizer.forget(rows)
+        self._tones.forget(rows)
 
     def _evident(self, slot: int, why: Ended) -> list[PreferredImage]:
         """The images of a slot as they are now, with the evidence for them."""

@@ -6,30 +6,68 @@ standard deviation. Newton's method finds it; the gradient is that of the implic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from neurovis.maximization.tone_search import searched
 
 #: Beyond this, logits say nothing more about a float32 image.
 _LOGIT_EPSILON = 1e-6
-#: Smallest and largest gain of standardized logits, as logarithms: from all but grey to all but
-#: black and white.
-_LOG_GAINS = (-10.0, 5.0)
-#: The solution is first sought on so many of an image's values, where steps cost little.
-_SAMPLE = 2048
-_STEPS_ON_SAMPLE = 8
-_STEPS_ON_ALL = 3
-#: Where that fails, bisection is slow and sure.
-_BISECTIONS = 14
-_STEPS_OF_SHIFT = 24
-#: As near as this to the wanted mean and contrast, Newton's method is at its end.
+#: From where an image was a step ago; each step squares what is missing.
+_STEPS = 3
+#: As near as this to the wanted mean and contrast before the last step, its solution is found.
 _NEAR = 1e-4
 #: Of the largest contrast that a mean allows: where the mean is free, it moves to leave this room.
 _MOST_OF_CONTRAST = 0.95
 
 
-def retoned(images: Tensor, contrast: float | None, luminance: float | None) -> Tensor:
+class ToneMemory:
+    """Gains and shifts of the images of the last step, from which those of the next are near.
+
+    What is found for an image depends on it and on its own last one alone.
+
+    Attributes:
+        asks: Whether to look at once which images are too far from their last ones, and search
+            anew for them, for which the host waits; :attr:`sure` tells in either case.
+        sure: By modality ``(B,)`` bool, the images of this step whose levels are right.
+    """
+
+    def __init__(self) -> None:
+        self.asks = True
+        self.sure: dict[str, Tensor] = {}
+        self._last: dict[str, Tensor] = {}
+        self._found: dict[str, Tensor] = {}
+
+    def last(self, modality: str) -> Tensor | None:
+        """Gain and shift ``(2, B)`` of the last step."""
+        return self._last.get(modality)
+
+    def note(self, modality: str, found: Tensor, sure: Tensor) -> None:
+        """Note what was found at this step, which may be tried again before it is kept."""
+        self._found[modality] = found
+        self.sure[modality] = sure
+
+    def keep(self) -> None:
+        """Make what was found the last step's."""
+        self._last.update(self._found)
+
+    def forget(self, rows: list[int]) -> None:
+        """Let the images in these rows be searched for anew, as they are others."""
+        self.asks = True
+        for found in self._last.values():
+            found[:, rows] = torch.nan
+
+
+def retoned(
+    images: Tensor,
+    contrast: float | None,
+    luminance: float | None,
+    memory: ToneMemory | None = None,
+    modality: str = "",
+) -> Tensor:
     """Images with a given standard deviation and mean over all values, each on its own.
 
     Args:
@@ -37,28 +75,78 @@ def retoned(images: Tensor, contrast: float | None, luminance: float | None) -> 
         contrast: The standard deviation, in (0, 0.475]; None leaves the logits' scale.
         luminance: The mean, in (0, 1); None keeps each image's own, unless it is too close to
             black or white for the contrast.
+        memory: Of the images' last step.
+        modality: What they are called in it.
 
     Returns:
         ``(B, C, H, W)`` in (0, 1). Images of one value have no contrast, whatever is wanted.
     """
     with torch.autocast(images.device.type, enabled=False):
         flat = (images if images.dtype == torch.float64 else images.float()).flatten(1)
-        inside = flat.clamp(_LOGIT_EPSILON, 1 - _LOGIT_EPSILON)
-        # torch.logit rounds a value differently according to where in memory it lies.
-        logits = inside.log() - (1 - inside).log()
-        if luminance is None and contrast is not None:
-            mean = _with_room(flat.mean(1), contrast)
-        else:
-            mean = flat.new_full((len(flat),), luminance if luminance is not None else 0.5)
-        if contrast is None:
-            toned = torch.sigmoid(logits + _solved(logits, mean, None)[1][:, None])
-        else:
-            centred = logits - logits.mean(1, keepdim=True)
-            spread = centred.square().mean(1, keepdim=True).add(1e-12).sqrt()
-            standard = centred / spread
-            gain, shift = _solved(standard, mean, contrast)
-            toned = torch.sigmoid(gain[:, None] * standard + shift[:, None])
+        toned: Tensor = _Toned.apply(flat, contrast, luminance, memory, modality)
     return toned.reshape(images.shape).to(images.dtype)
+
+
+class _Toned(torch.autograd.Function):
+    """Values ``(B, N)`` with a mean and a standard deviation, and the gradient of the solution.
+
+    Where a contrast is out of reach the gain is a constant, and the mean is right.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        contrast: float | None,
+        luminance: float | None,
+        memory: ToneMemory | None,
+        modality: str,
+    ) -> Tensor:
+        inside = values.clamp(_LOGIT_EPSILON, 1 - _LOGIT_EPSILON)
+        # torch.logit rounds a value differently according to where in memory it lies.
+        logits = (inside / (1 - inside)).log_()
+        logits -= logits.mean(1, keepdim=True)
+        ctx.follows_mean = luminance is None and contrast is not None
+        if luminance is None and contrast is not None:
+            mean = _with_room(values.mean(1), contrast)
+        else:
+            mean = values.new_full((len(values),), 0.5 if luminance is None else luminance)
+        place, is_near = _solved(logits, mean, contrast, memory, modality)
+        toned = _shown(logits, place)
+        ctx.contrast = contrast
+        ctx.save_for_backward(values, inside, logits, toned, mean, place[0], is_near)
+        return toned
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        values, inside, logits, toned, mean, gain, is_near = ctx.saved_tensors
+        planes = gradient.new_empty(6, *gradient.shape)
+        missing = toned - mean[:, None]
+        slope = torch.addcmul(toned, toned, toned, value=-1, out=planes[0])
+        torch.mul(missing, slope, out=planes[1])
+        torch.mul(gradient, slope, out=planes[2])
+        torch.mul(planes[:3], logits, out=planes[3:])
+        (shift_to_mean, shift_to_spread, of_shift), (gain_to_mean, gain_to_spread, of_gain) = (
+            planes.mean(-1).view(2, 3, -1)
+        )
+        # How much the loss changes with the mean and with the spread that are to stay.
+        with_mean = of_shift / shift_to_mean
+        if ctx.contrast is None:
+            passed = gradient - with_mean[:, None]
+        else:
+            determinant = _determinant(shift_to_mean, gain_to_spread, gain_to_mean, shift_to_spread)
+            both = _determinant(gain_to_spread, of_shift, shift_to_spread, of_gain) / determinant
+            with_spread = _determinant(shift_to_mean, of_gain, gain_to_mean, of_shift) / determinant
+            with_mean = torch.where(is_near, both, with_mean)
+            with_spread = with_spread.masked_fill(~is_near, 0)
+            passed = (gradient - with_mean[:, None]).sub_(missing.mul_(with_spread[:, None]))
+        passed.mul_(slope).mul_(gain[:, None]).div_(inside * (1 - inside))
+        passed.masked_fill_(values != inside, 0)
+        if ctx.follows_mean:
+            own = values.mean(1)
+            passed += with_mean.masked_fill(own != mean, 0)[:, None]
+        return passed, None, None, None, None
 
 
 def _with_room(means: Tensor, contrast: float) -> Tensor:
@@ -68,153 +156,77 @@ def _with_room(means: Tensor, contrast: float) -> Tensor:
     return means.clamp(0.5 - reach, 0.5 + reach)
 
 
-def _solved(values: Tensor, mean: Tensor, contrast: float | None) -> tuple[Tensor, Tensor]:
-    """Gain and shift ``(B,)`` of logits ``(B, N)`` that give a mean ``(B,)`` and a contrast.
-
-    Without a contrast, the gain is 1. Where a contrast is out of reach, the gain is the largest.
-    Both have the gradient of the solution.
-    """
-    with torch.no_grad():
-        known = values.detach()
-        log_gain, shift = _searched(known, mean.detach(), contrast)
-    # One more step: its value is next to nothing, its gradient is that of the implicit function.
-    missing = _missing(*_statistics(values, log_gain, shift), mean, contrast)
-    change = _newton_step(known, log_gain, shift, *missing, with_gain=contrast is not None)
-    # Where the solution is out of reach, gain and shift are constants.
-    change = torch.where(_is_near(missing), change, torch.zeros_like(change))
-    return (log_gain + change[0]).exp(), shift + change[1]
+def _shown(logits: Tensor, place: Tensor) -> Tensor:
+    """The values of logits ``(B, N)`` at a gain and a shift ``(2, B)``."""
+    gain, shift = place[..., None].unbind()
+    return (logits * gain).add_(shift).sigmoid_()
 
 
-def _searched(values: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
-    """Log gain and shift ``(2, B)``; images for which Newton's method fails are bisected."""
-    sample = _sampled(values)
-    guess = _straight_guess(sample, mean, contrast)
-    guess, _ = _refined(sample, guess, mean, contrast, _STEPS_ON_SAMPLE)
-    found, missing = _refined(values, guess, mean, contrast, _STEPS_ON_ALL)
-    far = ~_is_near(missing)
-    # Images of one value have no solution: a gain as for little contrast leads away from there.
-    far &= values.square().mean(1) > 0.1
-    if far.any():
-        rows, wanted = far.nonzero().flatten(), mean[far]
-        guess = _bisected(sample[rows], wanted, contrast)
-        better, missing = _refined(values[rows], guess, wanted, contrast, _STEPS_ON_ALL)
-        # Where the contrast is out of reach, at least the mean is right.
-        mean_alone, _ = _refined(values[rows], guess, wanted, None, _STEPS_ON_ALL)
-        found[:, rows] = torch.where(_is_near(missing), better, mean_alone)
-    return found
+def _solved(
+    logits: Tensor,
+    mean: Tensor,
+    contrast: float | None,
+    memory: ToneMemory | None,
+    modality: str,
+) -> tuple[Tensor, Tensor]:
+    """Gain and shift ``(2, B)`` of logits ``(B, N)``, and ``(B,)`` whether they are right."""
+    last = None if memory is None else memory.last(modality)
+    if last is None:
+        place, is_near = _searched(logits, mean, contrast)
+    else:
+        place, is_near = _refined(logits, last, mean, contrast)
+        if memory is not None and memory.asks and not is_near.all():
+            rows = (~is_near).nonzero().flatten()
+            place[:, rows], is_near[rows] = _searched(logits[rows], mean[rows], contrast)
+    if memory is not None:
+        memory.note(modality, place, is_near)
+    return place, is_near
 
 
-def _straight_guess(values: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
-    """Log gain and shift ``(2, B)`` that would be right if the sigmoid were straight."""
-    if contrast is None:
-        return torch.stack([torch.zeros_like(mean), torch.logit(mean) - values.mean(1)])
-    return torch.stack([torch.log(contrast / (mean * (1 - mean))), torch.logit(mean)])
+def _searched(logits: Tensor, mean: Tensor, contrast: float | None) -> tuple[Tensor, Tensor]:
+    """As :func:`_solved`, from nowhere; the best there is where a contrast is out of reach."""
+    place = searched(logits, mean, contrast)
+    refined, is_near = _refined(logits, place, mean, contrast)
+    return torch.where(is_near, refined, place), is_near
 
 
 def _refined(
-    values: Tensor, guess: Tensor, mean: Tensor, contrast: float | None, steps: int
+    logits: Tensor, place: Tensor, mean: Tensor, contrast: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Newton steps from a guess ``(2, B)``: the best point of each image, and what is missing."""
-    place, best = guess, guess
-    least = torch.full_like(best, torch.inf)
-    for step in range(steps + 1):
-        missing = torch.stack(_missing(*_statistics(values, *place), mean, contrast))
-        better = missing.abs().amax(0) < least.abs().amax(0)
-        best, least = torch.where(better, place, best), torch.where(better, missing, least)
-        if step < steps:
-            change = _newton_step(values, *best, *least, with_gain=contrast is not None)
-            place = best + change.clamp(-1.0, 1.0)
-            place[0].clamp_(*_LOG_GAINS)
-    return best, least
+    """Gain and shift ``(2, B)`` after some of Newton's steps from a place, and whether found.
+
+    There is no guard: what does not converge is not near, also where it is NaN.
+    """
+    place = place.clone()
+    planes = logits.new_empty(6, *logits.shape)
+    for _ in range(_STEPS):
+        toned = _shown(logits, place)
+        torch.sub(toned, mean[:, None], out=planes[0])
+        torch.addcmul(toned, toned, toned, value=-1, out=planes[2])
+        if contrast is None:
+            missing, shift_to_mean = planes[:3:2].mean(-1)
+            place[1].addcdiv_(missing, shift_to_mean, value=-1)
+            continue
+        torch.mul(planes[0], planes[0], out=planes[1])
+        torch.mul(planes[0], planes[2], out=planes[3])
+        torch.mul(planes[2:4], logits, out=planes[4:])
+        means = planes.mean(-1)
+        # About the wanted mean; the variance changes by twice the contrast with the spread.
+        means[1].sub_(contrast**2).div_(2 * contrast)
+        missing, (shift_to_mean, shift_to_spread, gain_to_mean, gain_to_spread) = (
+            means[:2],
+            means[2:],
+        )
+        determinant = _determinant(shift_to_mean, gain_to_spread, gain_to_mean, shift_to_spread)
+        of_mean, of_spread = missing / determinant
+        place[0].addcmul_(shift_to_spread, of_mean)
+        place[0].addcmul_(shift_to_mean, of_spread, value=-contrast)
+        place[1].addcmul_(gain_to_spread, of_mean, value=-1)
+        place[1].addcmul_(gain_to_mean, of_spread, value=contrast)
+    is_near = missing.abs() < _NEAR
+    return place, is_near if contrast is None else is_near.all(0)
 
 
-def _is_near(missing: Sequence[Tensor] | Tensor) -> Tensor:
-    """Whether mean and contrast ``(B,)`` are what is wanted, but for what one step makes up for."""
-    return (missing[0].detach().abs() < _NEAR) & (missing[1].detach().abs() < _NEAR)
-
-
-def _bisected(values: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
-    """Log gain and shift ``(2, B)``: at a constant mean, contrast rises with the gain."""
-    log_gain = torch.zeros_like(mean)
-    if contrast is not None:
-        low, high = (torch.full_like(mean, limit) for limit in _LOG_GAINS)
-        for _ in range(_BISECTIONS):
-            log_gain = (low + high) / 2
-            _, spread = _statistics(values, log_gain, _shift_for(values, log_gain, mean))
-            low = torch.where(spread < contrast, log_gain, low)
-            high = torch.where(spread < contrast, high, log_gain)
-    return torch.stack([log_gain, _shift_for(values, log_gain, mean)])
-
-
-def _shift_for(values: Tensor, log_gain: Tensor, mean: Tensor) -> Tensor:
-    """The shift ``(B,)`` that gives the mean: Newton's method, kept within a shrinking bracket."""
-    scaled = log_gain.exp()[:, None] * values
-    low, high = (torch.logit(mean) - limit for limit in (scaled.amax(1), scaled.amin(1)))
-    shift = torch.logit(mean) - scaled.mean(1)
-    for _ in range(_STEPS_OF_SHIFT):
-        toned = torch.sigmoid(scaled + shift[:, None])
-        missing = mean - toned.mean(1)
-        low = torch.where(missing > 0, shift, low)
-        high = torch.where(missing > 0, high, shift)
-        moved = shift + missing / (toned * (1 - toned)).mean(1).clamp(min=1e-12)
-        shift = torch.where((low < moved) & (moved < high), moved, (low + high) / 2)
-    return shift
-
-
-def _sampled(values: Tensor) -> Tensor:
-    """Values ``(B, N)`` at places that no pattern of the image falls in with."""
-    count = values.shape[1]
-    if count <= _SAMPLE:
-        return values
-    places = torch.arange(_SAMPLE, device=values.device) * 611953 % count
-    return values[:, places]
-
-
-def _statistics(values: Tensor, log_gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(B,)`` of the toned values."""
-    toned = torch.sigmoid(log_gain.exp()[:, None] * values + shift[:, None])
-    mean = toned.mean(1)
-    variance = (toned - mean[:, None]).square().mean(1)
-    return mean, variance.clamp(min=1e-20).sqrt()
-
-
-def _missing(
-    mean: Tensor, spread: Tensor, wanted: Tensor, contrast: float | None
-) -> tuple[Tensor, Tensor]:
-    """How far mean and contrast ``(B,)`` are from what is wanted."""
-    return mean - wanted, torch.zeros_like(spread) if contrast is None else spread - contrast
-
-
-def _newton_step(
-    values: Tensor,
-    log_gain: Tensor,
-    shift: Tensor,
-    mean: Tensor,
-    spread: Tensor,
-    *,
-    with_gain: bool,
-) -> Tensor:
-    """Change ``(2, B)`` of log gain and shift that would make up for what is missing."""
-    gain = log_gain.exp()[:, None]
-    with torch.no_grad():
-        toned = torch.sigmoid(gain * values + shift[:, None])
-        slope = toned * (1 - toned)
-        scaled = slope * values * gain
-        centred = toned - toned.mean(1, keepdim=True)
-        length = centred.square().mean(1).clamp(min=1e-20).sqrt()
-        mean_of_gain, mean_of_shift = scaled.mean(1), slope.mean(1).clamp(min=1e-12)
-        spread_of_gain = (centred * scaled).mean(1) / length
-        spread_of_shift = (centred * slope).mean(1) / length
-        determinant = mean_of_gain * spread_of_shift - mean_of_shift * spread_of_gain
-        solvable = determinant.abs() > 1e-9
-        safe = torch.where(solvable, determinant, torch.ones_like(determinant))
-    shift_alone = torch.stack([torch.zeros_like(mean), -mean / mean_of_shift])
-    if not with_gain:
-        return shift_alone
-    both = torch.stack(
-        [
-            (mean_of_shift * spread - spread_of_shift * mean) / safe,
-            (spread_of_gain * mean - mean_of_gain * spread) / safe,
-        ]
-    )
-    return torch.where(solvable, both, shift_alone)
+def _determinant(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """``a * b - c * d``."""
+    return torch.addcmul(a * b, c, d, value=-1)

@@ -31,7 +31,7 @@ def batch_of(*kernels: int, **options: Any) -> Batch:
 
 def climb_of(climbed: list[float], gains: list[float]) -> Climb:
     readouts, left = torch.tensor(climbed), torch.tensor(gains)
-    return Climb(-left, readouts, left, readouts == 0)
+    return Climb(-left, readouts, left, readouts == 0, torch.zeros(len(left), dtype=torch.bool))
 
 
 def climb_steps(batch: Batch, *climbed: list[float]) -> None:

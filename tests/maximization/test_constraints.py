@@ -12,9 +12,10 @@ from scipy import optimize, special
 from torch import Tensor
 
 from neurovis.inputs import InputSpec, Modality
+from neurovis.maximization import tones
 from neurovis.maximization.constraints import Constraints, measured
 from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Parametrization, Pixel
-from neurovis.maximization.tones import retoned
+from neurovis.maximization.tones import ToneMemory, retoned
 
 RGBD = InputSpec.rgbd((12, 9))
 GREY = InputSpec((Modality("grey", 1),), size=(12, 12))
@@ -149,6 +150,82 @@ class TestLevels:
         ratio = held[present] / free[present]
         assert 0.1 < ratio.mean() < 0.9
         np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
+
+
+class TestLevelsStepByStep:
+    """With a memory, as in an ascent: found from where the last step's were."""
+
+    @staticmethod
+    def steps(count: int = 6) -> list[Tensor]:
+        """Images that change by a tenth of their logits' spread at each step."""
+        generator = torch.Generator().manual_seed(1)
+        logits = torch.randn(4, *GREY.shape, generator=generator)
+        made = []
+        for _ in range(count):
+            logits = logits + 0.1 * torch.randn(logits.shape, generator=generator)
+            made.append(torch.sigmoid(logits))
+        return made
+
+    @pytest.mark.parametrize(("contrast", "luminance"), [(0.3, 0.6), (0.3, None), (None, 0.3)])
+    def test_are_exact_without_a_search(
+        self, contrast: float | None, luminance: float | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        memory = ToneMemory()
+        first, *others = self.steps()
+        retoned(first, contrast, luminance, memory)
+        memory.keep()
+        memory.asks = False
+        monkeypatch.setattr(tones, "searched", None)
+        for images in others:
+            values = retoned(images, contrast, luminance, memory).double().flatten(1)
+            assert memory.sure[""].all()
+            memory.keep()
+            if contrast is not None:
+                assert (values.std(1, correction=0) - contrast).abs().max() < 1e-5
+            wanted = images.double().flatten(1).mean(1) if luminance is None else luminance
+            assert (values.mean(1) - wanted).abs().max() < 1e-5
+
+    def test_of_an_image_that_is_another_are_known_to_be_wrong_and_searched_for(self) -> None:
+        memory = ToneMemory()
+        first, second = self.steps(2)
+        retoned(first, 0.2, 0.5, memory)
+        memory.keep()
+        second[1] = second[1] ** 30
+        memory.asks = False
+        retoned(second, 0.2, 0.5, memory)
+        assert memory.sure[""].tolist() == [True, False, True, True]
+        # Tried again before it is kept.
+        memory.asks = True
+        again = retoned(second, 0.2, 0.5, memory).double().flatten(1)
+        assert memory.sure[""].all()
+        assert (again.std(1, correction=0) - 0.2).abs().max() < 1e-5
+        assert (again.mean(1) - 0.5).abs().max() < 1e-5
+
+    def test_of_an_image_depend_on_its_own_steps_alone(self) -> None:
+        shown = []
+        for jump in (False, True):
+            memory = ToneMemory()
+            images = []
+            for number, one in enumerate(self.steps()):
+                if jump and number == 3:
+                    one[0] = one[0] ** 30
+                    memory.forget([1])
+                images.append(retoned(one, 0.2, 0.5, memory)[2:])
+                memory.keep()
+            shown.append(torch.stack(images))
+        assert torch.equal(*shown)
+
+    def test_of_a_forgotten_image_are_as_if_it_were_the_first(self) -> None:
+        memory = ToneMemory()
+        *before, last = self.steps()
+        for images in before:
+            retoned(images, 0.2, 0.5, memory)
+            memory.keep()
+        memory.forget([0, 2])
+        shown = retoned(last, 0.2, 0.5, memory)
+        anew = retoned(last, 0.2, 0.5)
+        assert torch.equal(shown[[0, 2]], anew[[0, 2]])
+        torch.testing.assert_close(shown, anew, atol=1e-5, rtol=0)
 
 
 class TestLinearUnit:

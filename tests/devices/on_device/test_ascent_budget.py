@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from budgets import BUDGETS, kernels_of_a_step
+from budgets import BUDGETS, kernels_of_a_constrained_step, kernels_of_a_step
 from on_simulated_gpu import DEVICE, MODE
 from step_counts import ascent_steps, five_layer_network
 from torch import Tensor
@@ -24,6 +24,8 @@ from neurovis.maximization.transforms.sampling import sampled
 OPTIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "convergence": {"patience": 4, "min_improvement": 0},
+    "contrast": {"contrast": 0.2},
+    "contrast and luminance": {"contrast": 0.2, "luminance": 0.5},
     "variants": {"variants": 2, "diversity": 0.1, "batch_size": 8},
     "transforms": {
         "transforms": [Jitter(), Affine(border="mirror"), GaussianBlur(), Lighting()],
@@ -42,10 +44,55 @@ def test_a_step_waits_once(name: str) -> None:
 
 
 @pytest.mark.skipif(MODE != "plain", reason="the same in every mode")
-@pytest.mark.parametrize("measure", [kernels_of_a_step])
+@pytest.mark.parametrize("measure", [kernels_of_a_step, kernels_of_a_constrained_step])
 def test_a_step_launches_few_kernels(measure: Any) -> None:
     number, counts = measure()
     assert number <= BUDGETS[measure], counts
+
+
+class _Levels(pl.Callback):
+    """Looks at what the network was shown at the end of each step."""
+
+    def __init__(self) -> None:
+        self.shown: list[Tensor] = []
+        self.tries: list[int] = []
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.shown.clear()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.tries.append(len(self.shown))
+        values = self.shown[-1].double().flatten(1)
+        assert (values.std(1, correction=0) - 0.3).abs().max() < 2e-5
+        assert (values.mean(1) - 0.4).abs().max() < 2e-5
+
+
+@pytest.mark.skipif(MODE == "bfloat16", reason="the same as plain")
+def test_every_step_keeps_to_the_constraints_however_far_it_goes(tmp_path: Path) -> None:
+    levels = _Levels()
+
+    def see(images: Tensor) -> Tensor:
+        levels.shown.append(images.detach().cpu())
+        return images
+
+    module = ActivationMaximization(
+        five_layer_network(),
+        "4",
+        range(3),
+        InputSpec.rgb(32),
+        steps=12,
+        batch_size=2,
+        contrast=0.3,
+        luminance=0.4,
+        parametrization="pixel",
+        lr=2.0,
+        transforms=[see],
+    )
+    trainer(tmp_path, callbacks=[levels]).fit(module)
+    assert len(levels.tries) == 24
+    # A step that went too far from the last one is made again, and most are not.
+    assert levels.tries.count(2) > 0
+    assert levels.tries.count(1) > 12
 
 
 class _Interruption(pl.Callback):
