@@ -26,7 +26,7 @@ _CONVOLUTIONS = (
 
 
 class ArgumentError(ValueError):
-    """An argument that no network, or not this one, can have: an unknown layer, say."""
+    """An argument that is wrong in itself, or for this network: an unknown layer, say."""
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -364,7 +364,9 @@ class TestImages:
 
     def test_a_probe_without_a_range(self, tmp_path: Path) -> None:
         monitor = watching(input_spec=None, probe_images=torch.ones(1, 3, 8, 8))
-        with pytest.raises(ValueError, match=r"values from 1 to 1.* give an input_spec"):
+        with pytest.raises(
+            ValueError, match=r"no two finite values \(1 to 1\).* give an input_spec"
+        ):
             fit(monitor, tmp_path, Strict())
 
 
@@ -375,10 +377,7 @@ class TestMisconfigured:
             ({"layer": "conv3"}, 'layer "conv3" not found; did you mean "conv'),
             ({"layer": "dropouts"}, 'did you mean "dropout"'),
             ({"kernels": [1, 6]}, "kernel 6 is out of range.* has 6 kernels"),
-            ({"kernels": []}, "none selected"),
             ({"kernels": "1-x"}, 'cannot read "1-x"'),
-            ({"input_spec": InputSpec.rgbd(SIZE)}, r"\(4, 12, 12\) \(rgb 3, depth 1\)"),
-            ({"input_spec": InputSpec.rgb(4)}, r"\(3, 4, 4\).* give the input_spec"),
             ({"init": torch.rand(3, 8, 8)}, r"\(3, 12, 12\); got \(3, 8, 8\)"),
             ({"objective": lambda values: values}, "one number for each image and kernel"),
         ],
@@ -390,9 +389,26 @@ class TestMisconfigured:
             fit(watching(**{"on_error": "warn", **options}), tmp_path, Strict())
 
     @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"input_spec": InputSpec.rgbd(SIZE)}, r"\(4, 12, 12\) \(rgb 3, depth 1\)"),
+            ({"input_spec": InputSpec.rgb(4)}, r"\(3, 4, 4\).* give the input_spec"),
+        ],
+    )
+    def test_what_this_network_cannot_take(
+        self, options: dict[str, Any], message: str, tmp_path: Path
+    ) -> None:
+        """One warning, or an error before the first step on request."""
+        with pytest.warns(UserWarning, match=f"cannot watch.*{message}"):
+            fit(watching(**options, on_error="warn"), tmp_path, max_epochs=1)
+        with pytest.raises(ValueError, match=message):
+            fit(watching(**options), tmp_path, Strict())
+
+    @pytest.mark.parametrize(
         ("options", "error", "message"),
         [
             ({"layer": ["conv1", "conv2"]}, TypeError, r"got \['conv1', 'conv2'\]"),
+            ({"kernels": []}, ValueError, "at least one kernel"),
             ({"steps": 0}, ValueError, "steps must be an integer of at least 1; got 0"),
             ({"lr": -1}, ValueError, "lr must"),
             ({"parametrization": "wavelet"}, ValueError, "got 'wavelet'"),
@@ -438,7 +454,7 @@ monitor:
         return parser
 
     @pytest.mark.parametrize(
-        ("written", "kernels"), [("[0, 2]", [0, 2]), ("0-2", "0-2"), ("all", "all"), ("1", 1)]
+        ("written", "kernels"), [("[0, 2]", (0, 2)), ("0-2", "0-2"), ("all", "all"), ("1", 1)]
     )
     def test_all_kinds_of_options(self, written: str, kernels: Any, tmp_path: Path) -> None:
         parser = self.parser()

@@ -306,6 +306,17 @@ class TestMisconfigured:
             ({"spatial_frequencies": [0.1, 0.5]}, "0.5"),
             ({"spatial_frequencies": [-0.1]}, "-0.1"),
             ({"contrast": 2.0}, "contrast.* 2"),
+        ],
+    )
+    def test_before_the_first_step(
+        self, options: dict[str, Any], message: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            fit(watching(**{"on_error": "warn", **options}), tmp_path, Strict())
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
             ({"by": "modality"}, "two modalities; the input has 1: rgb"),
             ({"by": "phase"}, 'layer "conv1" cannot be ranked by phase: .*cut off at 0'),
             ({"layers": "relu", "by": "weight"}, 'layer "relu" cannot be ranked by weight'),
@@ -319,11 +330,15 @@ class TestMisconfigured:
             ),
         ],
     )
-    def test_before_the_first_step(
+    def test_what_this_run_cannot_show(
         self, options: dict[str, Any], message: str, tmp_path: Path
     ) -> None:
+        """One warning, or an error before the first step on request."""
+        with pytest.warns(UserWarning, match=f"cannot watch.*{message}"):
+            fit(watching(**{**options, "on_error": "warn"}), tmp_path, max_epochs=1)
+        assert list(tmp_path.iterdir()) == []
         with pytest.raises(ValueError, match=message):
-            fit(watching(**{"on_error": "warn", **options}), tmp_path, Strict())
+            fit(watching(**{**options, "on_error": "raise"}), tmp_path, Strict())
 
     def test_no_gradient_to_preferred_images(self, tmp_path: Path) -> None:
         class Cut(Strict):

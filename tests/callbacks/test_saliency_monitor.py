@@ -177,9 +177,9 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
         ({"layer": "conv9"}, '"conv9" not found'),
         ({"kernels": [CLASSES]}, f"kernel {CLASSES} is out of range"),
         ({"layer": "conv1", "readout": (0, 10)}, "outside the 10 x 10 map"),
-        ({"layer": "conv1", "method": "guided_backprop"}, "rectifier"),
-        ({"layer": "conv1", "method": "gradcam"}, "convolution"),
-        ({"input_spec": InputSpec.rgbd(SIZE)}, "rgb 3, depth 1"),
+        ({"layer": "conv1", "method": "guided_backprop", "on_error": "raise"}, "rectifier"),
+        ({"layer": "conv1", "method": "gradcam", "on_error": "raise"}, "convolution"),
+        ({"input_spec": InputSpec.rgbd(SIZE), "on_error": "raise"}, "rgb 3, depth 1"),
     ],
 )
 def test_misconfigured_before_the_first_step(

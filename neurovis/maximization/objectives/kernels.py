@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from neurovis.layers import ArgumentError
 from neurovis.maximization.objectives.objective import Objective, grey_activation
 from neurovis.maximization.options import check_integer
 from neurovis.maximization.own_functions import call_own, function_name
@@ -124,7 +125,7 @@ class CustomReadout(Objective):
         values = call_own(self.function, "objective", activation)
         if not isinstance(values, Tensor) or values.shape != activation.shape[:2]:
             came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise ValueError(
+            raise ArgumentError(
                 f"an objective must return one number for each image and kernel, "
                 f"{tuple(activation.shape[:2])}; it returned {came}"
             )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
 
 #: Standard deviation of the noise start before the sigmoid: visible, with room on either side.
 NOISE_STD = 0.3
@@ -94,7 +95,7 @@ class Images(nn.Module, ABC):
             ValueError: If the shape is not the spec's.
         """
         if tuple(image.shape) != self.spec.shape:
-            raise ValueError(
+            raise ArgumentError(
                 f"the start image must have shape {self.spec.shape}; got {tuple(image.shape)}"
             )
         logits = torch.logit(image.float().cpu().clamp(_DARKEST, 1 - _DARKEST))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
 from neurovis.tuning.stimuli.modulations import Modulation
 
 
@@ -84,4 +85,4 @@ def check_gains(
 def check_contrast(name: str, contrast: float) -> None:
     """Refuse a contrast that is not in (0, 1]."""
     if not 0 < contrast <= 1:
-        raise ValueError(f"{name} must be in (0, 1]; got {contrast:g}")
+        raise ArgumentError(f"{name} must be in (0, 1]; got {contrast:g}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
 
 #: Cycles per pixel. Towards 0.5 a sampled grating's amplitude swings with its phase.
 MAX_SPATIAL_FREQUENCY = 0.35
@@ -136,7 +137,7 @@ def check_frequencies(frequencies: Sequence[float]) -> None:
     """Refuse spatial frequencies that are not in (0, 0.35] cycles per pixel."""
     for frequency in frequencies:
         if not 0 < frequency <= MAX_SPATIAL_FREQUENCY * _ROUNDING:
-            raise ValueError(
+            raise ArgumentError(
                 f"spatial frequency must be above 0 and at most {MAX_SPATIAL_FREQUENCY} "
                 f"cycles/pixel; got {frequency:g}. Towards 0.5, two pixels per cycle, the "
                 "amplitude of a sampled grating swings with its phase"
