@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,18 @@ IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 seen: list[tuple[bool, bool]] = []
 
 
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        seen.append(record.args)
+
+
 class Watchful(nn.Sequential):
-    """Notes at each forward what is allowed; copies of it do too."""
+    """Logs at each forward what is allowed; what it kept itself would be restored."""
 
     def forward(self, images: Tensor) -> Tensor:
         precision = torch.get_float32_matmul_precision()
-        seen.append((torch.backends.cudnn.allow_tf32, precision != "highest"))
+        log = logging.getLogger("watchful")
+        log.error("%s %s", torch.backends.cudnn.allow_tf32, precision != "highest")
         return super().forward(images)
 
 
@@ -87,7 +94,10 @@ def _shortened() -> Any:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     seen.clear()
+    logger, notes = logging.getLogger("watchful"), _Notes()
+    logger.addHandler(notes)
     yield
+    logger.removeHandler(notes)
     torch.set_float32_matmul_precision(before)
 
 
