@@ -273,7 +273,9 @@ class TestPytorchLightning:
         package = pytest.importorskip("pytorch_lightning")
         module = _of_package(package)
         type(module).forward = package.LightningModule.forward
-        run = _its_trainer(package, tmp_path, callbacks=[FeatureMapMonitor("conv1")])
+        run = _its_trainer(
+            package, tmp_path, callbacks=[FeatureMapMonitor("conv1", on_error="raise")]
+        )
         with pytest.raises(ValueError, match=r"Other defines no forward\(images\)"):
             run.fit(module, loader())
 
