@@ -161,7 +161,7 @@ class TargetValue:
             ``(B, K)``.
 
         Raises:
-            ValueError: If the readout is a unit that the layer's maps do not have.
+            ArgumentError: If the readout is a unit that the layer's maps do not have.
         """
         if isinstance(self._readout, str):
             return READOUTS[self._readout](activation)

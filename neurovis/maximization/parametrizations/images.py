@@ -92,7 +92,7 @@ class Images(nn.Module, ABC):
         """Make every image ``image``, ``(C, H, W)`` in [0, 1]; black and white become 0.1 % grey.
 
         Raises:
-            ValueError: If the shape is not the spec's.
+            ArgumentError: If the shape is not the spec's.
         """
         if tuple(image.shape) != self.spec.shape:
             raise ArgumentError(
