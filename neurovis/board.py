@@ -125,10 +125,12 @@ def _writers(loggers: Iterable[object]) -> Iterator[Any]:
 def _layout_of(folder: Path) -> bytes:
     """The last layout in a folder's event files; empty if there is none, or no such folder here."""
     for path in sorted(folder.glob("*tfevents*"), reverse=True):
-        if _mentions(path, _LAYOUT_TAG.encode()):
-            layouts = list(_layouts_in(path))
-            if layouts:
-                return layouts[-1]
+        try:
+            layouts = list(_layouts_in(path)) if _mentions(path, _LAYOUT_TAG.encode()) else []
+        except Exception:  # A file that is damaged raises anything; its layout is made again.
+            continue
+        if layouts:
+            return layouts[-1]
     return b""
 
 

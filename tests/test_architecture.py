@@ -19,7 +19,7 @@ GROUND = {
     "run_folder",
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *("prediction", "rank_correlation", "observation", "board", "trial", "transfer", "arithmetic"),
-    *("collectives", "differentiation", "tables"),
+    *("collectives", "differentiation", "tables", "archives"),
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}

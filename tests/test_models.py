@@ -272,7 +272,7 @@ class TestFiles:
     ) -> None:
         path = tmp_path / "weights.safetensors"
         path.write_bytes(b"something")
-        monkeypatch.setitem(sys.modules, "safetensors", None)
+        monkeypatch.setitem(sys.modules, "safetensors.torch", None)
         assert "pip install safetensors" in refusal(NET, path)
 
     def test_counters_may_be_missing(

@@ -86,7 +86,7 @@ def _without_empty_sections(name: str, text: str) -> str | None:
 def _written_out(text: str) -> object:
     try:
         return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
+    except Exception:  # Also what makes no number or date of what looks like one.
         return None
 
 
@@ -105,17 +105,18 @@ def _check_file(path: Path) -> str:
         raise ValueError(f"{name} cannot be read: {reason}") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None and _count(node, {}) > _MOST_VALUES:
-            raise ValueError(f"{name} has more than {_MOST_VALUES} values, counting its aliases")
-        content = yaml.safe_load(text)
+        is_endless = node is not None and _count(node, {}) > _MOST_VALUES
+        content = None if is_endless else yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f", line {mark.line + 1}"
         raise ValueError(f"{name} cannot be read{line}: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name} cannot be read: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{name} is nested without end") from error
+    except Exception as error:  # Such as a date with a month 13.
+        raise ValueError(f"{name} cannot be read: {' '.join(str(error).split())}") from error
+    if is_endless:
+        raise ValueError(f"{name} has more than {_MOST_VALUES} values, counting its aliases")
     if not isinstance(content, Mapping):
         raise ValueError(f"{name} has no options, such as layer: conv1; it holds {_kind(content)}")
     for key in content:

@@ -118,6 +118,7 @@ class PictureRun:
         self._notes = Notes()
         self._unreadable: dict[int, str] = {}
         self._explained: set[str] = set()
+        self._first: dict[int, Tensor] = {}
         with self._notes.taken():
             paths = picture_paths(options.images, spec)
             self._pictures = find_pictures(paths, spec, options.patterns)
@@ -157,6 +158,7 @@ class PictureRun:
         for index in range(len(self._pictures)):
             image = self._read(index)
             if image is not None:
+                self._first = {index: image}
                 return image[None]
         raise ValueError(self._unreadable[0])
 
@@ -229,9 +231,14 @@ class PictureRun:
         return Numbered(index, picture.name, _printable(next(iter(picture.files.values()))))
 
     def _read(self, index: int) -> Tensor | None:
-        """A picture ``(C, H, W)``; None for one that cannot be read, which is tried once."""
+        """A picture ``(C, H, W)``; None for one that cannot be read, which is tried once.
+
+        The first, which was read to try things with, is not read again.
+        """
         if index in self._unreadable:
             return None
+        if index in self._first:
+            return self._first.pop(index)
         with self._notes.taken():
             try:
                 return read_picture(self._pictures[index], self.spec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -113,8 +112,6 @@ def target_file_name(label: str, kernels: Sequence[int], index: int) -> str:
     return f"{safe_name(noun)}_{kernels[0] if is_single else index:04d}"
 
 
-#: What reading a damaged file may raise.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 _TENSORS = (
     *("image", "start", "member_activations", "member_noise_activations"),
     *("target_map", "resulting_map", "curve"),
@@ -160,7 +157,7 @@ def load_images(path: Path, fingerprint: str) -> list[PreferredImage] | None:
                 _loaded(record, {name: arrays[f"{name}_{place}"] for name in _TENSORS})
                 for place, record in enumerate(content["images"])
             ]
-    except _UNREADABLE:
+    except Exception:  # What is not whole raises anything, and is made again.
         return None
 
 

@@ -7,7 +7,6 @@ import pickle
 import re
 import sys
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 
+from neurovis.archives import archive_problem
 from neurovis.models.import_paths import one_line
 
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
@@ -101,7 +101,6 @@ def _runs_code(path: Path, contents: str) -> str:
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
         raise ValueError(
@@ -109,25 +108,25 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
-    except SafetensorError as error:
+    except Exception as error:  # Also of its header, which is JSON.
         raise ValueError(_damaged(path, error)) from error
     return tensors
 
 
 def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
-    if _is_torchscript(path):
-        raise ValueError(
-            f'"{path}" is a TorchScript archive, which has no Python modules to look at; '
-            "save the original model's state_dict instead"
-        )
-    _check_sums(path)
+    try:
+        problem = archive_problem(path)
+    except Exception as error:  # Of damaged archives anything is raised.
+        raise ValueError(_damaged(path, error)) from error
+    if problem is not None:
+        raise ValueError(f'weights file "{path}" {problem}')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about old pickle protocols
             return torch.load(path, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as error:
         # A pickle starts with its protocol; what else the safe reader stumbles over is damage.
-        is_pickle = start[:1] == b"\x80" or zipfile.is_zipfile(path)
+        is_pickle = start.startswith((b"\x80", b"PK"))
         if trust or not is_pickle:
             raise ValueError(_damaged(path, error)) from error
         found = _GLOBAL.search(str(error))
@@ -139,21 +138,6 @@ def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
         raise ValueError(_damaged(path, error)) from error
 
 
-def _check_sums(path: Path) -> None:
-    """Refuse a zip archive with a member that is not what was written; torch does not look."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # torch.serialization.set_crc32_options(False) leaves them all at 0.
-            has_sums = any(member.CRC for member in archive.infolist())
-            damaged = archive.testzip() if has_sums else None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise ValueError(_damaged(path, error)) from error
-    if damaged is not None:
-        raise ValueError(f'weights file "{path}" is damaged: the checksum of {damaged} is wrong')
-
-
 def _damaged(path: Path, error: BaseException) -> str:
     # Torch's advice about weights_only does not help here, and a bare number says nothing.
     reason = one_line(error).split(". ")[0].rstrip(".")
@@ -162,13 +146,6 @@ def _damaged(path: Path, error: BaseException) -> str:
         f'weights file "{path}" is truncated, damaged, or not a file of weights'
         f"{f' ({reason})' if tells else ''}"
     )
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 @contextmanager

@@ -5,12 +5,8 @@ are given, tell which belong together.
 """
 
 from neurovis.pictures.finding import PICTURE_SUFFIXES, PictureFiles, find_pictures
-from neurovis.pictures.reading import (
-    StretchedWarning,
-    ZeroDepthWarning,
-    read_picture,
-    stretched,
-)
+from neurovis.pictures.ranges import ZeroDepthWarning
+from neurovis.pictures.reading import StretchedWarning, read_picture, stretched
 
 __all__ = [
     "PICTURE_SUFFIXES",

@@ -1,13 +1,19 @@
-"""From one file to the numbers in it, whatever its format."""
+"""From one file to the numbers in it, whatever its format, a few rows at a time.
+
+A file of a few megabytes may hold hundreds of millions of pixels. They are kept as the decoder
+gives them, 8 bits a channel as a rule; as floats there are never more than a strip.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 #: Pillow opens more, and runs other programs for some of it (EPS).
@@ -17,6 +23,23 @@ _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 #: As many as the largest colour picture has that Pillow opens.
 _MOST_VALUES = 2**29
+#: Pixels on a side; with fewer on the other, a picture is no smaller when it is shrunk.
+_MOST_SIDE = 2**16
+#: Values of a strip.
+_STRIP = 2**20
+
+#: By what EXIF says, from a picture ``(C, H, W)`` as it is stored to the same upright.
+_TURNS: dict[int, Callable[[Tensor], Tensor]] = {
+    2: lambda image: image.flip(2),
+    3: lambda image: image.flip(1, 2),
+    4: lambda image: image.flip(1),
+    5: lambda image: image.transpose(1, 2),
+    6: lambda image: image.rot90(-1, (1, 2)),
+    7: lambda image: image.transpose(1, 2).flip(1, 2),
+    8: lambda image: image.rot90(1, (1, 2)),
+}
+#: These exchange height and width.
+_QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
@@ -24,16 +47,43 @@ class Decoded:
     """What a file holds.
 
     Attributes:
-        values: ``(channels, H, W)`` float32.
-        in_unit: Whether they are in the modality's own unit, rather than in [0, 1].
+        channels: Grey has 1, colour 3; a NumPy file may have any number.
+        stored_size: Height and width as it is stored.
+        rows: ``(channels, n, W)`` float32, from a first row up to another.
+        in_unit: Whether values are in the modality's own unit, rather than in [0, 1].
+        orientation: As EXIF counts; 1 is upright.
     """
 
-    values: Tensor
-    in_unit: bool
+    channels: int
+    stored_size: tuple[int, int]
+    rows: Callable[[int, int], Tensor]
+    in_unit: bool = False
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the upright picture."""
+        return self.turned_size(self.stored_size)
+
+    def turned_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size of a stored picture from that of the upright one, and the other way round."""
+        return (size[1], size[0]) if self.orientation in _QUARTER_TURNS else size
+
+    def upright(self, image: Tensor) -> Tensor:
+        """Turn a picture ``(C, H, W)`` as it is stored."""
+        turn = _TURNS.get(self.orientation)
+        return image if turn is None else turn(image)
+
+    def strips(self) -> Iterator[Tensor]:
+        """The picture as it is stored, some rows at a time: ``(channels, n, W)``."""
+        height, width = self.stored_size
+        step = max(1, _STRIP // (width * self.channels))
+        for start in range(0, height, step):
+            yield self.rows(start, min(start + step, height))
 
 
 def decode_picture(path: Path) -> Decoded:
-    """Decode a picture, upright: grey ``(1, H, W)`` or colour ``(3, H, W)``.
+    """Decode a picture: grey of one channel, or colour of three.
 
     Grey pictures of 16 or 32 bits come in their own numbers. Others come in [0, 1], also colour of
     16 bits a channel, which is read to 8; transparency is left out, and so are all pages but the
@@ -46,15 +96,33 @@ def decode_picture(path: Path) -> Decoded:
     Image.init()  # Else Pillow knows only some formats until it meets another.
     with open(path, "rb") as file:
         try:
-            with Image.open(file, formats=_FORMATS) as picture:
-                return _decoded(ImageOps.exif_transpose(picture))
+            with warnings.catch_warnings():
+                # Its pixels are few enough.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                picture = Image.open(file, formats=_FORMATS)
+            too_large = max(picture.size) > _MOST_SIDE
+            if not too_large:
+                picture.load()
+                # Of a TIFF file, loading has turned it and taken this out.
+                orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+                _rows(picture, 0, 1)  # Not all kinds of colour can be made red, green and blue.
         except UnidentifiedImageError as error:
             kind = _kind(path)
             raise ValueError(f'"{path}" is not a picture that can be read: {kind}') from error
         except Image.DecompressionBombError as error:
             raise ValueError(f'"{path}" has more pixels than can be meant: {error}') from error
         except Exception as error:  # Decoders raise anything for files that are damaged.
-            raise ValueError(f'"{path}" is not a picture that can be read: {error}') from error
+            said = " ".join(str(error).split())
+            raise ValueError(f'"{path}" is not a picture that can be read: {said}') from error
+    if too_large:
+        raise ValueError(
+            f'"{path}" has more pixels than can be meant: {picture.width} x {picture.height}; at '
+            f"most {_MOST_SIDE} on a side are read"
+        )
+    in_unit = picture.mode in _DEEP_MODES
+    channels = 1 if in_unit or picture.mode in _GREY_MODES else 3
+    size = (picture.height, picture.width)
+    return Decoded(channels, size, lambda *rows: _rows(picture, *rows), in_unit, orientation)
 
 
 def _kind(path: Path) -> str:
@@ -64,13 +132,32 @@ def _kind(path: Path) -> str:
     return f"it is no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
 
 
-def _decoded(picture: Image.Image) -> Decoded:
+def _rows(picture: Image.Image, start: int, stop: int) -> Tensor:
+    strip = picture.crop((0, start, picture.width, stop))
     if picture.mode in _DEEP_MODES:
-        return Decoded(torch.from_numpy(np.array(picture, dtype=np.float32))[None], in_unit=True)
+        return torch.from_numpy(np.array(strip, dtype=np.float32))[None]
     is_grey = picture.mode in _GREY_MODES
-    levels = torch.from_numpy(np.array(picture.convert("L" if is_grey else "RGB")))
+    levels = torch.from_numpy(np.array(strip.convert("L" if is_grey else "RGB")))
     levels = levels[None] if is_grey else levels.permute(2, 0, 1)
-    return Decoded(levels.float() / 255, in_unit=False)
+    return levels.float() / 255
+
+
+def decode_array_picture(path: Path) -> Decoded:
+    """Open a NumPy file ``.npy`` of numbers ``(C, H, W)``.
+
+    Raises:
+        ValueError: If it is no such file.
+        OSError: If the file cannot be opened.
+    """
+    array = _opened(path)
+    if array.ndim != 3 or not array.size:
+        raise ValueError(f'"{path}" has shape {array.shape}; expected (channels, H, W)')
+    channels, height, width = array.shape
+
+    def rows(start: int, stop: int) -> Tensor:
+        return torch.from_numpy(np.array(array[:, start:stop], dtype=np.float32))
+
+    return Decoded(channels, (height, width), rows)
 
 
 def decode_array(path: Path) -> Tensor:
@@ -80,20 +167,25 @@ def decode_array(path: Path) -> Tensor:
         ValueError: If it is no such file.
         OSError: If the file cannot be opened.
     """
+    return torch.from_numpy(np.array(_opened(path), dtype=np.float32))
+
+
+def _opened(path: Path) -> np.ndarray:
+    """The array of a NumPy file, mapped, not read: a header may claim more than there is."""
     try:
-        # Mapped, not read: a header may claim more than there is.
         array = np.lib.format.open_memmap(path, mode="r")
         if array.dtype.kind not in "biuf":
             raise ValueError(f"its type is {array.dtype}")
-    except (ValueError, EOFError, TypeError) as error:
-        raise ValueError(f'"{path}" is not a NumPy file of numbers: {error}') from error
     except OSError as error:
         if error.filename is None:  # There is no room for the map of it.
             raise ValueError(f'"{path}" cannot be read: {error.strerror}') from error
         raise
+    except Exception as error:  # A header is read as Python, which raises anything.
+        said = " ".join(str(error).split())
+        raise ValueError(f'"{path}" is not a NumPy file of numbers: {said}') from error
     if array.size > _MOST_VALUES:
         raise ValueError(
             f'"{path}" has more values than can be meant: {array.size}, of shape {array.shape}; '
             f"at most {_MOST_VALUES} are read"
         )
-    return torch.from_numpy(np.array(array, dtype=np.float32))
+    return array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.pictures.decoding import Decoded, decode_array, decode_picture
+from neurovis.pictures.decoding import Decoded, decode_array_picture, decode_picture
 from neurovis.pictures.finding import ARRAY_SUFFIX, PictureFiles, find_picture
+from neurovis.pictures.ranges import check_finite, check_range, survey, warn_of_zeros
 
 #: Weights of red, green and blue in luminance (ITU-R BT.601).
 _LUMINANCE = (0.299, 0.587, 0.114)
@@ -20,12 +21,6 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 _SAME_PROPORTIONS = 0.02
 #: Stretching a picture by more than this is worth a word.
 _MOST_STRETCHED = 0.05
-#: What integer files of 16 bits can hold.
-_SIXTEEN_BITS = 65535
-
-
-class ZeroDepthWarning(UserWarning):
-    """Depths are exactly 0, which may mean that nothing was measured there."""
 
 
 class StretchedWarning(UserWarning):
@@ -62,58 +57,99 @@ def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
         if path.suffix.lower() == ARRAY_SUFFIX:
             if len(set(picture.files.values())) > 1:
                 raise ValueError(f'"{path}" must hold all modalities, as a NumPy file does')
-            image = _checked_array(path, spec)
-            _warn_if_stretched(path, image, spec)
-            return stretched(image, spec)
+            decoded = _checked_array(path, spec)
+            _warn_if_stretched(path, decoded.size, spec)
+            return _shrunk(decoded, decoded.strips(), spec.channels, spec)
     alone = len(spec.modalities) == 1
-    parts = {
-        modality: _modality_values(picture.files[modality.name], modality, alone)
-        for modality in spec.modalities
-    }
-    _check_proportions(picture, parts)
-    first = spec.modalities[0]
-    _warn_if_stretched(picture.files[first.name], parts[first], spec)
-    return torch.cat([stretched(part, spec) for part in parts.values()])
+    parts, sizes = [], {}
+    for modality in spec.modalities:
+        path = picture.files[modality.name]
+        part, sizes[modality.name] = _part(path, modality, alone, spec)
+        parts.append(part)
+    _check_proportions(picture, sizes)
+    first = spec.modalities[0].name
+    _warn_if_stretched(picture.files[first], sizes[first], spec)
+    return torch.cat(parts)
 
 
-def _checked_array(path: Path, spec: InputSpec) -> Tensor:
-    image = decode_array(path)
-    if image.ndim != 3 or len(image) != spec.channels or not image.numel():
-        raise ValueError(
-            f'"{path}" has shape {tuple(image.shape)}; expected ({spec.channels}, H, W)'
-        )
-    _check_finite(path, image)
-    if image.min() < 0 or image.max() > 1:
-        raise ValueError(f'"{path}" has values outside [0, 1]')
-    return image
-
-
-def _modality_values(path: Path, modality: Modality, alone: bool) -> Tensor:
-    """A modality's part ``(channels, H, W)`` of an image, in [0, 1]."""
+def _part(
+    path: Path, modality: Modality, alone: bool, spec: InputSpec
+) -> tuple[Tensor, tuple[int, int]]:
+    """A modality's part of an image at the spec's size, and the size of its file's picture."""
     decoded = decode_picture(path)
-    values = _with_channels(path, decoded, modality, alone)
+    strips = _values(path, decoded, modality, alone)
+    return _shrunk(decoded, strips, modality.channels, spec), decoded.size
+
+
+def _shrunk(decoded: Decoded, strips: Iterator[Tensor], channels: int, spec: InputSpec) -> Tensor:
+    """A picture at the spec's size, upright.
+
+    Strips are interpolated along their rows first, as an image in one piece is.
+
+    Args:
+        decoded: The picture.
+        strips: Its values in [0, 1], as it is stored.
+        channels: Of the strips.
+        spec: Whose size it gets.
+    """
+    height, width = decoded.turned_size(spec.size)
+    # In one piece: small tensors that stay between large ones keep the memory of all.
+    narrow, end = torch.empty(channels, decoded.stored_size[0], width), 0
+    for strip in strips:
+        start, end = end, end + strip.shape[1]
+        narrow[:, start:end] = _interpolated(strip, (end - start, width))
+    return decoded.upright(_interpolated(narrow, (height, width))).clamp(0, 1)
+
+
+def _checked_array(path: Path, spec: InputSpec) -> Decoded:
+    decoded = decode_array_picture(path)
+    if decoded.channels != spec.channels:
+        shape = (decoded.channels, *decoded.size)
+        raise ValueError(f'"{path}" has shape {shape}; expected ({spec.channels}, H, W)')
+    found = survey(decoded.strips(), (0, 1))
+    check_finite(path, found)
+    if found.outside:
+        raise ValueError(f'"{path}" has values outside [0, 1]')
+    return decoded
+
+
+def _values(path: Path, decoded: Decoded, modality: Modality, alone: bool) -> Iterator[Tensor]:
+    """The strips of a modality's part of an image, in [0, 1].
+
+    Raises:
+        ValueError: If it does not have the modality's channels, or values that it could have.
+    """
+    mix = _mixing(path, decoded, modality, alone)
     if not decoded.in_unit:
-        return values
-    _check_finite(path, values)
+        return (mix(strip) for strip in decoded.strips())
     low, high = modality.range
-    _check_range(path, values, modality, alone)
+    found = survey((mix(strip) for strip in decoded.strips()), modality.range)
+    check_finite(path, found)
+    check_range(path, found, modality, alone)
     if modality.name == "depth" and low >= 0:
-        _warn_of_zeros(path, values)
-    return ((values.double() - low) / (high - low)).clamp(0, 1).float()
+        warn_of_zeros(path, found)
+    return (
+        ((mix(strip).double() - low) / (high - low)).clamp(0, 1).float()
+        for strip in decoded.strips()
+    )
 
 
-def _with_channels(path: Path, decoded: Decoded, modality: Modality, alone: bool) -> Tensor:
-    values, wanted = decoded.values, modality.channels
-    if len(values) == wanted:
-        return values
+def _mixing(
+    path: Path, decoded: Decoded, modality: Modality, alone: bool
+) -> Callable[[Tensor], Tensor]:
+    """What makes the modality's channels of a file's."""
+    channels, wanted = decoded.channels, modality.channels
+    if channels == wanted:
+        return lambda strip: strip
     if wanted == 1:
         if alone:
-            return torch.einsum("chw,c->hw", values, torch.tensor(_LUMINANCE))[None]
-        if torch.equal(values[:1].expand_as(values), values):
-            return values[:1]
+            weights = torch.tensor(_LUMINANCE)
+            return lambda strip: torch.einsum("chw,c->hw", strip, weights)[None]
+        if all(torch.equal(strip[:1].expand_as(strip), strip) for strip in decoded.strips()):
+            return lambda strip: strip[:1]
     elif modality.is_rgb and not decoded.in_unit:
-        return values.expand(wanted, -1, -1)
-    kind = "a colour" if len(values) == 3 else "a 16-bit or float" if decoded.in_unit else "a grey"
+        return lambda strip: strip.expand(wanted, -1, -1)
+    kind = "a colour" if channels == 3 else "a 16-bit or float" if decoded.in_unit else "a grey"
     raise ValueError(
         f'"{path}" is {kind} picture, and modality "{modality.name}" has {wanted} '
         f"channel{'s' if wanted > 1 else ''}; give another file, or a NumPy file .npy of all "
@@ -121,77 +157,8 @@ def _with_channels(path: Path, decoded: Decoded, modality: Modality, alone: bool
     )
 
 
-def _check_finite(path: Path, values: Tensor) -> None:
-    number = int((~values.isfinite()).sum())
-    if number:
-        raise ValueError(
-            f'"{path}" has {number} values of {values.numel()} that are not finite (NaN or '
-            "infinity); replace them"
-        )
-
-
-def _check_range(path: Path, values: Tensor, modality: Modality, alone: bool) -> None:
-    """Warn of values that will be clipped; refuse a file that is hardly in range."""
-    low, high = modality.range
-    # In float32, as the file is: 1.1 is not outside of a range that ends at 1.1.
-    outside = int(((values < low) | (values > high)).sum())
-    if not outside:
-        return
-    lowest, highest = (f"{limit.item():.4g}" for limit in values.aminmax())
-    share = outside / values.numel()
-    found = (
-        f'"{path}" holds {lowest} to {highest}: {outside} pixels ({share:.1%}) are outside the '
-        f'range {low:g} to {high:g} of modality "{modality.name}"'
-    )
-    if share > 0.5:
-        raise ValueError(f"{found}; {_remedy(values, modality, alone)}")
-    warnings.warn(f"{found} and are clipped", stacklevel=2)
-
-
-def _remedy(values: Tensor, modality: Modality, alone: bool) -> str:
-    """The option that gives a modality the range of a file."""
-    if modality.name == "depth":
-        return f'give the modality\'s range, as in --input.depth_range "{_range_around(values)}"'
-    holds_integers = bool((values == values.round()).all()) and values.min() >= 0
-    is_sixteen_bits = holds_integers and 255 < values.max() <= _SIXTEEN_BITS
-    limits = f"[0, {_SIXTEEN_BITS}]" if is_sixteen_bits else _range_around(values)
-    entry = f"{{name: {modality.name}, channels: {modality.channels}, range: {limits}}}"
-    listed = f"[{entry}]" if alone else f"[..., {entry}]"
-    return (
-        f"give the modality's range, on the command line as --input.modalities '{listed}', in YAML "
-        f"as input: {{modalities: {listed}}}; mean and std, if the network has them, are in the "
-        "same unit"
-    )
-
-
-def _range_around(values: Tensor) -> str:
-    """``[low, high]`` in four digits, rounded outwards so that no value lies outside."""
-    lowest, highest = (Decimal(limit.item()) for limit in values.aminmax())
-    steps = [
-        Decimal(1).scaleb(limit.adjusted() - 3) if limit else Decimal(1)
-        for limit in (lowest, highest)
-    ]
-    low = lowest.quantize(steps[0], ROUND_FLOOR)
-    high = highest.quantize(steps[1], ROUND_CEILING)
-    if low == high:
-        low, high = low - steps[0], high + steps[1]
-    return f"[{low.normalize():f}, {high.normalize():f}]"
-
-
-def _warn_of_zeros(path: Path, values: Tensor) -> None:
-    """Say how many depths are exactly 0, unless all are."""
-    zeros = int((values == 0).sum())
-    if zeros and values.min() == 0 and values.max() > 0:
-        warnings.warn(
-            f'{zeros} pixels ({zeros / values.numel():.1%}) of "{path}" are 0, which many sensors '
-            'write for "not measured"; they are shown as the nearest depth',
-            ZeroDepthWarning,
-            stacklevel=2,
-        )
-
-
-def _warn_if_stretched(path: Path, image: Tensor, spec: InputSpec) -> None:
-    (height, width), (shown_height, shown_width) = image.shape[-2:], spec.size
+def _warn_if_stretched(path: Path, size: tuple[int, int], spec: InputSpec) -> None:
+    (height, width), (shown_height, shown_width) = size, spec.size
     change = (width * shown_height) / (height * shown_width)
     stretched = max(change, 1 / change) - 1
     if stretched > _MOST_STRETCHED:
@@ -204,9 +171,8 @@ def _warn_if_stretched(path: Path, image: Tensor, spec: InputSpec) -> None:
         )
 
 
-def _check_proportions(picture: PictureFiles, parts: dict[Modality, Tensor]) -> None:
+def _check_proportions(picture: PictureFiles, sizes: dict[str, tuple[int, int]]) -> None:
     """Refuse files that cannot show the same frame, as their heights and widths tell."""
-    sizes = {modality.name: part.shape[1:] for modality, part in parts.items()}
     proportions = [width / height for height, width in sizes.values()]
     if max(proportions) > (1 + _SAME_PROPORTIONS) * min(proportions):
         stated = ", ".join(f"{name} {width} x {height}" for name, (height, width) in sizes.items())
@@ -226,6 +192,10 @@ def stretched(image: Tensor, spec: InputSpec) -> Tensor:
     Returns:
         ``(C, *spec.size)`` in [0, 1].
     """
+    return _interpolated(image, spec.size).clamp(0, 1)
+
+
+def _interpolated(image: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(
-        image[None], size=spec.size, mode="bilinear", align_corners=False, antialias=True
-    )[0].clamp(0, 1)
+        image[None], size=size, mode="bilinear", align_corners=False, antialias=True
+    )[0]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import torch
 from torch import Tensor
 
+from neurovis.archives import archive_problem
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective, grey_activation
 from neurovis.maximization.options import check_number
@@ -110,18 +111,19 @@ def _as_constant(vectors: object) -> Constant:
     if isinstance(vectors, Constant):
         return vectors
     values = _read(Path(vectors)) if isinstance(vectors, (str, Path)) else _as_tensor(vectors)
+    named = f'vectors in "{vectors}"' if isinstance(vectors, (str, Path)) else "vectors"
     if values.ndim == 1:
         values = values[None]
     if values.ndim != 2 or not values.numel():
         raise ValueError(
-            "vectors must be one vector (K,) or several (N, K) of a number for each kernel; got "
+            f"{named} must be one vector (K,) or several (N, K) of a number for each kernel; got "
             f"shape {tuple(values.shape)}"
         )
     if not values.isfinite().all():
-        raise ValueError("vectors must be finite numbers; some are NaN or infinite")
+        raise ValueError(f"{named} must be finite numbers; some are NaN or infinite")
     zero = (~values.any(1)).nonzero().flatten().tolist()
     if zero:
-        raise ValueError(f"vectors must not be all zero; number {zero[0]} is")
+        raise ValueError(f"{named} must not be all zero; number {zero[0]} is")
     return Constant(values)
 
 
@@ -131,12 +133,15 @@ def _read(path: Path) -> Tensor:
     if path.suffix == ".npy":
         return decode_array(path)
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        problem = archive_problem(path)
+        values = None if problem else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # Files that are damaged or of another kind raise anything.
         raise ValueError(
             f'"{path}" is damaged, or no .npy or .pt file of one tensor; what else a pickle holds '
             "is not read, for it could run code"
         ) from error
+    if problem is not None:
+        raise ValueError(f'"{path}" {problem}')
     if not isinstance(values, Tensor):
         raise ValueError(f'"{path}" must hold one tensor; it holds a {type(values).__name__}')
     return _as_tensor(values)

@@ -1,0 +1,216 @@
+"""Small files that stand for much: refused by what they declare, or read a few rows at a time."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from neurovis import archives
+from neurovis.inputs import InputSpec, Modality
+from neurovis.maximization.objectives import Direction
+from neurovis.models import load_model
+from neurovis.pictures import decoding, read_picture
+
+#: Bytes that a command may have in memory at any moment.
+MOST = 1.5 * 2**30
+SIDE = 13_000
+
+
+def _archive(tensors: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()
+
+
+def _compressed(path: Path, content: bytes, zeros: int = 0) -> Path:
+    """An archive of torch's, compressed; perhaps with its first tensor replaced by zeros."""
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as plain,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            if zeros and name.endswith("/data/0"):
+                with packed.open(name, "w", force_zip64=True) as file:
+                    for _ in range(zeros // 2**20):
+                        file.write(bytes(2**20))
+            else:
+                packed.writestr(name, plain.read(name))
+    return path
+
+
+@pytest.mark.parametrize("read", [Direction, lambda path: load_model("torch.nn.Linear", path)])
+def test_weights_that_unpack_to_much_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    path = _compressed(tmp_path / "bomb.pth", _archive({"weight": torch.zeros(4)}), 2**26)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match=r'bomb\.pth" is a file of \d+ bytes that unpacks to 671'):
+        read(path)
+
+
+def test_weights_that_somebody_compressed_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_HARMLESS", 0)
+    network = nn.Conv2d(3, 16, 30)
+    path = _compressed(tmp_path / "w.pth", _archive(network.state_dict()))
+    arguments = {"in_channels": 3, "out_channels": 16, "kernel_size": 30}
+    loaded = load_model("torch.nn.Conv2d", path, model_args=arguments)
+    assert torch.equal(loaded.weight, network.weight)
+
+
+def test_a_picture_that_is_all_width_is_refused(tmp_path: Path) -> None:
+    Image.new("1", (2**16 + 1, 1)).save(tmp_path / "wide.png")
+    with pytest.raises(ValueError, match=r"more pixels than can be meant: 65537 x 1"):
+        read_picture(tmp_path / "wide.png", InputSpec.rgb(8))
+
+
+# In strips and in one piece.
+
+
+def _picture(path: Path, mode: str, orientation: int) -> np.ndarray:
+    """A picture that is turned, and its values ``(C, H, W)`` upright."""
+    numbers = np.random.default_rng(orientation)
+    if mode == "RGB":
+        pixels = numbers.integers(0, 256, (61, 47, 3), dtype=np.uint8)
+        values = pixels.transpose(2, 0, 1).astype(np.float32) / 255
+    else:
+        pixels = numbers.integers(0, 2**16, (61, 47), dtype=np.uint16)
+        values = pixels[None].astype(np.float32) / 2**16
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
+    turned = {
+        1: lambda a: a,
+        2: lambda a: a[:, :, ::-1],
+        3: lambda a: a[:, ::-1, ::-1],
+        4: lambda a: a[:, ::-1],
+        5: lambda a: a.transpose(0, 2, 1),
+        6: lambda a: np.rot90(a, -1, (1, 2)),
+        7: lambda a: a.transpose(0, 2, 1)[:, ::-1, ::-1],
+        8: lambda a: np.rot90(a, 1, (1, 2)),
+    }[orientation](values)
+    return np.ascontiguousarray(turned)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+@pytest.mark.parametrize("size", [(7, 5), (90, 20)])
+@pytest.mark.filterwarnings("ignore:.*is stretched")
+def test_strips_give_what_one_piece_gives(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    orientation: int,
+    mode: str,
+    size: tuple[int, int],
+) -> None:
+    whole = torch.from_numpy(_picture(tmp_path / "a.png", mode, orientation))
+    spec = InputSpec.rgb(size)
+    if mode != "RGB":
+        spec = InputSpec((Modality("height", 1, range=(0, 2**16)),), size)
+    meant = nn.functional.interpolate(
+        whole[None], size=size, mode="bilinear", align_corners=False, antialias=True
+    )[0]
+    for strip in (1, 1000, 2**20):
+        monkeypatch.setattr(decoding, "_STRIP", strip)
+        torch.testing.assert_close(
+            read_picture(tmp_path / "a.png", spec), meant.clamp(0, 1), atol=1e-5, rtol=0
+        )
+
+
+def test_an_upright_picture_has_the_same_bits_in_strips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _picture(tmp_path / "a.png", "RGB", 1)
+    whole = read_picture(tmp_path / "a.png", InputSpec.rgb((7, 5)))
+    monkeypatch.setattr(decoding, "_STRIP", 1000)
+    assert torch.equal(read_picture(tmp_path / "a.png", InputSpec.rgb((7, 5))), whole)
+
+
+# Memory, of whole commands.
+
+_MEASURED = """
+import sys
+from neurovis.cli import main
+
+status = main(sys.argv[1:])
+with open("/proc/self/status") as file:
+    (peak,) = (line.split()[1] for line in file if line.startswith("VmHWM"))
+print(f"\\n{status} {int(peak) * 1024}")
+"""
+
+
+def _peak(folder: Path, *arguments: str) -> tuple[int, int, str]:
+    """Exit status, peak memory in bytes, and what was said, of a command in its own process."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell a process's peak memory")
+    into = () if arguments[0] == "layers" else ("--trainer.default_root_dir", str(folder / "run"))
+    own = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _MEASURED, *arguments, *into]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=own)
+    status, peak = done.stdout.splitlines()[-1].split()
+    sys.stdout.write(f"\n{arguments[0]}: at most {int(peak) / 2**20:.0f} MiB\n")
+    return int(status), int(peak), done.stderr
+
+
+@pytest.mark.slow
+def test_two_gigabytes_in_a_small_file_of_weights(tmp_path: Path) -> None:
+    # Half a billion floats, as its pickle says too.
+    with torch.serialization.skip_data():
+        torch.save({"weight": torch.empty(2**29)}, tmp_path / "empty.pth")
+    packed = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(tmp_path / "empty.pth") as plain:
+        small = io.BytesIO()
+        with zipfile.ZipFile(small, "w") as copied:
+            for name in plain.namelist():
+                copied.writestr(name, b"" if name.endswith("/data/0") else plain.read(name))
+    _compressed(packed, small.getvalue(), 2**31)
+    assert packed.stat().st_size < 3 * 10**6
+    model = ("--model", "torch.nn.Linear", "--model_args", "{in_features: 2, out_features: 2}")
+    status, peak, said = _peak(tmp_path, "layers", *model, "--weights", str(packed))
+    assert status == 2
+    assert 'bomb.pth" is a file of' in said
+    assert peak < MOST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["RGB", "I;16"])
+def test_a_very_large_picture_shown_at_48_pixels(tmp_path: Path, mode: str) -> None:
+    rows = np.arange(SIDE, dtype=np.uint16)[:, None] % 251
+    pixels = (rows + np.zeros(SIDE, np.uint16)).astype(np.uint8 if mode == "RGB" else np.uint16)
+    picture = Image.fromarray(pixels)
+    (picture.convert("RGB") if mode == "RGB" else picture).save(
+        tmp_path / "large.png", compress_level=1
+    )
+    modalities = "rgb" if mode == "RGB" else "[{name: height, channels: 1, range: [0, 250]}]"
+    arguments = f"{{in_channels: {3 if mode == 'RGB' else 1}, out_channels: 2, kernel_size: 3}}"
+    status, peak, said = _peak(
+        tmp_path,
+        *("features", "--model", f"{__name__}.Net", "--model_args", arguments, "--layer", "conv"),
+        *("--input.modalities", modalities, "--input.size", "48", "--trainer.logger", "false"),
+        *("--trainer.accelerator", "cpu", "--images", str(tmp_path / "large.png")),
+    )
+    assert status == 0, said
+    assert peak < MOST
+
+
+class Net(nn.Module):
+    """One convolution, under a name."""
+
+    def __init__(self, **arguments: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(**arguments)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.conv(images)
