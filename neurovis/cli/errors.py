@@ -55,6 +55,10 @@ def _said(error: BaseException) -> str:
             "there is not enough memory; give a smaller --input.size, --batch_size or fewer "
             f"kernels at a time{f' ({reason})' if reason else ''}"
         )
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _FULL:
+        # Lightning's logger takes a full disk for a value that it cannot log.
+        return _said(cause)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         # With the names of temporary files, and without the number.
         path = shortened(str(error.filename2 or error.filename), _MOST_SIGNS_OF_A_PATH)

@@ -24,7 +24,7 @@ _MODELS_AND_INPUTS = each_with(
         (
             "a model that is none",
             "--model os.getcwd",
-            '"os.getcwd" makes a str, not a torch.nn.Mod',
+            'model "os.getcwd" is not called: it is no torch.nn.Module',
         ),
         (
             "arguments that it does not take",

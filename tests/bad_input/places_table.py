@@ -198,5 +198,5 @@ FULL = {
     "rank": (f"{RANK} {_HERE} --sheets 0", 1000, "results.csv"),
     "features": (f"{FEATURES} p.npy {_HERE}", 500, "feature_maps/conv2/0000_p.png"),
     "saliency": (f"{SALIENCY} p.npy {_HERE}", 500, "saliency/gradient/output/0000_p.png"),
-    "logs": (AM, 20, "the run's logs"),
+    "logs": (RANK, 20, "the run's logs"),
 }
