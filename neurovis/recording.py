@@ -181,6 +181,11 @@ class Recorder:
             )
 
 
+def can_be_hooked(module: nn.Module) -> bool:
+    """True if torch allows hooks on the module; it allows none on scripted and traced ones."""
+    return not isinstance(module, torch.jit.ScriptModule)
+
+
 @contextmanager
 def hooked(modules: Mapping[str, nn.Module], hook: Hook) -> Iterator[None]:
     """Call ``hook(name, module, args, output)`` after each call of the modules, while inside.

@@ -384,3 +384,13 @@ def test_takes_little_longer_than_a_forward() -> None:
     start = time.perf_counter()
     fields_of(model, (224, 224))
     assert time.perf_counter() - start < 2.0
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecated")
+def test_scripted_parts_are_passed_through() -> None:
+    """Torch allows no hooks on them, and the fields of the layers behind them need none."""
+    network = nn.Sequential(conv(3, 2), torch.jit.script(nn.BatchNorm2d(3)), conv(3))
+    plain = nn.Sequential(network[0], nn.BatchNorm2d(3), network[2])
+    fields, expected = fields_of(network.eval()), fields_of(plain.eval())
+    assert fields.keys() == {"0", "2"}
+    assert fields["2"] == expected["2"]

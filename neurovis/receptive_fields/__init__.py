@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
-from neurovis.recording import hooked, undisturbed
+from neurovis.recording import can_be_hooked, hooked, undisturbed
 from neurovis.trial import CannotRun, reason
 
 __all__ = ["Box", "Field", "receptive_fields"]
@@ -120,7 +120,8 @@ def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
     Raises:
         CannotRun: If the model cannot run on the example; it is a ValueError.
     """
-    modules = {name: module for name, module in model.named_modules() if name}
+    named = model.named_modules()
+    modules = {name: module for name, module in named if name and can_be_hooked(module)}
     fields: dict[str, Field] = {}
     parameter = next((p for p in model.parameters() if p.is_floating_point()), example)
     with undisturbed(model), torch.no_grad():

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurovis.recording import Recorder, hooked
+from neurovis.recording import Recorder, can_be_hooked, hooked
 from neurovis.tuning.null import WITH_NULL
 
 #: They cut off what is negative, some of them softly.
@@ -66,7 +66,7 @@ def find_sources(
     modules: Mapping[str, nn.Module] = {
         name.replace("._orig_mod", ""): module
         for name, module in network.named_modules()
-        if name and not any(module.children())
+        if name and not any(module.children()) and can_be_hooked(module)
     }
     seen = _Seen()
 

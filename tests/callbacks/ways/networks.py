@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import torch
@@ -33,6 +34,15 @@ class Recomputed(TinyModule):
 @way()
 def gradient_checkpoints(training: Training) -> None:
     training.fit(Recomputed())
+
+
+class RecomputedReentrantly(Recomputed):
+    reentrant = True
+
+
+@way()
+def reentrant_gradient_checkpoints(training: Training) -> None:
+    training.fit(RecomputedReentrantly())
 
 
 @way()
@@ -171,6 +181,15 @@ class Attentive(TinyModule):
 @way(is_slow=True)
 def attention(training: Training) -> None:
     training.fit(Attentive())
+
+
+@way()
+def scripted_parts(training: Training) -> None:
+    module = TinyModule()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It is deprecated, and in use.
+        module.norm = torch.jit.script(module.norm)
+    training.fit(module)
 
 
 class Compiled(TinyModule):
