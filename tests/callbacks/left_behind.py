@@ -26,6 +26,8 @@ _MONITORS_OWN = ("activation_maximization", "feature_maps", "kernel_ranking", "s
 def left_behind(run: Trainer) -> dict[str, Any]:
     """Weights, buffers, gradients, flags, and all that a checkpoint and the Trainer hold."""
     module: Any = run.lightning_module
+    if module is None:  # Refused before it began.
+        return {}
     left: dict[str, Any] = {f"weights.{key}": value for key, value in module.state_dict().items()}
     # Buffers that are not saved are not in the state either.
     left |= {f"buffers.{key}": value for key, value in module.named_buffers()}

@@ -151,7 +151,7 @@ class Training:
         """Train on two batches an epoch, unless others are given, and validate on one."""
         run = self.trainer(*callbacks, **arguments)
         run.fit(
-            module or TinyModule(),
+            TinyModule() if module is None else module,
             loader(shuffle=True, batches=2) if train is None else train,
             loader(seed=1, batches=1) if validation is None else validation,
             ckpt_path=ckpt_path,
