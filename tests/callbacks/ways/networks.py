@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from typing import Any
 
+import pytest
 import torch
 from promise import CLASSES, TinyModule, loader
 from torch import Tensor, nn
@@ -214,5 +216,7 @@ def compiled_with_aot_eager(training: Training) -> None:
 
 @way(is_slow=True)
 def compiled_with_inductor(training: Training) -> None:
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("inductor needs a C++ compiler")
     torch.compiler.reset()
     training.fit(torch.compile(TinyModule(), backend="inductor"))
