@@ -56,7 +56,7 @@ def _said(error: BaseException) -> str:
             f"kernels at a time{f' ({reason})' if reason else ''}"
         )
     cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in _FULL:
+    if isinstance(error, ValueError) and isinstance(cause, OSError) and cause.errno in _FULL:
         # Lightning's logger takes a full disk for a value that it cannot log.
         return _said(cause)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
