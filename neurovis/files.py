@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,19 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def link(existing: str | Path, path: str | Path) -> None:
+    """Give a file a second name; a copy, where the file system has no hard links.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with whole_file(path) as partial:
+        try:
+            os.link(existing, partial)
+        except OSError:
+            shutil.copyfile(existing, partial)
 
 
 def check_readable(path: str | Path) -> None:

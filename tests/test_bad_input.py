@@ -134,7 +134,7 @@ def test_when_there_is_room_the_same_command_goes_on(working_folder: Path) -> No
     with full_disk(size):
         assert main(shlex.split(line)) == 2
     assert main(shlex.split(line)) == 0
-    assert np.load("images.npz")["kernels"].tolist() == [0]
+    assert np.load("results.npz")["kernels"].tolist() == [0]
     assert not list(working_folder.rglob("*.partial"))
 
 
@@ -158,11 +158,11 @@ def test_a_finished_image_of_code_is_made_anew() -> None:
     finished = Path("finished/conv2/kernel_0000.npz")
     with np.load(finished) as arrays:
         whole = dict(arrays)
-    np.savez(finished, **{**whole, "image_0": np.array([Payload()], dtype=object)})
+    np.savez(finished, **{**whole, "curve_0": np.array([Payload()], dtype=object)})
     assert main(shlex.split(GOING_ON)) == 0
     assert not MARKER.exists()
-    assert np.load("images.npz")["kernels"].tolist() == [0, 1]
-    assert np.load(finished)["image_0"].tobytes() == whole["image_0"].tobytes()
+    assert np.load("results.npz")["kernels"].tolist() == [0, 1]
+    assert np.load(finished)["curve_0"].tobytes() == whole["curve_0"].tobytes()
 
 
 # Names that would do something, of layers and pictures that are there.

@@ -27,10 +27,13 @@ from neurovis.cli.errors import one_line
 from neurovis.cli.main import build_parser
 from neurovis.cli.named_in_files import checked_names
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.finished import FINISHED, FinishedImages, Job, open_folder
+from neurovis.maximization.finished import FinishedImages, open_folder
+from neurovis.maximization.jobs import FINISHED, Job
+from neurovis.maximization.keeper import ImageKeeper
 from neurovis.maximization.manifest import MANIFEST, Manifest, unfinished_run
 from neurovis.maximization.objectives import Direction, Target
 from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.maximization.settings import AscentSettings
 from neurovis.models import load_model
 from neurovis.pictures import read_picture
 
@@ -208,6 +211,9 @@ def _manifest() -> Manifest:
     return Manifest({"neurovis": "0.1", **of_run, "targets": "kernels", "complete": False})
 
 
+KEEPER = ImageKeeper(InputSpec.rgb(4), AscentSettings())
+
+
 def _image() -> PreferredImage:
     torch.manual_seed(0)
     return PreferredImage(
@@ -216,7 +222,7 @@ def _image() -> PreferredImage:
         label="kernel 0",
         kernels=(0,),
         weights=None,
-        image=torch.rand(3, 4, 4),
+        image=KEEPER.rounded(torch.rand(3, 4, 4)),
         start=torch.rand(3, 4, 4),
         activation=1.0,
         noise_activation=0.5,
@@ -228,13 +234,16 @@ def _image() -> PreferredImage:
     )
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".png"])
 @pytest.mark.parametrize("number", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
-def test_a_damaged_finished_image_is_whole_or_made_again(number: int, tmp_path: Path) -> None:
+def test_a_damaged_finished_image_is_whole_or_made_again(
+    number: int, suffix: str, tmp_path: Path
+) -> None:
     job = Job(0, "conv", Target((0,)), "kernel 0")
-    finished = FinishedImages(tmp_path, _manifest())
+    finished = FinishedImages(tmp_path, _manifest(), KEEPER)
     image = _image()
     finished.add(job, [image])
-    path = tmp_path / FINISHED / job.path
+    path = (tmp_path / FINISHED / job.path).with_suffix(suffix)
     found: Counter[bool] = Counter()
     for content in mutations(path.read_bytes(), number):
         path.write_bytes(content)
@@ -243,6 +252,7 @@ def test_a_damaged_finished_image_is_whole_or_made_again(number: int, tmp_path: 
         for one in images or ():
             assert torch.equal(one.image, image.image)
             assert torch.equal(one.curve, image.curve)
+            assert one.activation == image.activation
     assert found[True] > number / 2
 
 
@@ -257,7 +267,7 @@ def test_a_damaged_manifest_is_none_or_of_another_run(number: int, tmp_path: Pat
     for content in mutations(whole, number):
         (folder / MANIFEST).write_bytes(content)
         unfinished_run(tmp_path, manifest)
-        said = _refusal(lambda run: open_folder(run, manifest), folder)
+        said = _refusal(lambda run: open_folder(run, manifest, KEEPER), folder)
         assert not said or str(folder) in said
         found["refused" if said else "open"] += 1
     assert found["refused"]

@@ -35,6 +35,7 @@ def labelled_grid(
     spec: InputSpec,
     title: str,
     columns: int | None = None,
+    largest: int = _LARGEST,
 ) -> Figure:
     """A grid of images, each under its label, its modalities stacked in its cell.
 
@@ -45,6 +46,7 @@ def labelled_grid(
         spec: The modalities, see :func:`modality_rows`.
         title: Stands over the grid.
         columns: Images in a row; by default the grid is about square.
+        largest: Pixels of an image's longer side, at most.
 
     Returns:
         The figure.
@@ -58,7 +60,7 @@ def labelled_grid(
     height, width = images.shape[-2:]
     across = columns or square_columns(len(images), height * len(rows), width)
     smallest = 96 if across <= 12 else 64
-    largest = max(smallest, min(_LARGEST, _WIDEST // across))
+    largest = max(smallest, min(largest, _WIDEST // across))
     cells = Cells(
         {name: fitted(pictures, smallest, largest) for name, pictures in rows.items()},
         labels,
@@ -78,6 +80,7 @@ def signature_figure(
     resulting_map: Tensor,
     spec: InputSpec,
     title: str,
+    largest: int = _LARGEST,
 ) -> Figure:
     """The signature figure of one kernel: what it was shown, what it wants, and what it then did.
 
@@ -92,6 +95,7 @@ def signature_figure(
         resulting_map: ``(H', W')``, the kernel's feature map on the preferred image.
         spec: The modalities, see :func:`modality_rows`.
         title: Stands over the figure.
+        largest: Pixels of an image's longer side, at most.
 
     Returns:
         The figure.
@@ -103,7 +107,7 @@ def signature_figure(
         if values.ndim != 2:
             raise ValueError(f"{name} must be (H', W'); got shape {tuple(values.shape)}")
     rows = {
-        name: fitted(pictures, 160, _LARGEST)
+        name: fitted(pictures, min(160, largest), largest)
         for name, pictures in modality_rows(torch.stack([start, preferred]), spec).items()
     }
     _, _, height, width = next(iter(rows.values())).shape

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layers import LayerSelection
-from neurovis.maximization.finished import Job
+from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.target_maximization import TargetMaximization

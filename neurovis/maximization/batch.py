@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurovis.maximization.ascent import Climb, Views
 from neurovis.maximization.convergence import has_converged
-from neurovis.maximization.finished import Job
+from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import TargetBatch
 from neurovis.maximization.preferred_image import Ended
 from neurovis.maximization.settings import AscentSettings

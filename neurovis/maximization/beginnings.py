@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.finished import Job
+from neurovis.maximization.jobs import Job
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
 

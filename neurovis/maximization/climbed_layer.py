@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views, try_views
-from neurovis.maximization.beginnings import Beginning, Beginnings
+from neurovis.maximization.beginnings import Beginning
+from neurovis.maximization.canvas import Canvas
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
-from neurovis.maximization.finished import Job
+from neurovis.maximization.jobs import Job
+from neurovis.maximization.keeper import ImageKeeper
 from neurovis.maximization.layer_response import LayerResponse, noise_images, try_layer
 from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
 from neurovis.maximization.network import fold_batch_norms
@@ -82,6 +84,8 @@ class ClimbedLayer:
 
     #: What is run at every step; set by :meth:`enter`, as is all that follows.
     climbed: LayerResponse
+    #: What is optimized, and what it is shown as.
+    canvas: Canvas
     #: Modalities and size of what is optimized: a part of the image where a crop is enough.
     spec: InputSpec
     #: What images are shown under.
@@ -97,14 +101,16 @@ class ClimbedLayer:
         if settings.transforms is not None:
             try_views(self.response, settings)
         self._settings = settings
+        self._keeper = ImageKeeper(spec, settings)
         self._crop: FieldCrop | None = None
 
     def enter(self, device: torch.device) -> None:
         """Make everything ready to climb on a device."""
         settings, whole = self._settings, self.response.spec
         network = self.response.network.to("cpu")
-        self._crop = self._find_crop()
-        self.spec = whole if self._crop is None else self._crop.spec
+        self.canvas = Canvas(whole, settings, self._find_crop())
+        self._crop = self.canvas.crop
+        self.spec = self.canvas.spec
         self.transforms = self._views()
         examples = self.response.inputs(noise_images(whole, count=2))
         folded = fold_batch_norms(network, self.name, examples)
@@ -114,10 +120,7 @@ class ClimbedLayer:
         self.climbed = LayerResponse(fast, self.name, self.spec, axis)
         self._leaking = last_rectifiers(self.climbed) if settings.leak else frozenset()
         self.response.to(device)
-        init = settings.init if isinstance(settings.init, Tensor) else None
-        if init is not None and self._crop is not None:
-            init = self._crop.cropped(init)
-        self._beginnings = Beginnings(settings, self.spec, self.constrained, init)
+        self._beginnings = self.canvas.beginnings()
 
     def leave(self) -> None:
         """Let go of what only the ascent needs, and of the device's memory; harmless if done."""
@@ -142,6 +145,14 @@ class ClimbedLayer:
         """The part of the image that the centre unit sees, if no more than that is optimized."""
         return None if self._crop is None else self._crop.box
 
+    @property
+    def crop_box(self) -> Box | None:
+        """The part of the image that is optimized for the sake of :attr:`box`."""
+        if self._crop is None:
+            return None
+        (top, left), (height, width) = self._crop.corner, self._crop.spec.size
+        return top, left, top + height, left + width
+
     def beginning(self, job: Job) -> Beginning:
         """Where the ascent of a job starts, on the CPU."""
         return self._beginnings.of(job)
@@ -153,33 +164,15 @@ class ClimbedLayer:
             images: In [0, 1].
             memory: Of the images' last step, if this is one of many.
         """
-        constraints = self._settings.constraints
-        if self._crop is None:
-            return constraints(images, self.spec, memory)
-        if constraints.is_none:
-            return images
-        # It is what the unit sees that is to have a contrast, not what lies around.
-        top, left, bottom, right = self._crop.own_box
-        seen = constraints(
-            images[..., top:bottom, left:right],
-            self.spec.resized((bottom - top, right - left)),
-            memory,
-        )
-        kept = images.clone()
-        kept[..., top:bottom, left:right] = seen
-        return kept
+        return self.canvas.constrained(images, memory)
 
     def whole(self, images: Tensor) -> Tensor:
-        """Images ``(B, C, H, W)`` as the network is to be shown them, of what is optimized.
+        """Images ``(B, C, H, W)`` as the network is to be shown them, of what is optimized."""
+        return self.canvas.whole(images)
 
-        Of a crop, what the unit sees; all else is grey.
-        """
-        if self._crop is None:
-            return images
-        top, left, bottom, right = self._crop.own_box
-        masked = torch.full_like(images, 0.5)
-        masked[..., top:bottom, left:right] = images[..., top:bottom, left:right]
-        return self._crop.paste(masked)
+    def finished(self, images: Tensor) -> Tensor:
+        """Whole images, rounded to the values that are kept, of what is optimized."""
+        return self.canvas.whole(self._keeper.rounded(images))
 
     def noise_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(N,)`` of what the objective reads of noise images."""

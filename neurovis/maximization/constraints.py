@@ -76,6 +76,10 @@ class Constraints:
         levels = (self.contrast, self.luminance)
         return not self.frozen and all(level is None or level == {} for level in levels)
 
+    def sets(self, name: str) -> bool:
+        """Whether the contrast or luminance of a modality is set."""
+        return any(_level(given, name) is not None for given in (self.contrast, self.luminance))
+
     def prepared(self, spec: InputSpec) -> Constraints:
         """The same, checked against an input, with frozen pictures read.
 

@@ -3,119 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
-from typing_extensions import Unpack
 
 from neurovis.files import check_replaceable, check_writable, safe_name
-from neurovis.maximization.ascent import Evidence
+from neurovis.maximization.jobs import FINISHED, Job
+from neurovis.maximization.keeper import ImageKeeper
+from neurovis.maximization.kept_image import KeptImage, load_kept, save_kept
 from neurovis.maximization.manifest import MANIFEST, Manifest
-from neurovis.maximization.objectives import Target
-from neurovis.maximization.preferred_image import (
-    Ended,
-    PreferredImage,
-    load_images,
-    save_images,
-    target_file_name,
-)
-from neurovis.receptive_fields import Box
-
-#: The folder of finished images in the folder of a run.
-FINISHED = "finished"
-
-
-class OfImage(TypedDict):
-    """What is known of an image besides the evidence; see :class:`PreferredImage`."""
-
-    image: Tensor
-    start: Tensor
-    curve: Tensor
-    ended: Ended
-    box: Box | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one image, or several variants of it, are to be of.
-
-    Args:
-        index: Its place among what is asked for of its layer.
-        layer: Dotted name.
-        target: The kernels to drive together.
-        label: How files and figures call it, such as ``kernel 5``.
-    """
-
-    index: int
-    layer: str
-    target: Target
-    label: str
-
-    @property
-    def asked(self) -> str:
-        """What it is of, in a few words that are the same in every run."""
-        target = self.target
-        parts = [self.label, str(target.kernels), target.joint]
-        parts += [f"weights {target.weights}"] if target.weights else []
-        parts += [f"suppressed {target.suppressed}"] if target.suppressed else []
-        # The statistics themselves are measured, and may differ in their last digits.
-        parts += ["zscore"] if target.zscore else []
-        return ", ".join(parts)
-
-    @property
-    def identity(self) -> str:
-        """What tells it from all others of a run."""
-        return f"{self.layer}: {self.asked}"
-
-    @property
-    def path(self) -> Path:
-        """Its file in the folder of finished images."""
-        name = target_file_name(self.label, self.target.kernels, self.index)
-        return Path(safe_name(self.layer)) / f"{name}.npz"
-
-    @property
-    def record(self) -> dict[str, object]:
-        """What the manifest says of it."""
-        file = (Path(FINISHED) / self.path).as_posix()
-        return {"layer": self.layer, "kernels": list(self.target.members), "file": file}
-
-    def image(
-        self,
-        variant: int,
-        variants: int,
-        now: Evidence,
-        noise: Evidence,
-        **of_image: Unpack[OfImage],
-    ) -> PreferredImage:
-        """One of its images, with the evidence of it and of a noise image."""
-        label = self.label if variants == 1 else f"{self.label} ({variant + 1} of {variants})"
-        return PreferredImage(
-            index=self.index,
-            layer=self.layer,
-            label=label,
-            kernels=self.target.members,
-            weights=_signed_weights(self.target),
-            activation=float(self.target.join(now.activations)),
-            noise_activation=float(self.target.join(noise.activations)),
-            member_activations=now.activations,
-            member_noise_activations=noise.activations,
-            target_map=now.target_map,
-            resulting_map=now.resulting_map,
-            variant=variant,
-            unit="SD" if self.target.zscore else "",
-            **of_image,
-        )
-
-
-def _signed_weights(target: Target) -> tuple[float, ...] | None:
-    """Weights of all members, those that are suppressed with -1; None where all count alike."""
-    if target.weights is None and not target.suppressed:
-        return None
-    kernels = target.weights or (1.0,) * len(target.kernels)
-    return kernels + (-1.0,) * len(target.suppressed)
+from neurovis.maximization.preferred_image import PreferredImage
 
 
 class FinishedImages:
@@ -126,16 +23,24 @@ class FinishedImages:
     Args:
         folder: Of the run; None to keep images in memory.
         manifest: What makes the images. Files of another fingerprint are as if they were not there.
+        keeper: Brings images into the form they are kept in.
         replaces: Whether the folder holds a run of another network or of other settings, whose
             images are to be removed.
     """
 
-    def __init__(self, folder: Path | None, manifest: Manifest, replaces: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        manifest: Manifest,
+        keeper: ImageKeeper,
+        replaces: bool = False,
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
         self._fingerprint = manifest.fingerprint
+        self._keeper = keeper
         self._replaces = replaces
-        self._kept: dict[Job, list[PreferredImage]] = {}
+        self._kept: dict[Job, list[KeptImage]] = {}
         self._seen: set[Job] = set()
         # Files that cannot be used, with their times of change: each is replaced by its job.
         self._unusable: dict[Job, int] = {}
@@ -155,34 +60,48 @@ class FinishedImages:
             own = {self._path(job) for job in jobs}
             for path in set((self.folder / FINISHED).rglob("*.npz")) - own:
                 path.unlink()
+                for picture in path.parent.glob(f"{path.stem}*.png"):
+                    picture.unlink()
         self.manifest.write(self.folder)
 
     def add(self, job: Job, images: Sequence[PreferredImage]) -> None:
         """Keep the images of a job.
 
         Raises:
-            OSError: If the file cannot be written; images that were kept before stay.
+            OSError: If a file cannot be written; images that were kept before stay.
         """
+        self.keep(job, [self._keeper.kept(image) for image in images])
+
+    def keep(self, job: Job, images: Sequence[KeptImage]) -> None:
+        """Keep images that are in the form they are kept in; see :meth:`add`."""
         if self.folder is None:
             self._kept[job] = list(images)
         else:
-            save_images(self._path(job), images, self._job_fingerprint(job))
+            save_kept(self._path(job), images, self._job_fingerprint(job))
 
-    def add_all(self, jobs: Iterable[Job], images: Sequence[PreferredImage]) -> None:
+    def keep_all(self, jobs: Iterable[Job], images: Sequence[KeptImage]) -> None:
         """Keep images that are known from elsewhere, each with the job that asks for it."""
         for job in jobs:
-            own = [one for one in images if (one.layer, one.index) == (job.layer, job.index)]
-            if own and self.load(job) is None:
-                self.add(job, own)
+            own = [one for one in images if is_of(one, job)]
+            if own and self.kept(job) is None:
+                self.keep(job, own)
+
+    def kept(self, job: Job) -> list[KeptImage] | None:
+        """The images of a job as they are kept, or None if they are not finished."""
+        if self.folder is None:
+            return self._kept.get(job)
+        images = load_kept(self._path(job), self._job_fingerprint(job))
+        return images if all(map(self._keeper.is_whole, images or ())) else None
 
     def load(self, job: Job) -> list[PreferredImage] | None:
         """The images of a job, or None if they are not finished."""
-        if self.folder is None:
-            return self._kept.get(job)
-        images = load_images(self._path(job), self._job_fingerprint(job))
-        for image in images or ():
-            image.index = job.index
-        return images
+        images = self.kept(job)
+        return None if images is None else self._keeper.restored(job, images)
+
+    def picture(self, image: PreferredImage) -> Path | None:
+        """The PNG file that holds all of an image, if there is one."""
+        path = Path(safe_name(image.layer)) / f"{image.file_name}.png"
+        return None if self.folder is None else self.folder / FINISHED / path
 
     def of(self, jobs: Iterable[Job]) -> Iterator[PreferredImage]:
         """The finished images of some jobs, in their order."""
@@ -195,7 +114,7 @@ class FinishedImages:
             return {job for job in jobs if job in self._kept}
         finished = set()
         for job in jobs:
-            if self.load(job) is not None:
+            if self.kept(job) is not None:
                 finished.add(job)
             elif self._path(job).exists():
                 self._unusable[job] = self._path(job).stat().st_mtime_ns
@@ -220,7 +139,12 @@ class FinishedImages:
         return f"{self._fingerprint} {job.identity}"
 
 
-def open_folder(folder: Path, manifest: Manifest) -> FinishedImages:
+def is_of(image: KeptImage, job: Job) -> bool:
+    """Whether an image was made for a job."""
+    return (image.fields["layer"], image.fields["index"]) == (job.layer, job.index)
+
+
+def open_folder(folder: Path, manifest: Manifest, keeper: ImageKeeper) -> FinishedImages:
     """The finished images in a run's folder, for a run that is about to begin or to go on.
 
     A run of another network or of other settings is replaced if it is complete, or has not made
@@ -229,6 +153,7 @@ def open_folder(folder: Path, manifest: Manifest) -> FinishedImages:
     Args:
         folder: Of the run.
         manifest: Of the run.
+        keeper: Of the run's images.
 
     Raises:
         ValueError: If there is an unfinished run of another network or of other settings, or
@@ -246,11 +171,11 @@ def open_folder(folder: Path, manifest: Manifest) -> FinishedImages:
     differences = [] if there is None else manifest.differences(there)
     has_images = any((folder / FINISHED).rglob("*.npz"))
     if there is None or not differences or not has_images:
-        return FinishedImages(folder, manifest)
+        return FinishedImages(folder, manifest, keeper)
     if not there.is_complete:
         raise ValueError(
             f'"{folder}" holds an unfinished run that differs in {"; ".join(differences)}; '
             "start it with what it was begun with, or choose another folder"
         )
     rank_zero_warn(f'images in "{folder}" are replaced; they differ in {"; ".join(differences)}')
-    return FinishedImages(folder, manifest, replaces=True)
+    return FinishedImages(folder, manifest, keeper, replaces=True)

@@ -11,7 +11,7 @@ from neurovis.maximization.ascent import Climb, Evidence, ascent_losses, gather_
 from neurovis.maximization.batch import Batch
 from neurovis.maximization.beginnings import Beginning
 from neurovis.maximization.climbed_layer import ClimbedLayer
-from neurovis.maximization.finished import Job
+from neurovis.maximization.jobs import Job
 from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.preferred_image import Ended, PreferredImage
 from neurovis.maximization.settings import AscentSettings
@@ -168,14 +168,15 @@ class LayerAscent:
                 curve=curves[variant],
                 ended=why,
                 box=layer.box,
+                crop=layer.crop_box,
             )
             for variant in range(count)
         ]
 
     @torch.no_grad()
     def _whole(self, values: Tensor) -> Tensor:
-        """Whole images ``(B, C, H, W)`` in [0, 1] of parameters."""
-        return self.layer.whole(self.layer.constrained(self.images.of(values)).float())
+        """Whole images ``(B, C, H, W)`` in [0, 1] of parameters, rounded as they are kept."""
+        return self.layer.finished(self.layer.constrained(self.images.of(values)).float())
 
     @torch.no_grad()
     def _gains(self, job: Job, images: Tensor, evidence: Sequence[Evidence]) -> list[float]:

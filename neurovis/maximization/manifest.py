@@ -20,6 +20,7 @@ from neurovis._version import __version__
 from neurovis.files import check_readable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.maximization.fingerprints import tensor_fingerprint
+from neurovis.maximization.keeper import highest_levels
 from neurovis.maximization.settings import AscentSettings
 
 #: The manifest's name in the folder of a run.
@@ -160,6 +161,7 @@ def make_manifest(
                 "prepared_objective": described(objective),
                 "images": settings.image_parameters.fingerprint(input_spec),
                 "constraints": repr(settings.constraints.prepared(input_spec)),
+                "levels": highest_levels(input_spec, settings),
             },
             "targets": targets,
             "layers": described(layers),

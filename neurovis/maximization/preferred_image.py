@@ -1,18 +1,15 @@
-"""One preferred image with the numbers that say how much to believe it, in memory and as a file."""
+"""One preferred image with the numbers that say how much to believe it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from neurovis.files import check_readable, safe_name, whole_file
+from neurovis.files import safe_name
 from neurovis.maximization.objectives import wanted_members
 from neurovis.receptive_fields import Box
 
@@ -31,7 +28,7 @@ class PreferredImage:
         label: How files and figures call it, such as ``kernel 5``.
         kernels: The ``M`` kernels it is to drive.
         weights: Their weights, or None where they count alike.
-        image: ``(C, H, W)`` in [0, 1].
+        image: ``(C, H, W)`` in [0, 1], rounded to 8 or 16 bits before anything was measured of it.
         start: The image that the ascent started from, ``(C, H, W)`` in [0, 1].
         activation: The number that was climbed: for a group the joint one.
         noise_activation: The same number for a noise image.
@@ -46,6 +43,8 @@ class PreferredImage:
             the response to noise; empty for the layer's own.
         box: ``(top, left, bottom, right)`` in pixels: what was optimized, where a receptive field
             is smaller than the image; else None.
+        crop: With a box, what was generated around it, likewise; the network was never shown more
+            of it than the box.
     """
 
     index: int
@@ -66,6 +65,7 @@ class PreferredImage:
     variant: int = 0
     unit: str = ""
     box: Box | None = None
+    crop: Box | None = None
 
     def seen(self, picture: Tensor) -> Tensor:
         """The part of a picture ``(C, H, W)`` that was optimized."""
@@ -110,59 +110,3 @@ def target_file_name(label: str, kernels: Sequence[int], index: int) -> str:
     noun = label.split(" ", 1)[0]
     is_single = len(kernels) == 1 and noun != "group"
     return f"{safe_name(noun)}_{kernels[0] if is_single else index:04d}"
-
-
-_TENSORS = (
-    *("image", "start", "member_activations", "member_noise_activations"),
-    *("target_map", "resulting_map", "curve"),
-)
-
-
-def save_images(path: Path, images: Sequence[PreferredImage], fingerprint: str) -> None:
-    """Write the images of one target into one file, whole or not at all.
-
-    Args:
-        path: An ``.npz`` file.
-        images: Its variants, most often one image.
-        fingerprint: Of the network and settings that made them.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
-    arrays: dict[str, Any] = {}
-    records = []
-    for place, image in enumerate(images):
-        arrays |= {f"{name}_{place}": getattr(image, name).numpy() for name in _TENSORS}
-        records.append(
-            {
-                field.name: getattr(image, field.name)
-                for field in fields(image)
-                if field.name not in _TENSORS
-            }
-        )
-    arrays["record"] = np.array(json.dumps({"fingerprint": fingerprint, "images": records}))
-    with whole_file(path) as partial, open(partial, "wb") as file:
-        np.savez(file, **arrays)
-
-
-def load_images(path: Path, fingerprint: str) -> list[PreferredImage] | None:
-    """The images of a file; None where it is missing, damaged, or of another fingerprint."""
-    try:
-        check_readable(path)
-        with np.load(path) as arrays:
-            content = json.loads(str(arrays["record"]))
-            if content["fingerprint"] != fingerprint:
-                return None
-            return [
-                _loaded(record, {name: arrays[f"{name}_{place}"] for name in _TENSORS})
-                for place, record in enumerate(content["images"])
-            ]
-    except Exception:  # What is not whole raises anything, and is made again.
-        return None
-
-
-def _loaded(record: dict[str, Any], arrays: dict[str, Any]) -> PreferredImage:
-    for name in ("kernels", "weights", "box"):
-        record[name] = None if record[name] is None else tuple(record[name])
-    tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return PreferredImage(**record, **tensors)

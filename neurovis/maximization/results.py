@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +17,12 @@ from neurovis.figures import (
     curve_figure,
     labelled_grid,
     modality_rows,
+    overview,
     save_png,
     signature_figure,
     tile,
 )
-from neurovis.files import whole_file
+from neurovis.files import link, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import measured
 from neurovis.maximization.preferred_image import PreferredImage
@@ -30,6 +31,14 @@ from neurovis.tables import write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+#: Pixels of an image's longer side in figures, at most; in its own picture it has all of them.
+_IN_FIGURES = 128
+
+
+def _nowhere(_: PreferredImage) -> None:
+    return None
 
 
 @dataclass
@@ -106,7 +115,7 @@ class MaximizationResults:
         if box is not None:
             title += f": the {_size(box)} that the centre unit sees"
         seen = torch.stack([item.seen(item.image) for item in self.items])
-        return labelled_grid(seen, labels, self.spec, title, self._columns())
+        return labelled_grid(seen, labels, self.spec, title, self._columns(), _IN_FIGURES)
 
     def _columns(self) -> int | None:
         """Images in a row of the grid: all variants of a kernel, several times over."""
@@ -124,12 +133,20 @@ class MaximizationResults:
             "activation on random views",
         )
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(
+        self, folder: str | Path, kept: Callable[[PreferredImage], Path | None] = _nowhere
+    ) -> list[Path]:
         """Write everything into ``folder``: each file appears whole or not at all.
 
-        ``grid.png``, ``curves.png``, ``images.npz``, ``results.csv``, and for each image a picture
+        ``grid.png``, ``curves.png``, ``results.npz``, ``results.csv``, and for each image a picture
         under ``images/`` and its signature figure under ``signatures/``. Pictures of images of
-        which only a receptive field was optimized show that field.
+        which only a receptive field was optimized show that field. Of 8-bit RGB they hold the
+        image, pixel for pixel.
+
+        Args:
+            folder: Made if need be.
+            kept: Says which file, if any, holds the picture of an image of one RGB modality
+                already; it then gets a second name (a hard link) where the file system has those.
 
         Returns:
             The files written.
@@ -143,12 +160,12 @@ class MaximizationResults:
                 f'there are no images of layer "{self.layer}" yet; Trainer.fit makes them'
             )
         folder = Path(folder)
-        names = ("grid.png", "curves.png", "images.npz", "results.csv")
+        names = ("grid.png", "curves.png", "results.npz", "results.csv")
         grid, curves, arrays, table = files = [folder / name for name in names]
         for item in self.items:
-            files += self._save_item(item, folder)
-        save_png(grid, self.grid())
-        save_png(curves, self.curves_figure())
+            files += self._save_item(item, folder, kept(item))
+        save_png(grid, overview(self.grid()))
+        save_png(curves, overview(self.curves_figure()))
         self._save_arrays(arrays)
         save_table(table, self.rows())
         return files
@@ -181,11 +198,14 @@ class MaximizationResults:
                     row["group_noise_activation"] = item.noise_activation
                 yield row
 
-    def _save_item(self, item: PreferredImage, folder: Path) -> list[Path]:
+    def _save_item(self, item: PreferredImage, folder: Path, kept: Path | None) -> list[Path]:
         picture = folder / "images" / f"{item.file_name}.png"
         signature = folder / "signatures" / f"{item.file_name}.png"
         rows = modality_rows(item.seen(item.image)[None], self.spec)
-        save_png(picture, tile(torch.cat(list(rows.values())), columns=1))
+        if kept is not None and len(rows) == 1 and kept.exists():
+            link(kept, picture)
+        else:
+            save_png(picture, tile(torch.cat(list(rows.values())), 1, 2 if len(rows) > 1 else 0))
         noise = item.counted(item.noise_activation)
         reached = f"{item.counted(item.activation)} (noise {noise})"
         figure = signature_figure(
@@ -195,14 +215,13 @@ class MaximizationResults:
             item.resulting_map,
             self.spec,
             f"{self.layer}, {item.label}: {reached}",
+            _IN_FIGURES,
         )
-        save_png(signature, figure)
+        save_png(signature, overview(figure))
         return [picture, signature]
 
     def _save_arrays(self, path: Path) -> None:
         arrays = {
-            "images": self.images.numpy(),
-            "starts": self.starts.numpy(),
             "activations": self.activations.numpy(),
             "noise_activations": self.noise_activations.numpy(),
             "curves": self.curves.numpy(),

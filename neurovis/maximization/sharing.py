@@ -8,7 +8,9 @@ from typing import TypeVar
 
 import torch
 
-from neurovis.maximization.finished import FinishedImages, Job
+from neurovis.maximization.finished import FinishedImages
+from neurovis.maximization.jobs import Job
+from neurovis.maximization.kept_image import KeptImage
 from neurovis.maximization.preferred_image import PreferredImage
 
 _Value = TypeVar("_Value")
@@ -64,16 +66,16 @@ def share_finished(store: FinishedImages, jobs: Sequence[Job]) -> None:
     if not lacking:
         return
     mine = {
-        job.identity: store.load(job) or []
+        job.identity: store.kept(job) or []
         for job in jobs
         if job.identity in lacking and job.identity in known
     }
-    others: dict[str, list[PreferredImage]] = {}
+    others: dict[str, list[KeptImage]] = {}
     for part in _gathered(mine):
         others |= part
     for job in jobs:
         if job.identity in lacking - known:
-            store.add(job, others[job.identity])
+            store.keep(job, others[job.identity])
 
 
 def from_all_ranks(items: list[PreferredImage]) -> list[PreferredImage]:

@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from neurovis.copies import frozen_copy
-from neurovis.figures import render
+from neurovis.figures import overview
 from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection
 from neurovis.maximization.checks import check_pictures, check_trainer, check_types, is_trial
 from neurovis.maximization.climbed_layer import climbed_layers
-from neurovis.maximization.finished import FINISHED, FinishedImages, Job, open_folder
+from neurovis.maximization.finished import FinishedImages, is_of, open_folder
+from neurovis.maximization.jobs import FINISHED, Job
+from neurovis.maximization.keeper import ImageKeeper
+from neurovis.maximization.kept_image import KeptImage
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
@@ -108,7 +111,8 @@ class TargetMaximization(pl.LightningModule):
         self._layers = climbed_layers(network, layers, self.input_spec, settings)
         self._store: FinishedImages | None = None
         self._cut_short: list[PreferredImage] = []
-        self._given: list[PreferredImage] = []
+        self._given: list[KeptImage] = []
+        self._keeper = ImageKeeper(self.input_spec, settings)
         self._results: MaximizationResults | None = None
         self._ascent: LayerAscent | None = None
         self._has_begun = False
@@ -272,16 +276,17 @@ class TargetMaximization(pl.LightningModule):
         manifest = self.manifest().computed_in(precision)
         self._cut_short, self._results = [], None
         if is_trial(self.trainer):
-            self._store = FinishedImages(None, manifest)
+            self._store = FinishedImages(None, manifest, self._keeper)
         else:
             folder = run_folder(self.trainer)
             check_writable(folder)
-            self._store = open_folder(folder, manifest)
+            self._store = open_folder(folder, manifest, self._keeper)
         self._has_begun = False
         finished = self._store.finished(self.jobs)
-        given = {(item.layer, item.index) for item in self._given}
         self._unfinished = [
-            job for job in self.jobs if job not in finished and (job.layer, job.index) not in given
+            job
+            for job in self.jobs
+            if job not in finished and not any(is_of(one, job) for one in self._given)
         ]
         # No rank begins before all have seen what there is.
         self.trainer.strategy.barrier()
@@ -353,11 +358,21 @@ class TargetMaximization(pl.LightningModule):
         store = self._store_of_run
         self.trainer.strategy.barrier()
         share_finished(store, self.jobs)
-        checkpoint[_RESULTS_KEY] = [vars(item) for item in store.of(self.jobs)]
+        checkpoint[_RESULTS_KEY] = [
+            {
+                "fields": one.fields,
+                "arrays": {name: torch.from_numpy(array) for name, array in one.arrays.items()},
+            }
+            for job in self.jobs
+            for one in store.kept(job) or ()
+        ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the finished images; what was in the making begins anew."""
-        self._given = [PreferredImage(**item) for item in checkpoint[_RESULTS_KEY]]
+        self._given = [
+            KeptImage(one["fields"], {name: array.numpy() for name, array in one["arrays"].items()})
+            for one in checkpoint[_RESULTS_KEY]
+        ]
         checkpoint["state_dict"] = self.state_dict()
         checkpoint["optimizer_states"] = []
 
@@ -370,7 +385,7 @@ class TargetMaximization(pl.LightningModule):
         self._has_begun = True
         if self.trainer.is_global_zero:
             self._store_of_run.begin(self.jobs)
-            self._store_of_run.add_all(self.jobs, self._given)
+            self._store_of_run.keep_all(self.jobs, self._given)
             if not is_trial(self.trainer):
                 announce(self.trainer.loggers, self.tag, self.layers, self.global_step)
 
@@ -414,13 +429,13 @@ class TargetMaximization(pl.LightningModule):
             made += len({item.index for item in results.items if item.ended != "cut short"})
             if not len(results):
                 continue
-            results.save(self.folder_of(layer, folder))
+            results.save(self.folder_of(layer, folder), self._store_of_run.picture)
             rows += results.rows()
             tag = f"{self.tag}/{layer}"
             figures = {tag: results.grid(), f"{tag}/curves": results.curves_figure()}
             for name, figure in figures.items():
                 # Without a logger that takes images, the files are enough.
-                log_picture(self.trainer.loggers, name, render(figure), self.global_step, None)
+                log_picture(self.trainer.loggers, name, overview(figure), self.global_step, None)
             for own in ("", "images", "signatures"):
                 remove_partial_files(self.folder_of(layer, folder) / own)
             remove_partial_files(folder / FINISHED / safe_name(layer))

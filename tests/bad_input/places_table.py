@@ -193,7 +193,7 @@ PLACES = [*_FOLDERS, *_RUNS]
 #: For each command, how many bytes a file may have, and which one is the first that is too large.
 FULL = {
     "am": (f"{AM} {_HERE}", 100, "manifest.json"),
-    "am on its way": (f"{AM} {_HERE}", 20_000, "finished/conv2/kernel_0000.npz"),
+    "am on its way": (f"{AM} {_HERE}", 5_000, "finished/conv2/kernel_0000.png"),
     "group-am": (f"{GROUP_AM} {_HERE}", 100, "manifest.json"),
     "rank": (f"{RANK} {_HERE} --sheets 0", 1000, "results.csv"),
     "features": (f"{FEATURES} p.npy {_HERE}", 500, "feature_maps/conv2/0000_p.png"),

@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from kept import kept_images
 from torch import nn
 
 from neurovis.cli import main
@@ -39,12 +40,12 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("grid", "curves_figure"):
         monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
     monkeypatch.setattr(MaximizationResults, "save", _save_arrays_and_table)
-    monkeypatch.setattr(target_maximization, "render", lambda _: None)
+    monkeypatch.setattr(target_maximization, "overview", lambda _: None)
     monkeypatch.setattr(target_maximization, "log_picture", lambda *_: None)
 
 
-def _save_arrays_and_table(results: MaximizationResults, folder: Path) -> None:
-    results._save_arrays(folder / "images.npz")
+def _save_arrays_and_table(results: MaximizationResults, folder: Path, *_: object) -> None:
+    results._save_arrays(folder / "results.npz")
     target_maximization.save_table(folder / "results.csv", results.rows())
 
 
@@ -85,7 +86,7 @@ def test_am_over_several_layers(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     found = [(row["layer"], row["kernel"]) for row in rows(tmp_path / "results.csv")]
     assert found == expected
     for layer in ("conv1", "conv3"):
-        assert np.load(tmp_path / layer / "images.npz")["kernels"].tolist() == [1, 4]
+        assert np.load(tmp_path / layer / "results.npz")["kernels"].tolist() == [1, 4]
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -106,7 +107,7 @@ def test_a_stopped_run_goes_on_in_its_folder(
     run = tmp_path / "lightning_logs" / "version_0"
     assert main([*AM, *folder, "--trainer.max_steps", "6"]) == 0
     assert not manifest(run)["complete"]
-    assert len(list(run.glob("finished/*/*"))) == 2
+    assert len(list(run.glob("finished/*/*.npz"))) == 2
     kept = {path: path.stat().st_mtime_ns for path in run.glob("finished/*/*")}
     capsys.readouterr()
     assert main([*AM, *folder]) == 0
@@ -118,8 +119,8 @@ def test_a_stopped_run_goes_on_in_its_folder(
     assert main([*AM, *folder]) == 0
     assert "Going on" not in capsys.readouterr().out
     assert runs(tmp_path) == ["version_0", "version_1"]
-    arrays = [np.load(run.with_name(name) / "images.npz") for name in runs(tmp_path)]
-    np.testing.assert_array_equal(arrays[0]["images"], arrays[1]["images"])
+    np.testing.assert_array_equal(*(kept_images(run.with_name(name)) for name in runs(tmp_path)))
+    arrays = [np.load(run.with_name(name) / "results.npz") for name in runs(tmp_path)]
     assert arrays[0]["kernels"].tolist() == [0, 1, 2, 3]
 
 
@@ -329,7 +330,7 @@ def test_a_stopped_group_am_goes_on(capsys: pytest.CaptureFixture[str], tmp_path
     assert main([*arguments, str(tmp_path)]) == 0
     assert "Going on in" in capsys.readouterr().out
     assert runs(tmp_path) == ["version_0"]
-    assert len(np.load(tmp_path / "lightning_logs/version_0/images.npz")["images"]) == 3
+    assert len(np.load(tmp_path / "lightning_logs/version_0/results.npz")["activations"]) == 3
 
 
 def test_suppressed_kernels_for_too_few_groups(

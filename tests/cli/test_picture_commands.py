@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kept import kept_images
 from PIL import Image
 from torch.nn import functional
 
@@ -595,8 +596,8 @@ def test_am_starts_from_a_pair_of_files(tmp_path: Path, pictures: Path) -> None:
         *("--init", pictures / "a_rgb.png", "--trainer.logger", "false"),
         *("--trainer.default_root_dir", tmp_path),
     )
-    start = np.load(tmp_path / "images.npz")["starts"][0]
-    np.testing.assert_allclose(start, _images(pictures)[0], atol=1e-3)
+    # A step on, the image has not gone far; noise would be 0.25 away.
+    assert np.abs(kept_images(tmp_path)[0] - _images(pictures)[0].numpy()).mean() < 0.1
 
 
 # --input.depth_range

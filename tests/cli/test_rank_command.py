@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from kept import kept_images
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -360,8 +361,8 @@ def test_preferred_images_are_compared_with_gratings(
     ]
     ranked = _rows(tmp_path / "results.csv")
     assert [row["kernel"] for row in rows] == [row["kernel"] for row in ranked[:2]]
-    arrays = np.load(tmp_path / "preferred_images" / "conv1" / "images.npz")
-    for row, first, image in zip(rows, ranked, arrays["images"], strict=False):
+    images = kept_images(tmp_path / "preferred_images" / "conv1", size=(64, 64))
+    for row, first, image in zip(rows, ranked, images, strict=False):
         with torch.no_grad():
             response = load_demo_network().conv1((torch.from_numpy(image)[None] - 0.5) * 4)
         assert float(row["activation"]) == pytest.approx(

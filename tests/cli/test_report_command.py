@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kept import kept_images
 from PIL import Image
 
 from neurovis.cli import main
@@ -127,8 +128,10 @@ def test_pictures_are_those_of_the_kernel(
 ) -> None:
     network, spec = load_demo_network(), demo_input_spec()
     top, left, bottom, right = Units(network, "conv1", [0], spec).clipped_box
-    with np.load(folder / "conv1" / "images.npz") as arrays:
-        images = dict(zip(arrays["kernels"].tolist(), arrays["images"], strict=True))
+    with np.load(folder / "conv1" / "results.npz") as arrays:
+        images = dict(
+            zip(arrays["kernels"].tolist(), kept_images(folder, "conv1", (64, 64)), strict=True)
+        )
     weights = weight_pictures(network.conv1.weight, spec)
     for kernel in KERNELS:
         pictures = cards["conv1", kernel]["pictures"]

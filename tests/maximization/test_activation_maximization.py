@@ -198,4 +198,4 @@ def test_rgbd_images_have_all_their_modalities(climb: Climber, tmp_path: Path) -
     assert am.results.images.shape == (4, 4, 20, 24)
     moved = (am.results.images - am.results.starts).abs().mean((0, 2, 3))
     assert (moved > 0.01).all(), "every channel is optimized"
-    assert list(np.load(tmp_path / "images.npz")["modalities"]) == ["rgb", "depth"]
+    assert list(np.load(tmp_path / "results.npz")["modalities"]) == ["rgb", "depth"]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neurovis.maximization import ActivationMaximization, AscentSettings
 from neurovis.maximization.ascent import Climb
 from neurovis.maximization.batch import Batch
-from neurovis.maximization.finished import Job
+from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.transforms import Affine, GaussianNoise
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kept import kept_images
 
 REPOSITORY = Path(__file__).parents[2]
 KERNELS = range(24)
@@ -94,11 +95,12 @@ def assert_is_whole(run: Path, reference: Path) -> None:
         assert ours[file].keys() == theirs[file].keys()
         for name, array in ours[file].items():
             np.testing.assert_array_equal(array, theirs[file][name], err_msg=f"{file} {name}")
-    with np.load(run / "images.npz") as one, np.load(reference / "images.npz") as other:
+    with np.load(run / "results.npz") as one, np.load(reference / "results.npz") as other:
         assert one["kernels"].tolist() == list(KERNELS)
         for name in one.files:
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
     assert (run / "results.csv").read_bytes() == (reference / "results.csv").read_bytes()
+    np.testing.assert_array_equal(kept_images(run), kept_images(reference))
     pictures = {path.name for path in (run / "images").iterdir()}
     assert pictures == {path.name for path in (reference / "images").iterdir()}
     assert not list(run.rglob("*.partial"))

@@ -29,7 +29,7 @@ from neurovis.maximization import (
 )
 from neurovis.maximization.beginnings import Beginning
 from neurovis.maximization.climbed_layer import ClimbedLayer
-from neurovis.maximization.finished import Job
+from neurovis.maximization.jobs import Job
 from neurovis.maximization.preferred_image import PreferredImage
 
 #: Six images, two at a time, that stop after different numbers of steps.
@@ -95,7 +95,7 @@ def _without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     if "full_disk" not in request.fixturenames:
         for name in ("save", "grid", "curves_figure"):
             monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
-        monkeypatch.setattr(target_maximization, "render", lambda _: None)
+        monkeypatch.setattr(target_maximization, "overview", lambda _: None)
 
 
 @pytest.fixture
@@ -479,8 +479,8 @@ def _text(path: Path) -> None:
 def _flip_a_byte_of_the_image(path: Path) -> None:
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
-        start = archive.getinfo("image_0.npy").header_offset
-    content[start + 300] ^= 0xFF
+        start = archive.getinfo("levels_grey_0.npy").header_offset
+    content[start + 100] ^= 0xFF
     path.write_bytes(content)
 
 
@@ -646,7 +646,8 @@ def test_the_manifest_says_what_made_each_image(
     ]
     for image, item in zip(manifest["images"], am.results.items, strict=True):
         with np.load(tmp_path / image["file"]) as arrays:
-            np.testing.assert_array_equal(arrays["image_0"], item.image)
+            values = arrays["levels_grey_0"] / np.float32(65535)
+        np.testing.assert_array_equal(values, item.image)
 
 
 def test_the_hash_of_a_network_is_that_of_its_weights(
@@ -678,7 +679,7 @@ def test_two_runs_of_the_same_command_make_the_same_files(
     for name in ("one", "two"):
         climb(module(small_network, [0, 3], **STILL), default_root_dir=tmp_path / name)
         arrays = [
-            np.load(path)["image_0"].tobytes()
+            np.load(path)["levels_grey_0"].tobytes()
             for path in sorted((tmp_path / name).glob("finished/3/*.npz"))
         ]
         digests.append([hashlib.sha256(array).hexdigest() for array in arrays])

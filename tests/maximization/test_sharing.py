@@ -17,12 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from climbing import GREY
+from kept import kept_images
 
 from neurovis.maximization import sharing
-from neurovis.maximization.finished import FinishedImages, Job
+from neurovis.maximization.finished import FinishedImages
+from neurovis.maximization.jobs import Job
+from neurovis.maximization.keeper import ImageKeeper
 from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import share_finished, share_of, slots_for
 
 REPOSITORY = Path(__file__).parents[2]
@@ -105,11 +110,15 @@ def test_nothing_to_do_is_nothing_for_everybody() -> None:
 # Processes without a file system in common.
 
 
-def an_image(job: Job, value: float) -> PreferredImage:
+KEEPER = ImageKeeper(GREY.resized(4), AscentSettings(variants=2))
+
+
+def an_image(job: Job, value: float, variant: int = 0) -> PreferredImage:
     one = torch.full((1, 4, 4), value)
     return PreferredImage(
         job.index, job.layer, job.label, job.target.kernels, None, one, one, value, 0.0,
         torch.tensor([value]), torch.zeros(1), one[0], one[0], torch.arange(3.0), "converged",
+        variant,
     )  # fmt: skip
 
 
@@ -119,11 +128,11 @@ def _a_process(rank: int, folder: Path, shared: bool, has_disk: bool) -> None:
     )
     jobs = jobs_of(one=3, two=2)
     own = (folder / "shared" if shared else folder / f"rank{rank}") if has_disk else None
-    store = FinishedImages(own, Manifest({"network": "a"}))
+    store = FinishedImages(own, Manifest({"network": "a"}), KEEPER)
     torch.distributed.barrier()
     for place, job in enumerate(jobs[:4]):
         if place % 2 == rank:
-            store.add(job, [an_image(job, float(place)), an_image(job, place + 0.5)])
+            store.add(job, [an_image(job, place / 4), an_image(job, place / 4 + 1 / 8, 1)])
     torch.distributed.barrier()
     times = {} if own is None else {path: path.stat().st_mtime_ns for path in own.rglob("*.npz")}
     share_finished(store, jobs)
@@ -160,7 +169,8 @@ def test_every_process_has_all_images_in_the_end(tmp_path: Path, where: str) -> 
     for rank in (0, 1):
         seen = json.loads((tmp_path / f"seen{rank}.json").read_text())
         # Two variants each of the four that are finished; the fifth job is not.
-        assert seen["values"] == seen["images"] == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+        assert seen["values"] == [number / 8 for number in range(8)]
+        assert seen["images"] == pytest.approx(seen["values"], abs=1e-5)
         assert seen["curves"] == [[0, 1, 2]] * 8
         assert seen["count"] == 4
         assert seen["untouched"]
@@ -171,7 +181,7 @@ def test_one_process_has_nothing_to_share(tmp_path: Path, monkeypatch: pytest.Mo
         raise AssertionError
 
     monkeypatch.setattr(sharing, "_gathered", unwanted)
-    share_finished(FinishedImages(tmp_path, Manifest({})), jobs_of(one=1))
+    share_finished(FinishedImages(tmp_path, Manifest({}), KEEPER), jobs_of(one=1))
 
 
 _SWEEP = """
@@ -233,7 +243,11 @@ def test_the_same_images_from_one_two_and_three_processes(tmp_path: Path) -> Non
         assert min(steps) > 10
         assert len(set(steps)) == devices
     for layer, count in (("2", 7), ("0", 5)):
-        arrays = [np.load(tmp_path / str(devices) / layer / "images.npz") for devices in (1, 2, 3)]
+        folders = [tmp_path / str(devices) for devices in (1, 2, 3)]
+        kept = [kept_images(folder, layer) for folder in folders]
+        assert np.array_equal(kept[0], kept[1])
+        assert np.array_equal(kept[0], kept[2])
+        arrays = [np.load(folder / layer / "results.npz") for folder in folders]
         assert arrays[0]["kernels"].tolist() == list(range(count))
         ends = {len(curve[~np.isnan(curve)]) for curve in arrays[0]["curves"]}
         assert len(ends) > 2, "they stop together"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from climbing import GREY, Climber
+from kept import kept_images
 from torch import nn
 
 from neurovis.files import safe_name
@@ -67,9 +68,10 @@ def test_each_layer_has_its_folder_and_the_table_has_all(
         assert folder == sweep.folder_of(layer, tmp_path)
         with open(folder / "results.csv", newline="") as file:
             assert list(csv.DictReader(file)) == [row for row in rows if row["layer"] == layer]
-        arrays = np.load(folder / "images.npz")
+        arrays = np.load(folder / "results.npz")
         assert arrays["kernels"].tolist() == kernels
-        np.testing.assert_array_equal(arrays["images"], sweep.results_of(layer).images)
+        kept = kept_images(tmp_path, layer)
+        np.testing.assert_array_equal(kept, sweep.results_of(layer).images)
         names = {f"kernel_{kernel:04d}.png" for kernel in kernels}
         assert {path.name for path in (folder / "images").iterdir()} == names
         assert (folder / "grid.png").exists()
@@ -86,7 +88,7 @@ def test_one_layer_goes_into_the_folder_itself(
     am = ActivationMaximization(small_network, ["3"], [0], **OPTIONS)
     climb(am)
     assert am.folder_of("3", tmp_path) == tmp_path
-    assert (tmp_path / "images.npz").exists()
+    assert (tmp_path / "results.npz").exists()
     assert torch.equal(am.results.images, am.results_of("3").images)
 
 
@@ -97,7 +99,7 @@ def test_names_that_look_alike_as_folders_are_kept_apart(climb: Climber, tmp_pat
     assert sweep.layers == names
     folders = [sweep.folder_of(name, tmp_path) for name in names]
     assert len(set(folders)) == 2
-    assert [len(np.load(folder / "images.npz")["images"]) for folder in folders] == [3, 2]
+    assert [len(np.load(folder / "results.npz")["activations"]) for folder in folders] == [3, 2]
     assert {path.name for path in (tmp_path / "finished").iterdir()} == {
         safe_name(name) for name in names
     }

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from climbing import GREY, Climber
+from kept import kept_images
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins import MixedPrecision
@@ -44,8 +45,8 @@ def test_files_and_tensorboard(climb: Climber, small_network: nn.Module, tmp_pat
         float(am.results.noise_activations[1])
     )
     assert rows[0]["dead"] == "False"
-    arrays = np.load(folder / "images.npz")
-    np.testing.assert_array_equal(arrays["images"], am.results.images)
+    arrays = np.load(folder / "results.npz")
+    np.testing.assert_array_equal(kept_images(folder), am.results.images)
     assert arrays["kernels"].tolist() == [1, 5]
     for name in ("grid.png", "images/kernel_0005.png", "signatures/kernel_0001.png"):
         with Image.open(folder / name) as picture:
@@ -251,6 +252,7 @@ def test_two_processes_make_the_images_of_one(
     )
     monkeypatch.setattr(sys, "argv", ["run.py", "1", str(tmp_path / "1")])
     runpy.run_path(str(script))
-    images = [np.load(tmp_path / devices / "images.npz") for devices in ("1", "2")]
-    np.testing.assert_array_equal(images[0]["images"], images[1]["images"])
-    np.testing.assert_array_equal(images[0]["kernels"], images[1]["kernels"])
+    runs = [tmp_path / devices for devices in ("1", "2")]
+    np.testing.assert_array_equal(*(kept_images(run) for run in runs))
+    arrays = [np.load(run / "results.npz") for run in runs]
+    np.testing.assert_array_equal(arrays[0]["kernels"], arrays[1]["kernels"])

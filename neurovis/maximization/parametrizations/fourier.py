@@ -84,6 +84,7 @@ class Fourier(Parametrization):
 
     #: Four times what Lucid uses for the same parametrization: images are as good in fewer steps.
     lr = 0.2
+    is_free = True
 
     decay: float = 1.0
     decorrelate: bool = True

@@ -112,6 +112,8 @@ class Parametrization(ABC):
     lr = 0.05
     #: Whether mid grey is among the images, so that an ascent can start from it.
     has_grey = True
+    #: Whether images may have any pixels, so that rounding them breaks no promise.
+    is_free = False
 
     @abstractmethod
     def images(self, count: int, spec: InputSpec) -> Images:

@@ -35,6 +35,8 @@ class PixelImages(Images):
 class Pixel(Parametrization):
     """Each pixel is its own parameter: see :class:`PixelImages`."""
 
+    is_free = True
+
     def images(self, count: int, spec: InputSpec) -> Images:
         """``count`` images of ``spec``, on the CPU."""
         return PixelImages(count, spec)

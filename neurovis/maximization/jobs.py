@@ -1,0 +1,110 @@
+"""What an image, or several variants of it, are to be of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from torch import Tensor
+from typing_extensions import Unpack
+
+from neurovis.files import safe_name
+from neurovis.maximization.ascent import Evidence
+from neurovis.maximization.objectives import Target
+from neurovis.maximization.preferred_image import Ended, PreferredImage, target_file_name
+from neurovis.receptive_fields import Box
+
+#: The folder of finished images in the folder of a run.
+FINISHED = "finished"
+
+
+class OfImage(TypedDict):
+    """What is known of an image besides the evidence; see :class:`PreferredImage`."""
+
+    image: Tensor
+    start: Tensor
+    curve: Tensor
+    ended: Ended
+    box: Box | None
+    crop: Box | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one image, or several variants of it, are to be of.
+
+    Args:
+        index: Its place among what is asked for of its layer.
+        layer: Dotted name.
+        target: The kernels to drive together.
+        label: How files and figures call it, such as ``kernel 5``.
+    """
+
+    index: int
+    layer: str
+    target: Target
+    label: str
+
+    @property
+    def asked(self) -> str:
+        """What it is of, in a few words that are the same in every run."""
+        target = self.target
+        parts = [self.label, str(target.kernels), target.joint]
+        parts += [f"weights {target.weights}"] if target.weights else []
+        parts += [f"suppressed {target.suppressed}"] if target.suppressed else []
+        # The statistics themselves are measured, and may differ in their last digits.
+        parts += ["zscore"] if target.zscore else []
+        return ", ".join(parts)
+
+    @property
+    def identity(self) -> str:
+        """What tells it from all others of a run."""
+        return f"{self.layer}: {self.asked}"
+
+    @property
+    def path(self) -> Path:
+        """Its file in the folder of finished images."""
+        name = target_file_name(self.label, self.target.kernels, self.index)
+        return Path(safe_name(self.layer)) / f"{name}.npz"
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What the manifest says of it."""
+        file = (Path(FINISHED) / self.path).as_posix()
+        return {"layer": self.layer, "kernels": list(self.target.members), "file": file}
+
+    def image(
+        self,
+        variant: int,
+        variants: int,
+        now: Evidence,
+        noise: Evidence,
+        **of_image: Unpack[OfImage],
+    ) -> PreferredImage:
+        """One of its images, with the evidence of it and of a noise image."""
+        label = self.label if variants == 1 else f"{self.label} ({variant + 1} of {variants})"
+        return PreferredImage(
+            index=self.index,
+            layer=self.layer,
+            label=label,
+            kernels=self.target.members,
+            weights=_signed_weights(self.target),
+            activation=float(self.target.join(now.activations)),
+            noise_activation=float(self.target.join(noise.activations)),
+            member_activations=now.activations,
+            member_noise_activations=noise.activations,
+            target_map=now.target_map,
+            resulting_map=now.resulting_map,
+            variant=variant,
+            unit="SD" if self.target.zscore else "",
+            **of_image,
+        )
+
+
+def _signed_weights(target: Target) -> tuple[float, ...] | None:
+    """Weights of all members, those that are suppressed with -1; None where all count alike."""
+    if target.weights is None and not target.suppressed:
+        return None
+    kernels = target.weights or (1.0,) * len(target.kernels)
+    return kernels + (-1.0,) * len(target.suppressed)
