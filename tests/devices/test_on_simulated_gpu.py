@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_two_devices_find_what_one_finds(what: str, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr[-4000:]
     alone, first, second = (
-        torch.tensor(json.loads((tmp_path / file).read_text()), dtype=torch.float64)
+        torch.tensor([*chain(*json.loads((tmp_path / file).read_text()))], dtype=torch.float64)
         for file in ("1/found0.json", "2/found0.json", "2/found1.json")
     )
     assert torch.equal(first, second)
