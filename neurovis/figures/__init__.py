@@ -15,7 +15,7 @@ from neurovis.figures.orientations import (
     orientation_key,
     orientation_map_figure,
 )
-from neurovis.figures.output import overview, render, save_png, stacked
+from neurovis.figures.output import render, save_png, stacked
 from neurovis.figures.pictures import modality_rows, tile
 from neurovis.figures.randomization import randomization_figure
 from neurovis.figures.ranking import RankedEntry, ranking_figure
@@ -41,7 +41,6 @@ __all__ = [
     "orientation_colours",
     "orientation_key",
     "orientation_map_figure",
-    "overview",
     "randomization_figure",
     "ranking_figure",
     "receptive_field_figure",

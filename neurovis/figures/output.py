@@ -15,11 +15,6 @@ from neurovis.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL import Image
-
-#: Enough for a photograph at a glance, and for text.
-_FEW_COLORS = 64
-_MOST_OF_A_PALETTE = 256
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,23 +36,6 @@ def render(figure: Figure) -> Pixels:
     return pixels
 
 
-def overview(figure: Figure) -> Pixels:
-    """Draw a Figure in 64 colors, which makes its files a third as large.
-
-    For figures whose pictures are kept elsewhere, pixel for pixel.
-
-    Args:
-        figure: Drawn at its own size and resolution.
-
-    Returns:
-        ``(H, W, 3)`` uint8.
-    """
-    from PIL import Image
-
-    few = Image.fromarray(render(figure)).quantize(_FEW_COLORS, dither=Image.Dither.NONE)
-    return np.asarray(few.convert("RGB"))
-
-
 def stacked(pictures: Sequence[Pixels]) -> Pixels:
     """Pictures ``(H, W, 3)`` one below the other, on white where they differ in width."""
     width = max(picture.shape[1] for picture in pictures)
@@ -69,12 +47,16 @@ def stacked(pictures: Sequence[Pixels]) -> Pixels:
     )
 
 
-def save_png(path: str | Path, picture: Pixels | Tensor | Figure) -> None:
+def save_png(
+    path: str | Path, picture: Pixels | Tensor | Figure, colors: int | None = None
+) -> None:
     """Write a picture to a PNG file: all of it, or nothing.
 
     Args:
         path: Its folder is made if need be.
         picture: ``(H, W, 3)`` uint8, a tensor ``(3, H, W)`` in [0, 1] (clipped), or a Figure.
+        colors: Write a palette of this many colors, at most 256, in a third of the space: for
+            figures whose pictures are kept elsewhere, pixel for pixel. All colors when None.
 
     Raises:
         ValueError: If an array or tensor has another shape or type.
@@ -82,23 +64,11 @@ def save_png(path: str | Path, picture: Pixels | Tensor | Figure) -> None:
     """
     from PIL import Image
 
-    pixels = _as_pixels(picture)
-    image = Image.fromarray(pixels)
-    if image.getcolors(_MOST_OF_A_PALETTE) is not None:
-        image = _with_palette(pixels)
+    image = Image.fromarray(_as_pixels(picture))
+    if colors is not None:
+        image = image.quantize(colors, dither=Image.Dither.NONE)
     with whole_file(path) as partial:
         image.save(partial, format="png", compress_level=6)
-
-
-def _with_palette(pixels: Pixels) -> Image.Image:
-    """A picture of at most 256 colors, of one byte a pixel."""
-    from PIL import Image
-
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    colors, places = np.unique(packed, return_inverse=True)
-    image = Image.fromarray(places.reshape(packed.shape).astype(np.uint8))
-    image.putpalette(np.stack([colors >> 16, colors >> 8, colors], 1).astype(np.uint8).tobytes())
-    return image
 
 
 def to_pixels(picture: Tensor) -> Pixels:

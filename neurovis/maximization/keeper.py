@@ -65,8 +65,10 @@ class ImageKeeper:
         for name, part in self._spec.split(images).items():
             highest = self._highest[name]
             if highest:
-                levels = (part * highest).round().long()
-                part = _values(highest).to(part.device)[levels]
+                levels = (part * highest).nan_to_num(0, 0, 0).round().long()
+                # What is not finite stays so, to be reported.
+                values = _values(highest).to(part.device)[levels]
+                part = torch.where(part.isfinite(), values, part)
             parts.append(part)
         return torch.cat(parts, dim=-3)
 

@@ -17,7 +17,6 @@ from neurovis.figures import (
     curve_figure,
     labelled_grid,
     modality_rows,
-    overview,
     save_png,
     signature_figure,
     tile,
@@ -164,8 +163,8 @@ class MaximizationResults:
         grid, curves, arrays, table = files = [folder / name for name in names]
         for item in self.items:
             files += self._save_item(item, folder, kept(item))
-        save_png(grid, overview(self.grid()))
-        save_png(curves, overview(self.curves_figure()))
+        save_png(grid, self.grid(), colors=256)
+        save_png(curves, self.curves_figure(), colors=64)
         self._save_arrays(arrays)
         save_table(table, self.rows())
         return files
@@ -217,7 +216,7 @@ class MaximizationResults:
             f"{self.layer}, {item.label}: {reached}",
             _IN_FIGURES,
         )
-        save_png(signature, overview(figure))
+        save_png(signature, figure, colors=64)
         return [picture, signature]
 
     def _save_arrays(self, path: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from neurovis.copies import frozen_copy
-from neurovis.figures import overview
+from neurovis.figures import render
 from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection
@@ -435,7 +435,7 @@ class TargetMaximization(pl.LightningModule):
             figures = {tag: results.grid(), f"{tag}/curves": results.curves_figure()}
             for name, figure in figures.items():
                 # Without a logger that takes images, the files are enough.
-                log_picture(self.trainer.loggers, name, overview(figure), self.global_step, None)
+                log_picture(self.trainer.loggers, name, render(figure), self.global_step, None)
             for own in ("", "images", "signatures"):
                 remove_partial_files(self.folder_of(layer, folder) / own)
             remove_partial_files(folder / FINISHED / safe_name(layer))

@@ -34,7 +34,7 @@ _REASONS = {
         *("apply_transforms", "draw_transforms", "stretched", "uniform_modulation", "render"),
         *("modality_modulations", "stacked", "score_histogram", "orientation_colours"),
         *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),
-        *("grating_preference_figure", "image_uri", "overlay_uri", "overview"),
+        *("grating_preference_figure", "image_uri", "overlay_uri"),
     ),
     "takes nothing": ("Center", "DeepDream", "Max", "Mean", "Pixel", "load_demo_network"),
     "Lightning's own arguments": ("ShapeClassifier", "ShapeNet", "ShapeScenesDataModule"),

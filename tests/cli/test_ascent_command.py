@@ -40,7 +40,7 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("grid", "curves_figure"):
         monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
     monkeypatch.setattr(MaximizationResults, "save", _save_arrays_and_table)
-    monkeypatch.setattr(target_maximization, "overview", lambda _: None)
+    monkeypatch.setattr(target_maximization, "render", lambda _: None)
     monkeypatch.setattr(target_maximization, "log_picture", lambda *_: None)
 
 

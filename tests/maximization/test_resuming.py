@@ -95,7 +95,7 @@ def _without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     if "full_disk" not in request.fixturenames:
         for name in ("save", "grid", "curves_figure"):
             monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
-        monkeypatch.setattr(target_maximization, "overview", lambda _: None)
+        monkeypatch.setattr(target_maximization, "render", lambda _: None)
 
 
 @pytest.fixture
