@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -207,3 +208,12 @@ def test_importing_is_light(module: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_every_package_is_installed() -> None:
+    """The list in setup.cfg is kept by hand; an installation in place does not need it."""
+    config = configparser.ConfigParser()
+    config.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
+    inside = (path.parent.relative_to(PACKAGE) for path in PACKAGE.rglob("__init__.py"))
+    found = {".".join(("neurovis", *path.parts)) for path in inside} | {"neurovis.callbacks"}
+    assert set(config["options"]["packages"].split()) == found
