@@ -406,7 +406,7 @@ class Monitor(Callback, ABC):
 
 
 def _said(error: BaseException) -> str:
-    """What an exception says; its name too, where the message is not ours."""
+    """Return an exception's message, with its name where the message is not ours."""
     if isinstance(error, SystemExit):
         return reason(error)
     text = str(error).rstrip(".")

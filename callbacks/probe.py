@@ -112,12 +112,12 @@ class Probe:
 
     @property
     def origin(self) -> str:
-        """Where the images come from, for messages."""
+        """The source of the images, for messages."""
         return "the probe_images" if self._place is None else f"found in {self._place}"
 
     @property
     def remedy(self) -> str:
-        """What brings other images, for messages."""
+        """The remedy that brings other images, for messages."""
         others = "probe_images that it can take"
         return others if self._place is None else f"another input_key or get_images, or {others}"
 

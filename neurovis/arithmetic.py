@@ -54,7 +54,7 @@ def _settings() -> list[Any]:
 
 
 def _legacy_settings() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
-    """How to read and write each, and its value for exact arithmetic."""
+    """Return each setting's getter, its setter, and its value for exact arithmetic."""
     cudnn: Any = torch.backends.cudnn
     return [
         (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),

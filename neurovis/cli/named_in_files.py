@@ -107,7 +107,7 @@ def _named(value: object, option: str) -> Iterator[tuple[str, str, object]]:
 
 
 def _typed_objects(arguments: Sequence[str]) -> Iterator[object]:
-    """What the command line names, of all that is imported."""
+    """Yield the objects whose import paths the command line holds."""
     for argument in arguments:
         for path in _PATH.findall(argument):
             if path.partition(".")[0] in sys.modules:

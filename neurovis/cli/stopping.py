@@ -36,7 +36,7 @@ def status_of(stop: BaseException | None) -> int:
 
 @dataclass
 class Signals:
-    """What became of the signals that came during a command.
+    """Record of the signals that came during a command.
 
     Attributes:
         is_stopping: Whether one came, and its exception is on its way: a second one ends the

@@ -130,7 +130,7 @@ class Batch:
         return self._curves[self.rows(slot), : self._steps[slot]]
 
     def _made(self) -> Tensor:
-        """How many steps were made of each row, ``(B,)`` on the CPU."""
+        """Number of steps that each row has made, ``(B,)`` on the CPU."""
         return torch.tensor(self._steps).repeat_interleave(self._settings.variants)
 
     def _converged(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Where ascents begin."""
+"""Make the initial images of ascents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is optimized of an image: all of it, or the part that one unit sees."""
+"""Optimize whole images, or the part of them that one unit sees."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Canvas:
         return self.crop.paste(masked)
 
     def beginnings(self) -> Beginnings:
-        """Where ascents begin."""
+        """Return the initial images of ascents."""
         init = self.settings.init if isinstance(self.settings.init, Tensor) else None
         if init is not None and self.crop is not None:
             init = self.crop.cropped(init)

@@ -77,7 +77,7 @@ class Constraints:
         return not self.frozen and all(level is None or level == {} for level in levels)
 
     def sets(self, name: str) -> bool:
-        """Whether the contrast or luminance of a modality is set."""
+        """Return True if the contrast or luminance of a modality is set."""
         return any(_level(given, name) is not None for given in (self.contrast, self.luminance))
 
     def prepared(self, spec: InputSpec) -> Constraints:

@@ -140,7 +140,7 @@ class FinishedImages:
 
 
 def is_of(image: KeptImage, job: Job) -> bool:
-    """Whether an image was made for a job."""
+    """Return True if an image was made for a job."""
     return (image.fields["layer"], image.fields["index"]) == (job.layer, job.index)
 
 

@@ -1,4 +1,4 @@
-"""What an image, or several variants of it, are to be of."""
+"""Jobs of an ascent: an image, or several variants of it, for one target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FINISHED = "finished"
 
 
 class OfImage(TypedDict):
-    """What is known of an image besides the evidence; see :class:`PreferredImage`."""
+    """Facts about an image besides the evidence; see :class:`PreferredImage`."""
 
     image: Tensor
     start: Tensor
@@ -32,7 +32,7 @@ class OfImage(TypedDict):
 
 @dataclass(frozen=True)
 class Job:
-    """What one image, or several variants of it, are to be of.
+    """Target of one image, or of several variants of it.
 
     Args:
         index: Its place among what is asked for of its layer.
@@ -48,7 +48,7 @@ class Job:
 
     @property
     def asked(self) -> str:
-        """What it is of, in a few words that are the same in every run."""
+        """Short description of the target, the same in every run."""
         target = self.target
         parts = [self.label, str(target.kernels), target.joint]
         parts += [f"weights {target.weights}"] if target.weights else []
@@ -59,7 +59,7 @@ class Job:
 
     @property
     def identity(self) -> str:
-        """What tells it from all others of a run."""
+        """Identity of the job among all others of a run."""
         return f"{self.layer}: {self.asked}"
 
     @property
@@ -70,7 +70,7 @@ class Job:
 
     @property
     def record(self) -> dict[str, object]:
-        """What the manifest says of it."""
+        """Description of the job in the manifest."""
         file = (Path(FINISHED) / self.path).as_posix()
         return {"layer": self.layer, "kernels": list(self.target.members), "file": file}
 

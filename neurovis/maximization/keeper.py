@@ -1,4 +1,4 @@
-"""How pixels are rounded, and finished images kept in few bytes without losing anything of them.
+"""Round pixels, and keep finished images in few bytes without any loss.
 
 An image is rounded first and its activation is measured afterwards, so that all that is reported
 belongs to exactly the image that is kept. Color has 8 bits, as in pictures; a modality that is not
@@ -73,7 +73,7 @@ class ImageKeeper:
         return torch.cat(parts, dim=-3)
 
     def kept(self, image: PreferredImage) -> KeptImage:
-        """What is kept of an image that was rounded."""
+        """Return the kept form of an image that was rounded."""
         arrays = {name: getattr(image, name).numpy() for name in _NUMBERS}
         for name, part in self._spec.split(image.seen(image.image)).items():
             highest = self._highest[name]
@@ -83,7 +83,7 @@ class ImageKeeper:
         return KeptImage({name: getattr(image, name) for name in sorted(_FIELDS)}, arrays)
 
     def is_whole(self, image: KeptImage) -> bool:
-        """Whether what was read from files has all that an image consists of."""
+        """Return True if an image that was read from files is complete."""
         if not image.fields.keys() >= _FIELDS or not set(_NUMBERS) <= image.arrays.keys():
             return False
         top, left, bottom, right = image.fields["box"] or (0, 0, *self._spec.size)

@@ -28,7 +28,7 @@ _RGB = f"{LEVELS}rgb"
 
 @dataclass(frozen=True)
 class KeptImage:
-    """What is kept of a finished image.
+    """Kept form of a finished image.
 
     Attributes:
         fields: Words and numbers, as JSON can say them.

@@ -86,7 +86,7 @@ def _refined(
 
 
 def _is_near(missing: Sequence[Tensor] | Tensor) -> Tensor:
-    """Whether mean and contrast ``(B,)`` are what is wanted, but for what one step makes up for."""
+    """Return True where mean and contrast ``(B,)`` are as set, or one step from it."""
     return (missing[0].detach().abs() < _NEAR) & (missing[1].detach().abs() < _NEAR)
 
 
@@ -138,7 +138,7 @@ def _statistics(values: Tensor, log_gain: Tensor, shift: Tensor) -> tuple[Tensor
 def _missing(
     mean: Tensor, spread: Tensor, wanted: Tensor, contrast: float | None
 ) -> tuple[Tensor, Tensor]:
-    """How far mean and contrast ``(B,)`` are from what is wanted."""
+    """Return the distance of mean and contrast ``(B,)`` from what is set."""
     return mean - wanted, torch.zeros_like(spread) if contrast is None else spread - contrast
 
 

@@ -219,7 +219,7 @@ def _checked(model: str, network: Any) -> nn.Module:
 
 
 def _is_lightning(module_class: type) -> bool:
-    """Whether it is a LightningModule of either package, ``lightning`` or ``pytorch_lightning``.
+    """Return True for a LightningModule of ``lightning`` or ``pytorch_lightning``.
 
     Told by its name: importing Lightning takes seconds, which other networks do not need.
     """

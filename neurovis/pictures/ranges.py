@@ -23,7 +23,7 @@ class ZeroDepthWarning(UserWarning):
 
 @dataclass
 class Survey:
-    """What there is to know of a file's values.
+    """Facts about a file's values.
 
     Attributes:
         number: Of values.

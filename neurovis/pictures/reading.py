@@ -137,7 +137,7 @@ def _values(path: Path, decoded: Decoded, modality: Modality, alone: bool) -> It
 def _mixing(
     path: Path, decoded: Decoded, modality: Modality, alone: bool
 ) -> Callable[[Tensor], Tensor]:
-    """What makes the modality's channels of a file's."""
+    """Return the conversion of a file's channels to the modality's."""
     channels, wanted = decoded.channels, modality.channels
     if channels == wanted:
         return lambda strip: strip

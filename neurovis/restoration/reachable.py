@@ -56,7 +56,7 @@ class Names(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an object is kept: in which holder, under which key, and where that one is kept."""
+    """Place of an object: its holder, the key there, and the place of the holder."""
 
     holder: Any
     key: Any
@@ -208,7 +208,7 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _code_parts(value: Any) -> Iterable[tuple[str, Any]]:
-    """What a function or a class that is the user's own refers to."""
+    """Return what a user's own function or class refers to."""
     if isinstance(value, CellType):
         try:
             return [("", value.cell_contents)]

@@ -205,5 +205,5 @@ def _dense(tensor: Tensor) -> Tensor:
 
 
 def _version(tensor: Tensor) -> int | None:
-    """How often a tensor was changed in place, where that is counted."""
+    """Return the number of in-place changes of a tensor, where they are counted."""
     return None if tensor.is_inference() else tensor._version

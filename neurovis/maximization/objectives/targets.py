@@ -28,7 +28,7 @@ Joint = Literal["mean", "min", "weighted"]
 
 
 def _is_weight(value: object) -> bool:
-    """Whether it is a finite real number, of Python, NumPy or torch."""
+    """Return True for a finite real number, of Python, NumPy or torch."""
     return is_number(value.item() if isinstance(value, (np.generic, Tensor)) else value)
 
 
