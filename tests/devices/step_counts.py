@@ -15,7 +15,7 @@ from typing_extensions import override
 from neurovis import ActivationMaximization, InputSpec
 
 
-def five_layer_network() -> nn.Module:
+def five_layer_network() -> nn.Sequential:
     """The network that budgets of the ascent are given for."""
     torch.manual_seed(0)
     convolutions = nn.Conv2d(3, 8, 5, stride=2), nn.Conv2d(8, 6, 3)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from processes import started
 
 from neurovis.maximization.heartbeats import Heartbeats, open_store
 
-REPOSITORY = Path(__file__).parents[2]
 RANKS = 3
 
 
@@ -128,19 +125,8 @@ pl.Trainer(
 def test_a_run_ends_within_a_minute_when_its_first_process_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(_ENDLESS)
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "out")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-    )
-    try:
+    with started(script, tmp_path / "out") as process:
         assert process.wait(timeout=240) == -signal.SIGKILL
         # Its output ends when the process of rank 1 has ended too.
         output, _ = process.communicate(timeout=60)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
     assert re.search(r"the process of rank 0 has ended", output), output[-3000:]

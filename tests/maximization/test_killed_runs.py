@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 from kept import kept_images
+from processes import started
 
-REPOSITORY = Path(__file__).parents[2]
 KERNELS = range(24)
 #: Seconds after which something hangs.
 TOO_LONG = 300.0
@@ -27,27 +26,13 @@ TOO_LONG = 300.0
 @contextmanager
 def command(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """``neurovis am`` in a process group of its own, of which nothing is left afterwards."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "neurovis", "am", "--layer", "conv2", "--kernels", "0-23"),
-            *("--steps", "60", "--batch_size", "2", "--patience", "12"),
-            *("--min_improvement", "0.02", "--trainer.accelerator", "cpu"),
-            *("--trainer.default_root_dir", str(folder), *arguments),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-    )
-    try:
+    with started(
+        *("-m", "neurovis", "am", "--layer", "conv2", "--kernels", "0-23"),
+        *("--steps", "60", "--batch_size", "2", "--patience", "12"),
+        *("--min_improvement", "0.02", "--trainer.accelerator", "cpu"),
+        *("--trainer.default_root_dir", folder, *arguments),
+    ) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        if process.stdout is not None:
-            process.stdout.close()
-        process.wait(timeout=TOO_LONG)
 
 
 def finish(folder: Path, *arguments: str) -> str:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
-import os
 import random
-import signal
-import subprocess
-import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +14,7 @@ import pytest
 import torch
 from climbing import GREY
 from kept import kept_images
+from processes import started
 
 from neurovis.maximization import sharing
 from neurovis.maximization.finished import FinishedImages
@@ -29,8 +25,6 @@ from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import share_finished, share_of, slots_for
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def jobs_of(**counts: int) -> list[Job]:
@@ -214,21 +208,9 @@ with open(f"{folder}/steps{trainer.global_rank}.json", "w") as file:
 
 
 def _run_processes(script: Path, devices: int, folder: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(devices), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-    )
-    try:
+    with started(script, str(devices), folder) as process:
         output, _ = process.communicate(timeout=240)
         assert process.returncode == 0, output
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from on_simulated_gpu import DEVICE
+from step_counts import five_layer_network
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -46,17 +47,8 @@ IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 5, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Conv2d(8, 6, 3),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(6, 5),
-    ).eval()
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)
+    return nn.Sequential(*five_layer_network(), *head).eval()
 
 
 def check_alike(function: Callable[[Tensor], Tensor]) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from budgets import waits_of_a_batch
 from on_simulated_gpu import DEVICE
+from step_counts import five_layer_network
 from torch import nn
 from torch.testing import assert_close
 
@@ -17,17 +18,6 @@ from neurovis.maximization.top_images import TopImagesProbe
 from neurovis.tuning import Rankings, TuningProbe
 
 SPEC = InputSpec.rgb(32)
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 5, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Conv2d(8, 6, 3),
-        nn.ReLU(),
-    ).eval()
 
 
 def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rankings:
@@ -47,8 +37,9 @@ def test_rankings_are_the_cpu_s(by: str, under_a_trainer: bool) -> None:
     if under_a_trainer:
         quiet = {"enable_progress_bar": False, "enable_model_summary": False}
         trainer = pl.Trainer(logger=False, **quiet)
-    expected = ranked(network(), by)
-    found = ranked(network() if under_a_trainer else network().to(DEVICE), by, trainer)
+    expected = ranked(five_layer_network(), by)
+    model = five_layer_network()
+    found = ranked(model if under_a_trainer else model.to(DEVICE), by, trainer)
     assert trainer is None or trainer.strategy.root_device == DEVICE
     for layer in ("2", "4"):
         assert found[layer].notes == expected[layer].notes
@@ -66,7 +57,7 @@ def test_further_batches_of_images_wait_for_the_device_only_to_send_them() -> No
 
 
 def test_probes_leave_the_device_and_read_weights_that_changed_since() -> None:
-    model = network()
+    model = five_layer_network()
     images = torch.rand(6, 3, 32, 32)
     ranking = TuningProbe(
         model,
