@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -32,18 +32,21 @@ def check_configs(arguments: Sequence[str]) -> list[str]:
             none.
     """
     checked = list(arguments)
-    for place, argument in enumerate(arguments):
-        if argument.startswith(f"{_OPTION}="):
-            checked[place] = f"{_OPTION}={_checked(argument.partition('=')[2])}"
-        elif place and arguments[place - 1] == _OPTION:
-            checked[place] = _checked(argument)
-    for option in _SECTIONS:
-        for place, argument in enumerate(arguments):
-            if argument.startswith(f"--{option}="):
-                _check_section(argument.partition("=")[2])
-            elif place and arguments[place - 1] == f"--{option}":
-                _check_section(argument)
+    for place, before, value in _values(arguments, _OPTION):
+        checked[place] = before + _checked(value)
+    for section in _SECTIONS:
+        for _, _, value in _values(arguments, f"--{section}"):
+            _check_section(value)
     return checked
+
+
+def _values(arguments: Sequence[str], option: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the place of each value of an option, what stands before it there, and the value."""
+    for place, argument in enumerate(arguments):
+        if argument.startswith(f"{option}="):
+            yield place, f"{option}=", argument.partition("=")[2]
+        elif place and arguments[place - 1] == option:
+            yield place, "", argument
 
 
 def _check_section(given: str) -> None:

@@ -100,9 +100,8 @@ def _named(value: object, option: str) -> Iterator[tuple[str, str, object]]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from _named(part, option)
-    elif callable(value) and not isinstance(
-        value, PathLike
-    ):  # Configs that were read can be called.
+    # Paths of configs that were read can be called, but are no functions.
+    elif callable(value) and not isinstance(value, PathLike):
         yield option, f"{value.__module__}.{getattr(value, '__qualname__', '')}", value
 
 

@@ -65,9 +65,8 @@ class ImageKeeper:
         for name, part in self._spec.split(images).items():
             highest = self._highest[name]
             if highest:
-                levels = (part * highest).nan_to_num(0, 0, 0).round().long()
                 # What is not finite stays so, to be reported.
-                values = _values(highest).to(part.device)[levels]
+                values = _values(highest).to(part.device)[_levels(part, highest)]
                 part = torch.where(part.isfinite(), values, part)
             parts.append(part)
         return torch.cat(parts, dim=-3)
@@ -78,7 +77,7 @@ class ImageKeeper:
         for name, part in self._spec.split(image.seen(image.image)).items():
             highest = self._highest[name]
             if highest:
-                levels = (part * highest).round().long().numpy()
+                levels = _levels(part, highest).numpy()
                 arrays[f"{LEVELS}{name}"] = levels.astype("uint8" if highest == 255 else "uint16")
         return KeptImage({name: getattr(image, name) for name in sorted(_FIELDS)}, arrays)
 
@@ -136,6 +135,11 @@ class ImageKeeper:
             cropped = FieldCrop(self._spec.resized(size), self._spec.size, (top, left), box)
             canvas = Canvas(self._spec, self._settings, cropped)
         return canvas.whole(canvas.beginnings().of(job).starts)
+
+
+def _levels(images: Tensor, highest: int) -> Tensor:
+    """The nearest whole numbers, 0 for what is not finite, of values in [0, 1]."""
+    return (images * highest).nan_to_num(0, 0, 0).round().long()
 
 
 @cache
