@@ -16,6 +16,7 @@ import os
 from typing import Any
 
 import lightning.pytorch as pl
+import pytest
 import simulated_gpu
 import torch
 from lightning.pytorch.accelerators import Accelerator
@@ -25,6 +26,8 @@ from typing_extensions import override
 MODES = ("plain", "bfloat16", "no-float64")
 MODE = os.environ.get("SIMULATED_GPU_MODE", "plain")
 DEVICE = torch.device(simulated_gpu.DEVICE_TYPE, 0)
+#: Tests of networks that are in float64 themselves, which torch refuses to move to such a device.
+OF_FLOAT64_NETWORKS = ("test_networks_of_other_types[dtype0]", "test_precision_of_the_network")
 #: Trainers that were moved to the device so far.
 trainers = 0
 
@@ -102,6 +105,13 @@ def _behave_as(mode: str) -> None:
 
         real = precision.computes_in_bfloat16
         precision.computes_in_bfloat16 = lambda device: device.type == DEVICE.type or real(device)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests of networks that cannot be on the device."""
+    for item in items:
+        if MODE == "no-float64" and item.name in OF_FLOAT64_NETWORKS:
+            item.add_marker(pytest.mark.skip(reason="the device has no float64"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
