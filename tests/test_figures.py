@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 from pathlib import Path
@@ -270,6 +271,18 @@ class TestOutput:
         figure = _curves(2)
         save_png(str(tmp_path / "figure.png"), figure)
         assert np.array_equal(_read(tmp_path / "figure.png"), render(figure))
+
+    def test_a_palette_is_near_rare_colors_too(self, tmp_path: Path) -> None:
+        picture = np.random.default_rng(0).integers(0, 256, (100, 200, 3)).astype(np.uint8)
+        picture[:60] = 255
+        pure = np.array(list(itertools.product((0, 255), repeat=3)), np.uint8)
+        picture[20:24, 10:42] = pure.repeat(4, axis=0)
+        save_png(tmp_path / "picture.png", picture, colors=256)
+        written = _read(tmp_path / "picture.png").astype(int)
+        assert len(np.unique(written.reshape(-1, 3), axis=0)) <= 256
+        assert (written[0] >= 251).all()
+        # 256 cubes that hold all colors have a side of 40; median cut is off by 67 here.
+        assert np.abs(written - picture).max() <= 50
 
     def test_clips_and_nan_is_black(self, tmp_path: Path) -> None:
         values = torch.tensor([-1.0, math.nan, 2.0]).expand(3, 1, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ from neurovis.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+#: Pixels from which a palette is chosen, of a larger picture evenly: k-means takes its time.
+_LOOKED_AT = 100_000
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -62,11 +67,11 @@ def save_png(
         ValueError: If an array or tensor has another shape or type.
         OSError: If the file cannot be written.
     """
-    from PIL import Image
+    from PIL.Image import fromarray
 
-    image = Image.fromarray(_as_pixels(picture))
+    image = fromarray(_as_pixels(picture))
     if colors is not None:
-        image = image.quantize(colors, dither=Image.Dither.NONE)
+        image = _with_palette(image, colors)
     with whole_file(path) as partial:
         image.save(partial, format="png", compress_level=6)
 
@@ -77,6 +82,18 @@ def to_pixels(picture: Tensor) -> Pixels:
     values = picture.detach().float().nan_to_num(0).clamp_(0, 1).mul_(255).round_()
     levels: Pixels = values.to(torch.uint8).movedim(-3, -1).cpu().numpy()
     return levels
+
+
+def _with_palette(image: Image, colors: int) -> Image:
+    """Reduce a picture to a few colors that are near all of its own, rare ones too."""
+    from PIL.Image import Dither, Quantize
+
+    every = math.ceil(math.sqrt(image.width * image.height / _LOOKED_AT))
+    sample = image.resize((-(-image.width // every), -(-image.height // every)), 0)
+    # Median cut, Pillow's own choice, turns magenta into purple where there is little of it;
+    # without k-means, cubes of maximum coverage tint what is gray.
+    palette = sample.quantize(colors, Quantize.MAXCOVERAGE, kmeans=1)
+    return image.quantize(palette=palette, dither=Dither.NONE)
 
 
 def _as_pixels(picture: Pixels | Tensor | Figure) -> Pixels:

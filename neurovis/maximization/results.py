@@ -164,7 +164,7 @@ class MaximizationResults:
         for item in self.items:
             files += self._save_item(item, folder, kept(item))
         save_png(grid, self.grid(), colors=256)
-        save_png(curves, self.curves_figure(), colors=64)
+        save_png(curves, self.curves_figure(), colors=256)
         self._save_arrays(arrays)
         save_table(table, self.rows())
         return files
@@ -216,7 +216,7 @@ class MaximizationResults:
             f"{self.layer}, {item.label}: {reached}",
             _IN_FIGURES,
         )
-        save_png(signature, figure, colors=64)
+        save_png(signature, figure, colors=128)
         return [picture, signature]
 
     def _save_arrays(self, path: Path) -> None:
