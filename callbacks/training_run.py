@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from neurovis.collectives import refused_collectives
 from neurovis.recording import undisturbed
-from neurovis.run_folder import RUNS, claim_version, run_folder
+from neurovis.run_folder import RUNS, claim_version, is_shared, run_folder
 
 _SHARDED = {"FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy"}
 _LIGHTNINGS_OWN = ("lightning.pytorch.core.", "pytorch_lightning.core.")
@@ -98,7 +98,7 @@ def files_folder(trainer: Trainer) -> FilesFolder:
 
     All processes must ask for it at once.
     """
-    folder = FilesFolder(run_folder(trainer), is_shared=not trainer.loggers)
+    folder = FilesFolder(run_folder(trainer), is_shared(trainer))
     known = _FOLDERS.get(trainer)
     if known is None or known.chosen != folder.chosen:
         _FOLDERS[trainer] = known = folder

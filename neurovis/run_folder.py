@@ -28,6 +28,32 @@ def run_folder(trainer: pl.Trainer) -> Path:
     return Path(str(trainer.strategy.broadcast(own)))
 
 
+def new_run_folder(trainer: pl.Trainer) -> Path:
+    """Return the folder for the files of a run that is never resumed, which no other run has.
+
+    Where no logger has a folder of the run, the next ``lightning_logs/version_N`` is made. To be
+    called once in a run, by all processes at once.
+
+    Args:
+        trainer: With its loggers set up.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    own = None
+    if trainer.is_global_zero:
+        own = _folder_of(trainer)
+        if is_shared(trainer):
+            own = str(claim_version(Path(own, RUNS)))
+    return Path(str(trainer.strategy.broadcast(own)))
+
+
+def is_shared(trainer: pl.Trainer) -> bool:
+    """Return True if other runs have the same :func:`run_folder`: no logger has one."""
+    # The logger of fast_dev_run does nothing.
+    return not trainer.loggers or bool(getattr(trainer, "fast_dev_run", False))
+
+
 def next_version(folder: Path) -> Path:
     """Return the first ``version_N`` in a folder that does not exist yet."""
     number = 0

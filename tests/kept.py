@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+#: The folder of a first run, in the Trainer's ``default_root_dir``.
+FIRST_RUN = Path("lightning_logs", "version_0")
+
 
 def kept_images(
     run: Path, layer: str = "*", size: tuple[int, int] | None = None

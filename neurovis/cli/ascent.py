@@ -15,7 +15,7 @@ from torch import Tensor
 from neurovis.cli.options import add_model_arguments
 from neurovis.cli.printing import console, print_results, print_summary
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import build_trainer, run_logger
+from neurovis.cli.trainers import add_trainer_arguments, build_trainer, run_logger
 from neurovis.inputs import InputSpec
 from neurovis.maximization import (
     AscentOptions,
@@ -24,9 +24,10 @@ from neurovis.maximization import (
     TargetMaximization,
     unfinished_run,
 )
-from neurovis.maximization.manifest import MANIFEST
+from neurovis.maximization.manifest import MANIFEST, Manifest
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.parametrizations import Parametrization, ParametrizationName
+from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.regularizers import Regularizer
 from neurovis.maximization.settings import ObjectiveName
 from neurovis.maximization.strategy import STRATEGY_NAME
@@ -52,15 +53,7 @@ def add_ascent_arguments(parser: ArgumentParser) -> None:
         default=True,
         help="Go on with the latest run of the same command that was stopped, in its folder.",
     )
-    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
-    parser.set_defaults(
-        {
-            "trainer.max_epochs": -1,
-            "trainer.enable_checkpointing": False,
-            "trainer.enable_model_summary": False,
-            "trainer.log_every_n_steps": 5,
-        }
-    )
+    add_trainer_arguments(parser, max_epochs=-1, log_every_n_steps=5)
 
 
 def _add_object_arguments(parser: ArgumentParser) -> None:
@@ -146,7 +139,24 @@ def make_trainer(
         # Lightning's own choice would average the images of all devices.
         trainer = build_trainer({**given, "strategy": STRATEGY_NAME})
     module.check_trainer(trainer)
+    if not trainer.loggers:
+        _check_not_replaced(module, trainer)
     return trainer
+
+
+def _check_not_replaced(module: TargetMaximization, trainer: pl.Trainer) -> None:
+    """Refuse to replace the images of another complete run; unfinished ones are refused later."""
+    folder = Path(trainer.default_root_dir)
+    there = Manifest.read(folder)
+    if there is None or not there.is_complete:
+        return
+    precision = chosen_precision(module.settings.precision, trainer.strategy.root_device)
+    differences = module.manifest().computed_in(precision).differences(there)
+    if differences:
+        raise ValueError(
+            f'"{folder}" holds a complete run that differs in {"; ".join(differences)}; choose '
+            "another folder: --trainer.default_root_dir"
+        )
 
 
 def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
+from traceback import walk_tb
 
 from neurovis.cli.option_errors import option_error, shortened
 
@@ -12,6 +13,9 @@ _MOST_SIGNS = 2000
 _MOST_SIGNS_OF_A_PATH = 300
 #: How torch says on a CPU that there is no memory; its error is no OutOfMemoryError there.
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+
+#: The modules of Lightning's callbacks.
+_CALLBACKS = "lightning.pytorch.callbacks."
 
 #: The disk is full, the user's share of it is, or files are not to be as large.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,7 +52,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(part in str(error) for part in _NO_MEMORY)
 
 
+def blamed_callback(error: BaseException) -> str | None:
+    """Return the name of the callback of Lightning's in which Lightning raised an error, if any."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    modules = [str(frame.f_globals.get("__name__")) for frame in frames]
+    if not modules or not modules[-1].startswith("lightning."):
+        return None
+    owners = (
+        type(frame.f_locals["self"]).__name__
+        for frame, module in zip(reversed(frames), reversed(modules), strict=True)
+        if module.startswith(_CALLBACKS) and "self" in frame.f_locals
+    )
+    return next(owners, None)
+
+
 def _said(error: BaseException) -> str:
+    callback = blamed_callback(error)
+    if callback is not None:
+        return f"--trainer.callbacks {callback}: {error}"
     if is_out_of_memory(error):
         reason = (str(error).splitlines() or [""])[0]
         return (

@@ -18,7 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from neurovis._version import __version__
 from neurovis.cli.commands import COMMANDS, Command
 from neurovis.cli.config_file import check_configs
-from neurovis.cli.errors import is_out_of_memory, one_line
+from neurovis.cli.errors import blamed_callback, is_out_of_memory, one_line
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
 from neurovis.cli.stopping import Signals, Stopped, Terminated, status_of, terminable
@@ -122,14 +122,19 @@ def _run(arguments: list[str]) -> None:
     # Parsing has imported the command; these are the libraries that it needs.
     from neurovis.cli.named_in_files import checked_names
 
+    own = parsed[parsed.command]
     with checked_names(parsed, arguments):
+        if "trainer" in own:
+            from neurovis.cli.trainers import with_late_folders
+
+            own.trainer.logger = with_late_folders(own.trainer.logger)
         options = parser.instantiate(parsed)
         COMMANDS[options.command].run(options[options.command])
 
 
 def _is_refusal(error: Exception) -> bool:
     """Return whether an error speaks of the user's input."""
-    if isinstance(error, _REFUSALS) or is_out_of_memory(error):
+    if isinstance(error, _REFUSALS) or is_out_of_memory(error) or blamed_callback(error):
         return True
     exceptions = sys.modules.get("lightning.fabric.utilities.exceptions")
     return exceptions is not None and isinstance(error, exceptions.MisconfigurationException)

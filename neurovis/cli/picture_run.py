@@ -20,12 +20,12 @@ from neurovis.cli.counting import counted
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
 from neurovis.cli.printing import print_written
-from neurovis.cli.trainers import build_trainer, check_float32
+from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
 from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.run_folder import run_folder
+from neurovis.run_folder import new_run_folder
 from neurovis.summaries import log_picture, picture_path
 from neurovis.tables import TableWriter, open_table
 from neurovis.trial import CannotRun
@@ -49,14 +49,7 @@ def add_picture_arguments(parser: ArgumentParser) -> None:
         "only 16-bit and float files have a unit. All are stretched to the network's size.",
     )
     parser.add_argument("--batch_size", type=int, default=16, help="Pictures read at a time.")
-    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
-    parser.set_defaults(
-        {
-            "trainer.devices": 1,
-            "trainer.enable_checkpointing": False,
-            "trainer.enable_model_summary": False,
-        }
-    )
+    add_trainer_arguments(parser, devices=1)
 
 
 @contextmanager
@@ -136,8 +129,8 @@ class PictureRun:
 
     @cached_property
     def folder(self) -> Path:
-        """The folder for results."""
-        return run_folder(self._trainer)
+        """The folder for results, which no other run has."""
+        return new_run_folder(self._trainer)
 
     @property
     def kept(self) -> str:

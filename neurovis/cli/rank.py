@@ -24,8 +24,8 @@ from neurovis.cli.rank_results import RankingFiles, print_rankings
 from neurovis.cli.ranked_fields import find_fields, print_fields
 from neurovis.cli.ranked_images import RankedPictures, choose_images
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import build_trainer, check_float32
-from neurovis.run_folder import run_folder
+from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
+from neurovis.run_folder import new_run_folder
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
 
@@ -51,10 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         required=False,
     )
     _add_result_arguments(parser)
-    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
-    parser.set_defaults(
-        {"trainer.enable_checkpointing": False, "trainer.enable_model_summary": False}
-    )
+    add_trainer_arguments(parser)
 
 
 def _add_result_arguments(parser: ArgumentParser) -> None:
@@ -100,7 +97,7 @@ def run(options: Namespace) -> None:
     probe.check_trainer(trainer)
     with stoppable(lambda: "before all stimuli were shown; there are no results yet"):
         trainer.predict(probe, return_predictions=False)
-    folder = run_folder(trainer)  # All ranks must ask.
+    folder = new_run_folder(trainer)  # All ranks must ask.
     if trainer.is_global_zero:
         with stoppable(
             lambda: (

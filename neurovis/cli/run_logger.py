@@ -1,58 +1,71 @@
-"""TensorBoard's logger, with a folder that appears with the first thing that is logged."""
+"""Lightning's loggers of files, with a folder that appears with the first thing that is logged."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.tensorboard import SummaryWriter
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from typing_extensions import override
+
+#: What Lightning calls before anything is logged.
+_WHEN_LOGGED = ("flush", "save", "close")
+
+
+class LateExperiment:
+    """Stand-in for a logger's experiment, which makes its folder when something is logged.
+
+    Args:
+        make: Returns the experiment.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            if name in _WHEN_LOGGED:
+                return lambda: None
+            self._made = self._make()
+        return getattr(self._made, name)
 
 
 class RunLogger(TensorBoardLogger):
     """TensorBoardLogger of a command, which may still be refused when Lightning sets loggers up."""
 
-    _late: LateWriter | None = None
+    @property
+    @override
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The writer, whose folder and file appear when something is logged."""
+        parent: Any = super()
+        is_made = self._experiment is not None
+        return parent.experiment if is_made else LateExperiment(lambda: parent.experiment)
+
+
+class RunTable(CSVLogger):
+    """CSVLogger of a command, which may still be refused when Lightning sets loggers up."""
 
     @property
     @override
     @rank_zero_experiment
-    def experiment(self) -> LateWriter:
-        """The writer, whose folder and file appear when something is written."""
-        if self._late is None:
-            self._late = LateWriter(log_dir=self.log_dir)
-        return self._late
+    def experiment(self) -> Any:
+        """The writer, whose folder appears when something is logged."""
+        parent: Any = super()
+        is_made = self._experiment is not None
+        return self._experiment if is_made else LateExperiment(lambda: self._open(parent))
 
-    @override
-    def finalize(self, status: str) -> None:
-        """Close the file, if there is one."""
-        super().finalize(status)
-        if self._late is not None:
-            self._late.close()
-
-    @override
-    def __getstate__(self) -> dict[str, Any]:
-        # Writers stay in their process.
-        return {**super().__getstate__(), "_late": None}
-
-
-class LateWriter(SummaryWriter):
-    """SummaryWriter that makes its folder and file when something is written."""
-
-    _may_open = False
-
-    def __init__(self, log_dir: str) -> None:
-        super().__init__(log_dir=log_dir)
-        self._may_open = True
-
-    @override
-    def _get_file_writer(self) -> Any:
-        # Everything that is written passes here, and so does the constructor.
-        parent: Any = super()  # torch leaves it untyped.
-        return parent._get_file_writer() if self._may_open else None
+    def _open(self, parent: Any) -> Any:
+        with warnings.catch_warnings():
+            if not Path(self.log_dir, "metrics.csv").exists():
+                # The folder may hold results of the run by now, which are not deleted.
+                warnings.filterwarnings("ignore", message="Experiment logs directory")
+            return parent.experiment
 
 
 class FolderClaim(pl.Callback):
@@ -60,5 +73,5 @@ class FolderClaim(pl.Callback):
 
     @override
     def on_predict_batch_end(self, trainer: pl.Trainer, *_: object, **__: object) -> None:
-        if trainer.is_global_zero and isinstance(trainer.logger, RunLogger):
+        if trainer.is_global_zero and isinstance(trainer.logger, (RunLogger, RunTable)):
             Path(trainer.logger.log_dir).mkdir(parents=True, exist_ok=True)

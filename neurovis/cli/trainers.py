@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from jsonargparse import ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -26,11 +27,47 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
 _FLOAT32 = (None, 32, "32", "32-true")
 
 
+def add_trainer_arguments(parser: ArgumentParser, **defaults: object) -> None:
+    """Add the options of ``Trainer``.
+
+    Args:
+        parser: Of a command.
+        defaults: Of options, where they are not Lightning's.
+    """
+    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
+    parser.set_defaults(
+        {
+            "trainer.enable_checkpointing": False,
+            "trainer.enable_model_summary": False,
+            **{f"trainer.{name}": value for name, value in defaults.items()},
+        }
+    )
+
+
+def with_late_folders(logger: object) -> object:
+    """Return the option of loggers with those of Lightning's that make their folders later.
+
+    Args:
+        logger: As it was parsed: of a class its path and its arguments.
+    """
+    if isinstance(logger, list):
+        return [with_late_folders(one) for one in logger]
+    path = logger.get("class_path") if isinstance(logger, Namespace) else None
+    module, _, name = str(path).rpartition(".")
+    if not isinstance(logger, Namespace) or not module.startswith("lightning.pytorch.loggers"):
+        return logger
+    late = {"TensorBoardLogger": "RunLogger", "CSVLogger": "RunTable"}
+    named = logger.clone()
+    if name in late:
+        named.class_path = f"neurovis.cli.run_logger.{late[name]}"
+    return named
+
+
 def build_trainer(arguments: Mapping[str, Any], prefix: str = "--trainer.") -> pl.Trainer:
     """A Trainer whose folder for results can be written to.
 
-    Its own logger makes a folder when something is logged, so that nothing is left of a command
-    that is refused.
+    Its own logger makes a folder when something is logged, as those that options name do, so that
+    nothing is left of a command that is refused.
 
     Args:
         arguments: Of ``Trainer``.

@@ -128,6 +128,16 @@ _AM = each_with(
         ("a list in a list of transforms", "--transforms [[1]]", f'{_TRANSFORMS}; got "[1]"'),
         ("a number in a list of penalties", "--regularizers [1]", 'by its path; got "1"'),
         ("a number for a callback", "--trainer.callbacks [1]", 'by its class_path; got "1"'),
+        (
+            "learning rates for no logger",
+            "--trainer.logger false --trainer.callbacks LearningRateMonitor",
+            "--trainer.callbacks LearningRateMonitor: Cannot use",
+        ),
+        (
+            "a learning rate to be found",
+            "--trainer.callbacks LearningRateFinder",
+            "--trainer.callbacks LearningRateFinder: When using the learning rate finder,",
+        ),
         ("a leak of twice the gradient", "--leak 2", "leak must be a number of at most 1; got 2.0"),
         (
             "an improvement by more than all",

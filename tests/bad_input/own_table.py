@@ -136,6 +136,15 @@ _FIRST_STEPS += [
         _IN_BFLOAT16,
     ),
     Bad("rank without memory", _own("rank", "FewAtATime"), "out of memory"),
+    *(
+        Bad(
+            f"am without memory, {logger}",
+            f"{_own('am', 'FewAtATime')} --kernels 0-3 --trainer.logger {logger} "
+            "--trainer.logger.save_dir logs",
+            _NO_MEMORY,
+        )
+        for logger in ("CSVLogger", "TensorBoardLogger", "lightning.pytorch.loggers.CSVLogger")
+    ),
 ]
 
 OWN = [*_FORWARDS, *_FUNCTIONS, *_EXITING, *_FIRST_STEPS]

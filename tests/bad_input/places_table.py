@@ -15,6 +15,7 @@ from pathlib import Path
 from bad_input.bad import Bad
 from bad_input.commands import AM, DEMO, FEATURES, GROUP_AM, RANK, SALIENCY
 from bad_input.makers import Maker, all_of, array, closed, folder, text
+from kept import FIRST_RUN
 
 from neurovis.cli import main
 
@@ -195,8 +196,12 @@ FULL = {
     "am": (f"{AM} {_HERE}", 100, "manifest.json"),
     "am on its way": (f"{AM} {_HERE}", 5_000, "finished/conv2/kernel_0000.png"),
     "group-am": (f"{GROUP_AM} {_HERE}", 100, "manifest.json"),
-    "rank": (f"{RANK} {_HERE} --sheets 0", 1000, "results.csv"),
-    "features": (f"{FEATURES} p.npy {_HERE}", 500, "feature_maps/conv2/0000_p.png"),
-    "saliency": (f"{SALIENCY} p.npy {_HERE}", 500, "saliency/gradient/output/0000_p.png"),
+    "rank": (f"{RANK} {_HERE} --sheets 0", 1000, f"{FIRST_RUN}/results.csv"),
+    "features": (f"{FEATURES} p.npy {_HERE}", 500, f"{FIRST_RUN}/feature_maps/conv2/0000_p.png"),
+    "saliency": (
+        f"{SALIENCY} p.npy {_HERE}",
+        500,
+        f"{FIRST_RUN}/saliency/gradient/output/0000_p.png",
+    ),
     "logs": (RANK, 20, "the run's logs"),
 }

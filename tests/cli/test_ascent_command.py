@@ -14,7 +14,8 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from kept import kept_images
+from kept import FIRST_RUN, kept_images
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 
 from neurovis.cli import main
@@ -158,6 +159,66 @@ def test_a_folder_that_was_given_a_changed_command_is_refused(
     assert main([*AM, *folder, "--seed", "3", "--tv", "1"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "unfinished run that differs in settings.seed (3 here, 0 there); settings.tv" in line
+    # The same command goes on, and leaves alone what is complete.
+    assert main([*AM, *folder]) == 0
+    assert f"Written to {tmp_path}\n" in capsys.readouterr().out
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("finished/*/*")}
+    assert main([*AM, *folder]) == 0
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main([*AM, *folder, "--seed", "3"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holds a complete run that differs in settings.seed (3 here, 0 there); choose" in line
+    assert line.endswith("another folder: --trainer.default_root_dir")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_metric_that_is_not_there_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    stopping = ("--trainer.callbacks", "EarlyStopping", "--trainer.callbacks.monitor", "nonsense")
+    folder = ("--trainer.default_root_dir", str(tmp_path))
+    assert main([*AM, *folder, *stopping]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("neurovis: error: --trainer.callbacks EarlyStopping: ")
+    assert "`nonsense` which is not available" in line
+    # It is looked for at the end, when all images are made.
+    assert main([*AM, *folder]) == 0
+    assert "Going on in" in capsys.readouterr().out
+    assert runs(tmp_path) == ["version_0"]
+
+
+def test_a_fault_of_the_package_in_a_callback_is_no_refusal(tmp_path: Path) -> None:
+    arguments = ("--trainer.callbacks", f"{__name__}.Faulty", "--trainer.logger", "false")
+    with pytest.raises(RuntimeError, match="a fault"):
+        main([*AM, *arguments, "--trainer.default_root_dir", str(tmp_path)])
+
+
+class Faulty(EarlyStopping):
+    def __init__(self) -> None:
+        super().__init__("activation")
+
+    def on_train_epoch_end(self, *_: object) -> None:
+        raise RuntimeError("a fault")
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("name", ["CSVLogger", "TensorBoardLogger"])
+def test_loggers_that_are_named_write_what_they_write_elsewhere(
+    name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    logger = ("--trainer.logger", name, "--trainer.logger.save_dir", str(tmp_path))
+    assert main([*AM, *logger, "--trainer.log_every_n_steps", "1"]) == 0
+    written = {path.name.partition(".")[0] for path in (tmp_path / FIRST_RUN).iterdir()}
+    assert written >= {"manifest", "results", "finished"}
+    assert not [one for one in recwarn if "Experiment logs directory" in str(one.message)]
+    if name == "CSVLogger":
+        steps = rows(tmp_path / FIRST_RUN / "metrics.csv")
+        assert any(row["activation_maximization/conv2/activation"] for row in steps)
+    else:
+        assert "events" in written
 
 
 def test_before_the_first_image_there_is_nothing_to_show(

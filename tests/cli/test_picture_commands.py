@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kept import kept_images
+from kept import FIRST_RUN, kept_images
 from PIL import Image
 from torch.nn import functional
 
@@ -120,12 +120,12 @@ def test_features_of_layers_by_type_and_of_vectors(
     layers = ("--layer", "all-conv", "classifier")
     _run("features", *MODEL, *CPU, *layers, *options, "--trainer.default_root_dir", tmp_path)
     output = capsys.readouterr().out
-    assert f"Written to {tmp_path}" in output
+    assert f"Written to {tmp_path / FIRST_RUN}" in output
     assert "tensorboard" not in output
-    assert {path.name for path in (tmp_path / "feature_maps").iterdir()} == {
+    assert {path.name for path in (tmp_path / FIRST_RUN / "feature_maps").iterdir()} == {
         *("conv1", "conv2", "conv3", "conv4", "classifier")
     } & {name for name, _ in load_demo_network().named_modules()}
-    logits = np.load(tmp_path / "feature_maps" / "classifier" / "0000_a.npz")["maps"]
+    logits = np.load(tmp_path / FIRST_RUN / "feature_maps" / "classifier" / "0000_a.npz")["maps"]
     with torch.no_grad():
         expected = load_demo_network()(_images(pictures)[:1])[0]
     np.testing.assert_allclose(logits[:, 0, 0], expected, atol=1e-3)
@@ -144,7 +144,7 @@ def test_a_dead_kernel_is_silent_in_all(
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     layer = ("--layer", "relu1", "--kernels", "4,5")
     _run("features", *model, *spec, *layer, *CPU, *where, "--images", pictures)
-    rows = _rows(tmp_path / "results.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "results.csv")
     assert [row["silent"] for row in rows] == ["True", "False"] * 3
     assert [row["constant"] for row in rows] == ["True", "False"] * 3
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "relu1" in line]
@@ -156,7 +156,7 @@ def test_silent_in_all_counts_every_picture(
 ) -> None:
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run("features", *MODEL, *CPU, *where, "--layer", "relu3", "--images", pictures)
-    rows = _rows(tmp_path / "results.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "results.csv")
     silent = np.array([row["silent"] == "True" for row in rows]).reshape(3, -1)
     assert silent.all(0).sum() < silent.sum(1).min()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "relu3" in line]
@@ -168,14 +168,15 @@ def test_names_of_pictures_stay_in_the_folder(tmp_path: Path, pictures: Path, na
     picture = pictures / f"{name}.png"
     Image.new("RGB", (8, 8)).save(picture, format="png")
     results = tmp_path / "results"
+    run = results / FIRST_RUN
     _run(
         *("features", "--model", "torchvision.models.squeezenet1_1", "--layer", "features.0"),
         *("--input.size", 32, "--images", picture, "--kernels", 0, *CPU),
         *("--trainer.default_root_dir", results, "--trainer.logger", "false"),
     )
-    written = {path.relative_to(results).parent for path in results.rglob("*") if path.is_file()}
+    written = {path.relative_to(run).parent for path in results.rglob("*") if path.is_file()}
     assert written == {Path(), Path("feature_maps/features.0")}
-    assert _rows(results / "results.csv")[0]["picture"] == picture.stem
+    assert _rows(run / "results.csv")[0]["picture"] == picture.stem
     assert {path.name for path in tmp_path.iterdir()} == {"pictures", "results"}
 
 
@@ -212,11 +213,13 @@ def test_saliency_explains_the_predicted_class_by_default(tmp_path: Path, pictur
     with torch.no_grad():
         logits = load_demo_network()(images)
         start = load_demo_network()(torch.full_like(images, 0.5))
-    rows = _rows(tmp_path / "results.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "results.csv")
     assert [int(row["kernel"]) for row in rows] == logits.argmax(1).tolist()
     for index, row in enumerate(rows):
         name = f"000{index}_{'abc'[index]}.npz"
-        maps = np.load(tmp_path / "saliency" / "integrated_gradients" / "output" / name)["maps"]
+        maps = np.load(
+            tmp_path / FIRST_RUN / "saliency" / "integrated_gradients" / "output" / name
+        )["maps"]
         kernel = int(row["kernel"])
         change = (logits - start)[index, kernel].item()
         error = float(row["completeness_error"])
@@ -229,7 +232,7 @@ def test_saliency_checks_its_maps_by_randomization(
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     check = ("--randomization", "--max_stages", 2, "--batch_size", 2)
     _run(*SALIENCY, "--layer", "relu2", "--kernels", "0,1", "--images", pictures, *check, *where)
-    rows = _rows(tmp_path / "randomization.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "randomization.csv")
     seen = {(row["picture"], row["kernel"], row["stage"]) for row in rows}
     assert seen == {(name, kernel, stage) for name in "abc" for kernel in "01" for stage in "012"}
     assert len(rows) == len(seen)
@@ -242,23 +245,24 @@ def test_saliency_checks_its_maps_by_randomization(
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│     2 ")]
     stated = [part.strip() for part in line.split("│")[3:]]
     assert stated == [f"{np.median(last):.3f}", f"{np.median(signed):.3f}", "", ""]
-    figures = tmp_path / "saliency" / "gradient" / "relu2" / "randomization"
+    figures = tmp_path / FIRST_RUN / "saliency" / "gradient" / "relu2" / "randomization"
     assert [path.name for path in sorted(figures.iterdir())] == [
         f"000{index}_{name}.{suffix}"
         for index, name in enumerate("abc")
         for suffix in ("npz", "png")
     ]
-    assert len(_rows(tmp_path / "results.csv")) == 6
+    assert len(_rows(tmp_path / FIRST_RUN / "results.csv")) == 6
 
 
 def test_patterns_and_named_files_make_an_image(tmp_path: Path, pictures: Path) -> None:
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     named = (f"rgb={pictures / 'b_rgb.png'}", f"depth={pictures / 'c_depth.tiff'}")
     _run(*FEATURES, *where, "--images", *named)
-    assert {row["picture"] for row in _rows(tmp_path / "results.csv")} == {"b_rgb"}
+    assert {row["picture"] for row in _rows(tmp_path / FIRST_RUN / "results.csv")} == {"b_rgb"}
     patterns = ("--patterns.rgb", "*_rgb.png", "--patterns.depth", "*_depth.tiff")
     _run(*FEATURES, *where, "--images", pictures, *patterns)
-    assert {row["picture"] for row in _rows(tmp_path / "results.csv")} == {"a", "b", "c"}
+    second = tmp_path / FIRST_RUN.with_name("version_1")
+    assert {row["picture"] for row in _rows(second / "results.csv")} == {"a", "b", "c"}
 
 
 def test_notes_are_said_once_and_briefly(
@@ -334,7 +338,7 @@ def test_unreadable_pictures_are_left_out(
     assert 'a_rgb.png" is not a picture that can be read' in line
     assert said.out.count("note: left out: ") == 2
     assert f"Written to {tmp_path / 'results'}" in said.out
-    rows = _rows(tmp_path / "results" / "results.csv")
+    rows = _rows(tmp_path / "results" / FIRST_RUN / "results.csv")
     assert {(row["index"], row["picture"]) for row in rows} == {("2", "c")}
     (arrays,) = (tmp_path / "results").rglob("*.npz")
     assert arrays.name == "0002_c.npz"
@@ -416,6 +420,28 @@ def test_the_range_of_a_modality_can_be_given_as_the_error_says(
     np.testing.assert_allclose(np.load(arrays)["image"][0] * 65535, stored, atol=0.01)
 
 
+@pytest.mark.parametrize("fast_dev_run", ["false", "true"])
+@pytest.mark.parametrize("command", [FEATURES, SALIENCY], ids=["features", "saliency"])
+def test_without_a_logger_each_run_has_a_folder_of_its_own(
+    command: tuple[str, ...],
+    fast_dev_run: str,
+    tmp_path: Path,
+    pictures: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    where = ("--trainer.default_root_dir", tmp_path / "out", "--trainer.logger", fast_dev_run)
+    for version, picture in enumerate(("a_rgb.png", "b_rgb.png")):
+        given = ("--images", pictures / picture, "--trainer.fast_dev_run", fast_dev_run)
+        _run(*command, *where, *given)
+        folder = tmp_path / "out" / FIRST_RUN.with_name(f"version_{version}")
+        assert f"Written to {folder}\n" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["lightning_logs"]
+    for version, name in enumerate("ab"):
+        folder = tmp_path / "out" / FIRST_RUN.with_name(f"version_{version}")
+        assert {row["picture"] for row in _rows(folder / "results.csv")} == {name}
+        assert [path.name for path in folder.rglob("*.npz")] == [f"0000_{name}.npz"]
+
+
 def test_only_a_logger_that_takes_images_is_shown_by_tensorboard(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -491,7 +517,9 @@ def test_raw_maps_of_a_randomization_are_written_and_shown(
     check = ("--randomization", "--max_stages", 2, "--seed", 3, "--max_kernels", 1)
     kernels = ("--kernels", "5,1", "--method", method)
     _run(*SALIENCY, *kernels, "--images", pictures, *check, *where)
-    found = np.load(tmp_path / "saliency" / method / "output" / "randomization" / "0001_b.npz")
+    found = np.load(
+        tmp_path / FIRST_RUN / "saliency" / method / "output" / "randomization" / "0001_b.npz"
+    )
     assert found["kernels"].tolist() == [5, 1]
     for place, kernel in enumerate((5, 1)):
         expected = cascading_randomization(
@@ -624,4 +652,4 @@ def test_depth_range_keeps_the_unit_of_a_network_that_has_one() -> None:
 def test_real_frames_with_the_demo_network(tmp_path: Path) -> None:
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*FEATURES, "--images", REAL, *where)
-    assert len({row["picture"] for row in _rows(tmp_path / "results.csv")}) == 2
+    assert len({row["picture"] for row in _rows(tmp_path / FIRST_RUN / "results.csv")}) == 2

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kept import kept_images
+from kept import FIRST_RUN, kept_images
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
@@ -273,7 +273,7 @@ def test_classes_are_folders(
     message = _fails(capsys, *RANK, *images, *out)
     assert "left out 1 of 6 pictures that could not be read" in message
     assert "1_rgb.png" in message
-    rows = _rows(tmp_path / "results.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "results.csv")
 
     network, spec = load_demo_network(), demo_input_spec()
     means = []
@@ -333,14 +333,16 @@ def test_pictures_of_any_folders_without_classes(tmp_path: Path, pictures: Path)
         out = tmp_path / str(len(scores))
         where = ("--trainer.default_root_dir", out, "--trainer.logger", "false")
         _run(*RANK, "--layer", "relu1", "--by", "sparseness", "--images", *given, *where)
-        scores.append(_by_kernel(_rows(out / "results.csv"), "relu1", "sparseness", "score"))
+        scores.append(
+            _by_kernel(_rows(out / FIRST_RUN / "results.csv"), "relu1", "sparseness", "score")
+        )
     assert scores[0] == scores[1]
 
 
 def test_the_demo_has_images_of_its_own(tmp_path: Path) -> None:
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*RANK, "--layer", "relu4", "--by", "class", *where)
-    rows = _rows(tmp_path / "results.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "results.csv")
     assert {row["preferred_class"] for row in rows} - {""} <= set(SHAPES)
     scenes = DemoScenes(demo_input_spec())
     labels = [label for _, label in scenes]
@@ -353,15 +355,15 @@ def test_preferred_images_are_compared_with_gratings(
 ) -> None:
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*RANK, "--layer", "conv1", "--orientations", 8, "--preferred_images", 2, *where)
-    rows = _rows(tmp_path / "preferred_images.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "preferred_images.csv")
     assert list(rows[0]) == [
         *("layer", "kernel", "by", "preferred_orientation", "image_orientation"),
         *("orientation_difference", "preferred_spatial_frequency", "image_spatial_frequency"),
         *("octaves", "activation", "noise_activation", "selectivity", "at_range_end"),
     ]
-    ranked = _rows(tmp_path / "results.csv")
+    ranked = _rows(tmp_path / FIRST_RUN / "results.csv")
     assert [row["kernel"] for row in rows] == [row["kernel"] for row in ranked[:2]]
-    images = kept_images(tmp_path / "preferred_images" / "conv1", size=(64, 64))
+    images = kept_images(tmp_path / FIRST_RUN / "preferred_images" / "conv1", size=(64, 64))
     for row, first, image in zip(rows, ranked, images, strict=False):
         with torch.no_grad():
             response = load_demo_network().conv1((torch.from_numpy(image)[None] - 0.5) * 4)
@@ -382,7 +384,9 @@ def test_preferred_images_are_compared_with_gratings(
         ratio = float(row["image_spatial_frequency"]) / float(row["preferred_spatial_frequency"])
         assert float(row["octaves"]) == pytest.approx(math.log2(ratio), abs=1e-4)
     assert "Preferred images against preferred gratings" in capsys.readouterr().out
-    assert (tmp_path / "kernel_ranking" / "orientation" / "conv1_preferred_images.png").is_file()
+    assert (
+        tmp_path / FIRST_RUN / "kernel_ranking" / "orientation" / "conv1_preferred_images.png"
+    ).is_file()
 
 
 def _strongest_bars(image: np.ndarray) -> tuple[float, float]:
@@ -410,8 +414,8 @@ def test_receptive_fields_of_the_first_kernels(
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     asked = ("--by", "orientation", "spatial_frequency", "--receptive_fields", 2)
     _run(*RANK, "--layer", "conv1", *asked, *where)
-    rows = _rows(tmp_path / "receptive_fields.csv")
-    ranked = _rows(tmp_path / "results.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "receptive_fields.csv")
+    ranked = _rows(tmp_path / FIRST_RUN / "results.csv")
     assert [(row["kernel"], row["by"]) for row in rows] == [
         (row["kernel"], "orientation") for row in ranked[:2]
     ]
@@ -430,7 +434,9 @@ def test_receptive_fields_of_the_first_kernels(
         assert float(row["reverse_correlation_reliability"]) > 0.8
         assert 3 <= float(row["preferred_size"]) <= 16
     for name in ("receptive_fields", "size_tuning"):
-        assert (tmp_path / "kernel_ranking" / "orientation" / f"conv1_{name}.png").is_file()
+        assert (
+            tmp_path / FIRST_RUN / "kernel_ranking" / "orientation" / f"conv1_{name}.png"
+        ).is_file()
     assert "9 x 9" in capsys.readouterr().out
 
 
@@ -444,7 +450,7 @@ def test_kernels_that_noise_does_not_wake_are_told(
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     few = ("--null_kernels", 0, "--sheets", 0, "--top", 1, "--receptive_fields", 1)
     _run("rank", *CPU, *few, "--layer", "relu2", "classifier", *where)
-    rows = _rows(tmp_path / "receptive_fields.csv")
+    rows = _rows(tmp_path / FIRST_RUN / "receptive_fields.csv")
     assert [row["layer"] for row in rows] == ["relu2", "classifier"]
     assert rows[1]["preferred_size"] == ""
     output = capsys.readouterr().out
@@ -460,7 +466,22 @@ def test_layers_with_numbers_for_names(tmp_path: Path) -> None:
     config.write_text("layer: [0, 1]\nby: orientation\n")
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*RANK, *GREY, "--config", config, *where)
-    assert [row["layer"] for row in _rows(tmp_path / "results.csv")] == ["0"] * 3 + ["1"] * 3
+    rows = _rows(tmp_path / FIRST_RUN / "results.csv")
+    assert [row["layer"] for row in rows] == ["0"] * 3 + ["1"] * 3
+
+
+def test_without_a_logger_each_run_has_a_folder_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version, layer in enumerate(("conv1", "conv2")):
+        where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+        _run("rank", *CPU, "--by", "weight", "--top", 1, "--layer", layer, *where)
+        folder = tmp_path / FIRST_RUN.with_name(f"version_{version}")
+        assert f"Written to {folder}\n" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["lightning_logs"]
+    for version, layer in enumerate(("conv1", "conv2")):
+        folder = tmp_path / FIRST_RUN.with_name(f"version_{version}")
+        assert {row["layer"] for row in _rows(folder / "results.csv")} == {layer}
 
 
 @pytest.mark.slow
@@ -480,7 +501,7 @@ def test_two_processes_find_what_one_does(tmp_path: Path) -> None:
     assert finished.stdout.count("Written to") == 1
     assert "Warning" not in finished.stderr
     (folder,) = (two / "lightning_logs").iterdir()
-    tables = [_rows(path / "results.csv") for path in (one, folder)]
+    tables = [_rows(path / "results.csv") for path in (one / FIRST_RUN, folder)]
     assert len(tables[0]) == len(tables[1]) == 2 * (24 + 48)
     for row, other in zip(*tables, strict=True):
         assert row.keys() == other.keys()
@@ -561,7 +582,7 @@ def test_print_config_can_be_read_back(capsys: pytest.CaptureFixture[str], tmp_p
     config.write_text(capsys.readouterr().out)
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run("rank", "--config", config, *where)
-    assert len(_rows(tmp_path / "results.csv")) == 24
+    assert len(_rows(tmp_path / FIRST_RUN / "results.csv")) == 24
 
 
 def test_a_ranking_of_one_s_own_by_its_import_path(

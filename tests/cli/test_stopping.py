@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kept import FIRST_RUN
 
 from neurovis.cli import counting, layers, main, picture_run, rank_results
 from neurovis.cli.stopping import Stopped, Terminated, stoppable
@@ -188,9 +189,9 @@ def test_what_is_kept_is_what_was_there(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(picture_run.PictureRun, "save_figure", interrupting(saved, 2))
     arguments = f"features --layer conv1 --images . {CPU} --trainer.logger false"
     assert main(shlex.split(arguments)) == 130
-    files = sorted(path.name for path in tmp_path.glob("feature_maps/conv1/*"))
+    files = sorted(path.name for path in tmp_path.glob(f"{FIRST_RUN}/feature_maps/conv1/*"))
     assert files == ["0000_0.npz", "0000_0.png", "0001_1.npz", "0001_1.png"]
-    assert np.load(tmp_path / "feature_maps/conv1/0001_1.npz")["maps"].ndim == 3
+    assert np.load(tmp_path / FIRST_RUN / "feature_maps/conv1/0001_1.npz")["maps"].ndim == 3
 
 
 def _ends(error: BaseException, context: BaseException | None = None) -> int:

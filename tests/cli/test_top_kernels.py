@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from kept import FIRST_RUN
 
 from neurovis.cli import main
 from neurovis.cli import top_kernels as module
@@ -48,7 +49,7 @@ def _run(folder: Path, *arguments: object) -> list[dict[str, str]]:
     """The rows of the results."""
     where = ("--trainer.default_root_dir", folder, "--trainer.logger", "false")
     assert main([str(part) for part in (*arguments, *where)]) == 0
-    return _rows(folder / "results.csv")
+    return _rows(folder / (FIRST_RUN if "rank" in arguments else "") / "results.csv")
 
 
 def _ranked(folder: Path, layer: str, by: str) -> list[dict[str, str]]:
