@@ -67,10 +67,13 @@ def test_random_states_are_the_devices_own() -> None:
     first = torch.rand(3, device=DEVICE)
     before = torch.get_rng_state()
     second = torch.rand(3, device=DEVICE)
+    dropped = functional.dropout(torch.ones(99, device=DEVICE), 0.5)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(5)
     assert torch.equal(torch.rand(3, device=DEVICE), first)
     assert torch.equal(torch.rand(3, device=DEVICE), second)
+    assert torch.equal(functional.dropout(torch.ones(99, device=DEVICE), 0.5), dropped)
+    assert not torch.equal(functional.dropout(torch.ones(99, device=DEVICE), 0.5), dropped)
 
 
 def test_dtypes_do_not_mix_in_convolutions_and_there_is_no_way_to_numpy() -> None:

@@ -135,7 +135,7 @@ class HostCall {
       auto guard = without_autocast();
       op_.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), &stack_);
     }
-    if (generator_) generator_->set_state(lent_.get_state());
+    give_generator_back();
     for (size_t i = 0; i < moved_.size(); ++i) {
       auto& [on_device, on_host] = moved_[i];
       if (on_host.sizes().vec() == sizes[i]) continue;
@@ -209,7 +209,20 @@ class HostCall {
       lent_ = at::make_generator<at::CPUGeneratorImpl>();
       lent_.set_state(generator_->get_state());
       value = c10::IValue(lent_);
+      return;
     }
+    if (!op_.hasTag(at::Tag::nondeterministic_seeded)) return;
+    // It takes none, such as native_dropout, and draws from the CPU's own.
+    generator_ = default_generator(device_->index());
+    lent_ = at::globalContext().defaultGenerator(at::kCPU);
+    state_of_host_ = lent_.get_state();
+    lent_.set_state(generator_->get_state());
+  }
+
+  void give_generator_back() {
+    if (!generator_) return;
+    generator_->set_state(lent_.get_state());
+    if (state_of_host_.defined()) lent_.set_state(state_of_host_);
   }
 
   at::Tensor to_host(const at::Tensor& tensor) {
@@ -274,6 +287,7 @@ class HostCall {
   std::optional<c10::Device> device_;
   std::optional<at::Generator> generator_;
   at::Generator lent_;
+  at::Tensor state_of_host_;
   std::vector<std::pair<at::Tensor, at::Tensor>> moved_;  // On the device, on the host.
 };
 
