@@ -24,20 +24,29 @@ def five_layer_network() -> nn.Sequential:
     ).eval()
 
 
+class _AllCountedError(Exception):
+    """Ends a run, whose results would take longer than its steps."""
+
+    def __init__(self, counts: Counts) -> None:
+        super().__init__("all steps are counted")
+        self.counts = counts
+
+
 class _Window(pl.Callback):
-    """Counts what happens from the start of one step to the start of another."""
+    """Counts what happens from the start of one step to the start of another, and stops there."""
 
     def __init__(self, first: int, last: int, lines: bool) -> None:
         self._first, self._last = first, last
         self._counting = counting(lines)
-        self.counts: Counts | None = None
+        self._counts = Counts()
 
     @override
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.global_step == self._first:
-            self.counts = self._counting.__enter__()
+            self._counts = self._counting.__enter__()
         if trainer.global_step == self._last:
             self._counting.__exit__(None, None, None)
+            raise _AllCountedError(self._counts)
 
 
 def ascent_steps(
@@ -61,21 +70,21 @@ def ascent_steps(
         input_spec=InputSpec.rgb(size),
         **{"steps": last + 12, "patience": None, **options},
     )
-    window = _Window(first, last, lines)
     with tempfile.TemporaryDirectory() as folder:
-        pl.Trainer(
+        trainer = pl.Trainer(
             max_epochs=-1,
-            max_steps=last + 2,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            callbacks=[window],
+            callbacks=[_Window(first, last, lines)],
             default_root_dir=folder,
-        ).fit(module)
-    if window.counts is None:
-        raise RuntimeError(f"the run ended before step {first}")
-    return window.counts
+        )
+        try:
+            trainer.fit(module)
+        except _AllCountedError as end:
+            return end.counts
+    raise RuntimeError(f"the run ended before step {last}")
 
 
 def bare_network(size: int = 64) -> Counts:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurovis import ActivationMaximization, InputSpec
+from neurovis.maximization import TargetMaximization
 from neurovis.maximization.objectives import Direction
 from neurovis.maximization.transforms import Affine, GaussianBlur, GaussianNoise, Jitter, Lighting
 from neurovis.maximization.transforms.sampling import sampled
@@ -32,6 +33,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "other objective": {"objective": Direction(torch.eye(6)), "parametrization": "pixel"},
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than the steps, and are made on the host."""
+    monkeypatch.setattr(TargetMaximization, "_save", lambda *_: None)
 
 
 @pytest.mark.skipif(MODE != "plain", reason="the same in every mode")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
@@ -21,34 +22,33 @@ SPEC = InputSpec.rgb(32)
 
 
 def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rankings:
-    shown = {}
+    shown: dict[str, Any] = {}
     if by in ("sparseness", "class", "activation"):
         generator = torch.Generator().manual_seed(1)
         shown["images"] = torch.rand(21, 3, 32, 32, generator=generator)
         shown["labels"] = torch.arange(21) % 3
+    if by in ("orientation", "phase", "color"):
+        shown |= {"orientations": 8, "phases": 4, "spatial_frequencies": [0.1, 0.2]}
     options = {"null_kernels": 10, "batch_size": 8, "trainer": trainer, **shown}
     return rank_kernels(model, ["2", "4"], by=by, input_spec=SPEC, **options)
 
 
-@pytest.mark.parametrize("under_a_trainer", [False, True])
 @pytest.mark.parametrize("by", ["orientation", "phase", "color", "sparseness", "class", "weight"])
-def test_rankings_are_the_cpu_s(by: str, under_a_trainer: bool) -> None:
-    trainer = None
-    if under_a_trainer:
-        quiet = {"enable_progress_bar": False, "enable_model_summary": False}
-        trainer = pl.Trainer(logger=False, **quiet)
+def test_rankings_are_the_cpu_s(by: str) -> None:
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pl.Trainer(logger=False, **quiet)
+    assert trainer.strategy.root_device == DEVICE
     expected = ranked(five_layer_network(), by)
-    model = five_layer_network()
-    found = ranked(model if under_a_trainer else model.to(DEVICE), by, trainer)
-    assert trainer is None or trainer.strategy.root_device == DEVICE
-    for layer in ("2", "4"):
-        assert found[layer].notes == expected[layer].notes
-        assert found[layer].reason == expected[layer].reason
-        assert len(found[layer].null_score) == len(expected[layer].null_score)
-        assert_close(found[layer].score, expected[layer].score, equal_nan=True)
-        assert_close(found[layer].null_score, expected[layer].null_score, equal_nan=True)
-    if by == "orientation":
-        assert len(found["2"].null_score) == 10
+    alone = ranked(five_layer_network().to(DEVICE), by)
+    for found in (alone, ranked(five_layer_network(), by, trainer)):
+        for layer in ("2", "4"):
+            assert found[layer].notes == expected[layer].notes
+            assert found[layer].reason == expected[layer].reason
+            assert len(found[layer].null_score) == len(expected[layer].null_score)
+            assert_close(found[layer].score, expected[layer].score, equal_nan=True)
+            assert_close(found[layer].null_score, expected[layer].null_score, equal_nan=True)
+        if by == "orientation":
+            assert len(found["2"].null_score) == 10
 
 
 def test_further_batches_of_images_wait_for_the_device_only_to_send_them() -> None:
@@ -56,7 +56,17 @@ def test_further_batches_of_images_wait_for_the_device_only_to_send_them() -> No
     assert waits <= 4, counts
 
 
+def convolutions_on_device() -> list[nn.Conv2d]:
+    gc.collect()
+    return [
+        module
+        for module in gc.get_objects()
+        if isinstance(module, nn.Conv2d) and module.weight.device.type == DEVICE.type
+    ]
+
+
 def test_probes_leave_the_device_and_read_weights_that_changed_since() -> None:
+    of_others = convolutions_on_device()
     model = five_layer_network()
     images = torch.rand(6, 3, 32, 32)
     ranking = TuningProbe(
@@ -83,8 +93,4 @@ def test_probes_leave_the_device_and_read_weights_that_changed_since() -> None:
             else:
                 highest = responses.T.topk(2).values
                 assert_close(top.results["2"].activations, highest, rtol=1e-4, atol=1e-5)
-        assert not [
-            module
-            for module in gc.get_objects()
-            if isinstance(module, nn.Conv2d) and module.weight.device.type == DEVICE.type
-        ]
+        assert len(convolutions_on_device()) == len(of_others)
