@@ -64,7 +64,7 @@ class TestCheckpoints:
         output[:, 1].sum().backward()
         assert images.grad is not None
         torch.testing.assert_close(
-            kernel_saliency(Called(call), IMAGES, layer, 1).maps, images.grad
+            kernel_saliency(Called(call), IMAGES, layer, 1).maps, images.grad.cpu()
         )
 
 

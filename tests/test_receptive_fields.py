@@ -215,7 +215,7 @@ def written_into_a_map(model: Computed, x: Tensor) -> Tensor:
         lambda s, x: F.unfold(s.a(x), 3),
         lambda s, x: s.a(x).view(1, 3, 8, 8, 8, 8).permute(0, 2, 4, 1, 3, 5),
         lambda s, x: s.a(x).roll(3, 2),
-        lambda s, x: torch.cat([s.a(x).flatten(2), torch.zeros(1, 3, 1)], 2),
+        lambda s, x: torch.cat([s.a(x).flatten(2), torch.zeros(1, 3, 1, device=x.device)], 2),
         lambda s, x: s.a(x) + s.a(x).mT,
         lambda s, x: torch.fft.fft2(s.a(x)).real,
         lambda s, x: torch.fft.fft2(s.a(x)).real.mean((2, 3)) + s.a(x).mean((2, 3)),

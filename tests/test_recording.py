@@ -319,7 +319,7 @@ class TestUndisturbed:
 
     def test_autocast_is_off_inside(self) -> None:
         model, images = somebodys_network(), torch.rand(2, 3, 8, 8)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(images.device.type, torch.bfloat16):
             assert model[0](images).dtype == torch.bfloat16
             with undisturbed(model):
                 assert model[0](images).dtype == torch.float32

@@ -13,21 +13,28 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import Counter, defaultdict
+from collections.abc import Generator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import simulated_gpu
 import torch
+from left_out import reason_to_leave_out
 from lightning.pytorch.accelerators import Accelerator
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from placed_calls import place_calls, placed_calls
+from placed_tensors import placed_tensors
 from typing_extensions import override
 
 MODES = ("plain", "bfloat16", "no-float64")
 MODE = os.environ.get("SIMULATED_GPU_MODE", "plain")
 DEVICE = torch.device(simulated_gpu.DEVICE_TYPE, 0)
-#: Tests of networks that are in float64 themselves, which torch refuses to move to such a device.
-OF_FLOAT64_NETWORKS = ("test_networks_of_other_types[dtype0]", "test_precision_of_the_network")
+_LEFT_OUT = "not on the simulated GPU: "
+_computed: set[str] = set()
 #: Trainers that were moved to the device so far.
 trainers = 0
 
@@ -95,11 +102,10 @@ def _move_trainers() -> None:
 def _behave_as(mode: str) -> None:
     if mode not in MODES:
         raise ValueError(f"SIMULATED_GPU_MODE must be one of {', '.join(MODES)}; got {mode}")
-    if mode == "no-float64":
-        simulated_gpu.refuse_float64()
-        return
-    of_simulated = property(lambda tensor: tensor.device.type == simulated_gpu.DEVICE_TYPE)
-    torch.Tensor.is_cuda = of_simulated
+    simulated_gpu.set_float64(mode != "no-float64")
+    torch.Tensor.is_cuda = property(
+        lambda tensor: tensor.device.type == DEVICE.type and simulated_gpu.has_float64()
+    )
     if mode == "bfloat16":
         from neurovis.maximization import precision
 
@@ -108,16 +114,59 @@ def _behave_as(mode: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests of networks that cannot be on the device."""
+    """Leave out what cannot be on the device."""
     for item in items:
-        if MODE == "no-float64" and item.name in OF_FLOAT64_NETWORKS:
-            item.add_marker(pytest.mark.skip(reason="the device has no float64"))
+        reason = reason_to_leave_out(item.nodeid, MODE)
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=f"{_LEFT_OUT}{reason}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, object, object]:
+    """Place what a module of tests makes when it is imported."""
+    with placed_tensors(collector.path, DEVICE):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note which tests compute on the device: others show nothing of it."""
+    before = simulated_gpu.launched_kernels()
+    # Tests that are written for the device place what they use themselves.
+    are_its_own = item.path.parent.name == "on_device"
+    calls = nullcontext() if are_its_own else placed_calls()
+    with placed_tensors(item.path, DEVICE), calls:
+        result = yield
+    if simulated_gpu.launched_kernels() > before:
+        _computed.add(item.nodeid)
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say how many Trainers ran on the device: none would show nothing."""
-    terminalreporter.write_line(f"{trainers} Trainers ran on the simulated GPU, mode {MODE}")
+    """Say what passed, and how much of it was computed on the device, folder by folder."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for outcome, reports in terminalreporter.stats.items():
+        for report in reports:
+            if outcome not in ("passed", "failed", "error", "skipped"):
+                continue
+            kind = "failed" if outcome == "error" else outcome
+            if outcome == "skipped" and _LEFT_OUT in str(report.longrepr):
+                kind = "left out"
+            file = Path(report.nodeid.partition("::")[0])
+            place = file if file.parent.name == "tests" else file.parent
+            for one in (str(place), "all"):
+                counts[one][kind] += 1
+                counts[one]["on device"] += kind == "passed" and report.nodeid in _computed
+    write = terminalreporter.write_line
+    write(f"{trainers} Trainers ran on the simulated GPU, mode {MODE}")
+    for folder, numbers in sorted(counts.items(), key=lambda pair: (pair[0] == "all", pair[0])):
+        write(
+            f"{folder}: {numbers['passed']} passed, {numbers['on device']} of them computed on it; "
+            f"{numbers['failed']} failed, {numbers['left out']} left out, "
+            f"{numbers['skipped']} skipped as elsewhere"
+        )
 
 
 _behave_as(MODE)
 _move_trainers()
+place_calls(DEVICE)

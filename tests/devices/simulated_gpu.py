@@ -111,9 +111,24 @@ class device:  # noqa: N801 - torch's own name
         set_device(self._before)
 
 
-def refuse_float64() -> None:
-    """Have no float64 from now on, as Apple's GPUs."""
-    _library.set_float64(False)
+_has_float64 = True
+
+
+def has_float64() -> bool:
+    """Return whether the device has float64, as CUDA's; Apple's do not."""
+    return _has_float64
+
+
+def set_float64(allowed: bool) -> None:
+    """Have float64 from now on, or none."""
+    global _has_float64
+    _has_float64 = allowed
+    _library.set_float64(allowed)
+
+
+def launched_kernels() -> int:
+    """Return how many kernels this process has launched."""
+    return _library.counters().get("kernel", 0)
 
 
 class Counts:

@@ -1,13 +1,12 @@
 """The core of the suite on a GPU that is simulated on the CPU, in three modes.
 
-Each mode is a process of its own, since a device that is once registered stays, and since there
-Trainers are moved to it.
+They run in processes of their own, since a device that is once registered stays, and since there
+Trainers are moved to it. ``run_core.py`` runs the same by hand.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,12 +15,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_core import CORE, HERE, MODES, TESTS, command, environment
 from simulated_build import CannotBuildError, built
-
-HERE = Path(__file__).parent
-TESTS = HERE.parent
-ON_DEVICE = HERE / "on_device"
-MODES = ("plain", "bfloat16", "no-float64")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,17 +27,10 @@ def _library() -> None:
         pytest.skip(f"no simulated GPU: {error}")
 
 
-def environment(mode: str) -> dict[str, str]:
-    """Variables of a process that finds the device and the tests' own modules."""
-    paths = [str(HERE), str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "SIMULATED_GPU_MODE": mode, "PYTHONPATH": os.pathsep.join(paths)}
-
-
 def run_on_device(mode: str, *arguments: str, seconds: int = 600) -> None:
     """Run tests in a process of their own, and fail as they do."""
-    options = ["-q", "-p", "on_simulated_gpu", "-p", "no:cacheprovider", "-n", "0"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *arguments],
+        command(*arguments),
         cwd=TESTS.parent,
         env=environment(mode),
         capture_output=True,
@@ -50,39 +38,21 @@ def run_on_device(mode: str, *arguments: str, seconds: int = 600) -> None:
         timeout=seconds,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert re.search(r"\d+ passed", done.stdout), done.stdout[-2000:]
+    computed = re.search(r"^all: .* (\d+) of them computed on it", done.stdout, re.MULTILINE)
+    assert computed is not None, done.stdout[-2000:]
+    assert int(computed[1]) > 0, done.stdout[-2000:]
 
 
-def test_refusals_rankings_and_budgets() -> None:
-    run_on_device("plain", str(ON_DEVICE), f"--ignore={ON_DEVICE / 'test_direct.py'}")
-
-
-def test_everything_without_a_trainer_where_there_is_no_float64() -> None:
-    run_on_device("no-float64", str(ON_DEVICE / "test_direct.py"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", MODES)
-def test_all_tests_of_the_device(mode: str) -> None:
-    run_on_device(mode, "-m", "", str(ON_DEVICE))
-
-
-#: Files that stand for the whole, and take their devices from the Trainer or the network.
-CORE = (
-    "maximization/test_activation_maximization.py",
-    "maximization/test_groups.py",
-    "tuning/test_rank_kernels.py",
-    "saliency/test_kernel_saliency.py",
-    "callbacks/test_feature_maps.py",
-    "callbacks/test_saliency_monitor.py",
-)
+def test_what_is_written_for_the_device() -> None:
+    """In one process: functions where there is no float64, Trainers where there is."""
+    run_on_device("plain", "-k", "not with_float64", str(TESTS / "devices" / "on_device"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("file", CORE)
-def test_the_core_of_the_suite(file: str, mode: str) -> None:
-    run_on_device(mode, str(TESTS / file))
+@pytest.mark.parametrize("part", CORE)
+def test_the_core_of_the_suite(part: str, mode: str) -> None:
+    run_on_device(mode, str(TESTS / part), seconds=2400)
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ def test_it_is_the_average_or_the_last_whichever_is_better(
 
     def note(self: LayerAscent, slot: int, why: Any) -> Any:
         last = self._whole(self.images.values)
-        both.append(torch.stack([self.averaged()[slot], last[slot]]))
+        both.append(torch.stack([self.averaged()[slot], last[slot]]).cpu())
         return original(self, slot, why)
 
     monkeypatch.setattr(LayerAscent, "_evident", note)

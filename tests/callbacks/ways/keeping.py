@@ -156,12 +156,12 @@ class Counts(TinyModule):
     @override
     def forward(self, images: Tensor) -> Tensor:
         self.attribute += 1
-        self.statistic += images.detach().nan_to_num().mean()
+        self.statistic += images.detach().nan_to_num().mean().cpu()
         self.seen.append(len(images))
         self.by_name["calls"] = self.by_name.get("calls", 0) + 1
         self.slotted.calls += 1
         self.many[-1][0] += 1
-        return super().forward(images) + self.total / 100
+        return super().forward(images) + self.total.to(images.device) / 100
 
     @property
     def total(self) -> Tensor:

@@ -28,7 +28,7 @@ class Adversaries(TinyModule):
         images = batch[0]
         of_generator, of_judge = self.optimizers()
         self.toggle_optimizer(of_generator)
-        made = self.generator(torch.randn(len(images), 8))
+        made = self.generator(torch.randn(len(images), 8, device=images.device))
         loss = -self(made)[:, 0].mean()
         of_generator.zero_grad()
         self.manual_backward(loss)

@@ -66,7 +66,8 @@ class OwnGenerators(TinyModule):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        images = images + torch.randn(images.shape, generator=self.of_torch)
+        drawn = torch.randn(images.shape, generator=self.of_torch)
+        images = images + drawn.to(images.device)
         images = images.roll(self.of_python.randint(0, 3), 2) * self.of_numpy.uniform(0.5, 1.5)
         return super().forward(images.float())
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import simulated_gpu
 import torch
-from on_simulated_gpu import DEVICE
+from on_simulated_gpu import DEVICE, MODE
 from step_counts import five_layer_network
 from torch import Tensor, nn
 from torch.testing import assert_close
@@ -49,6 +50,18 @@ IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 def network() -> nn.Module:
     head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)
     return nn.Sequential(*five_layer_network(), *head).eval()
+
+
+@pytest.fixture(
+    autouse=True,
+    params=["without_float64"] if MODE == "no-float64" else ["with_float64", "without_float64"],
+)
+def _float64(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Also as in the mode without float64, which saves a process of its own for these tests."""
+    before = simulated_gpu.has_float64()
+    simulated_gpu.set_float64(request.param != "without_float64")
+    yield
+    simulated_gpu.set_float64(before)
 
 
 def check_alike(function: Callable[[Tensor], Tensor]) -> None:
