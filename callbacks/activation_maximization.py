@@ -219,7 +219,7 @@ class _FirstLook:
 def _read_out(images: Tensor, ascent: ContinuedAscent, response: LayerResponse) -> Tensor:
     """What the kernels of an ascent answer to images ``(N, C, H, W)``, one each: ``(N,)``."""
     objective = ascent.settings.readout.prepared(response)
-    size = ascent.settings.batch_size
+    size = ascent.settings.images_at_once
     targets = [Target((kernel,)) for kernel in ascent.kernels]
     parts = [
         read_out(images[first : first + size], response, targets[first : first + size], objective)

@@ -66,9 +66,9 @@ class ContinuedAscent:
     """The preferred images of some kernels, climbing on from wherever they were left.
 
     On a network that stays as it is, ``n`` times ``settings.steps`` steps make the images of one
-    ascent of as many steps, whatever ``settings.batch_size`` is. All steps are made, whole images
-    are optimized, and the network runs as it is: ``patience``, ``crop``, ``precision`` and ``leak``
-    are not looked at.
+    ascent of as many steps, whatever ``settings.batch_size`` is; None is 8. All steps are made,
+    whole images are optimized, and the network runs as it is: ``patience``, ``crop``, ``precision``
+    and ``leak`` are not looked at.
 
     Args:
         kernels: 0-based.
@@ -132,8 +132,9 @@ class ContinuedAscent:
         drawn = draw_transforms(transforms, self.spec.size, self.settings.seed, keys, steps)
         values, moments = self._values.clone(), self._moments.of(range(len(self.kernels)))
         parts = []
-        for first in range(0, len(self.kernels), self.settings.batch_size):
-            slots = list(range(len(self.kernels)))[first : first + self.settings.batch_size]
+        size = self.settings.images_at_once
+        for first in range(0, len(self.kernels), size):
+            slots = list(range(len(self.kernels)))[first : first + size]
             own = [
                 Views(transforms, [values[step, slots] for values in drawn])
                 for step in range(self.steps, steps)

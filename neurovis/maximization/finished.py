@@ -45,6 +45,11 @@ class FinishedImages:
         # Files that cannot be used, with their times of change: each is replaced by its job.
         self._unusable: dict[Job, int] = {}
 
+    def settle_batch_size(self, size: int) -> None:
+        """Note how many images are optimized together; before any image is kept or looked for."""
+        self.manifest = self.manifest.with_batch_size(size)
+        self._fingerprint = self.manifest.fingerprint
+
     def begin(self, jobs: Iterable[Job]) -> None:
         """Write the manifest, and remove what the run replaces; for one process to call.
 
@@ -148,7 +153,8 @@ def open_folder(folder: Path, manifest: Manifest, keeper: ImageKeeper) -> Finish
     """The finished images in a run's folder, for a run that is about to begin or to go on.
 
     A run of another network or of other settings is replaced if it is complete, or has not made
-    any image; :meth:`FinishedImages.begin` does so.
+    any image; :meth:`FinishedImages.begin` does so. A run that goes on keeps its batch size, unless
+    another one is asked for.
 
     Args:
         folder: Of the run.
@@ -168,9 +174,13 @@ def open_folder(folder: Path, manifest: Manifest, keeper: ImageKeeper) -> Finish
             f'"{folder / MANIFEST}" is not of a run of NeuroVis and would be replaced; move it '
             "away, or choose another folder"
         )
-    differences = [] if there is None else manifest.differences(there)
-    has_images = any((folder / FINISHED).rglob("*.npz"))
-    if there is None or not differences or not has_images:
+    if there is None:
+        return FinishedImages(folder, manifest, keeper)
+    resumed = manifest.resuming(there)
+    differences = resumed.differences(there)
+    if not differences:
+        return FinishedImages(folder, resumed, keeper)
+    if not any((folder / FINISHED).rglob("*.npz")):
         return FinishedImages(folder, manifest, keeper)
     if not there.is_complete:
         raise ValueError(

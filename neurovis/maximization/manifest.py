@@ -66,6 +66,25 @@ class Manifest:
         return Manifest({**self.content, _PRECISION: precision})
 
     @property
+    def batch_size(self) -> int | None:
+        """Images that are optimized together; None if that is still to be chosen."""
+        settings = self.content.get("settings")
+        size = settings.get("batch_size") if isinstance(settings, Mapping) else None
+        return size if type(size) is int and size > 0 else None
+
+    def with_batch_size(self, size: int) -> Manifest:
+        """Return the manifest with a batch size that was chosen."""
+        return Manifest(
+            {**self.content, "settings": {**self.content["settings"], "batch_size": size}}
+        )
+
+    def resuming(self, other: Manifest) -> Manifest:
+        """Return the manifest with the batch size of another run, if it is still to be chosen."""
+        if self.batch_size is not None or other.batch_size is None:
+            return self
+        return self.with_batch_size(other.batch_size)
+
+    @property
     def is_of_a_run(self) -> bool:
         """Whether it is one; other programs have files of this name, too."""
         return all(name in self.content for name in _IDENTITY)
@@ -126,7 +145,7 @@ def unfinished_run(
         for run, other in there
         if other is not None
         and not (other.is_complete and (run / last_file).exists())
-        and manifest.asks_for_the_same(other)
+        and manifest.resuming(other).asks_for_the_same(other)
     ]
     return max(stopped, key=lambda run: (run / MANIFEST).stat().st_mtime, default=None)
 

@@ -36,6 +36,8 @@ _BORDER = 12 / 224
 _LEAST_BORDER = 4
 #: No run has more steps, or images at a time.
 _MOST = 10**9
+#: Images at a time where the free memory decides nothing.
+_UNMEASURED = 8
 
 
 class AscentOptions(TypedDict, total=False):
@@ -46,7 +48,7 @@ class AscentOptions(TypedDict, total=False):
     min_improvement: float
     lr: float | None
     leak: float
-    batch_size: int
+    batch_size: int | None
     seed: int
     precision: Precision
     objective: ObjectiveName | Objective | Readout
@@ -83,7 +85,9 @@ class AscentSettings:
         leak: In the beginning, this part (0 to 1) of the gradient of silent units passes the
             rectifiers that end a layer, see :mod:`~neurovis.maximization.leaking`. 0: the plain
             gradient.
-        batch_size: Images optimized together, at least 1; it sets memory, not results.
+        batch_size: Images optimized together, at least 1; it sets memory, not results. None: as
+            many as fit into the free memory of a GPU, at most 64; 8 on the CPU, and with
+            ``Trainer(deterministic=True)``. A run that is resumed keeps its own.
         seed: Fixes noise starts and random views, together with the kernel's number.
         precision: Of the network during the ascent: ``auto`` is bfloat16 where the device computes
             in it and the layer's response hardly changes, else float32. Activations that are
@@ -126,7 +130,7 @@ class AscentSettings:
     min_improvement: float = 0.003
     lr: float | None = None
     leak: float = 0.3
-    batch_size: int = 8
+    batch_size: int | None = None
     seed: int = 0
     precision: Precision = "auto"
     objective: ObjectiveName | Objective | Readout = "mean"
@@ -149,8 +153,10 @@ class AscentSettings:
 
     def __post_init__(self) -> None:
         check_integer("seed", self.seed)
-        for option in ("steps", "batch_size", "variants"):
+        for option in ("steps", "variants"):
             check_integer(option, getattr(self, option), 1, _MOST)
+        if self.batch_size is not None:
+            check_integer("batch_size", self.batch_size, 1, _MOST)
         if self.patience is not None:
             check_integer("patience", self.patience, 1)
         for option in ("tv", "lp", "diversity"):
@@ -230,9 +236,9 @@ class AscentSettings:
         return isinstance(self.readout, Mean)
 
     @property
-    def jobs_at_once(self) -> int:
-        """How many kernels or groups are worked on together, each with all its variants."""
-        return max(1, self.batch_size // self.variants)
+    def images_at_once(self) -> int:
+        """Batch size that does not depend on how much memory is free."""
+        return _UNMEASURED if self.batch_size is None else self.batch_size
 
     def learning_rates(self, steps: Tensor) -> Tensor:
         """Adam's learning rate for each image ``(B,)`` by the steps it has made before ``(B,)``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TypeVar
 
@@ -83,6 +83,19 @@ def from_all_ranks(items: list[PreferredImage]) -> list[PreferredImage]:
     if not _several_processes():
         return items
     return [item for share in _gathered(items) for item in share]
+
+
+def common_batch_size(stored: int | None, choose: Callable[[], int]) -> int:
+    """Return the batch size of all processes. To be called by all of them together.
+
+    Args:
+        stored: Asked for, or of the run that goes on, as far as this process knows.
+        choose: Returns the one that fits this process, for runs without one; the smallest counts.
+    """
+    if not _several_processes():
+        return choose() if stored is None else stored
+    known = [size for size in _gathered(stored) if size is not None]
+    return known[0] if known else min(_gathered(choose()))
 
 
 def _several_processes() -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -17,7 +17,8 @@ from neurovis.copies import frozen_copy
 from neurovis.figures import render
 from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
-from neurovis.layers import LayerSelection
+from neurovis.layers import LayerSelection, select_layers
+from neurovis.maximization.batch_size import choose_batch_size
 from neurovis.maximization.checks import check_pictures, check_trainer, check_types, is_trial
 from neurovis.maximization.climbed_layer import climbed_layers
 from neurovis.maximization.finished import FinishedImages, is_of, open_folder
@@ -36,6 +37,7 @@ from neurovis.maximization.results import MaximizationResults, save_table
 from neurovis.maximization.run_log import Outcome, announce, hyperparameters
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import (
+    common_batch_size,
     from_all_ranks,
     share_finished,
     share_of,
@@ -45,6 +47,7 @@ from neurovis.run_folder import run_folder
 from neurovis.summaries import log_picture
 
 _RESULTS_KEY = "neurovis_results"
+_BATCH_SIZE_KEY = "neurovis_batch_size"
 
 
 class _Steps:
@@ -112,6 +115,7 @@ class TargetMaximization(pl.LightningModule):
         self._store: FinishedImages | None = None
         self._cut_short: list[PreferredImage] = []
         self._given: list[KeptImage] = []
+        self._given_batch_size: int | None = None
         self._keeper = ImageKeeper(self.input_spec, settings)
         self._results: MaximizationResults | None = None
         self._ascent: LayerAscent | None = None
@@ -281,6 +285,11 @@ class TargetMaximization(pl.LightningModule):
             folder = run_folder(self.trainer)
             check_writable(folder)
             self._store = open_folder(folder, manifest, self._keeper)
+        stored = self._store.manifest.batch_size or self._given_batch_size
+        self._batch_size = common_batch_size(stored, self._fitting_batch_size)
+        self._store.settle_batch_size(self._batch_size)
+        if self.settings.batch_size is None and self.device.type != "cpu":
+            rank_zero_info(f"Images are optimized with batch_size={self._batch_size}")
         self._has_begun = False
         finished = self._store.finished(self.jobs)
         self._unfinished = [
@@ -294,7 +303,8 @@ class TargetMaximization(pl.LightningModule):
     def on_train_start(self) -> None:
         """Settle which of the images are this rank's, and begin with the first."""
         ranks = self.trainer.world_size
-        self._slots = slots_for(len(self.jobs), self.settings.jobs_at_once, ranks)
+        at_once = self._batch_size // self.settings.variants
+        self._slots = slots_for(len(self.jobs), at_once, ranks)
         self._queue = share_of(self._unfinished, self._slots, self.trainer.global_rank, ranks)
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -358,6 +368,7 @@ class TargetMaximization(pl.LightningModule):
         store = self._store_of_run
         self.trainer.strategy.barrier()
         share_finished(store, self.jobs)
+        checkpoint[_BATCH_SIZE_KEY] = self._batch_size
         checkpoint[_RESULTS_KEY] = [
             {
                 "fields": one.fields,
@@ -373,10 +384,20 @@ class TargetMaximization(pl.LightningModule):
             KeptImage(one["fields"], {name: array.numpy() for name, array in one["arrays"].items()})
             for one in checkpoint[_RESULTS_KEY]
         ]
+        # Checkpoints of earlier versions have none.
+        self._given_batch_size = checkpoint.get(_BATCH_SIZE_KEY)
         checkpoint["state_dict"] = self.state_dict()
         checkpoint["optimizer_states"] = []
 
     # How images are made.
+
+    def _fitting_batch_size(self) -> int:
+        """Return the batch size that fits the device, by the layer that takes the most memory."""
+        network = self._layers[self.layers[0]].response.network
+        order = {name: place for place, name in enumerate(select_layers(network, nn.Module))}
+        # The further into the network, the more activations are kept for the gradient.
+        job = max(self.jobs, key=lambda job: order.get(job.layer, -1))
+        return choose_batch_size(self._layers[job.layer], job, self.settings, self.device)
 
     def _begin(self) -> None:
         """Write what a run writes first; once, by the process that writes what all share."""

@@ -24,7 +24,7 @@ from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.sharing import share_finished, share_of, slots_for
+from neurovis.maximization.sharing import common_batch_size, share_finished, share_of, slots_for
 
 
 def jobs_of(**counts: int) -> list[Job]:
@@ -132,6 +132,11 @@ def _a_process(rank: int, folder: Path, shared: bool, has_disk: bool) -> None:
     share_finished(store, jobs)
     torch.distributed.barrier()
     seen: dict[str, Any] = {
+        "batch sizes": [
+            common_batch_size(None, lambda: (5, 3)[rank]),
+            common_batch_size((None, 7)[rank], lambda: 2),
+            common_batch_size(4, lambda: 2),
+        ],
         "values": [item.activation for item in store.of(jobs)],
         "images": [float(item.image.mean()) for item in store.of(jobs)],
         "curves": [item.curve.tolist() for item in store.of(jobs)],
@@ -168,6 +173,8 @@ def test_every_process_has_all_images_in_the_end(tmp_path: Path, where: str) -> 
         assert seen["curves"] == [[0, 1, 2]] * 8
         assert seen["count"] == 4
         assert seen["untouched"]
+        # The smallest of both; the one that only rank 1 knows of; the one that was asked for.
+        assert seen["batch sizes"] == [3, 7, 4]
 
 
 def test_one_process_has_nothing_to_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
