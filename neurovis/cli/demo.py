@@ -3,52 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
-from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
-from rich.table import Table
 
-from neurovis.callbacks import (
-    ActivationMaximizationMonitor,
-    FeatureMapMonitor,
-    KernelRankingMonitor,
-    Monitor,
-    SaliencyMonitor,
-)
-from neurovis.callbacks.base import MonitorOptions
-from neurovis.cli.printing import console, tensorboard_command
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import build_trainer, run_logger
-from neurovis.demo import (
-    SHAPES,
-    ShapeClassifier,
-    ShapeScenesDataModule,
-    demo_input_spec,
-    load_demo_network,
-)
-from neurovis.files import check_writable
-from neurovis.layers import resolve_layer
-from neurovis.maximization import (
-    ActivationMaximization,
-    AscentOptions,
-    AscentProgress,
-    AscentSettings,
-    GroupActivationMaximization,
-    MaximizationResults,
-    TargetMaximization,
-)
 from neurovis.run_folder import next_version
-
-_CONDITIONS = ("", "_rgb", "_depth")
-#: Training steps between two looks of the monitors: a dozen in all.
-_MONITOR_EVERY = 64
-#: Weight of total variation for the classes, whose logits reach some hundreds.
-_CLASS_TV = 600.0
 
 
 @dataclass
@@ -72,171 +32,22 @@ class DemoOptions:
     accelerator: str = "auto"
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """Options: how long, and where to."""
+    parser.add_class_arguments(DemoOptions)
+
+
 def run(options: Namespace) -> None:
     """Train with monitors, maximize activations, and say what came of it."""
+    # These import Lightning, which --help does without.
+    from neurovis.cli.demo_runs import check, show
+
     demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
-    _check(demo)
+    check(demo)
     folder = next_version(Path(demo.folder))
     with stoppable(lambda: f"before the demo was done; {_so_far(folder)}"):
-        _show(demo, folder)
+        show(demo, folder)
 
 
 def _so_far(folder: Path) -> str:
     return f"what there is so far is in {folder}" if folder.exists() else "nothing was written"
-
-
-def _show(demo: DemoOptions, folder: Path) -> None:
-    accuracies = {}
-    if demo.seconds > 0:
-        console().rule("1. A network learns shapes, and monitors watch it")
-        accuracies["after this training"] = _train(demo, folder)
-    console().rule("2. What do the kernels and classes of the shipped network want?")
-    accuracies["shipped network"] = _test(demo)
-    results = _maximize(demo, folder)
-    console().rule("3. What came of it")
-    _print_accuracies(accuracies)
-    _print_activations(results, folder)
-    console().print(f"\nSee it with:\n  {tensorboard_command(folder)}", soft_wrap=True)
-
-
-def _check(demo: DemoOptions) -> None:
-    """Refuse what cannot work before a minute goes into the training."""
-    check_writable(demo.folder)
-    if demo.seconds < 0 or demo.epochs < 1:
-        raise ValueError(
-            "seconds must be at least 0 and epochs at least 1; "
-            f"got {demo.seconds} and {demo.epochs}"
-        )
-    AscentSettings(steps=demo.steps)
-    _trainer(demo, logger=False)
-    resolve_layer(load_demo_network(), demo.layer)
-
-
-class _Progress(TQDMProgressBar):
-    """Lightning's progress bar without the end of the run's name."""
-
-    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
-        """What the bar shows at its end."""
-        metrics = super().get_metrics(*arguments)
-        return {name: value for name, value in metrics.items() if name != "v_num"}
-
-
-def _trainer(demo: DemoOptions, **options: Any) -> pl.Trainer:
-    given = {
-        "accelerator": demo.accelerator,
-        "devices": 1,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 10,
-        "callbacks": [_Progress(refresh_rate=8, leave=True)],
-        **options,
-    }
-    return build_trainer(given, prefix="--")
-
-
-def _logger(folder: Path, run_name: str) -> TensorBoardLogger:
-    # TensorBoard shows the columns of one run's HParams: those of ascents, not of the training.
-    return run_logger(folder, "", run_name, default_hp_metric=False)
-
-
-def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:
-    """Train from scratch and watch; returns accuracies on fresh scenes."""
-    pl.seed_everything(0, verbose=False)
-    trainer = _trainer(
-        demo,
-        logger=_logger(folder, "training"),
-        max_epochs=demo.epochs,
-        max_time=timedelta(seconds=demo.seconds),
-        callbacks=[*_monitors(), _Progress(refresh_rate=8, leave=True)],
-    )
-    classifier, scenes = ShapeClassifier(), ShapeScenesDataModule()
-    trainer.fit(classifier, datamodule=scenes)
-    return _accuracies(trainer.test(classifier, datamodule=scenes, verbose=False))
-
-
-def _monitors() -> list[Monitor]:
-    """All there are, on a common schedule."""
-    common: MonitorOptions = {
-        "input_spec": demo_input_spec(),
-        "every_n_train_steps": _MONITOR_EVERY,
-    }
-    return [
-        FeatureMapMonitor(["network.relu1", "network.relu3"], max_kernels=24, **common),
-        SaliencyMonitor(method="integrated_gradients", **common),
-        ActivationMaximizationMonitor("network.relu3", objective="center", **common),
-        KernelRankingMonitor("network.conv1", **common),
-    ]
-
-
-def _test(demo: DemoOptions) -> dict[str, float]:
-    """Accuracies of the shipped network on fresh scenes."""
-    classifier = ShapeClassifier()
-    classifier.network = load_demo_network()
-    scenes = ShapeScenesDataModule(seed=1000)
-    trainer = _trainer(demo, logger=False)
-    return _accuracies(trainer.test(classifier, datamodule=scenes, verbose=False))
-
-
-def _accuracies(metrics: list[Any]) -> dict[str, float]:
-    return {condition: metrics[0][f"test_accuracy{condition}"] for condition in _CONDITIONS}
-
-
-def _maximize(demo: DemoOptions, folder: Path) -> dict[str, MaximizationResults]:
-    """AM of a layer's kernels and of the classes, and group AM, each a run of its own."""
-    network, spec = load_demo_network(), demo_input_spec()
-    common: AscentOptions = {"steps": demo.steps, "batch_size": 32}
-    kernels: AscentOptions = {**common, "objective": "center"}
-    classes: AscentOptions = {**common, "tv": _CLASS_TV}
-    runs: dict[str, TargetMaximization] = {
-        "kernels": ActivationMaximization(network, demo.layer, "all", spec, **kernels),
-        "classes": ActivationMaximization(network, "classifier", "all", spec, **classes),
-        "groups": GroupActivationMaximization(network, demo.layer, "each:8", spec, **common),
-    }
-    for name, module in runs.items():
-        trainer = _trainer(
-            demo,
-            logger=_logger(folder, name),
-            max_epochs=-1,
-            callbacks=[AscentProgress()],
-        )
-        trainer.fit(module)
-    return {name: module.results for name, module in runs.items()}
-
-
-def _print_accuracies(accuracies: dict[str, dict[str, float]]) -> None:
-    table = Table(title=f"Accuracy on fresh scenes ({len(SHAPES)} shapes, chance 12.5 %)")
-    for heading in ("", "RGB and depth", "RGB alone", "depth alone"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, values in accuracies.items():
-        table.add_row(name, *(f"{100 * values[condition]:.1f} %" for condition in _CONDITIONS))
-    console().print(table)
-
-
-def _print_activations(results: dict[str, MaximizationResults], folder: Path) -> None:
-    table = Table(title="Activation reached against noise (medians over images)")
-    for heading in ("run", "layer"):
-        table.add_column(heading)
-    for heading in ("images", "activation", "of noise", "dead", "files"):
-        table.add_column(heading, justify="right")
-    for name, found in results.items():
-        table.add_row(
-            name,
-            found.layer,
-            str(len(found)),
-            f"{found.activations.median():.3g}",
-            f"{found.noise_activations.median():.3g}",
-            str(int(found.dead.sum())),
-            str(_count_files(folder / name)),
-        )
-    console().print(table)
-    written = _count_files(folder)
-    console().print(f"{written} files written to {folder}", soft_wrap=True)
-
-
-def _count_files(folder: Path) -> int:
-    return sum(path.is_file() for path in folder.rglob("*"))
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options: how long, and where to."""
-    parser.add_class_arguments(DemoOptions)

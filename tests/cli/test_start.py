@@ -39,8 +39,10 @@ def imported_by(*arguments: str) -> set[str]:
     return {*finished.stdout.rpartition("\nimported: ")[2].split()}
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], [], ["amm"], ["--bogus"]])
-def test_nothing_heavy_is_imported_before_a_command_is_given(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], [], ["amm"], ["--bogus"], ["demo", "--help"]]
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(arguments: list[str]) -> None:
     found = imported_by(*arguments)
     assert {"neurovis", "jsonargparse"} <= found
     assert not found & HEAVY
