@@ -215,7 +215,8 @@ def _show(units: Units, stimuli: _Stimuli, batch_size: int, rectify: bool) -> tu
 def _checked_diameters(diameters: Sequence[float] | Tensor | None, spec: InputSpec) -> Tensor:
     if diameters is None:
         return default_diameters(spec).double()
-    sizes = torch.as_tensor(diameters, dtype=torch.float64).cpu()
+    on_host = diameters.cpu() if isinstance(diameters, Tensor) else diameters
+    sizes = torch.as_tensor(on_host, dtype=torch.float64)
     largest = min(spec.size)
     if sizes.ndim != 1 or len(sizes) < 2 or not (sizes[1:] > sizes[:-1]).all():
         raise ValueError(f"diameters must be two or more increasing numbers; got {sizes.tolist()}")

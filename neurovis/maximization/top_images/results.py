@@ -120,13 +120,13 @@ class TopImages:
     def images(self, kernel: int) -> list[Tensor]:
         """A kernel's top images ``(C, H, W)`` in [0, 1], as the network was shown them.
 
-        They are read anew.
+        They are read again, and on the CPU.
 
         Raises:
             ValueError: If the kernel was not asked for, or a file has since become unreadable.
         """
         row = self._row_of(kernel)
-        return [self._held(index) for index in self.indices[row].tolist() if index >= 0]
+        return [self._held(index).cpu() for index in self.indices[row].tolist() if index >= 0]
 
     def crops(self, kernel: int) -> list[Tensor]:
         """What the kernel's most active unit sees of each of :meth:`images`, ``(C, h, w)``.

@@ -20,6 +20,7 @@ from neurovis import (
     kernel_saliency,
     undisturbed,
 )
+from neurovis.arithmetic import has_float64
 from neurovis.maximization.constraints import Constraints, measured
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import Direction, Max, Mean, noise_statistics
@@ -60,8 +61,10 @@ def _float64(request: pytest.FixtureRequest) -> Iterator[None]:
     """Also as in the mode without float64, which saves a process of its own for these tests."""
     before = simulated_gpu.has_float64()
     simulated_gpu.set_float64(request.param != "without_float64")
+    has_float64.cache_clear()
     yield
     simulated_gpu.set_float64(before)
+    has_float64.cache_clear()
 
 
 def check_alike(function: Callable[[Tensor], Tensor]) -> None:
@@ -192,7 +195,10 @@ def test_tuning_of_single_units() -> None:
     for device in ("cpu", DEVICE):
         orientation = torch.tensor([0.0, 45.0], device=device)
         frequency = torch.tensor([0.1, 0.2], device=device)
-        size_tuning(network().to(DEVICE), "3", [0, 1], orientation, frequency, SPEC)
+        diameters = torch.tensor([4.0, 9.0, 16.0], device=device)
+        size_tuning(
+            network().to(DEVICE), "3", [0, 1], orientation, frequency, SPEC, diameters=diameters
+        )
 
 
 @pytest.mark.parametrize(
