@@ -138,7 +138,9 @@ class TestWhatIsLogged:
         assert (reached > noise).all()
         found = scalars(tmp_path)
         assert found["activation"] == pytest.approx([reached.mean()], rel=0.01)
-        assert found["noise_activation"] == pytest.approx([noise.mean()], rel=0.01)
+        # Labels are rounded, and what noise gives the two kernels may cancel out.
+        rounding = 0.01 * float(np.abs(noise).max())
+        assert found["noise_activation"] == pytest.approx([noise.mean()], abs=rounding)
 
     def test_dead_kernels(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         seen = labels(monkeypatch)
