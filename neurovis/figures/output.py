@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 #: Pixels from which a palette is chosen, of a larger picture evenly: k-means takes its time.
-_LOOKED_AT = 100_000
+_LOOKED_AT = 20_000
 
 Pixels = npt.NDArray[np.uint8]
 
