@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from neurovis.cli import main
+from neurovis.cli.main import build_parser
 from neurovis.demo import training
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,6 +49,17 @@ WITHOUT_DOWNLOAD = {
     "saliency_squeezenet_imagenet": "--weights null --input.size 64 "
     "--images {folder}/pictures/X_RGB.png",
 }
+#: One of each command; all run among the slow tests.
+RUN_BY_DEFAULT = {
+    *("am_demo_variants", "am_rgbd_network", "group_am_demo_top", "layers_resnet18"),
+    *("features_demo", "saliency_demo_kernels", "rank_rgbd_network", "demo_training"),
+}
+RUNS = [
+    pytest.param(
+        config, id=config.stem, marks=() if config.stem in RUN_BY_DEFAULT else pytest.mark.slow
+    )
+    for config in CONFIGS
+]
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +78,15 @@ def pictures(tmp_path: Path) -> Path:
     Image.new("RGB", (32, 24), (200, 100, 0)).save(folder / "X_RGB.png")
     Image.new("F", (32, 24), 1.0).save(folder / "X_perfect_depth.tiff")
     return folder
+
+
+def _command(config: Path) -> list[str]:
+    return shlex.split(config.read_text().splitlines()[0].removeprefix("#"))
+
+
+def _options(config: Path) -> dict[str, object]:
+    options: dict[str, object] = yaml.safe_load(config.read_text())
+    return options
 
 
 def test_there_are_experiments() -> None:
@@ -92,11 +114,27 @@ def test_configs_have_one_form(config: Path) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_command_takes_all_options_of_a_config(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["neurovis"])  # LightningCLI warns of others' arguments
+    if _command(config)[0] == "python":
+        with pytest.raises(SystemExit) as ended:
+            training.main(["--config", str(config), "--print_config"])
+        assert ended.value.code is None or ended.value.code == 0
+        assert yaml.safe_load(capsys.readouterr().out).keys() >= _options(config).keys()
+    else:
+        name = _command(config)[1]
+        parsed = build_parser(name).parse_args([name, "--config", str(config)])
+        assert {option for option in _options(config) if option not in parsed[name]} == set()
+
+
+@pytest.mark.parametrize("config", RUNS)
 def test_config_runs_by_the_command_in_its_first_line(
     config: Path, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    command = shlex.split(config.read_text().splitlines()[0].removeprefix("#"))
+    command = _command(config)
     assert command[-2:] == ["--config", str(config.relative_to(ROOT))]
     is_training = command[0] == "python"
     name = "training" if is_training else command[1]
