@@ -9,7 +9,11 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "torch has no float64 tensors on such a device, and the test needs one": (
         ("no-float64",),
         (
+            "callbacks/test_activation_maximization_monitor.py::"
+            "test_watching_does_not_disturb[64-true]",
             "callbacks/test_feature_maps.py::TestProbe::test_precision_of_the_network",
+            "callbacks/test_kernel_ranking_monitor.py::TestNumbers::test_other_precisions[dtype1]",
+            "callbacks/test_trainings.py::test_watching_changes_nothing[float64]",
             "maximization/test_activation_maximization.py::test_networks_of_other_types[dtype0]",
             "restoration/test_tensors.py::test_a_buffer_is_what_it_was[complex-in place]",
             "restoration/test_tensors.py::test_a_buffer_is_what_it_was[complex-unseen]",
