@@ -80,6 +80,7 @@ def same_flags(module: nn.Module) -> Iterator[None]:
             part.training = False
         for parameter, _, _ in parameters:
             parameter.requires_grad_(False)
+            parameter.grad = None  # A backward pass inside must not add to it.
         yield
     finally:
         for part, was_training in training:

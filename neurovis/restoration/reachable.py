@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +37,8 @@ _LEFT_ALONE = {
     *("asyncio", "concurrent", "logging", "multiprocessing", "queue", "threading", "tqdm", "rich"),
     *("aim", "clearml", "comet_ml", "mlflow", "neptune", "tensorboard", "tensorboardX", "wandb"),
 }
+#: But objects of these modules have state that a forward changes.
+_FOLLOWED = {"torch.quasirandom"}
 CachedFunction: type = type(lru_cache(lambda: None))
 _Reader = Callable[[Any], Iterable[tuple[Any, Any]]]
 _LEADS_TO: dict[type, Callable[[Any], tuple[Any, ...]]] = {
@@ -184,14 +187,21 @@ def _reader_of(kind: type, code: bool) -> _Reader | None:
             return enumerate
         if issubclass(kind, base):
             return lambda value: (*enumerate(base.__iter__(value)), *_attributes(value))
-    if issubclass(kind, (Tensor, np.ndarray, ModuleType)):
+    if issubclass(kind, Tensor):
+        return _attributes
+    if issubclass(kind, np.ndarray):
+        return lambda value: enumerate(value.flat) if value.dtype.hasobject else ()
+    if issubclass(kind, ModuleType):
         return None
+    if issubclass(kind, threading.local):
+        return lambda value: [("", value.__dict__)]
     if issubclass(kind, tuple(_LEADS_TO)):
         leads = next(leads for base, leads in _LEADS_TO.items() if issubclass(kind, base))
         return lambda value: [("", part) for part in leads(value)]
     if issubclass(kind, _CODE):
         return _code_parts if code else None
-    if str(kind.__module__).partition(".")[0] in _LEFT_ALONE:
+    module = str(kind.__module__)
+    if module.partition(".")[0] in _LEFT_ALONE and module not in _FOLLOWED:
         return None
     return lambda value: (*_attributes(value), *([("", kind)] if code else []))
 
@@ -239,6 +249,19 @@ def _global_parts(names: Names) -> Iterator[tuple[str, Any]]:
                 yield name, Names(vars(value), names.names)
         elif value is not None:
             yield name, value
+    for module in _imported(names):
+        yield module, Names(vars(sys.modules[module]), names.names)
+
+
+def _imported(names: Names) -> Iterator[str]:
+    """Yield the users' modules that functions import by name, also relatively to packages."""
+    packages = str(names.namespace.get("__package__") or "").split(".")
+    around = [".".join(packages[:depth]) for depth in range(len(packages) + 1)]
+    for name in names.names:
+        for package in around:
+            module = f"{package}.{name}".strip(".")
+            if module in sys.modules and not _is_installed(module):
+                yield module
 
 
 @cache

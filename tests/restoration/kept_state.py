@@ -6,6 +6,7 @@ import functools
 import itertools
 import random
 import sys
+import threading
 import weakref
 from array import array
 from collections import Counter, OrderedDict, UserDict, defaultdict, deque
@@ -15,6 +16,7 @@ from types import MethodType, ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 CALLS = 0
@@ -146,6 +148,29 @@ class OfModule(nn.Module):
         return images
 
 
+class Imports(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        import settings_of_somebody as settings  # type: ignore[import-not-found]
+
+        settings.calls += 1
+        return images
+
+
+def import_from_around() -> Made:
+    """A function of a package imports its settings from the package around it."""
+    package = ModuleType("package_of_somebody")
+    package.calls = 0  # type: ignore[attr-defined]
+    sys.modules[package.__name__] = package
+    inner = {"__package__": f"{package.__name__}.inner", "__name__": __name__}
+    exec("def change(_):\n    from .. import calls\n    from .. import count\n    count()", inner)
+
+    def count() -> None:
+        package.calls += 1
+
+    package.count = count  # type: ignore[attr-defined]
+    return Changing(inner["change"]), lambda: package.calls
+
+
 class OnFirstCall(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         global MADE_LATER
@@ -182,6 +207,11 @@ KEPT |= {
         lambda: getattr(count_in_table, "calls", None),
     ),
     "variable of an imported module": lambda: (OfModule(), lambda: SETTINGS.calls),
+    "variable of a module that is imported in a function": lambda: (
+        Imports(),
+        lambda: SETTINGS.calls,
+    ),
+    "variable of a package that is imported in a function": import_from_around,
     "global variable that is new": lambda: (OnFirstCall(), lambda: "MADE_LATER" in globals()),
     "class attribute": lambda: (nn.Sequential(OnClass()), lambda: OnClass.calls),
     "list of a class": lambda: (OnClass(), lambda: list(OnClass.history)),
@@ -343,6 +373,29 @@ keeps(
 )
 keeps(
     "array of numpy", lambda m: m.it.put(0, -0.0), lambda m: m.it.tobytes(), it=lambda: np.zeros(2)
+)
+keeps(
+    "array of objects",
+    lambda m: (m.it.put(0, 1), m.it[1].append(1)),
+    lambda m: str(m.it),
+    it=lambda: np.array([0, [2, 3, 4]], dtype=object),
+)
+keeps(
+    "attribute of a parameter",
+    lambda m: setattr(m.layer.weight, "calls", 1),
+    lambda m: hasattr(m.layer.weight, "calls"),
+)
+keeps(
+    "variable of a thread",
+    lambda m: setattr(m.it, "calls", 1),
+    lambda m: hasattr(m.it, "calls"),
+    it=threading.local,
+)
+keeps(
+    "quasirandom numbers",
+    lambda m: m.it.draw(3),
+    lambda m: (m.it.num_generated, m.it.quasi.tolist()),
+    it=lambda: torch.quasirandom.SobolEngine(2),
 )
 keeps(
     "namespace", lambda m: vars(m.it).update(a=2), lambda m: m.it.a, it=lambda: SimpleNamespace(a=1)

@@ -68,6 +68,16 @@ def test_iterators_in_two_places_are_one() -> None:
     assert repr(count) == "count(0)"
 
 
+def test_a_backward_pass_inside_does_not_add_to_gradients() -> None:
+    layer = nn.Linear(3, 3)
+    layer.weight.grad = before = torch.ones(3, 3)
+    with undisturbed(layer):
+        layer.weight.requires_grad_(True)
+        layer(torch.ones(1, 3)).sum().backward()
+    assert layer.weight.grad is before
+    assert torch.equal(before, torch.ones(3, 3))
+
+
 def run_undisturbed(module: nn.Module) -> list[str]:
     """Return the warnings of a forward."""
     with warnings.catch_warnings(record=True) as said:
