@@ -9,6 +9,10 @@ from pathlib import Path
 _LEAST_PART = 0.1
 #: Bytes; a small archive of zeros does no harm.
 _HARMLESS = 2**24
+#: Torch takes what begins like this for an archive, whatever comes after it.
+_START = b"PK\x03\x04"
+#: Bytes of the records at an archive's end: of the archive, of its place, and of a large one.
+_END, _LOCATOR, _LARGE_END = 22, 20, 56
 
 
 def archive_problem(path: Path) -> str | None:
@@ -19,9 +23,13 @@ def archive_problem(path: Path) -> str | None:
     Raises:
         Exception: Of any kind, if the archive is damaged.
     """
-    if not zipfile.is_zipfile(path):
+    with path.open("rb") as file:
+        is_archive = file.read(len(_START)) == _START
+    if not is_archive and not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:
+        if _directory_place(path) != archive.start_dir:
+            return "is damaged: it does not end with the directory that it names"
         members = archive.infolist()
         if any(member.filename.endswith("/constants.pkl") for member in members):
             return (
@@ -37,3 +45,24 @@ def archive_problem(path: Path) -> str | None:
         # torch.serialization.set_crc32_options(False) leaves all checksums at 0.
         damaged = archive.testzip() if any(member.CRC for member in members) else None
     return None if damaged is None else f"is damaged: the checksum of {damaged!r} is wrong"
+
+
+def _directory_place(path: Path) -> int | None:
+    """Return the position of an archive's directory as its last bytes state it.
+
+    Python finds a directory in front of these, torch's reader the one that they name: unless it is
+    the same, the sizes that are looked at here are not of what is read.
+    """
+    with path.open("rb") as file:
+        file.seek(-min(_END + _LOCATOR + _LARGE_END, path.stat().st_size), 2)
+        records = file.read()
+    end, locator = records[-_END:], records[-_END - _LOCATOR : -_END]
+    if not end.startswith(b"PK\x05\x06"):
+        return None
+    if not locator.startswith(b"PK\x06\x07"):
+        return int.from_bytes(end[16:20], "little")
+    large = records[: -_END - _LOCATOR]
+    is_here = int.from_bytes(locator[8:16], "little") == path.stat().st_size - len(records)
+    if len(large) < _LARGE_END or not large.startswith(b"PK\x06\x06") or not is_here:
+        return None
+    return int.from_bytes(large[48:56], "little")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -229,3 +231,47 @@ def test_a_hook_that_is_kept_out_and_returns_something_is_told() -> None:
     said = r'forward hook.* on layer "0", .*Noise\.add, does not belong to the network'
     with pytest.warns(UserWarning, match=said), undisturbed(network):
         pass
+
+
+class Noise:
+    """Writes hooks that replace what a layer returns, and some that do not."""
+
+    def __call__(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return output + 1
+
+    def as_lambda(self) -> Callable[..., Any]:
+        return lambda _module, _inputs, output: output + 1
+
+    def as_lambda_that_calls(self) -> Callable[..., Any]:
+        return lambda *_: Counter()
+
+
+def add_to_all(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    return output + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "hook", "said"),
+    [
+        ("forward", Noise(), r'hook on layer "", Noise\.__call__, .*make it a method of a module'),
+        ("forward", Noise().as_lambda(), r'hook on layer "", Noise\.as_lambda.*<lambda>, '),
+        ("pre", Noise(), r'forward pre hooks? on layer "", Noise\.__call__, '),
+        ("global", add_to_all, "hook on all modules, add_to_all, .* register it on the layer alon"),
+        ("global pre", Noise(), r"hook on all modules, Noise\.__call__, "),
+        ("forward", Noise().as_lambda_that_calls(), ""),
+        ("backward", Noise(), ""),
+        ("global backward", add_to_all, ""),
+    ],
+)
+def test_whatever_is_kept_out_and_returns_something_is_told(
+    kind: str, hook: Any, said: str, handles: list[Any]
+) -> None:
+    network = nn.Linear(3, 3)
+    handles.append(REGISTERED[kind](network, hook))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with undisturbed(network):
+            pass
+    texts = [str(warning.message) for warning in caught]
+    assert len(texts) == bool(said)
+    assert all(re.search(said, text) for text in texts)
