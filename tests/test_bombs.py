@@ -59,6 +59,41 @@ def test_weights_that_unpack_to_much_are_not_read(
         read(path)
 
 
+def _with_another_directory(content: bytes) -> bytes:
+    """An archive with a second directory, of small files, where Python looks for one."""
+    start = int.from_bytes(content[-6:-2], "little")
+    directory, end = bytearray(content[start:-22]), content[-22:]
+    place = directory.find(b"PK\x01\x02")
+    while place >= 0:
+        directory[place + 16 : place + 28] = bytes(12)  # Checksum and sizes.
+        place = directory.find(b"PK\x01\x02", place + 4)
+    return content[:-22] + bytes(directory) + end
+
+
+@pytest.mark.parametrize("read", [Direction, lambda path: load_model("torch.nn.Linear", path)])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda content: content + b"PK\x05\x06",
+        lambda content: content + bytes(9),
+        _with_another_directory,
+    ],
+)
+def test_an_archive_cannot_show_other_sizes_than_torch_reads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: Callable[[bytes], bytes],
+    read: Callable[[Path], object],
+) -> None:
+    path = _compressed(tmp_path / "bomb.pth", _archive({"weight": torch.zeros(2**22 + 1)}))
+    path.write_bytes(changed(path.read_bytes()))
+    # Torch finds what is in it, small or not.
+    assert torch.load(path, weights_only=True)["weight"].shape == (2**22 + 1,)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match=r'bomb\.pth" is (truncated, )?damaged'):
+        read(path)
+
+
 def test_weights_that_somebody_compressed_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
