@@ -46,14 +46,20 @@ def own_hooks_only(
         for attribute in (*_FORWARD, *_BACKWARD)
         if vars(part).get(attribute)
     ]
-    everywhere = [
-        table
+    everywhere = {
+        name: table
         for name, table in vars(torch_module).items()
         if name.startswith("_global_") and isinstance(table, dict)
+    }
+    before = [
+        (table, dict(table)) for table in (*everywhere.values(), *(table for _, table in tables))
     ]
-    before = [(table, dict(table)) for table in (*everywhere, *(table for _, table in tables))]
     try:
-        for table in everywhere:
+        for attribute in _FORWARD:
+            for hook in everywhere.get(f"_global{attribute}", {}).values():
+                if _library(_owner(hook)) not in _TRUSTED:
+                    _warn_of(hook, "hook on all modules", "register it on the layer alone, as")
+        for table in everywhere.values():
             table.clear()
         _keep_out(network, tables, held)
         yield
@@ -90,7 +96,8 @@ def _keep_out(
         table.clear()
         table.update(own)
         for key in hooks.keys() - own.keys():
-            _warn_of(hooks[key], place)
+            if place.startswith("forward"):
+                _warn_of(hooks[key], place, "make it")
 
 
 def _owner(hook: Any) -> Any:
@@ -130,28 +137,33 @@ def _enclosing_class(function: FunctionType) -> tuple[str, str] | None:
     return None
 
 
-def _warn_of(hook: Any, place: str) -> None:
-    """Warn if a forward hook of others has a return statement with a value."""
+def _warn_of(hook: Any, place: str, remedy: str) -> None:
+    """Warn if a forward hook of others returns something, which replaces what a layer returns."""
     while isinstance(hook, (partial, MethodType)):
         hook = hook.func if isinstance(hook, partial) else hook.__func__
-    if place.startswith("backward") or not isinstance(hook, FunctionType):
-        return
-    if hook.__name__ != "<lambda>" and _returns_something(unwrap(hook)):
+    function = hook if isinstance(hook, FunctionType) else type(hook).__call__
+    if isinstance(function, FunctionType) and _returns_something(unwrap(function)):
         warnings.warn(
-            f"The {place}, {hook.__qualname__}, does not belong to the network and does not run "
-            "while NeuroVis looks at it. If it changes what the layer computes, make it a method "
-            "of a module of the network, or a plain function.",
+            f"The {place}, {function.__qualname__}, does not belong to the network and does not "
+            f"run while NeuroVis looks at it. If it changes what the layer computes, {remedy} a "
+            "method of a module of the network, or a plain function.",
             stacklevel=2,
         )
 
 
 def _returns_something(function: Callable[..., Any]) -> bool:
-    """True if a function returns anything but None, as its bytecode tells."""
-    before = None
+    """True if a function returns anything but None, as its bytecode tells.
+
+    A lambda that only calls another function is not known to.
+    """
+    is_lambda = function.__name__ == "<lambda>"
+    before: tuple[str, Any] = "", None
     for instruction in dis.get_instructions(function):
         if instruction.opname == "RETURN_CONST" and instruction.argval is not None:
             return True
-        if instruction.opname == "RETURN_VALUE" and before != ("LOAD_CONST", None):
+        is_unknown = is_lambda and before[0].startswith("CALL")
+        returns = instruction.opname == "RETURN_VALUE" and not is_unknown
+        if returns and before != ("LOAD_CONST", None):
             return True
         before = instruction.opname, instruction.argval
     return False
