@@ -1,9 +1,12 @@
-"""Look into a zip archive, as torch writes them, before torch reads it into memory."""
+"""Look at files of tensors: archives before torch reads them, and tensors before they are used."""
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 #: Torch compresses nothing; an archive that somebody compressed shrinks to no less than this part.
 _LEAST_PART = 0.1
@@ -45,6 +48,21 @@ def archive_problem(path: Path) -> str | None:
         # torch.serialization.set_crc32_options(False) leaves all checksums at 0.
         damaged = archive.testzip() if any(member.CRC for member in members) else None
     return None if damaged is None else f"is damaged: the checksum of {damaged!r} is wrong"
+
+
+def tensor_problem(tensor: Tensor) -> str | None:
+    """Return what is wrong with a tensor from a file, after its name; None if it holds numbers.
+
+    A file of a few bytes may hold a tensor of any shape whose numbers are one and the same, or that
+    has none.
+    """
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_meta:
+        kind = "nested" if tensor.is_nested else "meta" if tensor.is_meta else "sparse"
+        return f"is a {kind} tensor; save one that is dense and on the CPU"
+    needed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+    if needed > _HARMLESS and needed * _LEAST_PART > stored:
+        return f"has shape {tuple(tensor.shape)}, and the file only {stored} bytes for it"
+    return None
 
 
 def _directory_place(path: Path) -> int | None:

@@ -59,6 +59,42 @@ def test_weights_that_unpack_to_much_are_not_read(
         read(path)
 
 
+@pytest.mark.filterwarnings("ignore:.*(prototype stage|in beta state|invariant)")
+@pytest.mark.parametrize(
+    ("tensor", "problem"),
+    [
+        (lambda: torch.ones(1).expand(2**40), r"has shape \(1099511627776,\), and .* only 4 bytes"),
+        (lambda: torch.eye(2).to_sparse(), "is a sparse tensor"),
+        (lambda: torch.eye(2).to_sparse_csr(), "is a sparse tensor"),
+        (lambda: torch.eye(2, device="meta"), "is a meta tensor"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2)]), "is a nested tensor"),
+    ],
+)
+@pytest.mark.parametrize("used", ["vectors", "weights"])
+def test_tensors_that_do_not_hold_their_numbers_are_refused(
+    tmp_path: Path, tensor: Callable[[], torch.Tensor], problem: str, used: str
+) -> None:
+    path, arguments = tmp_path / "x.pt", {"in_features": 2, "out_features": 2, "bias": False}
+    torch.save(tensor() if used == "vectors" else {"weight": tensor()}, path)
+    with pytest.raises(
+        ValueError, match=rf'(in ".*x\.pt"|x\.pt" cannot be used: weight) {problem}'
+    ):
+        Direction(path) if used == "vectors" else load_model(
+            "torch.nn.Linear", path, model_args=arguments
+        )
+
+
+def test_what_else_a_checkpoint_holds_may_be_sparse(tmp_path: Path) -> None:
+    network = nn.Linear(2, 2)
+    state_dict = {f"net.{name}": value for name, value in network.state_dict().items()}
+    others = {"loss.weight": torch.eye(2).to_sparse()}
+    checkpoint = {"pytorch-lightning_version": "2.4.0", "state_dict": state_dict | others}
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    arguments = {"in_features": 2, "out_features": 2}
+    loaded = load_model("torch.nn.Linear", tmp_path / "x.ckpt", model_args=arguments)
+    assert torch.equal(loaded.weight, network.weight)
+
+
 def _with_another_directory(content: bytes) -> bytes:
     """An archive with a second directory, of small files, where Python looks for one."""
     start = int.from_bytes(content[-6:-2], "little")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.archives import tensor_problem
 from neurovis.models.import_paths import one_line
 
 StateDict = dict[str, Any]
@@ -55,6 +56,7 @@ def load_strictly(network: nn.Module, state_dict: StateDict, path: Path, partial
     """
     state_dict = {key.replace("_orig_mod.", ""): value for key, value in state_dict.items()}
     state_dict = _without_prefix(network, state_dict, path, partial)
+    _check_tensors(state_dict, path)
     _check_kinds(network, state_dict, path)
     try:
         missing, unexpected = network.load_state_dict(state_dict, strict=False)
@@ -102,6 +104,17 @@ def _differing_shapes(expected: StateDict, state_dict: StateDict) -> list[str]:
         for key, value in state_dict.items()
         if key in expected and _shape(value) != _shape(expected[key])
     ]
+
+
+def _check_tensors(state_dict: StateDict, path: Path) -> None:
+    """Refuse tensors that do not hold numbers."""
+    problems = [
+        f"{key} {problem}"
+        for key, value in state_dict.items()
+        if isinstance(value, Tensor) and (problem := tensor_problem(value)) is not None
+    ]
+    if problems:
+        raise ValueError(f'weights file "{path}" cannot be used: {_few(problems, "; ")}')
 
 
 def _check_kinds(network: nn.Module, state_dict: StateDict, path: Path) -> None:

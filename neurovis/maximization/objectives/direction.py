@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import torch
 from torch import Tensor
 
-from neurovis.archives import archive_problem
+from neurovis.archives import archive_problem, tensor_problem
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective, grey_activation
 from neurovis.maximization.options import check_number
@@ -144,6 +144,9 @@ def _read(path: Path) -> Tensor:
         raise ValueError(f'"{path}" {problem}')
     if not isinstance(values, Tensor):
         raise ValueError(f'"{path}" must hold one tensor; it holds a {type(values).__name__}')
+    problem = tensor_problem(values)
+    if problem is not None:
+        raise ValueError(f'the tensor in "{path}" {problem}')
     return _as_tensor(values)
 
 
