@@ -175,7 +175,8 @@ def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
     folder = run_folder(trainer)  # All ranks must ask.
     if not any(len(module.results_of(layer)) for layer in module.layers):
         raise ValueError(
-            "the Trainer stopped before an image was finished; see --trainer.max_steps"
+            "the Trainer stopped before an image was finished; see --trainer.max_steps, "
+            "--trainer.max_time and --trainer.limit_train_batches"
         )
     if trainer.is_global_zero:
         if len(module.layers) == 1:

@@ -63,6 +63,11 @@ def check_trainer(trainer: pl.Trainer, images: Images) -> None:
             )
     if trainer.accumulate_grad_batches != 1:
         raise ValueError("one step is one ascent step: leave accumulate_grad_batches at 1")
+    least = {"min_steps": trainer.min_steps or 0, "min_epochs": (trainer.min_epochs or 1) - 1}
+    for name in (name for name, more in least.items() if more > 0):
+        raise ValueError(
+            f"{name} would keep the Trainer running when all images are finished; leave it out"
+        )
     if trainer.gradient_clip_val:
         raise ValueError(
             "gradient_clip_val would make an image depend on those that share its batch; "

@@ -157,6 +157,9 @@ def test_one_trainer_serves_two_modules(climb: Climber, small_network: nn.Module
     [
         ({"accumulate_grad_batches": 2}, "accumulate_grad_batches"),
         ({"gradient_clip_val": 1.0}, "gradient_clip_val"),
+        # Of 2 steps: without a refusal, max_epochs alone would end the run.
+        ({"min_steps": 3, "max_epochs": 5}, "min_steps would keep the Trainer running"),
+        ({"min_epochs": 2}, "min_epochs would keep the Trainer running"),
         ({"precision": "bf16-true"}, "optimized in float32"),
         (
             {"plugins": [MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu"))]},
