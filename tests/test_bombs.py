@@ -147,6 +147,41 @@ def test_a_picture_that_is_all_width_is_refused(tmp_path: Path) -> None:
         read_picture(tmp_path / "wide.png", InputSpec.rgb(8))
 
 
+def _in_several_scans(path: Path) -> None:
+    """Make a JPEG file's first scan one of a single channel."""
+    before, _, after = path.read_bytes().partition(b"\xff\xda")
+    end = int.from_bytes(after[:2], "big")
+    path.write_bytes(before + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + after[end:])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_picture_is_refused_by_what_its_decoder_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    picture = Image.new(mode, (40, 30))
+    picture.save(tmp_path / "plain.jpg")
+    picture.save(tmp_path / "progressive.jpg", progressive=True)
+    picture.convert("RGB").save(tmp_path / "x.webp")
+    picture.convert("RGB").save(tmp_path / "x.png")
+    light, heavy = ["plain.jpg", "x.png"], ["progressive.jpg", "x.webp"]
+    if mode != "L":
+        picture.save(tmp_path / "scans.jpg")
+        _in_several_scans(tmp_path / "scans.jpg")
+        heavy.append("scans.jpg")
+    if mode == "RGB":
+        both = {"format": "MPO", "save_all": True, "append_images": [picture]}
+        picture.save(tmp_path / "two.jpg", **both)
+        picture.save(tmp_path / "two_progressive.jpg", **both, progressive=True)
+        light.append("two.jpg")
+        heavy.append("two_progressive.jpg")
+    monkeypatch.setattr(decoding, "_MOST_BYTES", 4 * 40 * 30)
+    for name in light:
+        assert read_picture(tmp_path / name, InputSpec.rgb((30, 40))).shape == (3, 30, 40)
+    for name in heavy:
+        with pytest.raises(ValueError, match=r"40 x 30 of this kind of (JPEG|MPO|WEBP) take .* GB"):
+            read_picture(tmp_path / name, InputSpec.rgb((30, 40)))
+
+
 # In strips and in one piece.
 
 

@@ -6,10 +6,12 @@ gives them, 8 bits a channel as a rule; as floats there are never more than a st
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -18,6 +20,10 @@ from torch import Tensor
 
 #: Pillow opens more, and runs other programs for some of it (EPS).
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM", "WEBP")
+#: Pillow's names of what is JPEG; the second may hold more pictures, as those of telephones do.
+_JPEG = frozenset({"JPEG", "MPO"})
+#: Second byte of what marks the beginning of a scan in JPEG.
+_SCAN = 0xDA
 #: Pillow's modes of one channel of more than 8 bits.
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _GREY_MODES = frozenset({"1", "L", "LA", "La"})
@@ -25,6 +31,8 @@ _GREY_MODES = frozenset({"1", "L", "LA", "La"})
 _MOST_VALUES = 2**29
 #: Pixels on a side; with fewer on the other, a picture is no smaller when it is shrunk.
 _MOST_SIDE = 2**16
+#: Bytes that decoding may take: those of the largest colour picture that Pillow opens.
+_MOST_BYTES = 4 * _MOST_VALUES // 3
 #: Values of a strip.
 _STRIP = 2**20
 
@@ -101,7 +109,8 @@ def decode_picture(path: Path) -> Decoded:
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 picture = Image.open(file, formats=_FORMATS)
             too_large = max(picture.size) > _MOST_SIDE
-            if not too_large:
+            needed = _bytes_per_pixel(picture, file) * picture.width * picture.height
+            if not too_large and needed <= _MOST_BYTES:
                 picture.load()
                 # Of a TIFF file, loading has turned it and taken this out.
                 orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
@@ -119,10 +128,41 @@ def decode_picture(path: Path) -> Decoded:
             f'"{path}" has more pixels than can be meant: {picture.width} x {picture.height}; at '
             f"most {_MOST_SIDE} on a side are read"
         )
+    if needed > _MOST_BYTES:
+        raise ValueError(
+            f'"{path}" has more pixels than can be meant: {picture.width} x {picture.height} of '
+            f"this kind of {picture.format} take {needed / 2**30:.1f} GB to decode; save it as PNG"
+        )
     in_unit = picture.mode in _DEEP_MODES
     channels = 1 if in_unit or picture.mode in _GREY_MODES else 3
     size = (picture.height, picture.width)
     return Decoded(channels, size, lambda *rows: _rows(picture, *rows), in_unit, orientation)
+
+
+def _bytes_per_pixel(picture: Image.Image, file: BinaryIO) -> int:
+    """Return the memory that decoding takes, at most.
+
+    Pillow keeps 4 bytes of colour. WebP's decoder has three pictures more, and that of JPEG the
+    coefficients of all, unless each part of the file holds all of a part of the picture.
+    """
+    if picture.format == "WEBP":
+        return 16
+    if picture.format not in _JPEG:
+        return 4
+    channels = len(picture.getbands())
+    is_in_parts = not picture.info.get("progressive") and _channels_of_scan(file) == channels
+    return 4 if is_in_parts else 4 + 2 * channels
+
+
+def _channels_of_scan(file: BinaryIO) -> int:
+    """Return how many channels the first scan of a JPEG file has; 0 if that is not found."""
+    file.seek(2)
+    while (head := file.read(4)).startswith(b"\xff"):
+        length = int.from_bytes(head[2:], "big")
+        if head[1] == _SCAN or length < 2:
+            return int.from_bytes(file.read(1), "big") if length > 2 else 0
+        file.seek(length - 2, os.SEEK_CUR)
+    return 0
 
 
 def _kind(path: Path) -> str:
