@@ -229,7 +229,7 @@ class KernelRankingMonitor(Monitor):
             ascent = ascent.of(kernels)
         images = _shrunk(ascent.climb(self._layer_response(pl_module, layer), device).images)
         self._ascents[layer.name] = ascent
-        pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5)
+        pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5, dtype=torch.float32)
         pictures[kernels] = images.float()
         return pictures
 

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec, Modality, input_dtype
 from neurovis.trial import reason
 
 #: How far below 0 black is in a network's space, if a mean is taken off.
@@ -170,8 +170,7 @@ class Probe:
         """
         if self._images is None:
             raise ValueError(f"{self._owner} has seen no batch; give it probe_images")
-        floating = (p.dtype for p in pl_module.parameters() if p.is_floating_point())
-        dtype = next(floating, self._images.dtype)
+        dtype = input_dtype(pl_module, self._images)
         return self._images.to(pl_module.device, dtype, copy=True)
 
     def spec_like(self, images: Tensor) -> InputSpec:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from numbers import Integral
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from neurovis.transfer import sent
 
@@ -293,9 +295,22 @@ def check_values(image: Tensor, number: int) -> None:
 def network_inputs(network: nn.Module, spec: InputSpec, images: Tensor) -> Tensor:
     """Images ``(B, C, H, W)`` in [0, 1] in a network's space, on its device and in its dtype."""
     inputs = spec.to_network(images)
-    parameter = next(network.parameters(), inputs)
-    dtype = parameter.dtype if parameter.is_floating_point() else inputs.dtype
-    return inputs.to(device=parameter.device, dtype=dtype)
+    device = next(network.parameters(), inputs).device
+    return inputs.to(device=device, dtype=input_dtype(network, inputs))
+
+
+def input_dtype(network: nn.Module, images: Tensor) -> torch.dtype:
+    """Return the dtype of images for a network: that of the first layer with weights for them.
+
+    A parameter before it, such as a temperature, may have another.
+
+    Args:
+        network: A convolution or linear layer comes first, then any floating-point parameter.
+        images: Whose dtype is right where no parameter tells.
+    """
+    layers = (part for part in network.modules() if isinstance(part, (_ConvNd, nn.Linear)))
+    parameters = chain((p for part in layers for p in part.parameters(False)), network.parameters())
+    return next((p.dtype for p in parameters if p.is_floating_point()), images.dtype)
 
 
 def _size(size: int | Sequence[int]) -> tuple[int, int]:

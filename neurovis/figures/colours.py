@@ -73,7 +73,7 @@ def overlaid(pictures: Tensor, maps: Tensor, limits: Tensor, signed: bool) -> Te
     sign have the colour of its end, since black would only hide the picture.
     """
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    ground = 0.55 * (pictures * weights).sum(1, keepdim=True)
+    ground = 0.55 * (pictures * weights).sum(1, keepdim=True).float()
     levels = _levels(maps, limits, signed)
     colours = _at(levels.sign() if signed else levels, signed)
     return alarmed(torch.lerp(ground, colours, levels.abs()[:, None]), maps.isfinite())
@@ -88,7 +88,7 @@ def _at(levels: Tensor, signed: bool) -> Tensor:
 def _levels(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
     """Values over their limits: in [-1, 1], or in [0, 1] without sign; 0 where there is none."""
     limits = limits.view(-1, 1, 1)
-    levels = torch.where(limits > 0, maps / limits, 0).nan_to_num(0).clamp(-1, 1)
+    levels = torch.where(limits > 0, maps / limits, 0).nan_to_num(0).clamp(-1, 1).float()
     return levels if signed else levels.abs()
 
 
@@ -97,11 +97,12 @@ def _table(signed: bool) -> Tensor:
     """Colours ``(steps, 3)`` from the lowest to the highest level."""
     if signed:
         size = torch.linspace(-1, 1, _STEPS)[:, None]
-        return torch.where(size < 0, torch.tensor(_NEGATIVE), torch.tensor(_POSITIVE)) * size.abs()
+        colours = torch.where(size < 0, torch.tensor(_NEGATIVE), torch.tensor(_POSITIVE))
+        return (colours * size.abs()).float()
     from matplotlib import colormaps
 
-    colours = colormaps["viridis"](torch.linspace(0, 1, _STEPS).numpy())
-    return torch.from_numpy(colours[:, :3]).float()
+    viridis = colormaps["viridis"](torch.linspace(0, 1, _STEPS).numpy())
+    return torch.from_numpy(viridis[:, :3]).float()
 
 
 def stated_maps(maps: Mapping[str, Tensor], limit: float, signed: bool) -> str:

@@ -66,12 +66,12 @@ def orientation_colours(orientation: Tensor, selectivity: Tensor) -> Tensor:
         )
     angle, value = (one.detach().float().cpu() for one in (orientation, selectivity))
     known = angle.isfinite() & value.isfinite()
-    anchors = torch.tensor(_ANCHORS)
+    anchors = angle.new_tensor(_ANCHORS)
     place = torch.where(known, angle, 0) % 180 / 45
     below = place.floor().long() % 4
     hue = torch.lerp(anchors[below], anchors[(below + 1) % 4], (place % 1)[:, None])
     colours = hue * torch.where(known, value, 0).clamp(0, 1)[:, None]
-    undefined = torch.full((3,), int(_UNDEFINED[1:3], 16) / 255)
+    undefined = angle.new_full((3,), int(_UNDEFINED[1:3], 16) / 255)
     return torch.where(known[:, None], colours, undefined)
 
 
@@ -148,7 +148,7 @@ def orientation_map_figure(
         page.picture(left, top, to_pixels(colour.view(3, 1, 1).expand(-1, _CELL, _CELL)))
         middle = left + _CELL / 2, top + _CELL / 2
         if np.isfinite(angles[index]) and np.isfinite(sizes[index]):
-            bright = float(colour @ torch.tensor([0.299, 0.587, 0.114])) > 0.45
+            bright = float(colour @ colour.new_tensor([0.299, 0.587, 0.114])) > 0.45
             length = _CELL * (_WIDTH + (_LENGTH - _WIDTH) * min(max(sizes[index], 0.0), 1.0))
             page.area(bar(middle, angles[index], length, 7), INK if bright else "#ffffff")
         page.text(middle[0], top + _CELL + 3, lines[index], align="center")

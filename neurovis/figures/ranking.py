@@ -170,7 +170,7 @@ def _picture_stacks(entries: Sequence[RankedEntry], spec: InputSpec | None) -> l
         rows = modality_rows(pictures, spec)
     faded = [entry.faded for entry in entries if entry.picture is not None]
     pale = 0.5 * torch.tensor(faded).float().view(-1, 1, 1, 1)
-    shown = [torch.lerp(one, torch.ones(()), pale) for one in rows.values()]
+    shown = [torch.lerp(one, one.new_ones(()), pale) for one in rows.values()]
     stacks = zip(*(to_pixels(fitted(one, *_PICTURE)) for one in shown), strict=True)
     return [list(next(stacks)) if entry.picture is not None else [] for entry in entries]
 

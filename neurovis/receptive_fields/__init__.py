@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.inputs import input_dtype
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
@@ -123,9 +124,9 @@ def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
     named = model.named_modules()
     modules = {name: module for name, module in named if name and can_be_hooked(module)}
     fields: dict[str, Field] = {}
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), example)
+    device = next(model.parameters(), example).device
     with undisturbed(model), torch.no_grad():
-        images = example.detach().to(parameter.device, parameter.dtype, copy=True)
+        images = example.detach().to(device, input_dtype(model, example), copy=True)
         tracker = Tracker(images)
 
         def read(name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:

@@ -340,6 +340,13 @@ class TestMisconfigured:
         with pytest.raises(ValueError, match=message):
             fit(watching(**{**options, "on_error": "raise"}), tmp_path, Strict())
 
+    def test_float64_by_default(self, tmp_path: Path) -> None:
+        torch.set_default_dtype(torch.float64)
+        try:
+            fit(watching("conv2", preferred_images=True), tmp_path, max_epochs=1)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
     def test_no_gradient_to_preferred_images(self, tmp_path: Path) -> None:
         class Cut(Strict):
             @override

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.tuner import Tuner
 from lightning.pytorch.utilities import CombinedLoader
 from promise import TinyModule, loader
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
@@ -112,6 +112,32 @@ def true_bfloat16(training: Training) -> None:
 @way()
 def float64(training: Training) -> None:
     training.fit(precision="64-true")
+
+
+class Tempered(TinyModule):
+    """Divides by a temperature, which comes before the layers and is of another dtype."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) / self.temperature.float()
+
+
+@way()
+def parameters_of_two_dtypes(training: Training) -> None:
+    training.fit(Tempered())
+
+
+@way()
+def float64_by_default(training: Training) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        training.fit()
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @way()
