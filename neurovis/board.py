@@ -40,9 +40,7 @@ def describe(
         descriptions: Markdown by tag.
         step: Of the data that follow.
     """
-    for writer in _writers(loggers):
-        if not descriptions:
-            continue
+    for writer in _writers(loggers) if descriptions else ():
         from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 
         plugin = SummaryMetadata.PluginData(plugin_name=kind)
@@ -72,9 +70,7 @@ def arrange(loggers: Iterable[object], charts: Charts) -> None:
         loggers: As in ``trainer.loggers``.
         charts: Tags by category and title.
     """
-    for writer in _writers(loggers):
-        if not any(charts.values()):
-            continue
+    for writer in _writers(loggers) if any(charts.values()) else ():
         from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
         from torch.utils.tensorboard.summary import custom_scalars
 
@@ -117,6 +113,8 @@ def _writers(loggers: Iterable[object]) -> Iterator[Any]:
     """
     for logger in loggers:
         experiment = getattr(logger, "experiment", None)
+        # A command's logger has a stand-in until something is logged, which is now.
+        experiment = getattr(experiment, "made", experiment)
         names = {f"{kind.__module__}.{kind.__name__}" for kind in type(experiment).__mro__}
         if "torch.utils.tensorboard.writer.SummaryWriter" in names:
             yield experiment

@@ -200,7 +200,8 @@ class Net(nn.Module):
         "features --layer ../../../outside '[/red]' --images pictures",
         "saliency --kernels 0 --images pictures",
         "rank --layer all-conv --by weight",
-        "report --layer all-conv --kernels 0 --steps 1 --by weight --images pictures",
+        "report --layer ../../../outside '[/red]' '$\\frac{$' --kernels 0 --steps 1 --by weight "
+        "--images pictures",
         "layers",
     ],
     ids=lambda command: command.split()[0],

@@ -151,7 +151,8 @@ def _check_not_replaced(module: TargetMaximization, trainer: pl.Trainer) -> None
     if there is None or not there.is_complete:
         return
     precision = chosen_precision(module.settings.precision, trainer.strategy.root_device)
-    differences = module.manifest().computed_in(precision).differences(there)
+    wanted = module.manifest().resuming(there).computed_in(precision)
+    differences = wanted.differences(there)
     if differences:
         raise ValueError(
             f'"{folder}" holds a complete run that differs in {"; ".join(differences)}; choose '

@@ -27,12 +27,17 @@ class LateExperiment:
         self._make = make
         self._made: Any = None
 
-    def __getattr__(self, name: str) -> Any:
+    @property
+    def made(self) -> Any:
+        """The experiment itself."""
         if self._made is None:
-            if name in _WHEN_LOGGED:
-                return lambda: None
             self._made = self._make()
-        return getattr(self._made, name)
+        return self._made
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None and name in _WHEN_LOGGED:
+            return lambda: None
+        return getattr(self.made, name)
 
 
 class RunLogger(TensorBoardLogger):

@@ -98,6 +98,7 @@ class Strict(TinyModule):
         raise AssertionError("a training step was reached")
 
 
+@pytest.mark.drawn
 class TestWhatIsLogged:
     @pytest.fixture(scope="class")
     @staticmethod

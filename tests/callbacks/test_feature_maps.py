@@ -36,6 +36,7 @@ from neurovis.summaries import Observation
 STEPS = EPOCHS * BATCHES
 
 
+@pytest.mark.drawn
 class TestTensorBoard:
     @pytest.fixture(scope="class")
     @staticmethod

@@ -54,6 +54,7 @@ class Modes(Callback):
     on_validation_batch_start = on_predict_batch_start = on_test_batch_start
 
 
+@pytest.mark.drawn
 @each_kind
 class TestAfterTraining:
     def test_of_the_same_trainer(self, kind: type[Monitor], tmp_path: Path) -> None:

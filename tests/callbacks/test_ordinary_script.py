@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from neurovis.callbacks import ActivationMaximizationMonitor, FeatureMapMonitor, SaliencyMonitor
 
+pytestmark = pytest.mark.drawn
+
 
 def weights(folder: Path) -> dict[str, Any]:
     (path,) = folder.rglob("*.ckpt")

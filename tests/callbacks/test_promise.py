@@ -12,7 +12,7 @@ import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
 from lightning.pytorch import LightningModule
 from promise import (
-    HALF,
+    EVERY_SETTING,
     KINDS,
     MATRIX,
     differences,
@@ -27,9 +27,14 @@ from typing_extensions import override
 from neurovis.callbacks import Monitor
 from neurovis.summaries import Observation
 
+pytestmark = pytest.mark.drawn
+
 matrix = pytest.mark.parametrize(
     ("precision", "accumulate", "compiled"),
-    [pytest.param(*case, marks=() if case in HALF else pytest.mark.slow) for case in MATRIX],
+    [
+        pytest.param(*case, marks=() if case in EVERY_SETTING else pytest.mark.slow)
+        for case in MATRIX
+    ],
 )
 
 

@@ -50,6 +50,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("layer", "kernels"), [(None, [0, 2]), ("norm", "strongest")])
 def test_every_method_during_training(

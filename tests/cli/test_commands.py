@@ -189,7 +189,7 @@ def test_print_config_can_be_read_back(capsys: pytest.CaptureFixture[str], tmp_p
 
 def test_the_module_is_the_command() -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "neurovis", "am", "--layer", "conv9"],
+        [sys.executable, "-m", "neurovis", "layrs"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -197,7 +197,7 @@ def test_the_module_is_the_command() -> None:
     )
     assert shown.returncode == 2
     assert shown.stderr.splitlines() == [
-        'neurovis: error: layer "conv9" not found; did you mean "conv4", "conv3" or "conv2"?'
+        'neurovis: error: there is no command "layrs"; did you mean "layers"?'
     ]
 
 

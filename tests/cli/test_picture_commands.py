@@ -98,6 +98,7 @@ def test_features_are_the_layers_output(tmp_path: Path, pictures: Path) -> None:
         assert row["silent"] == str(not maps.any())
 
 
+@pytest.mark.drawn
 def test_features_go_to_tensorboard_with_the_index_as_step(tmp_path: Path, pictures: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,15 +86,17 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, str]:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder and the printed text of a ranking of two layers by two questions."""
-    _run(
-        *RANK,
-        *("--layer", "conv1", "relu2", "--by", "orientation", "phase", "--sheets", 2),
-        *("--trainer.default_root_dir", tmp_path),
-    )
-    return tmp_path / "lightning_logs" / "version_0", capsys.readouterr().out
+    folder = tmp_path_factory.mktemp("ranking")
+    with redirect_stdout(io.StringIO()) as printed:
+        _run(
+            *RANK,
+            *("--layer", "conv1", "relu2", "--by", "orientation", "phase", "--sheets", 2),
+            *("--trainer.default_root_dir", folder),
+        )
+    return folder / "lightning_logs" / "version_0", printed.getvalue()
 
 
 def test_columns_are_those_of_the_design(written: tuple[Path, str]) -> None:

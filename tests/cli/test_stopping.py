@@ -148,7 +148,12 @@ def sigterm() -> Iterator[Callable[..., Any]]:
 @pytest.mark.parametrize(
     ("stop", "interrupt", "status"),
     [
-        *(pytest.param(name, _control_c, 130, id=name) for name in STOPS),
+        *(
+            pytest.param(
+                *(name, _control_c, 130), id=name, marks=pytest.mark.slow if name == "demo" else ()
+            )
+            for name in STOPS
+        ),
         *(
             pytest.param(name, _sigterm, 143, id=f"{name}, SIGTERM")
             for name in ("am", "top images", "rank", "features later", "report", "layers")

@@ -181,7 +181,7 @@ def _measured(picture: Tensor) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "options",
     [
-        {"objective": "center", **STILL},
+        pytest.param({"objective": "center", **STILL}, marks=pytest.mark.slow),
         {"objective": "center", "contrast": 0.1},
         pytest.param({"objective": "mean", "contrast": 0.1}, marks=pytest.mark.slow),
     ],

@@ -28,6 +28,7 @@ from torch import nn
 from neurovis.maximization import ActivationMaximization, GroupActivationMaximization
 
 
+@pytest.mark.drawn
 def test_files_and_tensorboard(climb: Climber, small_network: nn.Module, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -16,9 +16,8 @@ SPEC = InputSpec((Modality("grey", 1),), SIZE)
 
 
 def network_of(*kernels: Tensor, bias: float = 0.0) -> nn.Sequential:
-    """Each kernel at every place, and a ReLU."""
-    side = len(kernels[0])
-    network = nn.Sequential(nn.Conv2d(1, len(kernels), side, padding=side // 2), nn.ReLU())
+    """Each kernel wherever all of it sees the image, and a ReLU."""
+    network = nn.Sequential(nn.Conv2d(1, len(kernels), len(kernels[0])), nn.ReLU())
     network[0].weight.data = torch.stack(kernels)[:, None].float()
     nn.init.constant_(network[0].bias, bias)
     return network
@@ -229,7 +228,7 @@ def test_default_diameters() -> None:
         ({"diameters": [5.0, 5.0]}, r"two or more increasing numbers; got \[5.0, 5.0\]"),
         ({"phases": 2}, "phases must be at least 3.*got 2"),
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
-        ({"unit": (49, 0)}, r"have 49x49 units; got \(49, 0\)"),
+        ({"unit": (9, 0)}, r"have 9x9 units; got \(9, 0\)"),
     ],
 )
 def test_options_out_of_range(options: dict[str, object], message: str) -> None:

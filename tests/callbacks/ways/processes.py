@@ -64,7 +64,7 @@ class Unused(TinyModule):
         return loss
 
 
-@way(processes=2)
+@way(processes=2, is_slow=True)
 def two_processes_with_unused_parameters(training: Training) -> None:
     _fit(training, Unused(), strategy="ddp_find_unused_parameters_true")
 
@@ -151,7 +151,7 @@ def _exchanging(exchange: str) -> Callable[[Training], None]:
 
 
 #: Exchanges that the default suite tries.
-_QUICK = ("by_lightning", "with_gradients", "at_a_barrier")
+_QUICK = ("by_lightning", "with_gradients")
 
 for _exchange in EXCHANGES:
     way(
