@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -36,7 +38,7 @@ def check_configs(arguments: Sequence[str]) -> list[str]:
         checked[place] = before + _checked(value)
     for section in _SECTIONS:
         for _, _, value in _values(arguments, f"--{section}"):
-            _check_section(value)
+            _check_section(value, Path())
     return checked
 
 
@@ -49,24 +51,28 @@ def _values(arguments: Sequence[str], option: str) -> Iterator[tuple[int, str, s
             yield place, "", argument
 
 
-def _check_section(given: str) -> None:
-    """Refuse what is no file where a section may be a config of its own."""
-    try:
-        check_readable(given)
-    except OSError as error:
-        raise ValueError(f'config "{given}" cannot be read: {error.strerror}') from error
+def _check_section(given: str, folder: Path) -> None:
+    """Refuse a file that is none, where a section may be a config of its own.
+
+    Args:
+        given: What the section holds: a mapping that is written out, or a path.
+        folder: That the path starts from.
+    """
+    if not isinstance(_written_out(given), Mapping) and os.path.exists(folder / given):
+        _read_file(folder / given)
 
 
 def _checked(given: str) -> str:
     """A config as it was given, if nothing is wrong with it and no section is empty."""
     if isinstance(_written_out(given), Mapping):
-        return _without_empty_sections("the config", given) or given
+        return _without_empty_sections("the config", given, Path()) or given
     if not given:
         raise ValueError("config needs the path of a YAML file, or names with values; got nothing")
-    return _without_empty_sections(f'config "{given}"', _check_file(Path(given))) or given
+    path = Path(given)
+    return _without_empty_sections(f'config "{given}"', _check_file(path), path.parent) or given
 
 
-def _without_empty_sections(name: str, text: str) -> str | None:
+def _without_empty_sections(name: str, text: str, folder: Path) -> str | None:
     """A config whose sections that are empty say so; None where there are none."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     empty: list[yaml.Node] = []
@@ -74,7 +80,7 @@ def _without_empty_sections(name: str, text: str) -> str | None:
         if key.value not in _SECTIONS or isinstance(value, yaml.MappingNode):
             continue
         if value.tag == _TEXT:
-            _check_section(value.value)
+            _check_section(value.value, folder)
         if value.tag == _NULL:
             empty.append(value)
         elif isinstance(value, yaml.SequenceNode) or value.tag != _TEXT:
@@ -95,6 +101,20 @@ def _written_out(text: str) -> object:
 
 def _check_file(path: Path) -> str:
     """The text of a config file that is a mapping of options."""
+    name = f'config "{path}"'
+    text, content = _read_file(path)
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{name} has no options, such as layer: conv1; it holds {_kind(content)}")
+    for key in content:
+        if not isinstance(key, str):
+            raise ValueError(f"{name} has {key!r} where an option's name is expected")
+    if not {*content} & {*_SECTIONS} and all(value is None for value in content.values()):
+        raise ValueError(f"{name} has no values: {', '.join(content) or 'it'} is empty")
+    return text
+
+
+def _read_file(path: Path) -> tuple[str, object]:
+    """The text of a config file, and what it holds."""
     name = f'config "{path}"'
     try:
         check_readable(path)
@@ -120,18 +140,11 @@ def _check_file(path: Path) -> str:
         raise ValueError(f"{name} cannot be read: {' '.join(str(error).split())}") from error
     if is_endless:
         raise ValueError(f"{name} has more than {_MOST_VALUES} values, counting its aliases")
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{name} has no options, such as layer: conv1; it holds {_kind(content)}")
-    for key in content:
-        if not isinstance(key, str):
-            raise ValueError(f"{name} has {key!r} where an option's name is expected")
-    if not {*content} & {*_SECTIONS} and all(value is None for value in content.values()):
-        raise ValueError(f"{name} has no values: {', '.join(content) or 'it'} is empty")
-    return text
+    return text, content
 
 
 def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Values in a node, those behind aliases each time.
+    """Values in a node, those behind aliases each time, and those of texts that are YAML.
 
     Raises:
         RecursionError: If a node is in itself.
@@ -142,6 +155,10 @@ def _count(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
             parts = node.value
         elif isinstance(node, yaml.MappingNode):
             parts = [part for pair in node.value for part in pair]
+        elif "*" in node.value:
+            with suppress(yaml.YAMLError):
+                inner = yaml.compose(node.value, Loader=yaml.SafeLoader)
+                parts = [inner] if isinstance(inner, yaml.CollectionNode) else []
         known[node] = 1 + sum(_count(part, known) for part in parts)
     return known[node]
 
