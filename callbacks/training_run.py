@@ -7,9 +7,11 @@ others by what they are called.
 from __future__ import annotations
 
 import os
+import re
 import signal
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -122,10 +124,31 @@ def watched(pl_module: LightningModule) -> Iterator[None]:
     What a forward logs in a monitor would mix with what it logs in training, or be refused. In a
     collective the process would wait for others, which do not run the monitor.
     """
-    with refused_collectives(), undisturbed(pl_module):
-        # Attributes, which undisturbed puts back.
+    with refused_collectives(), _without_logging(pl_module.trainer), undisturbed(pl_module):
+        # Attributes, which undisturbed puts back; they also stand before a user's own methods.
         vars(pl_module).update(log=_log_nothing, log_dict=_log_nothing)
         yield
+
+
+@contextmanager
+def _without_logging(trainer: Trainer) -> Iterator[None]:
+    """Let ``log`` return at once, also where a part of the network holds the method itself.
+
+    In barebones mode it does, with a warning, which would not be true here.
+    """
+    said = re.compile(r"You are trying to `self\.log")
+    untrue: Any = ("ignore", said, Warning, None, 0)
+    was_barebones = trainer.barebones
+    # Not by catch_warnings: all that is to be said once would be said again after it.
+    filters = warnings.filters
+    filters.insert(0, untrue)  # type: ignore[attr-defined]
+    trainer.barebones = True
+    try:
+        yield
+    finally:
+        trainer.barebones = was_barebones
+        with suppress(ValueError):
+            filters.remove(untrue)  # type: ignore[attr-defined]
 
 
 def _log_nothing(*_: Any, **__: Any) -> None:

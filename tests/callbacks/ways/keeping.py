@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from promise import CLASSES, TinyModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
@@ -115,6 +115,30 @@ class LogsInForward(TinyModule):
 @way()
 def metrics_logged_in_forward(training: Training) -> None:
     training.fit(LogsInForward())
+
+
+class Logging(nn.Module):
+    """A layer that logs by a function which it was given."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__()
+        self.log = log
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        self.log("brightness", images.mean(), on_step=False, on_epoch=True)
+        return images
+
+
+class LogsInALayer(TinyModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Sequential(Logging(self.log), self.conv1)  # type: ignore[assignment]
+
+
+@way()
+def metrics_logged_by_a_layer(training: Training) -> None:
+    training.fit(LogsInALayer())
 
 
 @way()
