@@ -28,6 +28,7 @@ from neurovis.callbacks.training_run import (
     is_lazy,
     is_of_the_user,
     obstacle,
+    parameter_dtypes,
     watched,
 )
 from neurovis.collectives import CollectiveError
@@ -337,6 +338,14 @@ class Monitor(Callback, ABC):
         try:
             yield
         except Exception as error:
+            raised, dtypes = error.__cause__ or error, parameter_dtypes(pl_module)
+            if isinstance(raised, RuntimeError) and "type" in str(raised) and len(dtypes) > 1:
+                raise ValueError(
+                    f"{type(pl_module).__name__} has parameters of {' and '.join(dtypes)}, which "
+                    "do not go together without autocast, and monitors compute without "
+                    f"({reason(raised)}); keep all its parameters in one of these, which autocast "
+                    "allows, or convert between them in the forward"
+                ) from error
             # What is said already is of the images, where torch failed; else it is of the call.
             is_said = isinstance(error.__cause__, (RuntimeError, IndexError))
             failed = error.__cause__ if isinstance(error, CannotRun) and not is_said else error

@@ -58,6 +58,12 @@ def input_channels(module: nn.Module) -> int | None:
     return None
 
 
+def parameter_dtypes(module: nn.Module) -> list[str]:
+    """Return the names of the floating-point dtypes that parameters have."""
+    dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return sorted(str(dtype).removeprefix("torch.") for dtype in dtypes)
+
+
 def builds_layers_itself(pl_module: LightningModule) -> bool:
     """True if layers may come after the callbacks' ``setup``."""
     return defines(pl_module, "configure_model") or defines(pl_module, "setup")

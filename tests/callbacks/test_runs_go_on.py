@@ -167,6 +167,21 @@ def test_barebones_writes_nothing(
         fit(one_monitor(kind), tmp_path, **settings)
 
 
+class HalfFrozen(TinyModule):
+    """Its first layer is frozen in bfloat16, as a backbone may be; autocast takes both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1.to(torch.bfloat16).requires_grad_(False)
+
+
+@each_kind
+def test_dtypes_that_need_autocast_are_named(kind: type[Monitor], tmp_path: Path) -> None:
+    message = "HalfFrozen has parameters of bfloat16 and float32, .* keep all its parameters in one"
+    with pytest.raises(ValueError, match=message):
+        fit(one_monitor(kind), tmp_path, HalfFrozen(), precision="bf16-mixed")
+
+
 class Lazy(TinyModule):
     """Its first layer is initialized by its first call, with random numbers."""
 
