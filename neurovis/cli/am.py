@@ -48,7 +48,7 @@ def run(options: Namespace) -> None:
     module = make_module(options, network, spec)
     trainer = make_trainer(module, options)
     of_pictures = top_images.prepare(options, spec, trainer)
-    folder = climb(module, trainer)
+    folder = climb(module, options, trainer)
     if of_pictures is None:
         return
     with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):

@@ -152,7 +152,7 @@ def _check_not_replaced(module: TargetMaximization, trainer: pl.Trainer) -> None
         return
     precision = chosen_precision(module.settings.precision, trainer.strategy.root_device)
     wanted = module.manifest().resuming(there).computed_in(precision)
-    differences = wanted.differences(there)
+    differences = wanted.differences(there) or wanted.differences_in_images(there)
     if differences:
         raise ValueError(
             f'"{folder}" holds a complete run that differs in {"; ".join(differences)}; choose '
@@ -160,16 +160,31 @@ def _check_not_replaced(module: TargetMaximization, trainer: pl.Trainer) -> None
         )
 
 
-def climb(module: TargetMaximization, trainer: pl.Trainer) -> Path:
+def resumes(options: Namespace, trainer: pl.Trainer) -> bool:
+    """Return True if the same command resumes a run that was stopped, in its folder."""
+    if not trainer.loggers:
+        return True
+    # A logger that an option names chooses its folder itself.
+    return bool(options.resume) and options.trainer.logger in (None, True)
+
+
+def climb(module: TargetMaximization, options: Namespace, trainer: pl.Trainer) -> Path:
     """Run the ascent and print what came of it.
+
+    Args:
+        module: What is to be run.
+        options: Of the command.
+        trainer: Of :func:`make_trainer`.
 
     Returns:
         The folder of the run.
     """
+    goes_on = resumes(options, trainer)
+    kept = "the same command goes on with the rest, in" if goes_on else "finished images are in"
     with stoppable(
         lambda: (
-            f"when {module.finished_count} of {len(module.jobs)} were finished; the same command "
-            f"goes on with the rest, in {run_folder(trainer)}"
+            f"when {module.finished_count} of {len(module.jobs)} were finished; {kept} "
+            f"{run_folder(trainer)}"
         )
     ):
         trainer.fit(module)

@@ -64,4 +64,4 @@ def run(options: Namespace) -> None:
         options.zscore,
         **ascent,
     )
-    climb(module, make_trainer(module, options))
+    climb(module, options, make_trainer(module, options))

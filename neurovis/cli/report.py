@@ -11,7 +11,7 @@ from rich.text import Text
 from torch import nn
 
 from neurovis.cli import am, top_images
-from neurovis.cli.ascent import climb, make_trainer
+from neurovis.cli.ascent import climb, make_trainer, resumes
 from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.printing import console
@@ -95,12 +95,10 @@ def run(options: Namespace) -> None:
     if options.model == "demo" and options.images is None and options.top_images is None:
         options.top_images = _DEMO_TOP_IMAGES
     of_pictures = top_images.prepare(options, spec, trainer)
-    folder = climb(module, trainer)
+    folder = climb(module, options, trainer)
+    goes_on = ", and the same command goes on there" if resumes(options, trainer) else ""
     with stoppable(
-        lambda: (
-            f"before the page was made; the preferred images are in {folder}, and the same command "
-            "goes on there"
-        )
+        lambda: f"before the page was made; the preferred images are in {folder}{goes_on}"
     ):
         found = {}
         if of_pictures is not None:

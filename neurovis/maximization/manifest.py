@@ -125,6 +125,10 @@ class Manifest:
             for line in _differences(name, self.content.get(name), other.content.get(name))
         ]
 
+    def differences_in_images(self, other: Manifest) -> list[str]:
+        """Return which images are asked for here and not in another, or there and not here."""
+        return _differences("layers", self.content.get("layers"), other.content.get("layers"))
+
 
 def unfinished_run(
     folder: str | Path, manifest: Manifest, last_file: str = MANIFEST

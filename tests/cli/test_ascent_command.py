@@ -175,6 +175,23 @@ def test_a_folder_that_was_given_a_changed_command_is_refused(
 
 
 @pytest.mark.usefixtures("without_figures")
+def test_a_complete_run_is_found_again_with_the_batch_size_it_chose(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = ("--trainer.default_root_dir", str(tmp_path), "--trainer.logger", "false")
+    default = [part for part in (*AM, *folder) if part not in ("--batch_size", "2")]
+    assert main(default) == 0
+    assert manifest(tmp_path)["settings"]["batch_size"] == 8
+    assert main(default) == 0
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main([*default, "--kernels", "0"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'differs in layers.conv2 (["kernel 0, (0,), mean"] here, ["kernel 0' in line
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.usefixtures("without_figures")
 def test_a_metric_that_is_not_there_is_told_in_one_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

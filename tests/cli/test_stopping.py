@@ -74,6 +74,19 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
         3,
         "when 1 of 3 were finished; the same command goes on with the rest, in {folder}",
     ),
+    "am that is not resumed": (
+        "am --layer conv2 --kernels 0-2 --steps 2 --batch_size 1 --resume false",
+        (LayerAscent, "climb"),
+        3,
+        "when 1 of 3 were finished; finished images are in {folder}",
+    ),
+    "am with a logger": (
+        "am --layer conv2 --kernels 0-2 --steps 2 --batch_size 1 --trainer.logger CSVLogger "
+        "--trainer.logger.save_dir .",
+        (LayerAscent, "climb"),
+        3,
+        "when 1 of 3 were finished; finished images are in lightning_logs/version_0",
+    ),
     "top images": (
         "am --layer conv2 --kernels 0 --steps 2 --images .",
         (TopImagesProbe, "predict_step"),

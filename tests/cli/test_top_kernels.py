@@ -85,7 +85,8 @@ def test_groups_of_a_config_and_one_alone(tmp_path: Path) -> None:
     config = tmp_path / "groups.yaml"
     config.write_text("layer: conv2\ngroups: ['top:2', '5']\n")
     rows = _run(tmp_path, "group-am", "--config", config, *QUICK)
-    alone = _run(tmp_path, "group-am", "--layer", "conv2", "--groups", "top:2", *QUICK)
+    asked = ("--layer", "conv2", "--groups", "top:2", *QUICK)
+    alone = _run(tmp_path / "alone", "group-am", *asked)
     assert [row["kernel"] for row in alone] == [row["kernel"] for row in rows[:2]]
     assert [row["kernel"] for row in rows[2:]] == ["5"]
 
