@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
 import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from torch import nn
 
 from neurovis.archives import archive_problem
 from neurovis.models.import_paths import one_line
@@ -25,6 +28,10 @@ _INSTANTIATORS = (
     "lightning.pytorch.cli.instantiate_module",
     "pytorch_lightning.cli.instantiate_module",
 )
+#: Import paths.
+_PATH = re.compile(r"[^\W\d]\w*(?:\.\w+)+")
+#: Classes that hyperparameters may name, once they are imported.
+_HARMLESS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 #: Where checkpoints keep hyperparameters, those of old versions too.
 _HYPERPARAMETERS = ("hyper_parameters", "hparams", "module_arguments")
 #: Torch reads it at each call of ``torch.load``, whatever arguments are given there.
@@ -74,22 +81,54 @@ def check_hyperparameters(path: Path, content: Mapping[str, Any], module_class: 
     Raises:
         ValueError: If it names anything but what Lightning itself writes.
     """
+    given: dict[Any, Any] = {}
     for key in _HYPERPARAMETERS:
-        given = content.get(key)
-        if not isinstance(given, Mapping):
-            continue
-        named = given.get(_INSTANTIATOR)
-        if named is not None and named not in _INSTANTIATORS:
-            raise ValueError(_runs_code(path, f"names {named!r} to be called"))
-        named = given.get(_CLASS)
-        if named is not None and not _is_imported_subclass(named, module_class):
-            raise ValueError(_runs_code(path, f"names {named!r} to be imported"))
+        part = content.get(key) or {}
+        if not isinstance(part, Mapping):
+            raise ValueError(f'"{path}" has {key} that are no names with values')
+        given |= part
+    named = given.pop(_CLASS, None)
+    if named is not None and not _is_imported_subclass(named, module_class):
+        raise ValueError(_runs_code(path, f"names {named!r} to be imported"))
+    named = given.pop(_INSTANTIATOR, None)
+    if named is None:
+        return
+    if named not in _INSTANTIATORS:
+        raise ValueError(_runs_code(path, f"names {named!r} to be called"))
+    # It imports and calls what is named within.
+    for text in _texts(given, set()):
+        if _is_importable(text) and not _is_imported_subclass(text, *_HARMLESS):
+            raise ValueError(_runs_code(path, f"names {text!r} to be imported or called"))
 
 
-def _is_imported_subclass(path: object, base: type) -> bool:
+def _texts(value: object, seen: set[int]) -> Iterator[str]:
+    """Yield all texts in a value, also those in texts that are YAML."""
+    if isinstance(value, str):
+        yield value.strip()
+        with suppress(Exception):  # Most texts are no YAML, or are the same in it.
+            loaded = yaml.safe_load(value)
+            if loaded != value:
+                yield from _texts(loaded, seen)
+    elif isinstance(value, (Mapping, list, tuple, set)) and id(value) not in seen:
+        seen.add(id(value))
+        for part in (*value.values(), *value.keys()) if isinstance(value, Mapping) else value:
+            yield from _texts(part, seen)
+
+
+def _is_importable(path: str) -> bool:
+    """True if a text is a path into a module that could be imported; nothing is imported."""
+    if not _PATH.fullmatch(path) or path in sys.modules:
+        return False
+    first = path.partition(".")[0]
+    with suppress(ValueError):
+        return first in sys.modules or importlib.util.find_spec(first) is not None
+    return True
+
+
+def _is_imported_subclass(path: object, *bases: type) -> bool:
     module, _, name = str(path).rpartition(".")
     found = getattr(sys.modules.get(module), name, None)
-    return isinstance(found, type) and issubclass(found, base)
+    return isinstance(found, type) and issubclass(found, bases)
 
 
 def _runs_code(path: Path, contents: str) -> str:
