@@ -98,7 +98,7 @@ def _loaded(
     if crc is not None:
         check_readable(picture_path(path, variant))
         with Image.open(picture_path(path, variant), formats=["PNG"]) as picture:
-            pixels = np.ascontiguousarray(np.asarray(picture))
+            pixels = np.array(picture)  # A copy: torch warns of arrays that are read-only.
         if zlib.crc32(pixels.tobytes()) != crc:
             raise ValueError("it is another picture")
         own[_RGB] = pixels.transpose(2, 0, 1)

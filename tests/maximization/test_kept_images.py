@@ -17,6 +17,7 @@ from torch import nn
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
 from neurovis.maximization.keeper import ImageKeeper, highest_levels
+from neurovis.maximization.kept_image import KeptImage, load_kept, save_kept
 from neurovis.maximization.layer_response import LayerResponse
 
 RGB, RGBD = InputSpec.rgb(20), InputSpec.rgbd(20)
@@ -112,6 +113,15 @@ def test_nothing_that_needs_space_is_there_twice(climb: Climber, tmp_path: Path)
         *("modalities", "layer"),
     }
     assert kept_images(tmp_path).shape == (2, 3, 96, 96)
+
+
+def test_pixels_of_a_picture_may_be_given_to_torch(tmp_path: Path) -> None:
+    """torch warns of arrays that are read-only, as those of Pillow are."""
+    levels = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+    save_kept(tmp_path / "one.npz", [KeptImage({}, {"levels_rgb": levels})], "made by this")
+    (one,) = load_kept(tmp_path / "one.npz", "made by this") or ()
+    np.testing.assert_array_equal(one.arrays["levels_rgb"], levels)
+    assert one.arrays["levels_rgb"].flags.writeable
 
 
 def test_levels_follow_from_what_is_asked() -> None:
