@@ -178,7 +178,13 @@ def explain(
     value = TargetValue(model, target, settings.readout, function)
     kernels, values = choose_kernels(value, kernel, images)
     question = Question(value, images, kernels, settings)
-    maps = _FUNCTIONS[method](question)
+    try:
+        maps = _FUNCTIONS[method](question)
+    except RuntimeError as failure:
+        # What torch raises if the value has a gradient, but to other tensors than the images.
+        if "not have been used in the graph" in str(failure):
+            raise ValueError(target.without_gradient) from failure
+        raise
     error = None
     if method == "integrated_gradients":
         error = gradients.completeness_error(question, maps).float()

@@ -65,6 +65,14 @@ class LayerTarget:
         """The layer's name, or ``"output"``."""
         return OUTPUT if self.name is None else self.name
 
+    @property
+    def without_gradient(self) -> str:
+        """The message where no gradient comes to the images."""
+        return (
+            f'the value of layer "{self.label}" has no gradient to the images: on the way '
+            'something is detached, rounded or an integer; method "occlusion" needs none'
+        )
+
 
 def kernel_word(layer: str) -> str:
     """What the kernels of a layer are called, by its label: those of the output are classes."""
@@ -125,10 +133,7 @@ class TargetValue:
         """
         values = self.of_activation(self.activation(images), kernels)
         if images.requires_grad and torch.is_grad_enabled() and not values.requires_grad:
-            raise ValueError(
-                f'the value of layer "{self.target.label}" has no gradient to the images: on the '
-                'way something is detached, rounded or an integer; method "occlusion" needs none'
-            )
+            raise ValueError(self.target.without_gradient)
         return values
 
     def activation(self, images: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from promise import BATCHES, CLASSES, EPOCHS, SIZE, TinyModule, loader, trainer, written
 from torch import Tensor
+from typing_extensions import override
 
 from neurovis.callbacks import SaliencyMonitor
 from neurovis.inputs import InputSpec
@@ -193,3 +194,22 @@ def test_misconfigured_before_the_first_step(
     run = trainer(tmp_path, callbacks=[SaliencyMonitor(**arguments)])
     with pytest.raises(ValueError, match=message):
         run.fit(Strict(), loader())
+
+
+class OfItsEnergy(TinyModule):
+    """Adds a gradient of its own, to a copy of the images that is cut off from them."""
+
+    @override
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.enable_grad():
+            detached = images.detach().clone().requires_grad_(True)
+            outputs = super().forward(detached)
+            (slope,) = torch.autograd.grad(outputs.sum(), detached, create_graph=True)
+        return outputs + slope.mean((2, 3))
+
+
+def test_a_gradient_to_other_tensors_than_the_images() -> None:
+    message = 'has no gradient to the images: on the way something is detached.*"occlusion"'
+    with pytest.raises(ValueError, match=message):
+        kernel_saliency(OfItsEnergy(), IMAGES, None, 0)
+    assert kernel_saliency(OfItsEnergy(), IMAGES, None, 0, "occlusion").maps.any()
