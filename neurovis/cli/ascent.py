@@ -24,6 +24,7 @@ from neurovis.maximization import (
     TargetMaximization,
     unfinished_run,
 )
+from neurovis.maximization.checks import is_trial
 from neurovis.maximization.manifest import MANIFEST, Manifest
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.parametrizations import Parametrization, ParametrizationName
@@ -195,11 +196,12 @@ def climb(module: TargetMaximization, options: Namespace, trainer: pl.Trainer) -
             "--trainer.max_time and --trainer.limit_train_batches"
         )
     if trainer.is_global_zero:
+        written = None if is_trial(trainer) else folder
         if len(module.layers) == 1:
-            print_results(module.results, folder, trainer.loggers)
+            print_results(module.results, written, trainer.loggers)
         else:
             results = (module.results_of(layer) for layer in module.layers)
-            print_summary(results, folder, trainer.loggers)
+            print_summary(results, written, trainer.loggers)
     return folder
 
 

@@ -30,7 +30,7 @@ def console() -> Console:
 
 
 def print_results(
-    results: MaximizationResults, folder: str | Path, loggers: Iterable[object]
+    results: MaximizationResults, folder: str | Path | None, loggers: Iterable[object]
 ) -> None:
     """Print activations against noise, and where everything was written."""
     table = Table(title=f"{results.layer}: {len(results)} preferred images")
@@ -53,7 +53,7 @@ def print_results(
 
 
 def print_summary(
-    results: Iterable[MaximizationResults], folder: str | Path, loggers: Iterable[object]
+    results: Iterable[MaximizationResults], folder: str | Path | None, loggers: Iterable[object]
 ) -> None:
     """Print one row for each of several layers, and where everything was written."""
     table = Table(title="Preferred images")
@@ -74,9 +74,17 @@ def print_summary(
     print_written(folder, loggers)
 
 
-def print_written(folder: str | Path, loggers: Iterable[object]) -> None:
-    """Print where everything was written, and how to look at what TensorBoard was given."""
+def print_written(folder: str | Path | None, loggers: Iterable[object]) -> None:
+    """Print where everything was written, and how to look at what TensorBoard was given.
+
+    Args:
+        folder: Of the run; None after a trial.
+        loggers: Of the Trainer.
+    """
     output = console()
+    if folder is None:
+        output.print("Nothing was written: --trainer.fast_dev_run is a trial")
+        return
     output.print(Text(f"Written to {folder}"), soft_wrap=True)
     for logger in loggers:
         if board_method(logger, "add_image"):

@@ -246,6 +246,17 @@ def test_before_the_first_image_there_is_nothing_to_show(
     assert "before an image was finished; see --trainer.max_steps" in capsys.readouterr().err
 
 
+def test_a_trial_says_that_it_wrote_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = ("--trainer.default_root_dir", str(tmp_path))
+    assert main([*AM, *folder, "--trainer.fast_dev_run", "true"]) == 0
+    assert not list(tmp_path.iterdir())
+    said = capsys.readouterr().out
+    assert said.endswith("Nothing was written: --trainer.fast_dev_run is a trial\n")
+    assert "Written to" not in said
+
+
 # Progress.
 
 
