@@ -51,8 +51,8 @@ WITHOUT_DOWNLOAD = {
 }
 #: One of each command; all run among the slow tests.
 RUN_BY_DEFAULT = {
-    *("am_demo_variants", "am_rgbd_network", "group_am_demo_top", "layers_resnet18"),
-    *("features_demo", "saliency_demo_kernels", "rank_rgbd_network", "demo_training"),
+    *("am_rgbd_network", "group_am_demo_top", "layers_resnet18", "features_demo"),
+    *("saliency_demo_kernels", "rank_rgbd_network", "demo_training"),
 }
 RUNS = [
     pytest.param(

@@ -100,6 +100,7 @@ class TestTile:
 
 
 class TestLabelledGrid:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("number", [1, 2, 7, 16, 64])
     @pytest.mark.parametrize("spec", SPECS, ids=["1", "2", "3"])
     def test_legible(self, number: int, spec: InputSpec) -> None:
@@ -139,6 +140,7 @@ class TestLabelledGrid:
 
 
 class TestSignatureFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("spec", SPECS, ids=["1", "2", "3"])
     @pytest.mark.parametrize("size", [(1, 1), (13, 13), (55, 31), (300, 300)])
     def test_legible(self, spec: InputSpec, size: tuple[int, int]) -> None:
@@ -179,6 +181,7 @@ def _signature(target: Tensor, result: Tensor) -> Figure:
 
 
 class TestFeatureMapFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("spec", [*SPECS, None], ids=["1", "2", "3", "none"])
     @pytest.mark.parametrize("size", [(5, 1, 1), (1, 7, 7), (64, 20, 30)])
     def test_legible(self, spec: InputSpec | None, size: tuple[int, int, int]) -> None:

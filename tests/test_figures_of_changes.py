@@ -23,6 +23,7 @@ ROWS = ("first, step 3", "now, step 120")
 
 
 class TestImages:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("number", [1, 8, 40])
     @pytest.mark.parametrize("spec", [InputSpec.rgb(16), RGBD, MULTI], ids=["1", "2", "3"])
     def test_legible(self, number: int, spec: InputSpec) -> None:
@@ -106,6 +107,7 @@ class TestScores:
         (diagonal,) = lines(figure, GREY)
         np.testing.assert_allclose(*((diagonal - origin) / unit).T, atol=1e-3)
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("number", [1, 24, 512])
     def test_legible(self, number: int) -> None:
         first, now = torch.rand(2, number, generator=torch.Generator().manual_seed(number))

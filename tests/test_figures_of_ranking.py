@@ -47,6 +47,7 @@ def directions(points: np.ndarray[Any, Any], middle: np.ndarray[Any, Any]) -> An
 
 
 class TestRankingFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("number", [1, 5, pytest.param(64, marks=pytest.mark.slow)])
     @pytest.mark.parametrize("spec", [None, RGB, RGBD, MULTI], ids=["none", "1", "2", "3"])
     def test_legible(self, number: int, spec: InputSpec | None) -> None:
@@ -58,6 +59,7 @@ class TestRankingFigure:
         assert_nothing_under_texts(figure)
         assert render(figure).shape[1] < 1750
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize(
         "make",
         [

@@ -38,6 +38,7 @@ def pixels(picture: Tensor, factor: int) -> Any:
 
 
 class TestTopImagesFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("spec", [RGB, RGBD, MULTI], ids=["1", "2", "3"])
     @pytest.mark.parametrize("count", [1, 12])
     def test_legible(self, spec: InputSpec, count: int) -> None:
@@ -49,6 +50,7 @@ class TestTopImagesFigure:
         assert_nothing_under_texts(figure)
         assert render(figure).shape[1] < 1800
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("cell", [(1, 1), (1, 200), (84, 90), (300, 400)])
     def test_legible_whatever_the_size(self, cell: tuple[int, int]) -> None:
         spec = InputSpec.rgb((300, 400))

@@ -53,6 +53,7 @@ def sheet(responses: Tensor, blank: float | None = None, **more: Any) -> Figure:
 
 
 class TestKernelSheetFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("scale", [1e-9, 1.0, 123456.0])
     @pytest.mark.parametrize("spec", [None, RGB, RGBD], ids=["0", "1", "2"])
     def test_legible(self, scale: float, spec: InputSpec | None) -> None:
@@ -68,6 +69,7 @@ class TestKernelSheetFigure:
         )
         assert_readable(figure)
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize(("orientations", "frequencies"), [(1, 1), (4, 2), (36, 16), (180, 3)])
     def test_legible_at_other_sizes(self, orientations: int, frequencies: int) -> None:
         angles = torch.arange(orientations) * 180 / orientations
@@ -219,6 +221,7 @@ def heights(figure: Figure) -> Array:
 
 
 class TestScoreHistogram:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize(
         "number",
         [
@@ -237,6 +240,7 @@ class TestScoreHistogram:
         assert_readable(score_histogram(scores, null, LONG, LONG, split, notes=[LONG]))
         assert_readable(score_histogram(1e6 * scores, null, "t", "x", split))
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("split", [-0.99, 0.0, 0.99])
     def test_legible_with_a_split_at_the_side(self, split: float) -> None:
         figure = score_histogram(torch.rand(9), None, "t", "x", split, (-1, 1))
@@ -367,6 +371,7 @@ class TestOrientationKey:
             assert np.abs(page[top, column] - 255 * expected.numpy()).max() < 5
         assert (page[framed[0].max() - 1, framed[1].min() + 1 : framed[1].max()] == 0).all()
 
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("size", [20, 40, 100])
     def test_legible(self, size: int) -> None:
         assert_readable(orientation_key(size))
@@ -490,6 +495,7 @@ def fields(maps: Tensor, signed: bool = False, **more: Any) -> Figure:
 
 
 class TestReceptiveFieldFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("number", [1, 4, pytest.param(20, marks=pytest.mark.slow)])
     @pytest.mark.parametrize("size", [(16, 16), (40, 24), (300, 400)])
     def test_legible(self, number: int, size: tuple[int, int]) -> None:
@@ -646,6 +652,7 @@ def preference(pictures: Tensor, grating: Any, own: Any, spec: InputSpec = RGB) 
 
 
 class TestGratingPreferenceFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("number", [1, 9])
     @pytest.mark.parametrize("size", [(16, 16), (96, 224)])
     @pytest.mark.parametrize("window", [False, True])

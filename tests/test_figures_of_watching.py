@@ -80,6 +80,7 @@ def saliency(maps: Tensor | dict[str, Tensor], signed: bool = False, **more: Any
 
 
 class TestSaliencyFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("spec", [RGB, RGBD, MULTI, None], ids=["1", "2", "3", "none"])
     @pytest.mark.parametrize(("number", "signed"), [(1, True), (4, False), (9, True)])
     @pytest.mark.parametrize("with_first", [False, True])
@@ -424,6 +425,7 @@ def randomization(maps: Tensor, correlations: Tensor | None = None, signed: bool
 
 
 class TestRandomizationFigure:
+    @pytest.mark.sampled(3)
     @pytest.mark.parametrize("spec", [RGB, MULTI, None], ids=["1", "3", "none"])
     @pytest.mark.parametrize("stages", [1, 5, 26])
     def test_legible(self, spec: InputSpec | None, stages: int) -> None:

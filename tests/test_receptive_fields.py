@@ -80,7 +80,7 @@ def test_squeezenet_by_the_closed_form() -> None:
     ("make", "layer", "size", "stride"),
     [
         # 1 + 2*2 + 1 + 2*2*2 + 2 + 3*2*4 + 4 + 3*2*8 + 8 + 3*2*16, pools of 2
-        (models.vgg16, "features.28", 196, 16),
+        pytest.param(models.vgg16, "features.28", 196, 16, marks=pytest.mark.slow),
         # 11/4, pool 3/2, 5, pool 3/2, 3, 3, 3: 1 + 10 + 2*4 + 4*8 + 2*8 + 2*16 * 3
         (models.alexnet, "features.10", 163, 16),
         # 7/2 and pool 3/2, then 6 layers of 3x3 at stride 4 and the pool of 2: 11 + 6*8 + 4 = 63

@@ -250,6 +250,7 @@ def _find(batch: Any) -> Tensor:
     return _images_and_classes(batch)[0]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("kind", "how"),
     [

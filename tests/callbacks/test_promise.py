@@ -12,9 +12,9 @@ import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
 from lightning.pytorch import LightningModule
 from promise import (
-    EVERY_SETTING,
     KINDS,
     MATRIX,
+    QUICK,
     differences,
     every_monitor,
     outcome,
@@ -31,10 +31,7 @@ pytestmark = pytest.mark.drawn
 
 matrix = pytest.mark.parametrize(
     ("precision", "accumulate", "compiled"),
-    [
-        pytest.param(*case, marks=() if case in EVERY_SETTING else pytest.mark.slow)
-        for case in MATRIX
-    ],
+    [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in MATRIX],
 )
 
 
@@ -83,7 +80,7 @@ def test_watching_two_processes_never_disturbs(tmp_path: Path) -> None:
     ("careless", "accumulate"),
     [(ForwardInTrainMode, 1), (EvalThenTrain, 1), (DrawsNoise, 1), (Backward, 2)],
 )
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_careless_monitors_are_found_out(
     careless: type[Careless], accumulate: int, compiled: bool, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def row_of(found: Way, folder: Path, again: bool = True) -> Row:
     )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "found",
     [

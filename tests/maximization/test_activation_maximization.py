@@ -17,7 +17,10 @@ from neurovis.maximization import ActivationMaximization
 
 @pytest.mark.parametrize(
     ("parametrization", "spec"),
-    [("pixel", InputSpec.rgb(15)), ("fourier", InputSpec.rgbd(15, depth_range=(0.3, 2.0)))],
+    [
+        pytest.param("pixel", InputSpec.rgb(15), marks=pytest.mark.slow),
+        ("fourier", InputSpec.rgbd(15, depth_range=(0.3, 2.0))),
+    ],
 )
 def test_a_linear_convolution_prefers_its_own_kernel(
     climb: Climber, spec: InputSpec, parametrization: str
@@ -87,6 +90,7 @@ def test_activations_are_those_of_the_users_own_network(
     assert (am.results.activations > am.results.noise_activations).all()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("objective", ["mean", "center", "max"])
 @pytest.mark.parametrize("layer", ["0", "1", "2", "3", "8"])
 def test_every_objective_climbs_on_every_kind_of_layer(

@@ -122,6 +122,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return kernels
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("steps", [1, 26, 34, 45])
 def test_after_an_exception_it_goes_on_and_comes_to_the_same(
     small_network: nn.Module,
@@ -501,6 +502,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_as_if_it_were_not_there(
     small_network: nn.Module,
@@ -538,6 +540,7 @@ def test_files_of_other_settings_count_for_nothing_without_a_manifest(
     assert set(begun) == set(KERNELS)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"complete": tr'])
 def test_a_damaged_manifest_does_not_cost_finished_images(
     small_network: nn.Module,
@@ -602,7 +605,7 @@ def test_a_disk_that_fills_up_at_any_file_leaves_whole_files_only(
     written = full_disk["files"]
     # A manifest at the start and at the end, three images, and what is saved at the end.
     assert written == 2 + 3 + 4 + 2 * 3
-    for number in (1, 2, 3, 4, 5, 8, written):
+    for number in (1, 3, 5, written):
         folder = tmp_path / f"full_{number}"
         full_disk.update(files=0, full_from=number)
         with pytest.raises(OSError, match="No space left"):

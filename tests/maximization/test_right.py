@@ -72,7 +72,7 @@ def _table(folder: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("field", "parametrization"),
     [
-        (16, "fourier"),
+        pytest.param(16, "fourier", marks=pytest.mark.slow),
         (7, "pixel"),
         pytest.param(16, "pixel", marks=pytest.mark.slow),
         pytest.param(7, "fourier", marks=pytest.mark.slow),

@@ -92,6 +92,7 @@ def test_a_random_layer_is_as_its_null(layer: str) -> None:
     assert ranking.above_null().double().mean() == pytest.approx(0.05, abs=0.04)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("rectifier", "bias"),
     [
