@@ -69,6 +69,7 @@ def _may_do_everything(folder: Path) -> bool:
     return os.access(probe, os.R_OK)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bad", [pytest.param(bad, id=bad.name) for bad in TABLE])
 def test_it_is_refused_in_one_line_and_does_no_harm(
     bad: Bad, working_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -101,6 +101,7 @@ def clipped(box: Box | None) -> Box:
     return max(top, 0), max(left, 0), min(bottom, HEIGHT), min(right, WIDTH)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", SAME)
 def test_boxes_are_the_supports_of_the_gradients(name: str) -> None:
     torch.manual_seed(0)
@@ -110,6 +111,7 @@ def test_boxes_are_the_supports_of_the_gradients(name: str) -> None:
     assert {unit: clipped(field.pixels(unit)) for unit in expected} == expected
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", SHIFTED)
 def test_boxes_of_units_inside_are_the_supports_of_the_gradients(name: str) -> None:
     torch.manual_seed(0)

@@ -216,6 +216,7 @@ class TestContinuing:
         assert len(scalars(tmp_path)["activation"]) == EPOCHS
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed", "bf16-true", "64-true"])
 def test_watching_does_not_disturb(precision: str, tmp_path: Path) -> None:
     monitors = [watching(every_n_train_steps=2), watching("relu", input_spec=None)]

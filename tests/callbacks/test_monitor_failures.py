@@ -115,6 +115,7 @@ def said_by(kind: type[Monitor], caught: list[warnings.WarningMessage]) -> list[
 class TestUnwatchable:
     """What cannot be watched is one warning, and the training is what it is without."""
 
+    @pytest.mark.sampled(2)
     @pytest.mark.parametrize(("kind", "arguments", "message"), UNWATCHABLE_BY)
     def test_one_warning_and_the_same_weights(
         self, kind: type[Monitor], arguments: dict[str, Any], message: str, tmp_path: Path
@@ -260,6 +261,7 @@ FAILURES: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
     "failure", ["disk", pytest.param("logger", marks=pytest.mark.slow), "memory"]
 )
 class TestFailures:
+    @pytest.mark.sampled(2)
     @each_kind
     def test_one_warning_and_the_same_weights(
         self, kind: type[Monitor], failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -403,6 +405,7 @@ class TestNothingIsLeft:
         assert png_steps(tmp_path) == [0, 1, 2]
         assert number_of_hooks(module) == 0
 
+    @pytest.mark.sampled(2)
     @each_kind
     def test_monitors_are_pickled_and_copied(self, kind: type[Monitor], tmp_path: Path) -> None:
         monitor = one_monitor(kind, probe_images=IMAGES)

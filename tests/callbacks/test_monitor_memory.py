@@ -125,6 +125,7 @@ def tensors_after_batches(callbacks: Sequence[Monitor], folder: Path) -> list[in
     return [books["tensors"] - before for books in ledger.objects]
 
 
+@pytest.mark.sampled(2)
 @each_kind
 def test_no_tensor_stays_behind_a_firing(kind: type[Monitor], tmp_path: Path) -> None:
     """Those that there are after firing are the module's, the Trainer's, and what is kept."""

@@ -57,6 +57,7 @@ class Modes(Callback):
 @pytest.mark.drawn
 @each_kind
 class TestAfterTraining:
+    @pytest.mark.sampled(2)
     def test_of_the_same_trainer(self, kind: type[Monitor], tmp_path: Path) -> None:
         module, modes = TinyModule(), Modes()
         run = fit([one_monitor(kind), modes], tmp_path, module, max_epochs=1)
@@ -69,6 +70,7 @@ class TestAfterTraining:
         assert number_of_hooks(module) == 0
         assert module.conv1.weight.requires_grad
 
+    @pytest.mark.sampled(2)
     @pytest.mark.parametrize("stage", STAGES)
     def test_without_training(self, kind: type[Monitor], stage: str, tmp_path: Path) -> None:
         modes = Modes()
@@ -77,6 +79,7 @@ class TestAfterTraining:
         assert modes.inference
         assert png_steps(tmp_path) == [0]
 
+    @pytest.mark.sampled(2)
     def test_from_a_checkpoint(self, kind: type[Monitor], tmp_path: Path) -> None:
         trained = TinyModule()
         fit([], tmp_path, trained).save_checkpoint(tmp_path / "trained.ckpt")

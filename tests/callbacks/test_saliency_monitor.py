@@ -51,6 +51,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.drawn
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("layer", "kernels"), [(None, [0, 2]), ("norm", "strongest")])

@@ -205,6 +205,7 @@ NO_WEIGHTS = "note: no --weights: the network has those that torchvision.models.
 SHOWN = "note: the network is shown RGB of 32 x 32 pixels, normalized with ImageNet's mean and std"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("given", "notes"),
     [

@@ -610,6 +610,7 @@ def test_a_ranking_of_one_s_own_by_its_import_path(
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("by", RANKINGS)
 def test_each_ranking_alone(tmp_path: Path, by: str) -> None:
     _run(

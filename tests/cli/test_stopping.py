@@ -158,6 +158,7 @@ def sigterm() -> Iterator[Callable[..., Any]]:
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("stop", "interrupt", "status"),
     [

@@ -47,6 +47,7 @@ def continued(
 
 
 class TestContinuing:
+    @pytest.mark.sampled(2)
     @pytest.mark.parametrize(
         "options",
         [

@@ -50,6 +50,7 @@ CASES: dict[str, tuple[InputSpec, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_read_again_is_what_was_made(case: str, climb: Climber, tmp_path: Path) -> None:
     spec, options = CASES[case]

@@ -16,6 +16,7 @@ from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.layer_response import LayerResponse
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("steps", [6, 150])
 @pytest.mark.parametrize("tv", [0.0, 2.0])
 def test_it_is_the_average_or_the_last_whichever_is_better(

@@ -351,6 +351,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("before", "after", "message"), CHANGES, ids=NAMES)
 def test_a_changed_setting_is_refused_for_an_unfinished_run(
     small_network: nn.Module,
