@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from os import PathLike
+from os.path import isfile
 
 from jsonargparse import Namespace
 from torch import nn
@@ -38,7 +39,9 @@ def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractConte
         return nullcontext()
     if own.get("trust"):
         raise ValueError(f"trust is set by a file, which cannot vouch for itself; type {_TRUST}")
-    typed = list(_typed_objects(arguments))
+    # A config may be called like a function, or lie in a folder that is.
+    words = [argument for argument in arguments if not isfile(argument.rpartition("=")[2])]
+    typed = list(_typed_objects(words))
     for option, name, named in _named(own, ""):
         is_class = isinstance(named, type) and issubclass(named, _bases())
         if not is_class and not any(named is other for other in typed):
@@ -48,11 +51,11 @@ def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractConte
             )
     if "model" not in own:
         return nullcontext()
-    is_typed = _is_typed(own.model, arguments)
+    is_typed = _is_typed(own.model, words)
     if not is_typed:
         check_model_of_file(own.model)
     model_args = own.model_args or {}
-    if runs_code(model_args) and not _is_typed("trust_remote_code", arguments):
+    if runs_code(model_args) and not _is_typed("trust_remote_code", words):
         raise ValueError(
             "model_args: trust_remote_code is set by a file; type it on the command line, or allow "
             f"it there with {_TRUST}"

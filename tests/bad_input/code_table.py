@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from bad_input.bad import MARKER, Bad
 from bad_input.commands import SHAPES
-from bad_input.makers import Maker, Payload, all_of, saved, text
+from bad_input.makers import Maker, Payload, all_of, folder, saved, text
 
 _OWN = "bad_input.of_ones_own"
 _TOUCH = f'"touch {MARKER}"'
@@ -77,6 +77,15 @@ IN_CONFIGS = [
         "config: b.yaml",
         f'objective "{_OWN}.touch" {_FILE}',
         text("b.yaml", f"objective: {_OWN}.touch"),
+    ),
+    Bad(
+        "config: in a folder of its name",
+        f"am --layer conv2 --config ./{_OWN}.touch/a.yaml",
+        f'objective "{_OWN}.touch" {_FILE}',
+        all_of(
+            folder(f"{_OWN}.touch"),
+            text(f"{_OWN}.touch/a.yaml", f"steps: 2\nkernels: '0'\nobjective: {_OWN}.touch"),
+        ),
     ),
     Bad(
         "config: a section's own",
