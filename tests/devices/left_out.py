@@ -46,6 +46,10 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "test_recording.py::TestRecorder::test_compiled_part_of_a_network",
         ),
     ),
+    "autocast is not made for such a device, and the test's network needs it": (
+        ALL,
+        ("callbacks/test_runs_go_on.py::test_dtypes_that_need_autocast_are_named",),
+    ),
     "it makes up a device in the place of the simulated one": (
         ALL,
         ("restoration/test_random_state.py::test_every_accelerator[privateuseone-2]",),

@@ -42,8 +42,10 @@ def set_free(monkeypatch: pytest.MonkeyPatch) -> SetFree:
         before = DeviceMemory(free=size, reserved=1000, allocated=950)
         after = DeviceMemory(free=size - 40, reserved=1050, allocated=990)
         told = cycle([before, after])
-        monkeypatch.setitem(batch_size._QUERIES, "cpu", lambda _: next(told))
-        monkeypatch.setattr(torch.cpu, "empty_cache", lambda: None, raising=False)
+        device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        monkeypatch.setitem(batch_size._QUERIES, device.type, lambda _: next(told))
+        module = torch.get_device_module(device)
+        monkeypatch.setattr(module, "empty_cache", lambda: None, raising=False)
 
     return set_free
 
