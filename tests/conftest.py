@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Share fixtures and marks among all tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``neurovis demo`` shows: a training that is watched, and ascents in the shipped network."""
+"""Run the parts of the demo: a training that is watched, and ascents in the shipped network."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class _Progress(TQDMProgressBar):
     """Lightning's progress bar without the end of the run's name."""
 
     def get_metrics(self, *arguments: Any) -> dict[str, Any]:
-        """What the bar shows at its end."""
+        """Return what the bar shows at its end."""
         metrics = super().get_metrics(*arguments)
         return {name: value for name, value in metrics.items() if name != "v_num"}
 

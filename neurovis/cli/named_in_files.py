@@ -13,12 +13,15 @@ from jsonargparse import Namespace
 from torch import nn
 
 from neurovis.models import check_model_of_file
-from neurovis.models.import_paths import current_directory_importable, import_by_path
+from neurovis.models.import_paths import (
+    IMPORT_PATH,
+    current_directory_importable,
+    import_by_path,
+)
 from neurovis.models.makers import runs_code
 from neurovis.models.weight_files import no_code_in_pickles
 
 _TRUST = "--trust"
-_PATH = re.compile(r"[^\W\d]\w*(?:\.\w+)+")
 
 
 def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractContextManager[None]:
@@ -111,7 +114,7 @@ def _named(value: object, option: str) -> Iterator[tuple[str, str, object]]:
 def _typed_objects(arguments: Sequence[str]) -> Iterator[object]:
     """Yield the objects whose import paths the command line holds."""
     for argument in arguments:
-        for path in _PATH.findall(argument):
+        for path in IMPORT_PATH.findall(argument):
             if path.partition(".")[0] in sys.modules:
                 with suppress(ValueError), current_directory_importable():
                     yield import_by_path(path)

@@ -40,6 +40,11 @@ class LateExperiment:
         return getattr(self.made, name)
 
 
+def _late(logger: TensorBoardLogger | CSVLogger, make: Callable[[], Any]) -> Any:
+    """Return a logger's experiment, or its stand-in as long as it is not made."""
+    return LateExperiment(make) if logger._experiment is None else make()
+
+
 class RunLogger(TensorBoardLogger):
     """TensorBoardLogger of a command, which may still be refused when Lightning sets loggers up."""
 
@@ -49,8 +54,7 @@ class RunLogger(TensorBoardLogger):
     def experiment(self) -> Any:
         """The writer, whose folder and file appear when something is logged."""
         parent: Any = super()
-        is_made = self._experiment is not None
-        return parent.experiment if is_made else LateExperiment(lambda: parent.experiment)
+        return _late(self, lambda: parent.experiment)
 
 
 class RunTable(CSVLogger):
@@ -62,8 +66,7 @@ class RunTable(CSVLogger):
     def experiment(self) -> Any:
         """The writer, whose folder appears when something is logged."""
         parent: Any = super()
-        is_made = self._experiment is not None
-        return self._experiment if is_made else LateExperiment(lambda: self._open(parent))
+        return _late(self, lambda: self._open(parent))
 
     def _open(self, parent: Any) -> Any:
         with warnings.catch_warnings():

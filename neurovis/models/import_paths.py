@@ -6,11 +6,15 @@ import difflib
 import importlib
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, NoneType
 from typing import Any
+
+#: What looks like a dotted path.
+IMPORT_PATH = re.compile(r"[^\W\d]\w*(?:\.\w+)+")
 
 
 @contextmanager

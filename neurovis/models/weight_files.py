@@ -18,7 +18,7 @@ import yaml
 from torch import nn
 
 from neurovis.archives import archive_problem
-from neurovis.models.import_paths import one_line
+from neurovis.models.import_paths import IMPORT_PATH, one_line
 
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 #: What a Lightning checkpoint may name to be imported, and then called or made.
@@ -28,8 +28,6 @@ _INSTANTIATORS = (
     "lightning.pytorch.cli.instantiate_module",
     "pytorch_lightning.cli.instantiate_module",
 )
-#: Import paths.
-_PATH = re.compile(r"[^\W\d]\w*(?:\.\w+)+")
 #: Classes that hyperparameters may name, once they are imported.
 _HARMLESS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 #: Where checkpoints keep hyperparameters, those of old versions too.
@@ -117,7 +115,7 @@ def _texts(value: object, seen: set[int]) -> Iterator[str]:
 
 def _is_importable(path: str) -> bool:
     """True if a text is a path into a module that could be imported; nothing is imported."""
-    if not _PATH.fullmatch(path) or path in sys.modules:
+    if not IMPORT_PATH.fullmatch(path) or path in sys.modules:
         return False
     first = path.partition(".")[0]
     with suppress(ValueError):
