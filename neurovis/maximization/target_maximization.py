@@ -308,6 +308,10 @@ class TargetMaximization(pl.LightningModule):
         self._queue = share_of(self._unfinished, self._slots, self.trainer.global_rank, ranks)
         if self.device.type == "cpu":
             keep_freed_memory()
+        # Logging takes a third of a step of a small network.
+        callbacks: list[pl.Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        others = [callback for callback in callbacks if not isinstance(callback, _LetGo)]
+        self._is_observed = bool(self.trainer.loggers or others)
         self._next_layer()
 
     def on_train_batch_start(self, batch: int, batch_idx: int) -> int | None:  # noqa: ARG002
@@ -317,9 +321,10 @@ class TargetMaximization(pl.LightningModule):
     def training_step(self, _step: int) -> Tensor:
         """One ascent step on the batch."""
         climb = self._working.climb()
-        activation = climb.climbed.mean()
-        self.log("activation", activation, prog_bar=True, logger=False)
-        self.log(f"{self.tag}/{self.current_layer}/activation", activation)
+        if self._is_observed:
+            activation = climb.climbed.mean()
+            self.log("activation", activation, prog_bar=True, logger=False)
+            self.log(f"{self.tag}/{self.current_layer}/activation", activation)
         return climb.losses.sum()
 
     def on_after_backward(self) -> None:

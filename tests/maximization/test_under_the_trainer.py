@@ -27,6 +27,8 @@ from torch import nn
 
 from neurovis.maximization import ActivationMaximization, GroupActivationMaximization
 
+TAG = "activation_maximization/3"
+
 
 @pytest.mark.drawn
 def test_files_and_tensorboard(climb: Climber, small_network: nn.Module, tmp_path: Path) -> None:
@@ -57,6 +59,30 @@ def test_files_and_tensorboard(climb: Climber, small_network: nn.Module, tmp_pat
     curve = events.Scalars("activation_maximization/3/activation")
     assert [event.step for event in curve] == [3, 7, 11, 15, 19, 23]
     assert curve[2].value > curve[0].value
+
+
+class _Activations(pl.Callback):
+    """Notes what early stopping and checkpoints would see after each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        both = (trainer.callback_metrics[name] for name in ("activation", f"{TAG}/activation"))
+        first, second = map(float, both)
+        assert first == second
+        self.seen.append(first)
+
+
+def test_callbacks_see_activations_also_without_a_logger(
+    climb: Climber, small_network: nn.Module
+) -> None:
+    callback = _Activations()
+    am = ActivationMaximization(small_network, "3", [1, 5], GREY, steps=4)
+    climb(am, callbacks=[callback])
+    assert callback.seen == pytest.approx(am.results.curves.mean(0).tolist())
+    alone = ActivationMaximization(small_network, "3", [2], GREY, steps=1)
+    assert not climb(alone).callback_metrics, "nobody sees them, and they take time"
 
 
 def test_tensorboard_of_groups(climb: Climber, small_network: nn.Module, tmp_path: Path) -> None:
