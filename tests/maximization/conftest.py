@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from climbing import Climber
+from climbing import Climber, make_small_network
 from torch import nn
+
+from neurovis.maximization import MaximizationResults, results, target_maximization
 
 
 @pytest.fixture
@@ -16,19 +17,17 @@ def climb(tmp_path: Path) -> Climber:
 @pytest.fixture
 def small_network() -> nn.Module:
     """Two convolutions with batch norms that have seen data, and logits."""
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.BatchNorm2d(6),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(6, 8, 3, stride=2),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 3),
-    )
-    with torch.no_grad():
-        for _ in range(5):
-            network(torch.rand(16, 1, 16, 16))
-    return network
+    return make_small_network()
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what is drawn at the end of a run, which takes longer than a short ascent.
+
+    Tables and arrays are written as ever; of images, the pictures that are kept anyway.
+    """
+    for name in ("grid", "curves_figure"):
+        monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
+    for name in ("signature_figure", "save_png"):
+        monkeypatch.setattr(results, name, lambda *_, **__: None)
+    monkeypatch.setattr(target_maximization, "render", lambda _: None)
