@@ -6,8 +6,6 @@ import doctest
 import importlib
 import pkgutil
 
-import pytest
-
 import neurovis
 
 MODULES = [
@@ -17,9 +15,9 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+def test_examples() -> None:
+    failed = [name for name in MODULES if doctest.testmod(importlib.import_module(name)).failed]
+    assert failed == []
 
 
 def test_there_are_examples() -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_origin
 
-import pytest
 from docstring_parser import Docstring
 from docstring_parser.google import parse
 
@@ -79,10 +78,6 @@ def _functions() -> list[tuple[str, Callable[..., Any]]]:
 FUNCTIONS = _functions()
 
 
-def _ids(named: list[Any]) -> list[str]:
-    return [name for name, _ in named]
-
-
 def _described(docstring: Docstring) -> dict[str, str]:
     """What is said of each argument or attribute; several may share a line, as in ``x, y: …``."""
     described = {}
@@ -113,69 +108,71 @@ def _stated(docstring: Docstring) -> set[str]:
     return {name for one in docstring.raises for name in re.findall(r"\w+", one.type_name or "")}
 
 
-@pytest.mark.parametrize(("name", "value"), NAMES + FUNCTIONS, ids=_ids(NAMES + FUNCTIONS))
-def test_there_is_a_summary(name: str, value: Any) -> None:
-    written = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
-    assert written, name
-    first, _, rest = inspect.cleandoc(written).partition("\n")
-    assert first.endswith((".", "?", ":")), first
-    assert not rest or rest.startswith("\n"), "the summary is one line"
+def test_there_is_a_summary() -> None:
+    for name, value in NAMES + FUNCTIONS:
+        written = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
+        assert written, name
+        first, _, rest = inspect.cleandoc(written).partition("\n")
+        assert first.endswith((".", "?", ":")), (name, first)
+        assert not rest or rest.startswith("\n"), (name, "the summary is one line")
 
 
-@pytest.mark.parametrize(("name", "function"), FUNCTIONS, ids=_ids(FUNCTIONS))
-def test_functions_say_what_they_take(name: str, function: Callable[..., Any]) -> None:
-    text = inspect.getdoc(function) or ""
-    described = _described(parse(text))
-    parameters = [one.name for one in _parameters(function)]
-    # Of one or two, the summary may say it.
-    missing = [one for one in parameters if not described.get(one)]
-    assert not missing or (not described and len(parameters) <= 1), (name, missing)
-    assert not set(described) - set(parameters), (name, "no such parameter")
+def test_functions_say_what_they_take() -> None:
+    for name, function in FUNCTIONS:
+        text = inspect.getdoc(function) or ""
+        described = _described(parse(text))
+        parameters = [one.name for one in _parameters(function)]
+        # Of one or two, the summary may say it.
+        missing = [one for one in parameters if not described.get(one)]
+        assert not missing or (not described and len(parameters) <= 1), (name, missing)
+        assert not set(described) - set(parameters), (name, "no such parameter")
 
 
-@pytest.mark.parametrize(("name", "cls"), CLASSES, ids=_ids(CLASSES))
-def test_classes_say_what_they_take(name: str, cls: type) -> None:
-    if "__init__" not in vars(cls) or issubclass(cls, (dict, Warning)):
-        return
-    described: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if base.__module__.startswith("neurovis"):
-            described |= _described(parse(inspect.cleandoc(vars(base).get("__doc__") or "")))
-    parameters = [one.name for one in _parameters(cls.__init__)]
-    missing = [one for one in parameters if not described.get(one)]
-    assert not missing, (name, missing)
+def test_classes_say_what_they_take() -> None:
+    for name, cls in CLASSES:
+        if "__init__" not in vars(cls) or issubclass(cls, (dict, Warning)):
+            continue
+        described: dict[str, str] = {}
+        for base in reversed(cls.__mro__):
+            if base.__module__.startswith("neurovis"):
+                described |= _described(parse(inspect.cleandoc(vars(base).get("__doc__") or "")))
+        parameters = [one.name for one in _parameters(cls.__init__)]
+        missing = [one for one in parameters if not described.get(one)]
+        assert not missing, (name, missing)
 
 
-@pytest.mark.parametrize(("name", "function"), FUNCTIONS, ids=_ids(FUNCTIONS))
-def test_functions_say_what_they_refuse(name: str, function: Callable[..., Any]) -> None:
-    raised = _raised(function) - {"NotImplementedError", "AssertionError"}
-    stated = _stated(parse(inspect.getdoc(function) or ""))
-    assert raised <= stated, (name, raised - stated)
+def test_functions_say_what_they_refuse() -> None:
+    for name, function in FUNCTIONS:
+        raised = _raised(function) - {"NotImplementedError", "AssertionError"}
+        stated = _stated(parse(inspect.getdoc(function) or ""))
+        assert raised <= stated, (name, raised - stated)
 
 
 FIRST = [(name, one) for name, one in FUNCTIONS if name.count(".") == 1]
 
 
-@pytest.mark.parametrize(("name", "function"), FIRST, ids=_ids(FIRST))
-def test_first_functions_say_what_they_give(name: str, function: Callable[..., Any]) -> None:
+def test_first_functions_say_what_they_give() -> None:
     """Those of the package itself, whose results a newcomer does not know yet."""
-    if inspect.isgeneratorfunction(function):  # Of a context.
-        return
-    returns = parse(inspect.getdoc(function) or "").returns
-    assert returns is not None, name
-    if any(one.name == "images" and _is_tensor(one.annotation) for one in _parameters(function)):
-        assert SHAPE.search(returns.description or ""), name
+    for name, function in FIRST:
+        if inspect.isgeneratorfunction(function):  # Of a context.
+            continue
+        returns = parse(inspect.getdoc(function) or "").returns
+        assert returns is not None, name
+        if any(
+            one.name == "images" and _is_tensor(one.annotation) for one in _parameters(function)
+        ):
+            assert SHAPE.search(returns.description or ""), name
 
 
-@pytest.mark.parametrize(("name", "cls"), CLASSES, ids=_ids(CLASSES))
-def test_classes_say_what_they_refuse(name: str, cls: type) -> None:
-    made_by = [vars(cls)[one] for one in ("__init__", "__post_init__") if one in vars(cls)]
-    raised: set[str] = set()
-    for function in made_by:
-        if function.__code__.co_filename.startswith(str(Path(__file__).parents[1])):
-            raised |= _raised(function)
-    stated = _stated(parse(inspect.getdoc(cls) or ""))
-    assert raised <= stated, (name, raised - stated)
+def test_classes_say_what_they_refuse() -> None:
+    for name, cls in CLASSES:
+        made_by = [vars(cls)[one] for one in ("__init__", "__post_init__") if one in vars(cls)]
+        raised: set[str] = set()
+        for function in made_by:
+            if function.__code__.co_filename.startswith(str(Path(__file__).parents[1])):
+                raised |= _raised(function)
+        stated = _stated(parse(inspect.getdoc(cls) or ""))
+        assert raised <= stated, (name, raised - stated)
 
 
 def _is_tensor(annotation: Any) -> bool:
@@ -184,24 +181,24 @@ def _is_tensor(annotation: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize(("name", "function"), FUNCTIONS, ids=_ids(FUNCTIONS))
-def test_tensors_have_shapes(name: str, function: Callable[..., Any]) -> None:
-    text = " ".join((inspect.getdoc(function) or "").split())
-    described = _described(parse(inspect.getdoc(function) or ""))
-    for parameter in _parameters(function):
-        if _is_tensor(parameter.annotation):
-            said = described.get(parameter.name, text)
-            assert SHAPE.search(said) or "shape" in said, (name, parameter.name)
-    if _is_tensor(inspect.signature(function).return_annotation):
-        assert SHAPE.search(text), (name, "what is returned")
+def test_tensors_have_shapes() -> None:
+    for name, function in FUNCTIONS:
+        text = " ".join((inspect.getdoc(function) or "").split())
+        described = _described(parse(inspect.getdoc(function) or ""))
+        for parameter in _parameters(function):
+            if _is_tensor(parameter.annotation):
+                said = described.get(parameter.name, text)
+                assert SHAPE.search(said) or "shape" in said, (name, parameter.name)
+        if _is_tensor(inspect.signature(function).return_annotation):
+            assert SHAPE.search(text), (name, "what is returned")
 
 
-@pytest.mark.parametrize(("name", "cls"), CLASSES, ids=_ids(CLASSES))
-def test_tensors_of_classes_have_shapes(name: str, cls: type) -> None:
-    described = _described(parse(inspect.getdoc(cls) or ""))
-    for field, annotation in vars(cls).get("__annotations__", {}).items():
-        if _is_tensor(annotation) and not field.startswith("_"):
-            assert SHAPE.search(described.get(field, "")), (name, field)
+def test_tensors_of_classes_have_shapes() -> None:
+    for name, cls in CLASSES:
+        described = _described(parse(inspect.getdoc(cls) or ""))
+        for field, annotation in vars(cls).get("__annotations__", {}).items():
+            if _is_tensor(annotation) and not field.startswith("_"):
+                assert SHAPE.search(described.get(field, "")), (name, field)
 
 
 SOURCES = {
@@ -232,11 +229,11 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_formulas_have_their_source(name: str) -> None:
-    module, _, attribute = name.rpartition(".")
-    text = inspect.getdoc(getattr(importlib.import_module(module), attribute)) or ""
-    assert re.search(rf"{SOURCES[name]}.*?(19|20)\d\d", text, re.DOTALL), text
+def test_formulas_have_their_source() -> None:
+    for name, source in SOURCES.items():
+        module, _, attribute = name.rpartition(".")
+        text = inspect.getdoc(getattr(importlib.import_module(module), attribute)) or ""
+        assert re.search(rf"{source}.*?(19|20)\d\d", text, re.DOTALL), (name, text)
 
 
 def test_types_are_shipped() -> None:

@@ -15,6 +15,8 @@ from torch import Tensor
 from neurovis.figures import first_and_now_images, render, score_change_figure
 from neurovis.inputs import InputSpec, Modality
 
+pytestmark = pytest.mark.drawn
+
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 RGBD = InputSpec.rgbd(96)
 MULTI = InputSpec((Modality("rgb", 3), Modality("depth", 1), Modality("infrared", 2)), 16)

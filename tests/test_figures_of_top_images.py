@@ -13,6 +13,8 @@ from neurovis.figures import render
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
 from neurovis.inputs import InputSpec, Modality
 
+pytestmark = pytest.mark.drawn
+
 RGB, RGBD = InputSpec.rgb(32), InputSpec.rgbd(32)
 MULTI = InputSpec((Modality("rgb", 3), Modality("depth", 1), Modality("infrared", 2)), (40, 24))
 LONG = "features.denseblock4.denselayer16.a_name_that_never_ends." * 3 + "conv2 $x_1$, kernel 511"

@@ -27,6 +27,8 @@ from neurovis.figures import (
 )
 from neurovis.inputs import InputSpec
 
+pytestmark = pytest.mark.drawn
+
 RGB, RGBD = InputSpec.rgb(16), InputSpec.rgbd(16)
 LONG = "features.denseblock4.denselayer16.a_name_that_never_ends." * 3 + "conv2 $x_1$, kernel 511"
 ANGLES = torch.arange(12) * 15.0

@@ -20,6 +20,8 @@ from neurovis.figures import (
 )
 from neurovis.inputs import InputSpec, Modality
 
+pytestmark = pytest.mark.drawn
+
 RGB, RGBD = InputSpec.rgb(16), InputSpec.rgbd(16)
 MULTI = InputSpec((Modality("rgb", 3), Modality("depth", 1), Modality("infrared", 2)), 16)
 LONG = "features.denseblock4.denselayer16.a_name_that_never_ends." * 3 + "conv2 $x_1$, kernel 511"

@@ -213,14 +213,27 @@ class Cells:
                     page.text(x + self._names_width - GAP, middle, [name], align="right")
 
 
-@lru_cache(maxsize=4096)
 def text_width(text: str, size: int = LABEL) -> int:
-    """Width of one line in pixels."""
+    """Width of one line in pixels.
+
+    It is the sum of its characters' widths, since to measure a line takes matplotlib a millisecond:
+    letters that are drawn closer make the line a few percent narrower, and the ligature of "ffi"
+    a pixel wider.
+    """
+    return math.ceil(sum(_character_width(character, size) for character in text))
+
+
+@lru_cache(maxsize=4096)
+def _character_width(character: str, size: int) -> float:
+    """From one character to the next, in pixels."""
     from matplotlib.font_manager import FontProperties
 
     font = FontProperties(family="DejaVu Sans", size=size * 72 / DPI)
-    width, _, _ = _measuring_renderer().get_text_width_height_descent(text, font, False)
-    return math.ceil(float(width))
+    one, many = (
+        float(_measuring_renderer().get_text_width_height_descent(text, font, False)[0])
+        for text in (character, 33 * character)
+    )
+    return (many - one) / 32
 
 
 def wrapped(text: str, width: int, size: int = LABEL) -> list[str]:

@@ -56,6 +56,7 @@ def test_numbers(rankings: Rankings) -> None:
     assert sum(map(len, kinds)) == len(set.union(*kinds))
 
 
+@pytest.mark.drawn
 def test_pictures(rankings: Rankings) -> None:
     for ranking in rankings:
         seen = ranking_observation(ranking, ranking)
