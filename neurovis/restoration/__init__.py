@@ -107,7 +107,7 @@ def _memories(
     module: nn.Module, tensors: dict[int, _FoundTensor]
 ) -> Iterator[tuple[Restore, Place]]:
     """Functions that restore all that is no tensor; tensors that are found are added to others."""
-    remembering: dict[type, Callable[[Any], Restore | None] | None] = {}
+    kinds: dict[type, tuple[bool, Callable[[Any], Restore | None] | None]] = {}
     stand_ins: dict[int, Any] = {}
     free = _MOST_VALUES
     for value, place in reachable(module):
@@ -118,10 +118,10 @@ def _memories(
                 free -= value.numel() if copied else 0
                 tensors[id(value)] = value, place, copied
             continue
-        if kind not in remembering:
-            remembering[kind] = memory_for(kind)
-        remember_one = remembering[kind]
-        if is_iterator(value):
+        if kind not in kinds:
+            kinds[kind] = is_iterator(value), memory_for(kind)
+        advances, remember_one = kinds[kind]
+        if advances:
             restore = stand_in_for(value, place, stand_ins)
         else:
             restore = remember_one(value) if remember_one is not None else None

@@ -7,7 +7,7 @@ import copy
 import random
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from operator import is_
@@ -95,23 +95,27 @@ class _Noticed:
 
 
 def _memory_of_dict(items: dict[Any, Any]) -> Restore:
+    # No closure: there are thousands of these, and each object more costs the garbage collector.
     methods = dictionary(items)
-    keys, values = list(methods.keys(items)), list(methods.values(items))
-
-    def restore() -> None:
-        if not _same(list(methods.keys(items)), keys):
-            methods.clear(items)
-            for key, value in zip(keys, values, strict=True):
-                methods.__setitem__(items, key, value)
-            return
-        for key, value, now in zip(keys, values, list(methods.values(items)), strict=True):
-            if value is not now:
-                methods.__setitem__(items, key, value)
-
-    return restore
+    return partial(
+        _restore_dict, methods, items, tuple(methods.keys(items)), tuple(methods.values(items))
+    )
 
 
-def _same(now: list[Any], before: list[Any]) -> bool:
+def _restore_dict(
+    methods: Any, items: dict[Any, Any], keys: tuple[Any, ...], values: tuple[Any, ...]
+) -> None:
+    if not _same(tuple(methods.keys(items)), keys):
+        methods.clear(items)
+        for key, value in zip(keys, values, strict=True):
+            methods.__setitem__(items, key, value)
+        return
+    for key, value, now in zip(keys, values, tuple(methods.values(items)), strict=True):
+        if value is not now:
+            methods.__setitem__(items, key, value)
+
+
+def _same(now: Sequence[Any], before: Sequence[Any]) -> bool:
     """True for the same objects in the same order."""
     return len(now) == len(before) and all(map(is_, now, before))
 
