@@ -8,9 +8,6 @@ is what there is to watch with.
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -209,17 +206,3 @@ def written(folder: Path, run: int = 0) -> Path:
 def png_steps(folder: Path) -> list[int]:
     """The steps of all pictures in a folder, each once."""
     return sorted({int(path.stem.removeprefix("step_")) for path in folder.rglob("*.png")})
-
-
-def train_with_two_processes(folder: Path, what: str) -> list[dict[str, Any]]:
-    """What ``two_processes.py`` leaves behind, by process."""
-    script = Path(__file__).with_name("two_processes.py")
-    finished = subprocess.run(
-        [sys.executable, str(script), str(folder), what],
-        timeout=600,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]

@@ -20,7 +20,8 @@ import pytest
 import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
 from left_behind import differences
-from promise import KINDS, train_with_two_processes
+from promise import KINDS
+from two_processes import train_with_two_processes
 from ways import WAYS, Outcome, Way, monitors, outcome_of
 
 ALONE = [found for found in WAYS.values() if found.processes == 1]
@@ -90,7 +91,7 @@ def row_of(found: Way, folder: Path, again: bool = True) -> Row:
     )
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "found",
     [
@@ -125,7 +126,7 @@ def test_careless_monitors_are_found_out(
 
 def rows_of_two_processes(folder: Path, what: str) -> dict[str, list[Row]]:
     """Each of the "quick" or "slow" ways with two processes, as either process saw it."""
-    first, second = train_with_two_processes(folder, what)
+    first, second = train_with_two_processes(folder, what, forked=what == "quick")
     return {name: [Row(WAYS[name], *of[name]) for of in (first, second)] for name in first}
 
 
