@@ -80,7 +80,7 @@ class TestTensorBoard:
 
 class TestSchedule:
     def test_every_n_epochs(self, tmp_path: Path) -> None:
-        fit(FeatureMapMonitor("conv1", every_n_epochs=2), tmp_path, max_epochs=5)
+        fit(FeatureMapMonitor("conv1", every_n_epochs=2, max_images=1), tmp_path, max_epochs=5)
         assert png_steps(tmp_path) == [2 * BATCHES - 1, 4 * BATCHES - 1]
 
     @pytest.mark.parametrize(("accumulate", "steps"), [(1, [2, 5, 8]), (2, [2, 5])])
@@ -94,7 +94,7 @@ class TestSchedule:
     def test_steps_of_lightnings_scalars_when_accumulating(self, tmp_path: Path) -> None:
         logger = TensorBoardLogger(tmp_path)
         monitor = FeatureMapMonitor("conv1", every_n_train_steps=1, max_images=1)
-        fit(monitor, tmp_path, logger=logger, accumulate_grad_batches=2)
+        fit(monitor, tmp_path, logger=logger, accumulate_grad_batches=2, max_epochs=1)
         events = EventAccumulator(logger.log_dir, size_guidance={"images": 0})
         events.Reload()
         steps = [event.step for event in events.Images("feature_maps/conv1")]
@@ -132,7 +132,7 @@ class TestSchedule:
 class TestProbe:
     def test_first_validation_batch(self, tmp_path: Path) -> None:
         monitor = FeatureMapMonitor("conv1", max_images=3)
-        fit(monitor, tmp_path)
+        fit(monitor, tmp_path, max_epochs=1)
         expected = next(iter(loader(seed=1)))[0][:3]
         assert torch.equal(monitor.probe._images, expected)
 
@@ -140,7 +140,7 @@ class TestProbe:
     def test_what_there_is_before_training(self, sanity: int, seed: int, tmp_path: Path) -> None:
         """Later batches do not take its place: the first look was at these images."""
         monitor = FeatureMapMonitor("conv1")
-        run = trainer(tmp_path, callbacks=[monitor], num_sanity_val_steps=sanity)
+        run = trainer(tmp_path, callbacks=[monitor], max_epochs=1, num_sanity_val_steps=sanity)
         run.fit(TinyModule(), loader(), loader(seed=1))
         assert torch.equal(monitor.probe._images, next(iter(loader(seed=seed)))[0])
 
@@ -148,12 +148,14 @@ class TestProbe:
         monitor = FeatureMapMonitor("conv1", on_error="raise")
         trainer(tmp_path, callbacks=[monitor]).test(TinyModule(), loader(seed=2), verbose=False)
         assert torch.equal(monitor.probe._images, next(iter(loader(seed=2)))[0])
-        trainer(tmp_path, callbacks=[monitor]).fit(TinyModule(), loader(), loader(seed=1))
+        trainer(tmp_path, callbacks=[monitor], max_epochs=1).fit(
+            TinyModule(), loader(), loader(seed=1)
+        )
         assert torch.equal(monitor.probe._images, next(iter(loader(seed=1)))[0])
 
     def test_training_batch_where_there_is_nothing_better(self, tmp_path: Path) -> None:
         monitor = FeatureMapMonitor("conv1")
-        trainer(tmp_path, callbacks=[monitor]).fit(TinyModule(), loader())
+        trainer(tmp_path, callbacks=[monitor], max_epochs=1).fit(TinyModule(), loader())
         assert torch.equal(monitor.probe._images, next(iter(loader()))[0])
 
     def test_given_images_in_the_specs_range(self, tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ class Differentiating(FeatureMapMonitor):
 @pytest.mark.parametrize("stage", ["fit", "validate", "test", "predict"])
 def test_monitors_can_differentiate(stage: str, tmp_path: Path) -> None:
     monitor = Differentiating("conv1", on_error="raise")
-    run = trainer(tmp_path, callbacks=[monitor])
+    run = trainer(tmp_path, callbacks=[monitor], max_epochs=1)
     getattr(run, stage)(TinyModule(), loader())
     assert monitor.gradient.abs().sum() > 0
     assert not monitor.probe._images.requires_grad

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -70,15 +70,28 @@ class WandbLike(Logger):
         pass
 
 
-class TestTensorBoard:
+class Run(NamedTuple):
+    """A training with three loggers at once, and what TensorBoard reads of it."""
+
+    folder: Path
+    csv: CSVLogger
+    wandb: WandbLike
+    events: EventAccumulator
+
+
+class TestSeveralLoggers:
     @pytest.fixture(scope="class")
     @staticmethod
-    def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
-        folder = tmp_path_factory.mktemp("board")
-        logger = TensorBoardLogger(folder)
-        fit(all_kinds(), folder, logger=logger)
-        assert not list(folder.rglob("*.png"))
-        return events_of(logger.log_dir)
+    def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+        folder = tmp_path_factory.mktemp("run")
+        numbers, board, wandb = CSVLogger(folder / "a"), TensorBoardLogger(folder), WandbLike()
+        fit(all_kinds(), folder, logger=[numbers, board, wandb])
+        return Run(folder, numbers, wandb, events_of(board.log_dir))
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def events(run: Run) -> EventAccumulator:
+        return run.events
 
     def test_steps_are_those_of_lightnings_scalars(self, events: EventAccumulator) -> None:
         tags = events.Tags()
@@ -109,6 +122,30 @@ class TestTensorBoard:
             assert [event.step for event in events.Histograms(tag)] == LAST_STEPS
             assert all(e.histogram_value.num == values for e in events.Histograms(tag))
 
+    def test_all_get_the_same(self, run: Run) -> None:
+        events, wandb = run.events, run.wandb
+        pictures, scalars = set(events.Tags()["images"]), set(events.Tags()["scalars"])
+        assert {key for key, _ in wandb.images} == pictures
+        assert {key for key, _ in wandb.scalars} == scalars - {"hp_metric"}
+        assert {step for _, step in wandb.images} == set(LAST_STEPS)
+        of_monitors = {step for key, step in wandb.scalars if key.split("/")[0] in ROOMS}
+        assert of_monitors == set(LAST_STEPS)
+        assert not png_steps(run.folder)
+        with open(Path(run.csv.log_dir, "metrics.csv"), newline="") as file:
+            rows = list(csv.DictReader(file))
+        named = [(int(row["step"]), row["feature_maps/conv1/mean"]) for row in rows]
+        of_maps = {step: float(value) for step, value in named if value}
+        assert list(of_maps) == LAST_STEPS
+        for event in events.Scalars("feature_maps/conv1/mean"):
+            assert of_maps[event.step] == pytest.approx(event.value)
+
+
+def test_one_logger_that_takes_all_leaves_nothing_to_files(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    fit(one_monitor(FeatureMapMonitor), tmp_path, logger=logger, max_epochs=1)
+    assert "feature_maps/conv1" in events_of(logger.log_dir).Tags()["images"]
+    assert not list(tmp_path.rglob("*.png"))
+
 
 def test_on_steps_of_lightnings_scalars_when_accumulating(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
@@ -118,25 +155,6 @@ def test_on_steps_of_lightnings_scalars_when_accumulating(tmp_path: Path) -> Non
     expected = [event.step for event in events.Scalars("loss_step")]
     for tag in events.Tags()["images"]:
         assert [event.step for event in events.Images(tag)] == expected[looks_before(tag) :]
-
-
-def test_several_loggers(tmp_path: Path) -> None:
-    csv_logger, board, wandb = CSVLogger(tmp_path / "a"), TensorBoardLogger(tmp_path), WandbLike()
-    fit(all_kinds(), tmp_path, logger=[csv_logger, board, wandb])
-    events = events_of(board.log_dir)
-    pictures, scalars = set(events.Tags()["images"]), set(events.Tags()["scalars"])
-    assert {key for key, _ in wandb.images} == pictures
-    assert {key for key, _ in wandb.scalars} == scalars - {"hp_metric"}
-    assert {step for _, step in wandb.images} == set(LAST_STEPS)
-    assert {step for key, step in wandb.scalars if key.split("/")[0] in ROOMS} == set(LAST_STEPS)
-    assert not png_steps(tmp_path)
-    with open(Path(csv_logger.log_dir, "metrics.csv"), newline="") as file:
-        rows = list(csv.DictReader(file))
-    named = [(int(row["step"]), row["feature_maps/conv1/mean"]) for row in rows]
-    of_maps = {step: float(value) for step, value in named if value}
-    assert list(of_maps) == LAST_STEPS
-    for event in events.Scalars("feature_maps/conv1/mean"):
-        assert of_maps[event.step] == pytest.approx(event.value)
 
 
 @pytest.mark.parametrize("package", ["lightning.pytorch", "pytorch_lightning"])
@@ -171,7 +189,7 @@ def test_runs_without_a_logger_leave_each_other_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def two() -> list[Monitor]:
-        return [FeatureMapMonitor("conv1"), FeatureMapMonitor("conv2")]
+        return [one_monitor(FeatureMapMonitor, layers=layer) for layer in ("conv1", "conv2")]
 
     with caplog.at_level(logging.INFO):
         run = fit(two(), tmp_path, max_epochs=1)
@@ -246,7 +264,7 @@ class TestPytorchLightning:
         loggers = pytest.importorskip("pytorch_lightning.loggers")
         logger = loggers.TensorBoardLogger(tmp_path)
         assert not isinstance(logger, TensorBoardLogger)
-        fit(all_kinds(), tmp_path, logger=logger)
+        fit(all_kinds(), tmp_path, logger=logger, max_epochs=1)
         tags = events_of(logger.log_dir).Tags()
         assert {tag.split("/")[0] for tag in tags["images"]} == ROOMS
         assert "feature_maps/conv1/activations" in tags["histograms"]

@@ -54,7 +54,6 @@ class Modes(Callback):
     on_validation_batch_start = on_predict_batch_start = on_test_batch_start
 
 
-@pytest.mark.drawn
 @each_kind
 class TestAfterTraining:
     @pytest.mark.sampled(2)
@@ -79,23 +78,26 @@ class TestAfterTraining:
         assert modes.inference
         assert png_steps(tmp_path) == [0]
 
-    @pytest.mark.sampled(2)
-    def test_from_a_checkpoint(self, kind: type[Monitor], tmp_path: Path) -> None:
-        trained = TinyModule()
-        fit([], tmp_path, trained).save_checkpoint(tmp_path / "trained.ckpt")
-        found = {}
-        for name, module, path in [
-            ("loaded", TinyModule(), tmp_path / "trained.ckpt"),
-            ("trained", trained, None),
-            ("untrained", TinyModule(), None),
-        ]:
-            folder = tmp_path / name
-            trainer(folder, callbacks=[one_monitor(kind)]).test(module, loader(), ckpt_path=path)
-            found[name] = [_body(pixels) for pixels in pictures(folder)]
-        loaded = found["loaded"]
-        assert loaded
-        assert all(map(np.array_equal, loaded, found["trained"]))
-        assert not all(map(np.array_equal, loaded, found["untrained"]))
+
+@pytest.mark.drawn
+@pytest.mark.sampled(2)
+@each_kind
+def test_testing_from_a_checkpoint(kind: type[Monitor], tmp_path: Path) -> None:
+    trained = TinyModule()
+    fit([], tmp_path, trained).save_checkpoint(tmp_path / "trained.ckpt")
+    found = {}
+    for name, module, path in [
+        ("loaded", TinyModule(), tmp_path / "trained.ckpt"),
+        ("trained", trained, None),
+        ("untrained", TinyModule(), None),
+    ]:
+        folder = tmp_path / name
+        trainer(folder, callbacks=[one_monitor(kind)]).test(module, loader(), ckpt_path=path)
+        found[name] = [_body(pixels) for pixels in pictures(folder)]
+    loaded = found["loaded"]
+    assert loaded
+    assert all(map(np.array_equal, loaded, found["trained"]))
+    assert not all(map(np.array_equal, loaded, found["untrained"]))
 
 
 def _body(picture: Any) -> Any:

@@ -56,7 +56,7 @@ class TestEveryMonitor:
         folder = tmp_path_factory.mktemp("board")
         logger = TensorBoardLogger(folder)
         integrated = one_monitor(SaliencyMonitor, layer=None, method="integrated_gradients")
-        fit([*every_monitor(), integrated], folder, logger=logger)
+        fit([*every_monitor(), integrated], folder, logger=logger, max_epochs=1)
         return logger.log_dir
 
     def test_all_tags_are_described(self, folder: str) -> None:
