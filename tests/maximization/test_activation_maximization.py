@@ -14,6 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 @pytest.mark.parametrize(
     ("parametrization", "spec"),

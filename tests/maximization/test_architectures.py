@@ -11,6 +11,8 @@ from torch import nn
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 #: A convolution, a linear layer where there is one before the logits, and the logits.
 ARCHITECTURES = {
     "alexnet": ("features.6", "classifier.1", "classifier.6"),

@@ -16,6 +16,8 @@ from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.transforms import Affine, GaussianNoise
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 CPU = torch.device("cpu")
 
 

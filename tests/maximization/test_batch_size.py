@@ -16,24 +16,17 @@ from torch import Tensor, nn
 
 from neurovis.maximization import (
     ActivationMaximization,
-    MaximizationResults,
     batch_size,
-    target_maximization,
     unfinished_run,
 )
 from neurovis.maximization.batch_size import DeviceMemory, fitting_batch_size
 from neurovis.maximization.layer_ascent import LayerAscent
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 MIB = 2**20
 #: Lets the CPU have so many bytes free, of which a step of one job needs 100.
 SetFree = Callable[[int], None]
-
-
-@pytest.fixture(autouse=True)
-def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("save", "grid", "curves_figure"):
-        monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
-    monkeypatch.setattr(target_maximization, "render", lambda _: None)
 
 
 @pytest.fixture

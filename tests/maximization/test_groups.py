@@ -9,6 +9,8 @@ from torch import nn
 
 from neurovis.maximization import ActivationMaximization, GroupActivationMaximization
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 @pytest.mark.parametrize(
     ("joint", "weights"), [("mean", None), ("min", None), ("weighted", [[1.0, 3.0, -1.0]])]

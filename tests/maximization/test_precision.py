@@ -13,6 +13,8 @@ from neurovis.maximization import precision as precision_of
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.precision import computes_in_bfloat16, fast_copy
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 CPU = torch.device("cpu")
 
 

@@ -15,6 +15,8 @@ from neurovis.maximization.continued import ContinuedAscent
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.layer_response import LayerResponse
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("steps", [6, 150])

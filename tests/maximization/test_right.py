@@ -22,6 +22,8 @@ from neurovis.maximization.parametrizations import FixedMagnitude
 from neurovis.models import load_model
 from neurovis.pictures import read_picture
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 SQUEEZENET = Path(__file__).resolve().parents[3] / "shared" / "data" / "squeezenet1_0_imagenet.pth"
 
 #: What a closed form holds for: no random views, no rounding to bfloat16, no early end.
