@@ -46,7 +46,7 @@ def test_a_linear_convolution_prefers_its_own_kernel(
         objective="center",
         parametrization=parametrization,
         lp=penalty,
-        steps=600,
+        steps=400,
         lr=0.02,
         patience=None,
         **STILL,
@@ -62,7 +62,7 @@ def test_a_linear_convolution_prefers_its_own_kernel(
 def test_an_image_does_not_depend_on_its_neighbours(
     climb: Climber, small_network: nn.Module
 ) -> None:
-    options = {"layer": "5", "input_spec": GREY, "steps": 12}
+    options = {"layer": "5", "input_spec": GREY, "steps": 8}
     together = ActivationMaximization(small_network, kernels=[0, 3, 5, 7], **options)
     climb(together)
     apart = ActivationMaximization(small_network, kernels=[5, 1, 2, 6], **options)
@@ -78,7 +78,7 @@ def test_an_image_does_not_depend_on_its_neighbours(
 def test_activations_are_those_of_the_users_own_network(
     climb: Climber, small_network: nn.Module
 ) -> None:
-    am = ActivationMaximization(small_network, "5", input_spec=GREY, steps=60)
+    am = ActivationMaximization(small_network, "5", input_spec=GREY, steps=20)
     climb(am)
     small_network.eval()
     with torch.no_grad():
@@ -99,7 +99,7 @@ def test_every_objective_climbs_on_every_kind_of_layer(
     climb: Climber, small_network: nn.Module, layer: str, objective: str
 ) -> None:
     am = ActivationMaximization(
-        small_network, layer, [0, 2], GREY, objective=objective, steps=30, lr=0.1
+        small_network, layer, [0, 2], GREY, objective=objective, steps=15, lr=0.1
     )
     climb(am)
     assert (am.results.activations > am.results.noise_activations).all()
@@ -119,7 +119,7 @@ def test_the_network_is_left_alone(climb: Climber, small_network: nn.Module) -> 
 
 def test_silent_kernels_are_woken_and_dead_ones_reported(climb: Climber) -> None:
     network = nn.Sequential(Silent())
-    am = ActivationMaximization(network, "0", input_spec=GREY, steps=80, lr=0.1)
+    am = ActivationMaximization(network, "0", input_spec=GREY, steps=50, lr=0.1)
     climb(am)
     assert am.results.noise_activations[:2].tolist() == [0.0, 0.0]
     assert am.results.activations[0] > 0.5
@@ -141,7 +141,7 @@ def test_starts(climb: Climber, small_network: nn.Module) -> None:
 
 def test_a_callable_objective_is_climbed(climb: Climber, small_network: nn.Module) -> None:
     am = ActivationMaximization(
-        small_network, "3", [1], GREY, steps=20, objective=lambda maps: maps[:, :, 0, 0]
+        small_network, "3", [1], GREY, steps=10, objective=lambda maps: maps[:, :, 0, 0]
     )
     climb(am)
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_a_callable_objective_is_climbed(climb: Climber, small_network: nn.Modul
 def test_networks_of_other_types(
     climb: Climber, small_network: nn.Module, dtype: torch.dtype
 ) -> None:
-    am = ActivationMaximization(small_network.to(dtype), "5", [0, 1], GREY, steps=20, lr=0.1)
+    am = ActivationMaximization(small_network.to(dtype), "5", [0, 1], GREY, steps=12, lr=0.1)
     climb(am)
     assert am.results.images.dtype == torch.float32
     assert (am.results.activations >= am.results.noise_activations).all()
@@ -165,7 +165,7 @@ def test_a_layer_that_is_asleep_as_a_whole_is_woken(climb: Climber) -> None:
     with torch.no_grad():
         layer.weight.fill_(1.0)
         layer.bias.fill_(-6.5)
-    am = ActivationMaximization(nn.Sequential(layer, nn.ReLU()), "1", "all", GREY, steps=60, lr=0.1)
+    am = ActivationMaximization(nn.Sequential(layer, nn.ReLU()), "1", "all", GREY, steps=30, lr=0.1)
     climb(am)
     assert am.results.noise_activations.tolist() == [0.0]
     assert am.results.activations[0] > 0.1
@@ -199,7 +199,7 @@ def test_a_constant_kernel_is_dead_wherever_its_bias_is(climb: Climber) -> None:
 def test_rgbd_images_have_all_their_modalities(climb: Climber, tmp_path: Path) -> None:
     spec = InputSpec.rgbd((20, 24), depth_range=(0.3, 2.0), depth_mean=1.0, depth_std=0.4)
     network = nn.Sequential(nn.Conv2d(4, 4, 5), nn.ReLU())
-    am = ActivationMaximization(network, "1", input_spec=spec, steps=20)
+    am = ActivationMaximization(network, "1", input_spec=spec, steps=8)
     climb(am)
     assert am.results.images.shape == (4, 4, 20, 24)
     moved = (am.results.images - am.results.starts).abs().mean((0, 2, 3))

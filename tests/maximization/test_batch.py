@@ -215,9 +215,9 @@ def test_a_batch_of_another_size_gives_nearly_the_same(
     small_network: nn.Module, climb: Climber
 ) -> None:
     activations = []
-    for batch_size in (1, 8):
+    for batch_size in (1, 4):
         am = ActivationMaximization(
-            small_network, "3", "all", GREY, steps=24, batch_size=batch_size, patience=None
+            small_network, "3", [0, 3, 5, 7], GREY, steps=24, batch_size=batch_size, patience=None
         )
         climb(am, default_root_dir=climb.folder / str(batch_size))
         activations.append(am.results.activations)

@@ -19,7 +19,7 @@ def test_groups_report_every_member(
     climb: Climber, small_network: nn.Module, joint: str, weights: list[list[float]] | None
 ) -> None:
     group = GroupActivationMaximization(
-        small_network, "3", [[1, 4, 6]], GREY, joint, weights, steps=30, lr=0.1
+        small_network, "3", [[1, 4, 6]], GREY, joint, weights, steps=12, lr=0.1
     )
     climb(group)
     (item,) = group.results.items
@@ -42,7 +42,7 @@ def test_min_lifts_the_weakest_member_where_mean_may_drop_it(climb: Climber) -> 
     members = {}
     for joint in ("mean", "min"):
         group = GroupActivationMaximization(
-            nn.Sequential(layer), "0", [[0, 1]], GREY, joint, steps=60, objective="center", **STILL
+            nn.Sequential(layer), "0", [[0, 1]], GREY, joint, steps=40, objective="center", **STILL
         )
         climb(group)
         members[joint] = group.results.items[0].member_activations
@@ -68,7 +68,7 @@ def test_a_member_that_is_suppressed_is_not_called_dead(climb: Climber) -> None:
 
 
 def test_a_group_of_one_is_that_kernels_own_image(climb: Climber, small_network: nn.Module) -> None:
-    options = {"layer": "3", "input_spec": GREY, "steps": 12, "seed": 5}
+    options = {"layer": "3", "input_spec": GREY, "steps": 8, "seed": 5}
     single = ActivationMaximization(small_network, kernels=[4, 6], **options)
     climb(single)
     for joint in ("mean", "min"):

@@ -82,7 +82,7 @@ def test_the_device_tells() -> None:
 def test_activations_are_float32_ones_either_way(
     climb: Climber, small_network: nn.Module, precision: str
 ) -> None:
-    am = ActivationMaximization(small_network, "5", [0, 3], GREY, steps=40, precision=precision)
+    am = ActivationMaximization(small_network, "5", [0, 3], GREY, steps=12, precision=precision)
     climb(am)
     small_network.eval()
     with torch.no_grad():

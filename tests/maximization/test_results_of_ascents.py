@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("without_figures")
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("steps", [6, 150])
+@pytest.mark.parametrize("steps", [6, 90])
 @pytest.mark.parametrize("tv", [0.0, 2.0])
 def test_it_is_the_average_or_the_last_whichever_is_better(
     small_network: nn.Module,

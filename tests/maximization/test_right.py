@@ -94,7 +94,7 @@ def test_a_linear_units_image_is_the_analytic_optimum(
         contrast=CONTRAST,
         luminance=LUMINANCE,
         parametrization=parametrization,
-        steps=400,
+        steps=200,
         **EXACT,
     )
     climb(am)
@@ -126,7 +126,7 @@ def test_of_rgbd_one_modality_is_optimal_and_the_other_as_given(
         luminance={free: LUMINANCE},
         frozen={frozen: given},
         parametrization="pixel",
-        steps=400,
+        steps=200,
         **EXACT,
     )
     climb(am)
@@ -200,7 +200,7 @@ def test_a_gabor_banks_images_have_its_orientations_and_frequencies(
         layer.weight.copy_(torch.stack(kernels)[:, None])
         layer.bias.fill_(-1.0)
     am = ActivationMaximization(
-        nn.Sequential(layer, nn.ReLU()), "1", input_spec=GREY.resized(56), steps=120, **options
+        nn.Sequential(layer, nn.ReLU()), "1", input_spec=GREY.resized(56), steps=90, **options
     )
     climb(am)
     for item, (wavelength, orientation) in zip(am.results.items, bank, strict=True):
@@ -221,7 +221,7 @@ def _climb_group(climb: Climber, kernels: Tensor, **options: object) -> Tensor:
         input_spec=GREY,
         contrast=CONTRAST,
         luminance=LUMINANCE,
-        **{"steps": 300, "lr": 0.02, **EXACT, **options},
+        **{"steps": 150, "lr": 0.02, **EXACT, **options},
     )
     climb(group)
     (item,) = group.results.items
@@ -235,7 +235,7 @@ def test_a_groups_image_of_orthogonal_units_is_the_analytic_one(climb: Climber, 
     """Within a sphere the lowest is highest where all are equal: at the sum of ``w / |w| ** 2``."""
     lengths = torch.tensor([1.0, 1.5, 2.0])
     kernels = _orthogonal(lengths.tolist())
-    image = _climb_group(climb, kernels, joint=joint, lr=0.01, steps=400)
+    image = _climb_group(climb, kernels, joint=joint, lr=0.01, steps=280)
     scale = {"mean": torch.ones(3), "min": 1 / lengths**2}[joint]
     best = _optimum((kernels * scale[:, None, None, None]).sum(0))
     assert _correlation(image, best) > 0.995
@@ -252,11 +252,11 @@ def test_a_groups_image_of_orthogonal_units_is_the_analytic_one(climb: Climber, 
 def test_a_zscored_group_is_the_same_however_large_its_members_are(
     climb: Climber, joint: str
 ) -> None:
-    options = {"joint": joint, "zscore": True, "steps": 60}
+    options = {"joint": joint, "zscore": True, "steps": 30}
     plain = _climb_group(climb, _orthogonal([1.0, 1.0, 1.0]), **options)
     scaled = _climb_group(climb, _orthogonal([1.0, 100.0, 0.01]), **options)
     torch.testing.assert_close(scaled, plain, atol=1e-3, rtol=0)
-    raw = _climb_group(climb, _orthogonal([1.0, 100.0, 0.01]), joint=joint, steps=60)
+    raw = _climb_group(climb, _orthogonal([1.0, 100.0, 0.01]), joint=joint, steps=30)
     assert _correlation(raw, plain) < 0.9
 
 
@@ -287,7 +287,7 @@ def test_a_directions_image_is_the_best_combination_of_kernels(
         objective=Direction(vector.tolist(), cosine_power),
         contrast=CONTRAST,
         luminance=LUMINANCE,
-        steps=400,
+        steps=280,
         lr=0.02,
         **EXACT,
     )
@@ -355,7 +355,7 @@ def test_diversity_makes_the_variants_of_a_kernel_differ(
     likeness, activations = {}, {}
     for diversity in (0.0, 1.0):
         am = ActivationMaximization(
-            small_network, "5", [2], GREY, variants=4, diversity=diversity, steps=60, **EXACT
+            small_network, "5", [2], GREY, variants=4, diversity=diversity, steps=30, **EXACT
         )
         climb(am)
         assert [item.variant for item in am.results.items] == [0, 1, 2, 3]
@@ -371,7 +371,7 @@ def test_diversity_makes_the_variants_of_a_kernel_differ(
 def test_deep_dream_raises_the_layer_as_a_whole(climb: Climber, small_network: nn.Module) -> None:
     picture = torch.rand(GREY.shape, generator=torch.Generator().manual_seed(1))
     am = ActivationMaximization(
-        small_network, "5", input_spec=GREY, objective="deep_dream", init=picture, steps=60
+        small_network, "5", input_spec=GREY, objective="deep_dream", init=picture, steps=30
     )
     climb(am)
     assert [item.label for item in am.results.items] == ["layer 0"]
@@ -389,7 +389,7 @@ def test_inversion_brings_the_activation_close_to_the_pictures(
 ) -> None:
     picture = torch.rand(GREY.shape, generator=torch.Generator().manual_seed(1))
     am = ActivationMaximization(
-        small_network, "3", input_spec=GREY, objective=Inversion(picture), steps=300, **EXACT
+        small_network, "3", input_spec=GREY, objective=Inversion(picture), steps=150, **EXACT
     )
     climb(am)
     with torch.no_grad():
@@ -404,7 +404,7 @@ def test_inversion_brings_the_activation_close_to_the_pictures(
 
 
 def test_class_logits(climb: Climber, small_network: nn.Module) -> None:
-    am = ActivationMaximization(small_network, "8", input_spec=GREY, steps=60, **EXACT)
+    am = ActivationMaximization(small_network, "8", input_spec=GREY, steps=30, **EXACT)
     climb(am)
     with torch.no_grad():
         logits = small_network.eval()(am.results.images)
@@ -428,7 +428,7 @@ def test_a_fixed_magnitude_is_that_of_the_pictures(
         GREY,
         parametrization=FixedMagnitude(pictures),
         contrast=contrast,
-        steps=40,
+        steps=20,
         **EXACT,
     )
     climb(am)
@@ -451,7 +451,7 @@ def test_a_fixed_magnitude_is_that_of_the_pictures(
 def test_a_center_units_image_is_climbed_where_it_looks(climb: Climber) -> None:
     torch.manual_seed(1)
     network = nn.Sequential(nn.Conv2d(1, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 3, 5, stride=2))
-    options = {"input_spec": GREY.resized(72), "objective": "center", "steps": 60}
+    options = {"input_spec": GREY.resized(72), "objective": "center", "steps": 30}
     apart, whole = (
         ActivationMaximization(network, "2", crop=crop, **options) for crop in (True, False)
     )
