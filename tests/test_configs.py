@@ -6,14 +6,16 @@ import itertools
 import shlex
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
-from neurovis.cli import main
+from neurovis.cli import main, top_kernels
 from neurovis.cli.main import build_parser
 from neurovis.demo import training
 
@@ -134,6 +136,10 @@ def test_config_runs_by_the_command_in_its_first_line(
     config: Path, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
+    # Made and saved, and looked at elsewhere.
+    monkeypatch.setattr(Figure, "draw", lambda *_: None)
+    few = partial(top_kernels.rank_kernels, orientations=4, phases=3, null_kernels=10)
+    monkeypatch.setattr(top_kernels, "rank_kernels", few)
     command = _command(config)
     assert command[-2:] == ["--config", str(config.relative_to(ROOT))]
     is_training = command[0] == "python"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import importlib
 import inspect
 import re
@@ -17,6 +18,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import yaml
+from matplotlib.figure import Figure
 from torch import nn
 
 from neurovis import InputSpec, rank_kernels
@@ -81,6 +83,13 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= MOST_LINES
 
 
+@functools.cache
+def _options(command: str) -> Any:
+    """The options of a command, which several pages may show, and several tests look at."""
+    words = shlex.split(command)[1:]
+    return build_parser(words[0]).parse_args(words)[words[0]]
+
+
 @pytest.mark.parametrize("command", _of("neurovis"))
 def test_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -88,7 +97,7 @@ def test_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) 
     assert words[0] in {*COMMANDS, "--help"}
     if len(words) == 1 or words[-1] == "--help":  # Named, and not to be typed.
         return
-    build_parser(words[0]).parse_args(words)
+    _options(command)
 
 
 @pytest.mark.parametrize("command", _of("python"))
@@ -111,7 +120,7 @@ def test_pictures_of_commands_are_there(command: str, monkeypatch: pytest.Monkey
     words = shlex.split(command)[1:]
     if not {"--images", "--probe"} & set(words):
         return
-    options = build_parser(words[0]).parse_args(words)[words[0]]
+    options = _options(command)
     for path in [*(options.images or []), *(options.get("probe") or [])]:
         assert (ROOT / path).is_file()
     # The demo's pictures have depth as well.
@@ -123,8 +132,7 @@ def test_rankings_apply_to_the_layers_they_are_shown_with(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    words = shlex.split(command)[1:]
-    options = build_parser(words[0]).parse_args(words).rank
+    options = _options(command)
     if options.layer == ["all-conv"]:
         assert not [name for name in options.by if RANKINGS[name].needs_rectifier]
 
@@ -270,6 +278,7 @@ def test_activation_maximization_gives_what_is_said(
     names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "draw", lambda *_: None)
     block = _block("am.results.images")
     small = block.replace("InputSpec.rgb(224)", "InputSpec.rgb(24), steps=2")
     small = small.replace("(max_epochs", "(accelerator='cpu', max_epochs")

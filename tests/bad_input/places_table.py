@@ -22,6 +22,9 @@ from neurovis.cli import main
 _HERE = "--trainer.logger false"
 PICTURE = array("p.npy", [[[0.5] * 64] * 64] * 4)
 
+#: The files of a stopped run, once there was one.
+_STOPPED: dict[Path, bytes] = {}
+
 
 def _run(command: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -30,7 +33,13 @@ def _run(command: str) -> None:
 
 def stopped_run() -> None:
     """A run in the working folder, of two kernels one after the other, one of which is finished."""
-    _run(f"{AM} {_HERE} --kernels 0,1 --batch_size 1 --trainer.max_steps 3")
+    if not _STOPPED:
+        _run(f"{AM} {_HERE} --kernels 0,1 --batch_size 1 --trainer.max_steps 3")
+        files = (path for path in Path().rglob("*") if path.is_file())
+        _STOPPED.update({path: path.read_bytes() for path in files})
+    for path, content in _STOPPED.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _changed_manifest(**content: object) -> Maker:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser_page
+from browser import browser_page, chromium
 from many_cards import LAYERS, activation_of, is_dead, many_cards, orientation_of
 
 from neurovis.cards import Card, CardLayer, CardPage, Evidence, Measure, Score
@@ -20,7 +20,8 @@ COUNT = 2000
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("page") / "report.html"
-    many_cards(COUNT).save(path)
+    with chromium():  # Made only where something can open it.
+        many_cards(COUNT).save(path)
     return path
 
 

@@ -144,6 +144,7 @@ def test_everything_at_once_does_in_a_config_what_it_does_in_python(
     assert np.array_equal(configured["curves"], am.results.curves.numpy())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -164,6 +165,7 @@ def test_objectives_by_name_class_and_function(
     assert np.array_equal(configured["images"], am.results.images.numpy())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("written", "meant"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from kept import kept_images
-from torchvision.models import resnet18
+from torchvision.models import squeezenet1_1
 
 from neurovis.cli import main
 
@@ -98,6 +98,7 @@ def test_am_starts_from_a_picture(tmp_path: Path) -> None:
     assert np.abs(kept_images(tmp_path)[0] - image).mean() < 0.1
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -201,7 +202,7 @@ def test_the_module_is_the_command() -> None:
     ]
 
 
-NO_WEIGHTS = "note: no --weights: the network has those that torchvision.models.resnet18 makes it"
+NO_WEIGHTS = "note: no --weights: the network has those that torchvision.models.squeezenet1_1 makes"
 SHOWN = "note: the network is shown RGB of 32 x 32 pixels, normalized with ImageNet's mean and std"
 
 
@@ -224,9 +225,18 @@ def test_what_is_taken_for_granted_is_said(
 ) -> None:
     """A random network, or one that is shown other than it was trained on, looks like any."""
     monkeypatch.chdir(tmp_path)
-    torch.save(resnet18().state_dict(), "weights.pt")
-    network = ["--model", "torchvision.models.resnet18", "--input.size", "32", *given]
-    options = ["--layer", "conv1", "--kernels", "0", "--steps", "1", "--trainer.accelerator", "cpu"]
+    torch.save(squeezenet1_1().state_dict(), "weights.pt")
+    network = ["--model", "torchvision.models.squeezenet1_1", "--input.size", "32", *given]
+    options = [
+        "--layer",
+        "features.0",
+        "--kernels",
+        "0",
+        "--steps",
+        "1",
+        "--trainer.accelerator",
+        "cpu",
+    ]
     assert main(["am", *network, *options]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert [line[: len(note)] for line, note in zip(said, notes, strict=True)] == notes

@@ -29,10 +29,11 @@ def test_an_empty_section_is_none(command: str, tmp_path: Path) -> None:
     for content, options in zip(CONFIGS[command], (found, expected), strict=True):
         path = tmp_path / "a.yaml"
         path.write_text(content)
-        for given in (["--config", str(path)], [f"--config={path}"], ["--config", content]):
+        ways = (["--config", str(path)], [f"--config={path}"], ["--config", content])
+        for given in ways if options is found else ways[:1]:
             parsed = build_parser(command).parse_args(check_configs([command, *given]))
             options.append({**vars(parsed[command]), "config": None})
-    assert found == expected
+    assert found == expected * 3
 
 
 def test_arguments_stay_as_they_are_where_no_section_is_empty(tmp_path: Path) -> None:

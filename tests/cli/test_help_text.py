@@ -51,7 +51,7 @@ def test_every_command_has_an_example_that_is_understood(
     written = example(COMMANDS[name].description)
     words = shlex.split(written)
     assert words[:2] == ["neurovis", name]
-    options = build_parser().parse_args(words[1:])
+    options = build_parser(name).parse_args(words[1:])
     assert options.command == name
     for path in options[name].get("images") or []:
         assert (ROOT / path).is_file()
@@ -129,7 +129,8 @@ def test_the_whole_says_where_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
     commands = _shell_commands(text)
     assert len(commands) == 2
     for command in commands:
-        build_parser().parse_args(shlex.split(command)[1:])
+        words = shlex.split(command)[1:]
+        build_parser(words[0]).parse_args(words)
     assert [line for line in text.splitlines() if "command" in line and line.endswith(":")] == [
         "commands:"
     ]
@@ -146,7 +147,7 @@ def test_few_of_the_trainer_s_options_are_shown_and_all_are_taken(
     assert sorted(shown) == sorted(TRAINER_OPTIONS)
     arguments = [name, "--layer", "conv1", "--trainer.benchmark", "true"]
     arguments += ["--images", "photo.png"] * (name == "features")
-    assert build_parser().parse_args(arguments)[name].trainer.benchmark is True
+    assert build_parser(name).parse_args(arguments)[name].trainer.benchmark is True
     with pytest.raises(SystemExit, match="0"):
         main([*arguments, "--print_config"])
     assert yaml.safe_load(capsys.readouterr().out)["trainer"]["benchmark"] is True

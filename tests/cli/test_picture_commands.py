@@ -164,6 +164,7 @@ def test_silent_in_all_counts_every_picture(
     assert line.split("│")[-2].strip() == str(silent.all(0).sum())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["..", "a.b .c", "x" * 250, "[red]", "日本"])
 def test_names_of_pictures_stay_in_the_folder(tmp_path: Path, pictures: Path, name: str) -> None:
     picture = pictures / f"{name}.png"
@@ -286,6 +287,7 @@ def test_notes_are_said_once_and_briefly(
     assert "and 3 more notes" in output
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -319,6 +321,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 # Pictures that cannot be read
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("command", [FEATURES, SALIENCY])
 @pytest.mark.parametrize("batch", [1, 2, 3])
 def test_unreadable_pictures_are_left_out(
@@ -362,6 +365,7 @@ def test_where_no_picture_is_readable_nothing_is_written(
     assert not list((tmp_path / "results").rglob("*"))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
@@ -421,6 +425,7 @@ def test_the_range_of_a_modality_can_be_given_as_the_error_says(
     np.testing.assert_allclose(np.load(arrays)["image"][0] * 65535, stored, atol=0.01)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("fast_dev_run", ["false", "true"])
 @pytest.mark.parametrize("command", [FEATURES, SALIENCY], ids=["features", "saliency"])
 def test_without_a_logger_each_run_has_a_folder_of_its_own(
@@ -502,6 +507,7 @@ def test_titles_name_the_picture(
     ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("method", ["gradient", "input_x_gradient"])
 def test_raw_maps_of_a_randomization_are_written_and_shown(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -517,7 +523,8 @@ def test_raw_maps_of_a_randomization_are_written_and_shown(
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     check = ("--randomization", "--max_stages", 2, "--seed", 3, "--max_kernels", 1)
     kernels = ("--kernels", "5,1", "--method", method)
-    _run(*SALIENCY, *kernels, "--images", pictures, *check, *where)
+    images = (pictures / "a_rgb.png", pictures / "b_rgb.png")
+    _run(*SALIENCY, *kernels, "--images", *images, *check, *where)
     found = np.load(
         tmp_path / FIRST_RUN / "saliency" / method / "output" / "randomization" / "0001_b.npz"
     )
@@ -573,6 +580,7 @@ def test_constant_maps_of_a_randomization_are_counted(
     assert "try another --seed" in " ".join(output.split())
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -354,21 +354,41 @@ def test_the_demo_has_images_of_its_own(tmp_path: Path) -> None:
     assert {labels.count(label) for label in range(len(SHAPES))} == {len(scenes) // len(SHAPES)}
 
 
-def test_preferred_images_are_compared_with_gratings(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
-    _run(*RANK, "--layer", "conv1", "--orientations", 8, "--preferred_images", 2, *where)
-    rows = _rows(tmp_path / FIRST_RUN / "preferred_images.csv")
+@pytest.fixture(scope="module")
+def first_kernels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder and the printed text of two rankings with all about their first kernels."""
+    folder = tmp_path_factory.mktemp("first_kernels")
+    asked = ("--by", "orientation", "spatial_frequency", "--orientations", 8)
+    more = ("--preferred_images", 1, "--receptive_fields", 2)
+    where = ("--trainer.default_root_dir", folder, "--trainer.logger", "false")
+    noise = DenseNoise(demo_input_spec(), 2048, seed=0)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        few = partial(map_receptive_fields, noise=noise)
+        patch.setattr(ranked_fields, "map_receptive_fields", few)
+        _run(*RANK, "--layer", "conv1", *asked, *more, *where)
+    return folder / FIRST_RUN, printed.getvalue()
+
+
+def test_preferred_images_are_compared_with_gratings(first_kernels: tuple[Path, str]) -> None:
+    folder, output = first_kernels
+    rows = _rows(folder / "preferred_images.csv")
     assert list(rows[0]) == [
         *("layer", "kernel", "by", "preferred_orientation", "image_orientation"),
         *("orientation_difference", "preferred_spatial_frequency", "image_spatial_frequency"),
         *("octaves", "activation", "noise_activation", "selectivity", "at_range_end"),
     ]
-    ranked = _rows(tmp_path / FIRST_RUN / "results.csv")
-    assert [row["kernel"] for row in rows] == [row["kernel"] for row in ranked[:2]]
-    images = kept_images(tmp_path / FIRST_RUN / "preferred_images" / "conv1", size=(64, 64))
-    for row, first, image in zip(rows, ranked, images, strict=False):
+    ranked = _rows(folder / "results.csv")
+    firsts = [row for row in ranked if row["rank"] == "1"]
+    assert [(row["by"], row["kernel"]) for row in rows] == [
+        (row["by"], row["kernel"]) for row in firsts
+    ]
+    assert len(rows) == 2
+    kernels = sorted(int(row["kernel"]) for row in rows)
+    kept = kept_images(folder / "preferred_images" / "conv1", size=(64, 64))
+    images = dict(zip(kernels, kept, strict=True))
+    tuned = {row["kernel"]: row for row in ranked if row["by"] == "orientation"}
+    for row in rows:
+        image, first = images[int(row["kernel"])], tuned[row["kernel"]]
         with torch.no_grad():
             response = load_demo_network().conv1((torch.from_numpy(image)[None] - 0.5) * 4)
         assert float(row["activation"]) == pytest.approx(
@@ -387,10 +407,8 @@ def test_preferred_images_are_compared_with_gratings(
         assert apart < 30
         ratio = float(row["image_spatial_frequency"]) / float(row["preferred_spatial_frequency"])
         assert float(row["octaves"]) == pytest.approx(math.log2(ratio), abs=1e-4)
-    assert "Preferred images against preferred gratings" in capsys.readouterr().out
-    assert (
-        tmp_path / FIRST_RUN / "kernel_ranking" / "orientation" / "conv1_preferred_images.png"
-    ).is_file()
+    assert "Preferred images against preferred gratings" in output
+    assert (folder / "kernel_ranking" / "orientation" / "conv1_preferred_images.png").is_file()
 
 
 def _strongest_bars(image: np.ndarray) -> tuple[float, float]:
@@ -400,26 +418,19 @@ def _strongest_bars(image: np.ndarray) -> tuple[float, float]:
     mean = (image * window).sum((1, 2), keepdims=True) / window.sum()
     faded = (image - mean) * window
     rows, columns = np.mgrid[:9, :9]
-    best, found = -1.0, (0.0, 0.0)
-    for orientation in np.arange(0, 180, 1.0):
-        theta = math.radians(orientation)
-        along = -math.sin(theta) * columns - math.cos(theta) * rows
-        for frequency in np.arange(0.02, 0.5, 0.004):
-            wave = np.exp(-2j * np.pi * frequency * along)
-            energy = float((np.abs((faded * wave).sum((1, 2))) ** 2).sum())
-            if energy > best:
-                best, found = energy, (float(orientation), float(frequency))
-    return found
+    orientations, frequencies = np.arange(0, 180, 1.0), np.arange(0.02, 0.5, 0.004)
+    theta = np.deg2rad(orientations)[:, None, None]
+    along = -np.sin(theta) * columns - np.cos(theta) * rows
+    waves = np.exp(-2j * np.pi * frequencies[:, None, None] * along[:, None])
+    energy = (np.abs(np.tensordot(faded, waves, ((1, 2), (2, 3)))) ** 2).sum(0)
+    best, wave = np.unravel_index(energy.argmax(), energy.shape)
+    return float(orientations[best]), float(frequencies[wave])
 
 
-def test_receptive_fields_of_the_first_kernels(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
-    asked = ("--by", "orientation", "spatial_frequency", "--receptive_fields", 2)
-    _run(*RANK, "--layer", "conv1", *asked, *where)
-    rows = _rows(tmp_path / FIRST_RUN / "receptive_fields.csv")
-    ranked = _rows(tmp_path / FIRST_RUN / "results.csv")
+def test_receptive_fields_of_the_first_kernels(first_kernels: tuple[Path, str]) -> None:
+    folder, output = first_kernels
+    rows = _rows(folder / "receptive_fields.csv")
+    ranked = _rows(folder / "results.csv")
     assert [(row["kernel"], row["by"]) for row in rows] == [
         (row["kernel"], "orientation") for row in ranked[:2]
     ]
@@ -438,10 +449,8 @@ def test_receptive_fields_of_the_first_kernels(
         assert float(row["reverse_correlation_reliability"]) > 0.8
         assert 3 <= float(row["preferred_size"]) <= 16
     for name in ("receptive_fields", "size_tuning"):
-        assert (
-            tmp_path / FIRST_RUN / "kernel_ranking" / "orientation" / f"conv1_{name}.png"
-        ).is_file()
-    assert "9 x 9" in capsys.readouterr().out
+        assert (folder / "kernel_ranking" / "orientation" / f"conv1_{name}.png").is_file()
+    assert "9 x 9" in output
 
 
 def test_kernels_that_noise_does_not_wake_are_told(
@@ -516,6 +525,7 @@ def test_two_processes_find_what_one_does(tmp_path: Path) -> None:
                 assert float(value) == pytest.approx(float(other[column]), abs=1e-5, rel=1e-5)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -610,7 +620,7 @@ def test_a_ranking_of_one_s_own_by_its_import_path(
         assert said in capsys.readouterr().err
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("by", RANKINGS)
 def test_each_ranking_alone(tmp_path: Path, by: str) -> None:
     _run(

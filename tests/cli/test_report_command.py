@@ -169,7 +169,9 @@ def test_the_page_needs_nothing_but_itself(page: str) -> None:
 def test_a_report_that_was_stopped_before_its_page_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--layer", "conv1", "--kernels", "2", "--by", "weight")
+    np.save(tmp_path / "a.npy", np.full((4, 64, 64), 0.5))
+    images = ("--images", str(tmp_path / "a.npy"), "--top_images", "1", "--field_images", "0")
+    options = ("--layer", "conv1", "--kernels", "2", "--by", "weight", "--steps", "1", *images)
     with monkeypatch.context() as stopped:
         stopped.setattr("neurovis.cli.report.make_page", _stop)
         assert _run(tmp_path, *options) == 130
@@ -194,6 +196,7 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -26,6 +26,7 @@ from neurovis.maximization.top_images import TopImagesProbe
 from neurovis.tuning import TuningProbe
 
 CPU = "--trainer.accelerator cpu"
+FEW = "--orientations 4 --phases 3 --spatial_frequencies [0.1] --null_kernels 10 --batch_size 4"
 FIGURES = "figures and their arrays are in"
 
 
@@ -94,13 +95,13 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
         "while top images were sought; the preferred images are in {folder}",
     ),
     "rank": (
-        "rank --layer conv1",
+        f"rank --layer conv1 {FEW}",
         (TuningProbe, "predict_step"),
         2,
         "before all stimuli were shown; there are no results yet",
     ),
     "rank drawing": (
-        "rank --layer conv1",
+        f"rank --layer conv1 {FEW}",
         (rank_results.RankingFiles, "_save_sheets"),
         0,
         "when the ranking was done; its table, arrays and the figures so far are in {folder}",
@@ -158,7 +159,7 @@ def sigterm() -> Iterator[Callable[..., Any]]:
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("stop", "interrupt", "status"),
     [
@@ -313,7 +314,7 @@ def test_pictures_are_counted(
     ]
     assert main(shlex.split(f"rank --layer conv1 --by sparseness --images . {where}")) == 0
     assert "3 of 3 pictures looked into" in capsys.readouterr().err
-    assert main(shlex.split(f"rank --layer conv1 --sheets 0 {where}")) == 0
+    assert main(shlex.split(f"rank --layer conv1 {FEW} --sheets 0 {where}")) == 0
     assert "1 of 1 rankings drawn" in capsys.readouterr().err
 
 

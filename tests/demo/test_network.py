@@ -216,7 +216,7 @@ def fit(steps, **arguments):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    data = ShapeScenesDataModule(train_length=64, val_length=64, batch_size=8)
+    data = ShapeScenesDataModule(train_length=8 * steps, val_length=64, batch_size=8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer.fit(module, datamodule=data)
@@ -225,8 +225,8 @@ def fit(steps, **arguments):
 
 @pytest.mark.parametrize("radius", [0.0, 0.5])
 def test_training_is_deterministic_and_reports(radius):
-    module, metrics = fit(8, adversarial_radius=radius)
-    again, _ = fit(8, adversarial_radius=radius)
+    module, metrics = fit(4, adversarial_radius=radius)
+    again, _ = fit(4, adversarial_radius=radius)
     for name, value in module.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
     assert {"val_accuracy", "val_accuracy_rgb", "val_accuracy_depth"} <= set(metrics)
