@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-
-from neurovis.figures import render
 
 
 def texts(figure: Figure) -> str:
@@ -17,8 +16,8 @@ def texts(figure: Figure) -> str:
 
 def assert_legible(figure: Figure) -> None:
     """No text overlaps another, leaves the page, or is too small to be read."""
-    pixels = render(figure)
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
     beyond = {
         label
         for axes in figure.axes
@@ -33,7 +32,7 @@ def assert_legible(figure: Figure) -> None:
         if text.get_text() and text.get_visible() and text not in beyond
     ]
     assert boxes
-    height, width = pixels.shape[:2]
+    width, height = figure.bbox.size
     for name, box in boxes:
         assert box.x0 >= 0, name
         assert box.y0 >= 0, name
