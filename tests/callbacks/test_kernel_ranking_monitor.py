@@ -14,7 +14,7 @@ import scipy.special
 import scipy.stats
 import torch
 from lightning.pytorch import LightningModule
-from promise import BATCH, BATCHES, EPOCHS, SIZE, TinyModule, fit, loader, trainer, written
+from promise import BATCH, BATCHES, SIZE, TinyModule, fit, loader, trainer, written
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from typing_extensions import override
@@ -200,7 +200,7 @@ class _NoModules(pickle.Pickler):
 
 def test_the_network_is_not_kept(tmp_path: Path) -> None:
     monitor = watching(["conv1", "relu"], ["orientation", "weight"], preferred_images=True)
-    fit(monitor, tmp_path)
+    fit(monitor, tmp_path, max_epochs=1)
     # Lightning itself puts the module's methods on callbacks.
     own = {name: kept for name, kept in vars(monitor).items() if name not in ("log", "log_dict")}
     assert own["_learned"] is not None
@@ -233,9 +233,9 @@ class TestStimuli:
     def test_batches_without_images(self, tmp_path: Path) -> None:
         values = torch.randn(BATCH * BATCHES, 3 * SIZE * SIZE)
         flat = DataLoader(TensorDataset(values, torch.zeros(len(values)).long()), BATCH)
-        trainer(tmp_path, callbacks=[watching()]).fit(Flat(), flat, flat)
+        trainer(tmp_path, callbacks=[watching()], max_epochs=1).fit(Flat(), flat, flat)
         folder = written(tmp_path) / "kernel_ranking" / "orientation" / "conv1"
-        assert len(list(folder.glob("*.png"))) == EPOCHS
+        assert len(list(folder.glob("*.png"))) == 1
 
     def test_like_the_probe_images(self, caplog: pytest.LogCaptureFixture) -> None:
         """Of their size and range, and mid grey is in the middle of it."""

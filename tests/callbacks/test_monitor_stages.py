@@ -84,7 +84,7 @@ class TestAfterTraining:
 @each_kind
 def test_testing_from_a_checkpoint(kind: type[Monitor], tmp_path: Path) -> None:
     trained = TinyModule()
-    fit([], tmp_path, trained).save_checkpoint(tmp_path / "trained.ckpt")
+    fit([], tmp_path, trained, max_epochs=1).save_checkpoint(tmp_path / "trained.ckpt")
     found = {}
     for name, module, path in [
         ("loaded", TinyModule(), tmp_path / "trained.ckpt"),
@@ -255,7 +255,7 @@ def _find(batch: Any) -> Tensor:
     return _images_and_classes(batch)[0]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "how"),
     [
