@@ -60,6 +60,7 @@ class TestContinuing:
         ],
         ids=lambda options: ",".join(options),
     )
+    @pytest.mark.usefixtures("without_figures")
     def test_is_one_long_ascent(
         self, network: nn.Module, options: dict[str, Any], climb: Climber
     ) -> None:

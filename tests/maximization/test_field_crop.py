@@ -61,6 +61,7 @@ def _check(response: LayerResponse, crop: FieldCrop) -> None:
     assert gradient.abs().max() == 0
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("size", [(45, 52), (44, 53), (61, 40)])
 @pytest.mark.parametrize(
     "kernels",

@@ -52,6 +52,7 @@ CASES: dict[str, tuple[InputSpec, dict[str, Any]]] = {
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("without_figures")
 def test_what_is_read_again_is_what_was_made(case: str, climb: Climber, tmp_path: Path) -> None:
     spec, options = CASES[case]
     made = climbed(climb, spec, tmp_path, **options)
@@ -147,6 +148,7 @@ def test_rounding_is_to_the_nearest_value_and_changes_nothing_the_second_time() 
     assert torch.equal(keeper.rounded(ends), ends)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_of_unrounded_images_is_refused(climb: Climber, tmp_path: Path) -> None:
     """As it was made before images were rounded: its manifest tells no levels."""
     climbed(climb, RGB, tmp_path)

@@ -168,8 +168,8 @@ def _measured(picture: Tensor) -> tuple[float, float]:
     window = np.outer(fade, fade)
     values = picture.double().numpy()
     values = window * (values - (window * values).sum() / window.sum())
-    angles = np.radians(np.arange(0, 180, 0.5))
-    frequencies = 0.06 * 2 ** np.arange(0, 2.2, 0.02)
+    angles = np.radians(np.arange(0, 180, 1))
+    frequencies = 0.06 * 2 ** np.arange(0, 2.2, 0.04)
     # A grating is the product of one along the rows and one along the columns.
     across, down = (
         np.exp(2j * np.pi * frequencies[:, None, None] * turned[:, None] * places)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GREY, Climber, make_small_network
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
@@ -48,18 +48,35 @@ def run(climb: Climber, am: TargetMaximization, folder: Path, **options: Any) ->
     return read(trainer.log_dir or "")
 
 
+def run_of(network: nn.Module) -> ActivationMaximization:
+    return ActivationMaximization(
+        network, "3", [1, 5, 2], GREY, steps=6, patience=None, contrast=0.2, seed=3
+    )
+
+
 class TestRun:
     @pytest.fixture
     @staticmethod
     def am(small_network: nn.Module) -> ActivationMaximization:
-        return ActivationMaximization(
-            small_network, "3", [1, 5, 2], GREY, steps=6, patience=None, contrast=0.2, seed=3
-        )
+        return run_of(small_network)
 
-    def test_hyperparameters(
-        self, climb: Climber, am: ActivationMaximization, tmp_path: Path
-    ) -> None:
-        found = asked(run(climb, am, tmp_path))
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def logged(
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> tuple[ActivationMaximization, EventAccumulator]:
+        folder = tmp_path_factory.mktemp("logged")
+        am = run_of(make_small_network())
+        return am, run(Climber(folder), am, folder)
+
+    @pytest.fixture
+    @staticmethod
+    def events(logged: tuple[ActivationMaximization, EventAccumulator]) -> EventAccumulator:
+        return logged[1]
+
+    def test_hyperparameters(self, logged: tuple[ActivationMaximization, EventAccumulator]) -> None:
+        am, events = logged
+        found = asked(events)
         expected = {
             "kind": "kernels",
             "layer": "3",
@@ -74,8 +91,8 @@ class TestRun:
         assert {name: found[name] for name in expected} == expected
         assert found["lr"] == am.settings.learning_rate
 
-    def test_metrics(self, climb: Climber, am: ActivationMaximization, tmp_path: Path) -> None:
-        events = run(climb, am, tmp_path)
+    def test_metrics(self, logged: tuple[ActivationMaximization, EventAccumulator]) -> None:
+        am, events = logged
         found = {
             tag.removeprefix("results/"): [(one.step, one.value) for one in events.Scalars(tag)]
             for tag in events.Tags()["scalars"]
@@ -95,10 +112,7 @@ class TestRun:
             assert found.pop(name) == [(6, pytest.approx(value, nan_ok=True))], name
         assert not found
 
-    def test_columns_and_no_metric_of_lightnings(
-        self, climb: Climber, am: ActivationMaximization, tmp_path: Path
-    ) -> None:
-        events = run(climb, am, tmp_path)
+    def test_columns_and_no_metric_of_lightnings(self, events: EventAccumulator) -> None:
         assert "hp_metric" not in events.Tags()["scalars"]
         content = events.PluginTagToContent("hparams")["_hparams_/experiment"]
         experiment = parse_experiment_plugin_data(content)
@@ -106,8 +120,7 @@ class TestRun:
         assert metrics == {tag for tag in events.Tags()["scalars"] if tag.startswith("results/")}
         assert {one.name for one in experiment.hparam_infos} == set(asked(events))
 
-    def test_descriptions(self, climb: Climber, am: ActivationMaximization, tmp_path: Path) -> None:
-        events = run(climb, am, tmp_path)
+    def test_descriptions(self, events: EventAccumulator) -> None:
         tags = events.Tags()
         described = [*tags["images"], *(t for t in tags["scalars"] if t not in ("epoch",))]
         assert "activation_maximization/3/activation" in described
@@ -117,8 +130,8 @@ class TestRun:
             assert words.startswith("**"), tag
             assert not re.search("[{}]", words), tag
 
-    def test_charts(self, climb: Climber, am: ActivationMaximization, tmp_path: Path) -> None:
-        (event,) = run(climb, am, tmp_path).Tensors("custom_scalars__config__")
+    def test_charts(self, events: EventAccumulator) -> None:
+        (event,) = events.Tensors("custom_scalars__config__")
         (category,) = Layout.FromString(event.tensor_proto.string_val[0]).category
         (chart,) = category.chart
         assert chart.title == "3: activation while climbing"

@@ -37,6 +37,7 @@ class Named(nn.Module):
         return second
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_sweep_makes_what_its_layers_make_alone(
     small_network: nn.Module, climb: Climber, tmp_path: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_one_layer_goes_into_the_folder_itself(
     assert torch.equal(am.results.images, am.results_of("3").images)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_names_that_look_alike_as_folders_are_kept_apart(climb: Climber, tmp_path: Path) -> None:
     sweep = ActivationMaximization(Named(), "all-conv", **OPTIONS)
     climb(sweep)
@@ -105,6 +107,7 @@ def test_names_that_look_alike_as_folders_are_kept_apart(climb: Climber, tmp_pat
     }
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_stopped_sweep_goes_on_in_the_layer_where_it_stopped(
     small_network: nn.Module, climb: Climber, tmp_path: Path
 ) -> None:
@@ -122,6 +125,7 @@ def test_a_stopped_sweep_goes_on_in_the_layer_where_it_stopped(
         assert torch.equal(rest.results_of(layer).images, whole.results_of(layer).images)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_layers_that_are_finished_are_passed_over(small_network: nn.Module, climb: Climber) -> None:
     climb(ActivationMaximization(small_network, ["0", "3"], {"0": [0], "3": [1]}, **OPTIONS))
     sweep = ActivationMaximization(small_network, ["0", "3"], {"0": [0, 1], "3": [1]}, **OPTIONS)
@@ -198,6 +202,7 @@ class Odd(nn.Module):
         return seen
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_layers_that_cannot_be_climbed_are_left_out_unless_they_are_named(climb: Climber) -> None:
     warned = "3 of the layers are left out: .*twice.*2 times.*pruned.*same.*never.*never reached"
     with pytest.warns(UserWarning, match=warned):

@@ -246,11 +246,11 @@ class TestSources:
 
     @pytest.mark.parametrize("as_stream", [False, True])
     def test_few_images_live_at_a_time(self, network: nn.Sequential, as_stream: bool) -> None:
-        items = Items(600)
+        items = Items(200)
         found = find(network, items.all() if as_stream else items, 2, batch_size=8)
         gc.collect()
         assert items.most <= 3 * 8
-        assert found.number == 600
+        assert found.number == 200
         kept = getattr(found._shown.images, "_kept", {})
         assert len(kept) == (len(found.indices.unique()) if as_stream else 0)
 

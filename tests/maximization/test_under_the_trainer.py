@@ -110,6 +110,7 @@ def test_the_picture_of_an_image_is_that_image(
     np.testing.assert_allclose(shown[top : top + 16, left : left + 16], expected, atol=1)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_checkpoint_holds_results_and_the_ascent_goes_on(
     climb: Climber, small_network: nn.Module, tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_second_fit_has_nothing_left_to_do(
     assert (tmp_path / "results.csv").exists()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_an_ascent_that_is_cut_short_says_so(climb: Climber, small_network: nn.Module) -> None:
     am = ActivationMaximization(small_network, "3", [0, 2], GREY, steps=4, batch_size=1)
     climb(am, max_steps=6)
@@ -152,7 +154,8 @@ def test_an_ascent_that_is_cut_short_says_so(climb: Climber, small_network: nn.M
     assert am.results.curves.isnan().sum() == 2
 
 
-@pytest.mark.parametrize("every", [2, 3, 4])
+@pytest.mark.parametrize("every", [pytest.param(2, marks=pytest.mark.slow), 3, 4])
+@pytest.mark.usefixtures("without_figures")
 def test_a_checkpoint_in_the_middle_of_a_batch_is_gone_on_from(
     climb: Climber, small_network: nn.Module, tmp_path: Path, every: int
 ) -> None:
@@ -171,6 +174,7 @@ def test_a_checkpoint_in_the_middle_of_a_batch_is_gone_on_from(
         assert torch.equal(rest.results.curves, whole.results.curves)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_one_trainer_serves_two_modules(climb: Climber, small_network: nn.Module) -> None:
     first = ActivationMaximization(small_network, "3", [0, 2], GREY, steps=3)
     second = ActivationMaximization(small_network, "3", [5], GREY, steps=3)

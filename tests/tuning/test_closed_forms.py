@@ -76,6 +76,7 @@ def errors(found: KernelRanking, orientations: tuple[float, ...] = ORIENTATIONS)
     return orientation_difference(found.values["preferred_orientation"], wanted)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("ratio", TABLE)
 @pytest.mark.parametrize("odd", [False, True])
 def test_a_linear_unit_has_the_table_s_selectivity(ratio: float, odd: bool) -> None:
@@ -97,6 +98,7 @@ def test_a_linear_unit_has_the_table_s_half_width(ratio: float) -> None:
     assert widths.tolist() == pytest.approx([TABLE[ratio][3]] * 6, abs=0.15)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("ratio", [ratio for ratio in TABLE if TABLE[ratio][4]])
 def test_spatial_frequency_peak_and_bandwidth(ratio: float) -> None:
     network, size = bank(ratio)
@@ -117,6 +119,7 @@ def test_spatial_frequency_peak_and_bandwidth(ratio: float) -> None:
     assert widths[aligned].tolist() == pytest.approx([TABLE[ratio][4]] * 3, abs=0.06)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("phases", "tolerance", "degrees"), [(8, 0.005, 0.5), (4, 0.02, 2.3)])
 @pytest.mark.parametrize("phase", [0.0, 33.0, 90.0, 201.0])
 def test_a_rectified_unit_off_centre(
@@ -131,6 +134,7 @@ def test_a_rectified_unit_off_centre(
     assert errors(found).max() < degrees
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("stride", [1, 2, 4])
 @pytest.mark.parametrize("relu", [False, True])
 def test_strides(stride: int, relu: bool) -> None:

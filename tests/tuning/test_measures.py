@@ -226,6 +226,7 @@ def test_orientation_difference_goes_the_short_way() -> None:
     assert torch.equal(orientation_difference(first, second), orientation_difference(second, first))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("mirror", [0.0, 1.0, -1.0])
 @pytest.mark.parametrize("envelope", ENVELOPES)
 def test_spatial_frequency_of_gabors(envelope: float, mirror: float) -> None:

@@ -58,8 +58,13 @@ def test_numbers(rankings: Rankings) -> None:
 
 @pytest.mark.drawn
 def test_pictures(rankings: Rankings) -> None:
-    for ranking in rankings:
-        seen = ranking_observation(ranking, ranking)
+    # Each kind of score, on a rectified layer; and where weights are drawn, or nothing.
+    others = [("0", "orientation"), ("0", "phase"), ("0", "weight"), ("2", "orientation")]
+    for ranking in [
+        *(one for one in rankings if one.layer == "1"),
+        *map(rankings.__getitem__, others),
+    ]:
+        seen = ranking_observation(ranking, ranking, count=4)
         if ranking.reason is not None:
             assert seen == Observation()
             continue

@@ -43,6 +43,7 @@ def literal_energy(picture: Tensor, vertical: float, horizontal: float) -> float
     return total
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("window", [False, True])
 @pytest.mark.parametrize("phase", [0.0, 0.7, math.pi / 2])
 @pytest.mark.parametrize(
