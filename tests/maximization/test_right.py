@@ -180,32 +180,29 @@ def _measured(picture: Tensor) -> tuple[float, float]:
     return float(np.degrees(angles[orientation])), float(frequencies[frequency])
 
 
-#: Wavelengths and orientations.
-BANK = [(8.0, 0.0), (8.0, 30.0), (6.0, 75.0), (10.0, 90.0), (7.0, 135.0), (9.0, 160.0)]
-
-
 @pytest.mark.parametrize(
-    ("options", "bank"),
+    "options",
     [
-        pytest.param({"objective": "center", **STILL}, BANK, marks=pytest.mark.slow),
-        ({"objective": "center", "contrast": 0.1}, BANK[1:4]),
-        pytest.param({"objective": "center", "contrast": 0.1}, BANK, marks=pytest.mark.slow),
-        pytest.param({"objective": "mean", "contrast": 0.1}, BANK, marks=pytest.mark.slow),
+        pytest.param({"objective": "center", **STILL}, marks=pytest.mark.slow),
+        {"objective": "center", "contrast": 0.1},
+        pytest.param({"objective": "mean", "contrast": 0.1}, marks=pytest.mark.slow),
     ],
-    ids=["center, still", "center", "center, all", "mean"],
+    ids=["center, still", "center", "mean"],
 )
 def test_a_gabor_banks_images_have_its_orientations_and_frequencies(
-    climb: Climber, options: dict[str, object], bank: list[tuple[float, float]]
+    climb: Climber, options: dict[str, object]
 ) -> None:
     """Also under random views, where images are not driven to black and white."""
+    bank = [(8.0, 0.0), (8.0, 30.0), (6.0, 75.0), (10.0, 90.0), (7.0, 135.0), (9.0, 160.0)]
     kernels = [_gabor(29, *tuning, phase) for phase, tuning in enumerate(bank)]
     layer = nn.Conv2d(1, len(bank), 29)
     with torch.no_grad():
         layer.weight.copy_(torch.stack(kernels)[:, None])
         layer.bias.fill_(-1.0)
-    am = ActivationMaximization(
-        nn.Sequential(layer, nn.ReLU()), "1", input_spec=GREY.resized(56), steps=90, **options
-    )
+    network = nn.Sequential(layer, nn.ReLU())
+    # Kernels of one channel and this size take four times as long in bfloat16.
+    options = {"precision": "float32", "steps": 90, **options}
+    am = ActivationMaximization(network, "1", input_spec=GREY.resized(56), **options)
     climb(am)
     for item, (wavelength, orientation) in zip(am.results.items, bank, strict=True):
         found, frequency = _measured(item.seen(item.image)[0])
