@@ -60,7 +60,7 @@ def test_a_residual_network_is_folded_throughout() -> None:
             module.running_mean = torch.randn_like(module.running_mean) * 0.1
             module.running_var = torch.rand_like(module.running_var) + 0.5
     network = frozen_copy(network)
-    images = torch.rand(1, *InputSpec.rgb(64).shape)
+    images = torch.rand(1, *InputSpec.rgb(32).shape)
     folded = fold_batch_norms(network, "layer4", images)
     assert _norms(folded) == 0
     torch.testing.assert_close(
