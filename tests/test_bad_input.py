@@ -31,7 +31,6 @@ from bad_input.public_names import WITHOUT_LINES, public_names
 from bad_input.reports_table import REPORTS
 from bad_input.weights_table import WEIGHTS
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from neurovis.cli import main
 from neurovis.cli.main import COMMANDS
@@ -219,7 +218,8 @@ _draw = Figure.draw
 
 def _draw_where_a_name_could_fail(figure: Figure, renderer: Any) -> None:
     """Draw a figure with a name that fonts or formulas may not have; others take half the time."""
-    words = "".join(text.get_text() for text in figure.findobj(Text))
+    titles = [*figure.texts, *(axes.title for axes in figure.axes)]
+    words = "".join(text.get_text() for text in titles)
     if "frac" in words or "层" in words:
         _draw(figure, renderer)
 
