@@ -282,7 +282,11 @@ def test_the_demo_network(layer: str) -> None:
 @needs_data
 @pytest.mark.parametrize(
     ("layer", "field", "side"),
-    [("features.0", 7, 7), ("features.3.expand3x3", 19, 19), ("features.5", 35, 35)],
+    [
+        ("features.0", 7, 7),
+        ("features.3.expand3x3", 19, 19),
+        pytest.param("features.5", 35, 35, marks=pytest.mark.slow),
+    ],
 )
 def test_squeezenet(layer: str, field: int, side: int) -> None:
     network = load_model("torchvision.models.squeezenet1_0", DATA / "squeezenet1_0_imagenet.pth")
