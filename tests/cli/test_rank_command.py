@@ -461,8 +461,8 @@ def test_kernels_that_noise_does_not_wake_are_told(
         ranked_fields, "map_receptive_fields", partial(map_receptive_fields, noise=little)
     )
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
-    few = ("--null_kernels", 0, "--sheets", 0, "--top", 1, "--receptive_fields", 1)
-    _run("rank", *CPU, *few, "--layer", "relu2", "classifier", *where)
+    few = ("--null_kernels", 0, "--sheets", 0, "--top", 1, "--orientations", 8, "--phases", 4)
+    _run("rank", *CPU, *few, "--layer", "relu2", "classifier", "--receptive_fields", 1, *where)
     rows = _rows(tmp_path / FIRST_RUN / "receptive_fields.csv")
     assert [row["layer"] for row in rows] == ["relu2", "classifier"]
     assert rows[1]["preferred_size"] == ""
