@@ -299,6 +299,7 @@ class TestFailures:
         assert type(raised.value).__name__ == error
 
 
+@pytest.mark.sampled(2)
 @each_kind
 def test_it_recovers_when_there_is_memory_again(kind: type[Monitor], tmp_path: Path) -> None:
     class Tight(TooLarge):
@@ -400,6 +401,7 @@ class TestNothingIsLeft:
             weights.append(one.state_dict())
         assert differences(*weights) == []
 
+    @pytest.mark.sampled(2)
     @each_kind
     def test_after_an_exception_in_training(self, kind: type[Monitor], tmp_path: Path) -> None:
         class Failing(TinyModule):

@@ -105,6 +105,7 @@ def _body(picture: Any) -> Any:
     return picture[80:]
 
 
+@pytest.mark.sampled(2)
 @each_kind
 def test_training_goes_on_from_a_checkpoint(kind: type[Monitor], tmp_path: Path) -> None:
     checkpoint = tmp_path / "first.ckpt"
@@ -305,6 +306,7 @@ class Remembering(Callback):
         self.seen.append(self.monitor.probe.images_for(pl_module))
 
 
+@pytest.mark.sampled(2)
 @each_kind
 def test_the_images_of_the_sanity_check_stay(kind: type[Monitor], tmp_path: Path) -> None:
     """They are there before training, so that first looks and all that follow show the same."""
