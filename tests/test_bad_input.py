@@ -83,7 +83,7 @@ def test_a_function_refuses_it_in_one_line_and_does_no_harm(
     _is_refused(bad, working_folder, tmp_path, capsys)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("bad", _cases(of_functions=False))
 def test_a_command_refuses_it_in_one_line_and_does_no_harm(
     bad: Bad, working_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -91,7 +91,6 @@ def row_of(found: Way, folder: Path, again: bool = True) -> Row:
     )
 
 
-@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "found",
     [
