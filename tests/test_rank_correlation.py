@@ -21,19 +21,19 @@ def maps(kind: str, size: int) -> Tensor:
 def test_as_scipy(kind: str) -> None:
     found, reference = maps(kind, 64), maps("many zeros", 64) + maps(kind, 64)
     expected = [
-        spearmanr(one.flatten(), other.flatten()).statistic
+        spearmanr(one.flatten().numpy(), other.flatten().numpy()).statistic
         for one, other in zip(found, reference, strict=True)
     ]
     torch.testing.assert_close(rank_correlations(found, reference).tolist(), expected)
     ranks = average_ranks(found[0].flatten()).numpy()
-    torch.testing.assert_close(ranks, rankdata(found[0].flatten()))
+    torch.testing.assert_close(ranks, rankdata(found[0].flatten().double().numpy()))
 
 
 def test_large_maps_that_are_mostly_zero() -> None:
     # The ranks of so many ties add up to more than 32 bits hold.
     found, reference = maps("many zeros", 512)[:1], maps("many zeros", 512)[1:2]
     reference = reference + found
-    expected = spearmanr(found.flatten(), reference.flatten()).statistic
+    expected = spearmanr(found.flatten().numpy(), reference.flatten().numpy()).statistic
     begun = time.perf_counter()
     assert rank_correlations(found, reference).item() == pytest.approx(expected)
     assert time.perf_counter() - begun < 5

@@ -40,7 +40,9 @@ def test_against_layers_randomized_by_hand(network: nn.Module, images: Tensor) -
                 (check.correlations, maps.abs().amax(1), trained.abs().amax(1)),
                 (check.signed_correlations, maps.sum(1), trained.sum(1)),
             ):
-                expected = spearmanr(now[index].flatten(), then[index].flatten()).statistic
+                expected = spearmanr(
+                    now[index].flatten().numpy(), then[index].flatten().numpy()
+                ).statistic
                 assert found[stage, index].item() == pytest.approx(expected, abs=1e-4)
     assert (check.correlations[0] == 1).all()
 
