@@ -320,6 +320,9 @@ def test_pictures_are_counted(
 
 # Real processes.
 
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs Linux's /proc"
+)
 MODULE = (sys.executable, "-m", "neurovis")
 SLOW = {
     "rank": f"rank --layer all-conv --by orientation sparseness --images . {CPU}",
@@ -330,10 +333,23 @@ SLOW = {
 }
 
 
+_SIGTERM_IS_CAUGHT = 1 << (signal.SIGTERM - 1)
+
+
+def _has_handlers(process: int) -> bool:
+    """Whether a process has handlers of its own by now; Python itself has one of SIGINT."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (caught,) = (line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) & _SIGTERM_IS_CAUGHT)
+
+
 def _stopped_after(
     seconds: float, command: str, folder: Path, by: signal.Signals = signal.SIGINT
 ) -> tuple[int, str]:
-    """Status, and what was said on stderr; 0 if the work was done before."""
+    """Status, and what was said on stderr; 0 if the work was done before.
+
+    Seconds count from when the command listens to signals: before, they end Python itself.
+    """
     process = subprocess.Popen(
         [*MODULE, *shlex.split(command)],
         cwd=folder,
@@ -342,12 +358,15 @@ def _stopped_after(
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
     )
+    while process.poll() is None and not _has_handlers(process.pid):
+        time.sleep(0.01)
     time.sleep(seconds)
     process.send_signal(by)
     _, said = process.communicate(timeout=120)
     return process.returncode, said
 
 
+@needs_proc
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_at_whatever_moment_it_is_stopped(name: str, tmp_path: Path) -> None:
@@ -364,7 +383,7 @@ def test_at_whatever_moment_it_is_stopped(name: str, tmp_path: Path) -> None:
     moments = random.Random(name)
     statuses = []
     for by in (signal.SIGINT, signal.SIGTERM) * 3:
-        status, said = _stopped_after(moments.uniform(0.5, whole), SLOW[name], tmp_path, by)
+        status, said = _stopped_after(moments.uniform(0, whole), SLOW[name], tmp_path, by)
         statuses.append(status)
         lines = [line for line in said.splitlines() if line.startswith("neurovis:")]
         assert status in (0, 128 + by), said
@@ -374,11 +393,12 @@ def test_at_whatever_moment_it_is_stopped(name: str, tmp_path: Path) -> None:
     assert {130, 143} & {*statuses}
 
 
+@needs_proc
 @pytest.mark.slow
 def test_stopped_while_the_command_is_read_in(tmp_path: Path) -> None:
     """That takes seconds, in which a traceback would come from anywhere in torch."""
     for by in (signal.SIGINT, signal.SIGTERM):
-        stopped = _stopped_after(0.7, "layers", tmp_path, by)
+        stopped = _stopped_after(0.2, "layers", tmp_path, by)
         assert stopped == (128 + by, "neurovis: stopped before it began\n")
 
 
@@ -389,14 +409,6 @@ import sys
 from neurovis.__main__ import main
 sys.exit(main())
 """
-_SIGTERM_IS_CAUGHT = 1 << (signal.SIGTERM - 1)
-
-
-def _has_handlers(process: int) -> bool:
-    """Whether a process has handlers of its own by now; Python itself has one of SIGINT."""
-    status = Path(f"/proc/{process}/status").read_text()
-    (caught,) = (line for line in status.splitlines() if line.startswith("SigCgt"))
-    return bool(int(caught.split()[1], 16) & _SIGTERM_IS_CAUGHT)
 
 
 def _on_a_terminal(command: str, folder: Path, pauses: Sequence[float]) -> tuple[int, str]:
@@ -422,7 +434,7 @@ def _on_a_terminal(command: str, folder: Path, pauses: Sequence[float]) -> tuple
     return os.waitstatus_to_exitcode(status), said.decode(errors="replace")
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@needs_proc
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 25))]
 )
