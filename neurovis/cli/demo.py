@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from neurovis.cli.stopping import stoppable
+from neurovis.cli.stopping import importing, stoppable
 from neurovis.run_folder import next_version
 
 
@@ -40,7 +40,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Train with monitors, maximize activations, and say what came of it."""
     # These import Lightning, which --help does without.
-    from neurovis.cli.demo_runs import check, show
+    with importing():
+        from neurovis.cli.demo_runs import check, show
 
     demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
     check(demo)

@@ -21,7 +21,7 @@ from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import blamed_callback, is_out_of_memory, one_line
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
-from neurovis.cli.stopping import Signals, Stopped, Terminated, status_of, terminable
+from neurovis.cli.stopping import Signals, Stopped, Terminated, importing, status_of, terminable
 
 #: Set it to see where in the code an error arose, instead of one line.
 TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
@@ -120,7 +120,8 @@ def _run(arguments: list[str]) -> None:
     parser = build_parser(_command_of(arguments))
     parsed = parser.parse_args(arguments)
     # Parsing has imported the command; these are the libraries that it needs.
-    from neurovis.cli.named_in_files import checked_names
+    with importing():
+        from neurovis.cli.named_in_files import checked_names
 
     own = parsed[parsed.command]
     with checked_names(parsed, arguments):

@@ -78,6 +78,28 @@ def terminable() -> Iterator[Signals]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """End the process at once when a signal comes while libraries are imported.
+
+    An exception that is raised in the middle of torch's own C++ code ends Python with an abort.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.stderr.write("neurovis: stopped before it began\n")
+        end_at_once(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
 def _stop_fork(number: int, frame: FrameType | None) -> None:
     """Stop a forked process, which is not to do again what its parent does."""
     if number == signal.SIGINT:

@@ -395,10 +395,11 @@ def test_at_whatever_moment_it_is_stopped(name: str, tmp_path: Path) -> None:
 
 @needs_proc
 @pytest.mark.slow
-def test_stopped_while_the_command_is_read_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "seconds"), [("layers", 0.2), ("demo --seconds 5", 1)])
+def test_stopped_while_the_command_is_read_in(command: str, seconds: float, tmp_path: Path) -> None:
     """That takes seconds, in which a traceback would come from anywhere in torch."""
     for by in (signal.SIGINT, signal.SIGTERM):
-        stopped = _stopped_after(0.2, "layers", tmp_path, by)
+        stopped = _stopped_after(seconds, command, tmp_path, by)
         assert stopped == (128 + by, "neurovis: stopped before it began\n")
 
 
