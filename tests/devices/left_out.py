@@ -16,6 +16,7 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "callbacks/test_kernel_ranking_monitor.py::TestNumbers::test_other_precisions[dtype1]",
             "callbacks/test_trainings.py::test_watching_changes_nothing[float64]",
             "callbacks/test_trainings.py::test_watching_changes_nothing[float64_by_default]",
+            "callbacks/test_trainings.py::test_watching_changes_nothing[parameters_of_two_dtypes]",
             "maximization/test_activation_maximization.py::test_networks_of_other_types[dtype0]",
             "restoration/test_tensors.py::test_a_buffer_is_what_it_was[complex-in place]",
             "restoration/test_tensors.py::test_a_buffer_is_what_it_was[complex-unseen]",
