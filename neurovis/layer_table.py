@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,12 +11,14 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec, check_input_spec
 from neurovis.layers import (
     LayerSelection,
+    first_names,
     kernel_axis,
     resolve_layer,
     select_layers,
     unwrap,
 )
 from neurovis.receptive_fields import Field, receptive_fields
+from neurovis.recording import check_reached
 
 _WITH_KERNELS = (
     nn.Conv1d,
@@ -102,9 +103,10 @@ def list_layers(
         raise ValueError(f'kinds must be "kernels" or "all"; got {kinds!r}')
     model = unwrap(model)
     check_input_spec(input_spec)
-    modules = {name: module for name, module in model.named_modules() if name}
+    modules = first_names(model)
     fields = receptive_fields(model, input_spec.example())
-    in_order = [*fields, *(name for name in modules if name not in fields)]
+    reached = [name for name in fields if name in modules]
+    in_order = [*reached, *(name for name in modules if name not in fields)]
     return [
         _layer_info(name, modules[name], fields.get(name))
         for name in in_order
@@ -116,8 +118,7 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
     """The dimension of each layer's output that counts its kernels.
 
     A layer that owns its kernels tells by its type. What others return (an activation in a
-    channels-last stretch, say) is followed through a forward; where the forward fails as a whole,
-    their type decides, as in :func:`~neurovis.layers.kernel_axis`.
+    channels-last stretch, say) is followed through a forward, as far as it comes.
 
     Args:
         model: The network; it is left exactly as it was found.
@@ -125,14 +126,14 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
         example: An image ``(1, C, H, W)`` in the network's space.
 
     Raises:
-        ValueError: If there is no such layer, or nothing tells which dimension it is.
+        ValueError: If there is no such layer, a forward does not reach it, or nothing tells which
+            dimension it is.
     """
     modules = {name: resolve_layer(model, name) for name in layers}
     fields: dict[str, Field] = {}
     if not all(isinstance(module, _WITH_KERNELS) for module in modules.values()):
-        # The network's head may want another size than the layers that are asked for.
-        with suppress(ValueError):
-            fields = receptive_fields(unwrap(model), example)
+        fields = receptive_fields(unwrap(model), example, modules)
+        check_reached(model, {name: name in fields for name in modules})
     axes = {}
     for name, module in modules.items():
         axis = _kernel_axis(module, fields.get(name))
@@ -185,9 +186,12 @@ def usable_layers(model: nn.Module, selection: LayerSelection, example: Tensor) 
 
 
 def _kernel_axis(module: nn.Module, field: Field | None) -> int | None:
+    """The dimension by the layer's type, or as it was followed; None where neither tells."""
     by_type = kernel_axis(module)
-    if field is None or by_type != 1 or isinstance(module, (*_WITH_KERNELS, *_CHANNELS_FIRST)):
+    if by_type != 1 or isinstance(module, (*_WITH_KERNELS, *_CHANNELS_FIRST)):
         return by_type
+    if field is None:
+        return None
     is_vector = field.output_shape is not None and len(field.output_shape) == 2
     return 1 if is_vector else field.kernel_axis
 

@@ -1,14 +1,18 @@
 """Layers by dotted name: find one, and know where its kernels are counted.
 
-A *layer* is a dotted module name, as in ``model.named_modules()``.
+A *layer* is a dotted module name, as in ``model.named_modules()``, of which a module may have
+several. One call of a layer that a forward calls several times is written ``"conv@2"``.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from torch import nn
+
+T = TypeVar("T")
 
 #: Layers by dotted name, by type (``nn.Conv2d``, or its name ``"Conv2d"``), or ``"all-conv"``.
 LayerSelection = str | type[nn.Module] | Iterable[str | type[nn.Module]]
@@ -57,15 +61,58 @@ def resolve_layer(model: nn.Module, name: str) -> nn.Module:
     """
     if not isinstance(name, str):
         raise TypeError(f"a layer is given by its dotted name, a str; got {name!r}")
-    named: dict[str, nn.Module] = dict(unwrap(model).named_modules(remove_duplicate=False))
-    # A part that is compiled on its own goes by the names that it has without torch.compile.
-    modules = {known.replace("_orig_mod.", ""): module for known, module in named.items()} | named
-    names = [known for known in modules if known and "_orig_mod" not in known]
+    modules = named_layers(model)
     if not name:
-        raise ArgumentError(f"the layer's name is empty; {_first_names(names)}")
-    if name not in modules:
-        raise ArgumentError(f'layer "{name}" not found; {_suggestion(name, names)}')
-    return modules[name]
+        raise ArgumentError(f"the layer's name is empty; {_first_names(list(modules))}")
+    module, _ = find_call(modules, name)
+    if module is None:
+        raise ArgumentError(f'layer "{name}" not found; {_suggestion(name, list(modules))}')
+    return module
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Every layer of a network by every name that it has.
+
+    A module that is registered twice has two names, and so have those inside it. Parts that are
+    compiled on their own, and what is in them, go by the names they have without torch.compile.
+
+    Args:
+        model: The network; a compiled one is unwrapped first.
+    """
+    named = unwrap(model).named_modules(remove_duplicate=False)
+    layers = {_without_compile(name): unwrap(module) for name, module in named}
+    return {name: module for name, module in layers.items() if name}
+
+
+def first_names(model: nn.Module) -> dict[str, nn.Module]:
+    """As :func:`named_layers`, each module by its first name only."""
+    names: dict[nn.Module, str] = {}
+    for name, module in named_layers(model).items():
+        names.setdefault(module, name)
+    return {name: module for module, name in names.items()}
+
+
+def find_call(modules: Mapping[str, T], name: str) -> tuple[T | None, int | None]:
+    """The layer that a name means, and which of its calls.
+
+    Args:
+        modules: Layers, or what belongs to them, by dotted name.
+        name: Such as ``"V4.conv"``, or ``"V4.conv@2"`` for its second call in a forward.
+
+    Returns:
+        None for the layer if there is none; None for the call if the name does not say it.
+    """
+    name = _without_compile(name)
+    if name in modules:
+        return modules[name], None
+    layer, _, call = name.rpartition("@")
+    if not (call.isascii() and call.isdigit() and int(call)):
+        return None, None
+    return modules.get(layer), int(call)
+
+
+def _without_compile(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def select_layers(model: nn.Module, selection: LayerSelection) -> list[str]:
@@ -75,7 +122,7 @@ def select_layers(model: nn.Module, selection: LayerSelection) -> list[str]:
         model: The network; a compiled one is unwrapped first.
         selection: Dotted names; types of modules, or their names (``"Conv2d"``), for all layers of
             that type; ``"all-conv"`` for all convolutions; or several of these. Layers selected by
-            type come in the order of ``model.named_modules()``.
+            type come in the order of ``model.named_modules()``, by their first names.
 
     Raises:
         TypeError: If a part is neither a string nor a type of modules.
@@ -89,14 +136,10 @@ def select_layers(model: nn.Module, selection: LayerSelection) -> list[str]:
     parts = [selection] if isinstance(selection, (str, type)) else list(selection)
     if not parts:
         raise ArgumentError("layers needs at least one layer; got none")
-    modules = {
-        name.replace("_orig_mod.", ""): module
-        for name, module in unwrap(model).named_modules()
-        if name and not name.endswith("_orig_mod")
-    }
+    every, modules = named_layers(model), first_names(model)
     names: dict[str, None] = {}
     for part in parts:
-        matched = [] if part in modules else _of_type(modules, part)
+        matched = [] if part in every else _of_type(modules, part)
         if not matched:
             resolve_layer(model, _as_name(part))  # Raises, with suggestions, if there is none.
             matched = [str(part)]

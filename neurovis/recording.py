@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from neurovis.arithmetic import exact_float32
 from neurovis.differentiation import differentiable
-from neurovis.layers import resolve_layer, unwrap
+from neurovis.layers import find_call, named_layers, resolve_layer, unwrap
 from neurovis.restoration import (
     accelerators,
     held_by,
@@ -54,7 +54,8 @@ class Recorder:
     Args:
         model: The network. A ``torch.compile``d one is run as its original, uncompiled self,
             since compiled code may ignore hooks.
-        layers: Dotted name or names, as in ``model.named_modules()``.
+        layers: Dotted name or names, as in ``model.named_modules()``; ``"conv@2"`` is the second
+            call of a layer that one forward calls several times.
         calls: How often each layer is called in one forward, where an earlier recorder of these
             layers has learned it already.
         reader: Called with a layer's name, inputs and output, returns what is kept in place of the
@@ -62,7 +63,7 @@ class Recorder:
             the layers that follow may work in place.
 
     Attributes:
-        calls: How often each layer is called in one forward; None before the first recording.
+        calls: How often each layer is recorded in one forward; None before the first recording.
 
     Raises:
         ValueError: If there is no layer, or one is not in the model (near misses are suggested).
@@ -85,7 +86,14 @@ class Recorder:
         if not names:
             raise ValueError("layers needs at least one layer name; got none")
         self.model = unwrap(model)
-        self.modules = {name: resolve_layer(self.model, name) for name in names}
+        every = named_layers(self.model)
+        found = {name: find_call(every, name) for name in names}
+        self.modules = {
+            # It raises, and says what is near.
+            name: resolve_layer(self.model, name) if module is None else module
+            for name, (module, _) in found.items()
+        }
+        self._only = {name: call for name, (_, call) in found.items()}
         self.calls = calls
         self._reader = reader
 
@@ -107,8 +115,8 @@ class Recorder:
             if len(outputs) > 1:
                 raise ValueError(
                     f'layer "{name}" is called {len(outputs)} times in one forward, so its '
-                    "activation is ambiguous; name a layer that is called once, or use "
-                    "Recorder.record_calls"
+                    f'activation is ambiguous; name one of its calls, such as "{name}@1", or a '
+                    "layer that is called once"
                 )
         return {name: outputs[0] for name, outputs in calls.items()}
 
@@ -127,9 +135,13 @@ class Recorder:
             self.calls = self._count_calls(images[:1])
         outputs: dict[str, list[Tensor]] = {name: [] for name in self.modules}
         missing = sum(self.calls.values())
+        called = dict.fromkeys(self.modules, 0)
 
         def keep(name: str, _module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
             nonlocal missing
+            called[name] += 1
+            if self._only[name] not in (None, called[name]):
+                return None
             recorded = _first_tensor(name, output)
             missing -= 1
             if self._reader is not None:
@@ -150,15 +162,16 @@ class Recorder:
 
         with hooked(self.modules, keep), suppress(_AllRecorded), differentiable(self.model, images):
             self.model(images)
-        self._check_reached({name: len(calls) for name, calls in outputs.items()})
+        check_reached(self.model, {name: len(calls) for name, calls in outputs.items()})
         return outputs
 
     def _count_calls(self, image: Tensor) -> dict[str, int]:
         """How often each layer is called, from a whole forward of one image without gradients."""
-        calls = dict.fromkeys(self.modules, 0)
+        called, calls = dict.fromkeys(self.modules, 0), dict.fromkeys(self.modules, 0)
 
         def count(name: str, *_: Any) -> None:
-            calls[name] += 1
+            called[name] += 1
+            calls[name] += self._only[name] in (None, called[name])
 
         with undisturbed(self.model), torch.no_grad(), hooked(self.modules, count):
             try:
@@ -169,16 +182,26 @@ class Recorder:
                 # another image size than its convolutions do.
                 if not all(calls.values()):
                     raise
-        self._check_reached(calls)
+        check_reached(self.model, calls)
         return calls
 
-    def _check_reached(self, calls: Mapping[str, int]) -> None:
-        unreached = [f'"{name}"' for name, number in calls.items() if number == 0]
-        if unreached:
-            raise ValueError(
-                f"layer {', '.join(unreached)} is never reached in a forward of "
-                f"{type(self.model).__name__}; choose a layer that its forward calls"
-            )
+
+def check_reached(model: nn.Module, calls: Mapping[str, int]) -> None:
+    """Refuse layers that a forward does not call.
+
+    Args:
+        model: The network.
+        calls: How often each layer is called, by name.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    unreached = [f'"{name}"' for name, number in calls.items() if not number]
+    if unreached:
+        raise ValueError(
+            f"layer {', '.join(unreached)} is never reached in a forward of "
+            f"{type(unwrap(model)).__name__}; choose a layer that its forward calls"
+        )
 
 
 def can_be_hooked(module: nn.Module) -> bool:

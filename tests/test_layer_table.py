@@ -123,6 +123,47 @@ def test_kernel_axes_are_followed_where_types_cannot_tell() -> None:
     }
 
 
+def test_kernel_axes_by_a_second_name_and_of_a_part_that_is_compiled() -> None:
+    class Twofold(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = models.convnext_tiny(weights=None)
+            self.backbone = self.net.features
+            self.net.features[1][1] = torch.compile(self.net.features[1][1], backend="eager")
+
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.net(images)
+            return logits
+
+    layers = ["backbone.1.0.block.4", "backbone.1.1.block.4"]
+    axes = kernel_axes(Twofold(), layers, InputSpec.rgb(64).example())
+    assert axes == dict.fromkeys(layers, 3)
+
+
+def test_kernel_axes_where_nothing_is_known_are_not_guessed() -> None:
+    class Unpredictable(nn.Module):
+        """Its activation comes from outside of torch, with the kernels last."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            last = torch.from_numpy(images.movedim(1, -1).numpy().copy())
+            activation: Tensor = self.act(last)
+            return activation
+
+    with pytest.raises(ValueError, match='"act" does not tell which dimension'):
+        kernel_axes(Unpredictable(), ["act"], InputSpec.rgb(8).example())
+
+
+def test_kernel_axes_of_a_layer_that_is_not_reached() -> None:
+    network = Branching()
+    network.add_module("late", nn.ReLU())
+    with pytest.raises(ValueError, match='"late" is never reached'):
+        kernel_axes(network, ["late"], InputSpec.rgb(16).example())
+
+
 def test_kernel_axes_where_the_head_wants_another_size() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(7, 2))
     assert kernel_axes(network, ["1"], InputSpec.rgb(16).example()) == {"1": 1}

@@ -6,7 +6,14 @@ from torch import nn
 from torchvision import models
 from torchvision.models.convnext import LayerNorm2d
 
-from neurovis.layers import kernel_axis, resolve_layer, select_layers, unwrap
+from neurovis.layers import (
+    first_names,
+    kernel_axis,
+    named_layers,
+    resolve_layer,
+    select_layers,
+    unwrap,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +31,13 @@ class TestResolveLayer:
         relu = nn.ReLU()
         model = nn.Sequential(relu, relu)
         assert resolve_layer(model, "1") is relu
+
+    def test_finds_one_call_of_a_layer(self) -> None:
+        model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+        assert resolve_layer(model, "0@2") is model[0]
+        for name in ("0@", "0@two", "2@1", "@1"):
+            with pytest.raises(ValueError, match=f'"{name}" not found'):
+                resolve_layer(model, name)
 
     @pytest.mark.parametrize(
         ("name", "suggestion"),
@@ -91,6 +105,24 @@ def test_layers_of_a_part_that_is_compiled_keep_their_names() -> None:
     assert resolve_layer(model, "0._orig_mod.0") is part[0]
     with pytest.raises(ValueError, match=r'"0\.1" not found; .*"0\.0"'):
         resolve_layer(model, "0.1")
+
+
+class Twofold(nn.Module):
+    """All of ``net`` is there by a second name too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.backbone = self.net
+
+
+def test_every_name_of_a_layer() -> None:
+    model = Twofold()
+    layers = named_layers(model)
+    assert list(layers) == ["net", "net.0", "net.1", "backbone", "backbone.0", "backbone.1"]
+    assert layers["backbone.1"] is layers["net.1"]
+    assert list(first_names(model)) == ["net", "net.0", "net.1"]
+    assert select_layers(model, [nn.ReLU, "backbone.0"]) == ["net.1", "backbone.0"]
 
 
 class TestSelectLayers:

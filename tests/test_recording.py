@@ -115,11 +115,23 @@ class TestRecorder:
     def test_called_twice_is_ambiguous(self) -> None:
         model, images = Branching().eval(), torch.rand(2, 3, 6, 6)
         recorder = Recorder(model, ["twice"])
-        with pytest.raises(ValueError, match='"twice" is called 2 times'):
+        with pytest.raises(ValueError, match=r'"twice" is called 2 times.* such as "twice@1"'):
             recorder.record(images)
         first, second = recorder.record_calls(images)["twice"]
         torch.testing.assert_close(first, model.twice(images))
         torch.testing.assert_close(second, model.twice(first.relu()))
+
+    def test_calls_are_told_apart_by_their_number(self) -> None:
+        model, images = Branching().eval(), torch.rand(2, 3, 6, 6)
+        recorded = Recorder(model, ["twice@2", "twice@1"]).record(images)
+        first = model.twice(images)
+        torch.testing.assert_close(recorded["twice@1"], first)
+        torch.testing.assert_close(recorded["twice@2"], model.twice(first.relu()))
+        torch.testing.assert_close(
+            Recorder(model, "twice@1").record(images)["twice@1"], recorded["twice@1"]
+        )
+        with pytest.raises(ValueError, match='"twice@3" is never reached'):
+            Recorder(model, "twice@3").record(images)
 
     def test_first_tensor_of_tuples_and_dictionaries(self) -> None:
         model, images = Branching().eval(), torch.rand(2, 3, 6, 6)

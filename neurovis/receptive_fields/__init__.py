@@ -11,6 +11,7 @@ Distill, https://doi.org/10.23915/distill.00021.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import input_dtype
+from neurovis.layers import first_names, named_layers
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
@@ -103,7 +105,9 @@ class Field:
         return top, left, bottom, right
 
 
-def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
+def receptive_fields(
+    model: nn.Module, example: Tensor, layers: Iterable[str] | None = None
+) -> dict[str, Field]:
     """Compute the theoretical receptive field of every layer that a forward reaches.
 
     The model runs once, in evaluation mode, and is left exactly as it was found. What it computes
@@ -114,16 +118,21 @@ def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
         model: The network, on any device.
         example: Images ``(B, C, H, W)`` in the network's space, on any device. Their values do
             not matter unless the model's path depends on them.
+        layers: Dotted names of those that are asked for: a forward may fail behind them, since a
+            network's head may want another size than its convolutions. None for all.
 
     Returns:
-        The layers by dotted name, in the order of their (last) outputs.
+        The layers by their first dotted names, in the order of their (last) outputs; behind them
+        the same by any other names, and the calls of those that are called several times
+        (``"conv@1"``, ``"conv@2"``).
 
     Raises:
-        CannotRun: If the model cannot run on the example; it is a ValueError.
+        CannotRun: If the model cannot run on the example, or not as far as the layers that are
+            asked for; it is a ValueError.
     """
-    named = model.named_modules()
-    modules = {name: module for name, module in named if name and can_be_hooked(module)}
+    modules = {name: module for name, module in first_names(model).items() if can_be_hooked(module)}
     fields: dict[str, Field] = {}
+    calls: dict[str, list[Field]] = {}
     device = next(model.parameters(), example).device
     with undisturbed(model), torch.no_grad():
         images = example.detach().to(device, input_dtype(model, example), copy=True)
@@ -133,14 +142,32 @@ def receptive_fields(model: nn.Module, example: Tensor) -> dict[str, Field]:
             field = _field(output, tracker)
             before = fields.pop(name, None)
             fields[name] = field if before is None else _called_again(before, field)
+            calls.setdefault(name, []).append(field)
 
         with hooked(modules, read):
             try:
                 with tracker:
                     model(images)
             except (Exception, SystemExit) as error:
-                raise CannotRun(_refusal(model, example, error)) from error
-    return fields
+                reached = _by_every_name(model, fields, calls)
+                if layers is None or not set(layers) <= set(reached):
+                    raise CannotRun(_refusal(model, example, error)) from error
+    return _by_every_name(model, fields, calls)
+
+
+def _by_every_name(
+    model: nn.Module, fields: Mapping[str, Field], calls: Mapping[str, list[Field]]
+) -> dict[str, Field]:
+    """Fields by first names, then by other names, and of single calls where there are several."""
+    found = dict(fields)
+    first = {module: name for name, module in first_names(model).items()}
+    for name, module in named_layers(model).items():
+        known = first[module]
+        if known in fields:
+            found.setdefault(name, fields[known])
+            if len(calls[known]) > 1:
+                found |= {f"{name}@{number}": one for number, one in enumerate(calls[known], 1)}
+    return found
 
 
 def _field(output: Any, tracker: Tracker) -> Field:

@@ -76,8 +76,8 @@ def find_layers(
     axes = usable_layers(network, selection, example)
     shapes, lowest, calls = _try(network, list(axes), spec)
     noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
-    sources, over_image = find_sources(network, calls, network_inputs(network, spec, noise))
-    receptive = _fields(network, example)
+    fields = receptive_fields(network, example, axes)
+    sources, over_image = find_sources(network, calls, network_inputs(network, spec, noise), fields)
     layers: dict[str, LayerFacts] = {}
     for name, axis in axes.items():
         sizes = list(shapes[name])
@@ -95,11 +95,11 @@ def find_layers(
             kernel_axis=axis,
             unit=tuple(size // 2 for size in sizes[1:]),
             is_rectified=settings.rectify or is_rectified(module, lowest[name]),
-            is_first=name in over_image,
+            is_first=module in over_image,
             source=sources[name].layer if name in sources else None,
             before=sources[name].before if name in sources else name,
             readout=settings.readout,
-            field=receptive.get(name),
+            field=fields.get(name),
         )
         layers[name] = replace(layers[name], notes=_notes(layers[name], settings))
     return layers
@@ -186,11 +186,3 @@ def is_rectified(module: nn.Module, lowest: Tensor) -> bool:
     if isinstance(module, _SIGNED):
         return False
     return isinstance(module, RECTIFIERS) or bool((lowest >= 0).all())
-
-
-def _fields(network: nn.Module, example: Tensor) -> dict[str, Field]:
-    """Receptive fields by layer; none if the network's head does not take such images."""
-    try:
-        return receptive_fields(network, example)
-    except ValueError:
-        return {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from neurovis.layers import find_call, first_names, named_layers
+from neurovis.receptive_fields import Field
 from neurovis.recording import Recorder, can_be_hooked, hooked
 from neurovis.tuning.null import WITH_NULL
 
@@ -33,25 +36,36 @@ class Source:
     """Where a layer's kernels come from.
 
     Attributes:
-        layer: The convolution or linear layer that has them; perhaps the layer itself.
-        before: The module whose output a rectifier is given; the layer itself if it is none.
+        layer: The convolution or linear layer that has them; perhaps the layer itself. It names
+            the call (``"conv@2"``) of one that is called several times in a forward.
+        before: The module whose output a rectifier is given, likewise; the layer itself if it is
+            none.
     """
 
     layer: str
     before: str
 
 
-@dataclass
-class _Seen:
-    """What one forward of an image left: each leaf module's output, in the order of the calls."""
+@dataclass(frozen=True)
+class _Call:
+    """One call of a module without parts, in a forward of an image.
 
-    outputs: list[tuple[str, Tensor]] = field(default_factory=list)
-    over_image: set[str] = field(default_factory=set)
+    Attributes:
+        name: The module's first name, with the number of the call where there are several.
+        module: The module.
+        number: Of its calls, from 1.
+        output: What it returned.
+    """
+
+    name: str
+    module: nn.Module
+    number: int
+    output: Tensor
 
 
 def find_sources(
-    network: nn.Module, calls: Mapping[str, int], image: Tensor
-) -> tuple[dict[str, Source], set[str]]:
+    network: nn.Module, calls: Mapping[str, int], image: Tensor, fields: Mapping[str, Field]
+) -> tuple[dict[str, Source], set[nn.Module]]:
     """The sources of those layers that have one, and all convolutions that are over the image.
 
     A module's source is found by what it does: its output must be what it makes of an earlier
@@ -61,56 +75,71 @@ def find_sources(
         network: Undisturbed, without gradients.
         calls: How often each of the layers is called in one forward; none comes after the last.
         image: ``(1, C, H, W)`` in the network's space, unlike itself everywhere: noise.
+        fields: Of the network's layers and of their calls, by name.
     """
-    # A part that is compiled on its own goes by the name that it has without torch.compile.
-    modules: Mapping[str, nn.Module] = {
-        name.replace("._orig_mod", ""): module
-        for name, module in network.named_modules()
-        if name and not any(module.children()) and can_be_hooked(module)
+    leaves = {
+        name: module
+        for name, module in first_names(network).items()
+        if not any(module.children()) and can_be_hooked(module)
     }
-    seen = _Seen()
+    made: list[_Call] = []
+    over_image: set[nn.Module] = set()
+    called: Counter[str] = Counter()
 
     def note(name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        called[name] += 1
         if isinstance(output, Tensor):
-            seen.outputs.append((name, output.detach().clone()))
+            number = called[name]
+            one = f"{name}@{number}"
+            copy = output.detach().clone()
+            made.append(_Call(one if one in fields else name, module, number, copy))
         if inputs and isinstance(module, nn.Conv2d) and _follows(module, inputs[0], image):
-            seen.over_image.add(name)
+            over_image.add(module)
 
     recorder = Recorder(network, list(calls), calls, lambda _name, _inputs, output: output[:0])
-    with hooked(modules, note):
+    with hooked(leaves, note):
         recorder.record_calls(image)
     found = {}
+    every = named_layers(network)
     for name in calls:
-        chain = _chain(name, modules, seen.outputs)
+        module, number = find_call(every, name)
+        places = [
+            place
+            for place, call in enumerate(made)
+            if call.module is module and number in (None, call.number)
+        ]
+        chain = _chain(places[0], made) if len(places) == 1 else None
         if chain is not None:
-            is_rectifier = isinstance(modules[name], RECTIFIERS)
-            found[name] = Source(chain[-1], chain[1] if is_rectifier else name)
-    return found, seen.over_image
+            is_rectifier = isinstance(module, RECTIFIERS)
+            # The layer itself goes by the name that it was given, which may not be its first.
+            names = [name, *(call.name for call in chain[1:])]
+            found[name] = Source(names[-1], names[1] if is_rectifier else name)
+    return found, over_image
 
 
-def _chain(
-    name: str, modules: Mapping[str, nn.Module], outputs: list[tuple[str, Tensor]]
-) -> list[str] | None:
-    """A layer, what it works on, what that works on, up to the layer that has the kernels."""
-    chain = [name]
-    while not isinstance(modules.get(chain[-1]), WITH_NULL):
-        places = [place for place, (known, _) in enumerate(outputs) if known == chain[-1]]
-        module = modules.get(chain[-1])
-        if len(places) != 1 or not isinstance(module, _PASSING):
+def _chain(place: int, made: Sequence[_Call]) -> list[_Call] | None:
+    """A layer's call, what it works on, what that works on, up to the layer with the kernels."""
+    chain = [made[place]]
+    while not isinstance(chain[-1].module, WITH_NULL):
+        last = chain[-1]
+        if not isinstance(last.module, _PASSING):
             return None
-        output = outputs[places[0]][1]
         earlier = (
-            known
-            for known, candidate in reversed(outputs[: places[0]])
-            if candidate.shape == output.shape
+            before
+            for before in range(place - 1, -1, -1)
+            if made[before].output.shape == last.output.shape
             and torch.allclose(
-                module(candidate.clone()), output, rtol=1e-4, atol=1e-6, equal_nan=True
+                last.module(made[before].output.clone()),
+                last.output,
+                rtol=1e-4,
+                atol=1e-6,
+                equal_nan=True,
             )
         )
-        behind = next(earlier, None)
-        if behind is None:
+        place = next(earlier, -1)
+        if place < 0:
             return None
-        chain.append(behind)
+        chain.append(made[place])
     return chain
 
 

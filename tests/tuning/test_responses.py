@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
+from neurovis.tuning import rank_kernels
 from neurovis.tuning.responses import LayerResponses, RankedLayer, _trial_gratings
 from neurovis.tuning.settings import RankingSettings
 
@@ -246,3 +247,38 @@ def test_features_last_and_sequences() -> None:
     found = responses(images())["mix"]
     assert torch.allclose(found[:, :4], plain, atol=1e-5)
     assert found.shape[1] == 11
+
+
+class Recurrent(nn.Module):
+    """One convolution called twice, each time before a norm of its own, as in CORnet-S."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.first, self.second = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.relu = nn.ReLU()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.relu(self.second(self.conv(self.relu(self.first(self.conv(images))))))
+
+
+def test_calls_of_one_convolution_are_as_convolutions_of_their_own() -> None:
+    torch.manual_seed(0)
+    network = Recurrent().eval()
+    network.first.running_mean.normal_()
+    unrolled = nn.Sequential(
+        *(network.conv, network.first, nn.ReLU()),
+        *(nn.Conv2d(3, 3, 3, padding=1), network.second, nn.ReLU()),
+    ).eval()
+    unrolled[3].load_state_dict(network.conv.state_dict())
+    recurrent = read(network, ["conv@1", "first", "relu@1", "conv@2", "second", "relu@2"])
+    apart = read(unrolled, [str(place) for place in range(6)])
+    sources = [layer.source for layer in recurrent.layers.values()]
+    assert sources == ["conv@1"] * 3 + ["conv@2"] * 3
+    for one, other in zip(recurrent(images()).values(), apart(images()).values(), strict=True):
+        assert one.shape == other.shape == (3, 3 + 7)
+        assert torch.equal(one[:, :3], other[:, :3])
+    # Random kernels are drawn for each source; as many of each layer are beside its own.
+    scores = [ranking.score for ranking in rank_kernels(network, "second", input_spec=SPEC)]
+    wanted = [ranking.score for ranking in rank_kernels(unrolled, "4", input_spec=SPEC)]
+    torch.testing.assert_close(scores, wanted, equal_nan=True)
