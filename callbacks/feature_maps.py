@@ -14,10 +14,10 @@ from typing_extensions import Unpack, override
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import feature_map_figure, first_and_now_figure, render, stacked
 from neurovis.kernels import KernelSelection, reusable, select_kernels
+from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection
 from neurovis.readouts import as_maps
-from neurovis.recording import Recorder
 from neurovis.summaries import Histogram, Observation, Picture
 
 #: Selects the kernels with the highest mean activation on the probe images.
@@ -150,12 +150,12 @@ class FeatureMapMonitor(Monitor):
 
     def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:
         """The maps ``(B, K, H', W')`` of each layer, in float32."""
-        recorder = Recorder(pl_module, list(self._kernel_axes), self._calls)
-        recorded = recorder.record(images)
-        self._calls = recorder.calls
+        # A reader of its own each time, since it would keep the network.
+        reader = LayerReader(pl_module, self._kernel_axes, calls=self._calls)
+        activations = reader(images)
+        self._calls = reader.calls
         return {
-            layer: as_maps(layer, activation.movedim(self._kernel_axes[layer], 1)).float()
-            for layer, activation in recorded.items()
+            layer: as_maps(layer, activation).float() for layer, activation in activations.items()
         }
 
     def _choose(self, layer: str, maps: Tensor) -> list[int]:

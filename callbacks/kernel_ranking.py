@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +22,10 @@ from neurovis.maximization.layer_response import LayerResponse
 from neurovis.summaries import Observation
 from neurovis.tuning.battery import Battery, choose_battery
 from neurovis.tuning.collection import rank_alone
+from neurovis.tuning.layer_facts import LayerFacts
 from neurovis.tuning.observation import ranking_observation
 from neurovis.tuning.rankings import AnyRanking, ImageRanking, resolve_rankings
-from neurovis.tuning.responses import LayerResponses, Learned, RankedLayer
+from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
 from neurovis.tuning.settings import RankingOptions, RankingSettings
 
@@ -130,7 +131,7 @@ class KernelRankingMonitor(Monitor):
             **{"orientations": _ORIENTATIONS, "phases": phases, **of_ranking}
         )
         self._spec: InputSpec | None = None
-        self._learned: Learned | None = None
+        self._facts: Mapping[str, LayerFacts] | None = None
         self._previous: dict[tuple[str, str], KernelRanking] = {}
         self._first: dict[tuple[str, str], tuple[int, KernelRanking]] = {}
         self.preferred_images = preferred_images
@@ -155,7 +156,7 @@ class KernelRankingMonitor(Monitor):
 
     @override
     def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        self._spec, self._learned, self._ascents = None, None, {}
+        self._spec, self._facts, self._ascents = None, None, {}
         self._previous, self._first = {}, {}
         if self._by_images and len(images) < 2:
             raise ValueError(
@@ -165,7 +166,7 @@ class KernelRankingMonitor(Monitor):
         battery = self._battery(images)
         responses = self._responses(pl_module, images)
         _check_applicable(list(responses.layers.values()), self.rankings)
-        self._learned = responses.learned
+        self._facts = responses.facts
         for ranking in self._ranked(responses, battery):
             self._remember(ranking)
             if self.first_and_now:
@@ -245,7 +246,7 @@ class KernelRankingMonitor(Monitor):
     def _responses(self, pl_module: LightningModule, images: Tensor) -> LayerResponses:
         """Of the network as it is now; not kept, since they refer to it."""
         spec = self._spec_for(images)
-        return LayerResponses(pl_module, self.layers, spec, self.settings, self._learned)
+        return LayerResponses(pl_module, self.layers, spec, self.settings, self._facts)
 
     def _battery(self, images: Tensor) -> Battery:
         """The stimuli; made anew each time, which costs little."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -17,8 +17,18 @@ def spatial_mean(activation: Tensor) -> Tensor:
 
 def center_unit(activation: Tensor) -> Tensor:
     """The unit in the middle of each map, ``(B, K, ...)`` to ``(B, K)``: at ``size // 2``."""
-    for size in activation.shape[2:]:
-        activation = activation.select(2, size // 2)
+    return unit_at(activation, center_of(activation.shape[2:]))
+
+
+def center_of(map_size: Sequence[int]) -> tuple[int, ...]:
+    """Place of the unit in the middle of a map: row and column of one that has two dimensions."""
+    return tuple(size // 2 for size in map_size)
+
+
+def unit_at(activation: Tensor, unit: Sequence[int]) -> Tensor:
+    """One unit of each map, ``(B, K, ...)`` to ``(B, K)``, by its place in all its dimensions."""
+    for index in unit:
+        activation = activation.select(2, index)
     return activation
 
 

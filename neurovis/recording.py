@@ -58,9 +58,6 @@ class Recorder:
             call of a layer that one forward calls several times.
         calls: How often each layer is called in one forward, where an earlier recorder of these
             layers has learned it already.
-        reader: Called with a layer's name, inputs and output, returns what is kept in place of the
-            output, so that memory does not grow with the maps. What it returns must be its own:
-            the layers that follow may work in place.
 
     Attributes:
         calls: How often each layer is recorded in one forward; None before the first recording.
@@ -80,7 +77,6 @@ class Recorder:
         model: nn.Module,
         layers: str | Sequence[str],
         calls: Mapping[str, int] | None = None,
-        reader: Reader | None = None,
     ) -> None:
         names = [layers] if isinstance(layers, str) else list(layers)
         if not names:
@@ -95,13 +91,15 @@ class Recorder:
         }
         self._only = {name: call for name, (_, call) in found.items()}
         self.calls = calls
-        self._reader = reader
 
-    def record(self, images: Tensor) -> dict[str, Tensor]:
+    def record(self, images: Tensor, reader: Reader | None = None) -> dict[str, Tensor]:
         """Run the network on ``images`` and return each layer's output.
 
         Args:
             images: ``(B, C, H, W)`` in the network's space and on its device.
+            reader: Called with a layer's name, inputs and output, returns what is kept in place of
+                the output, so that memory does not grow with the maps. What it returns must be its
+                own: the layers that follow may work in place.
 
         Returns:
             The output of each layer by name, ``(B, K, H', W')`` for a convolution.
@@ -110,7 +108,7 @@ class Recorder:
             ValueError: If a layer is never reached, or is called more than once in a forward
                 (:meth:`record_calls` gives every call).
         """
-        calls = self.record_calls(images)
+        calls = self.record_calls(images, reader)
         for name, outputs in calls.items():
             if len(outputs) > 1:
                 raise ValueError(
@@ -120,11 +118,12 @@ class Recorder:
                 )
         return {name: outputs[0] for name, outputs in calls.items()}
 
-    def record_calls(self, images: Tensor) -> dict[str, list[Tensor]]:
+    def record_calls(self, images: Tensor, reader: Reader | None = None) -> dict[str, list[Tensor]]:
         """As :meth:`record`, with the outputs of all of a layer's calls in their order.
 
         Args:
             images: ``(B, C, H, W)`` in the network's space.
+            reader: As there.
 
         Raises:
             TypeError: If images are no tensor, or a layer gives none.
@@ -144,8 +143,8 @@ class Recorder:
                 return None
             recorded = _first_tensor(name, output)
             missing -= 1
-            if self._reader is not None:
-                outputs[name].append(self._reader(name, inputs, recorded))
+            if reader is not None:
+                outputs[name].append(reader(name, inputs, recorded))
                 if missing == 0:
                     raise _AllRecorded
                 return None

@@ -17,7 +17,7 @@ PACKAGE = Path(neurovis.__file__).parent
 
 GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
-    "run_folder",
+    *("layer_reader", "run_folder"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *("prediction", "rank_correlation", "observation", "board", "trial", "transfer", "arithmetic"),
     *("collectives", "differentiation", "tables", "archives"),

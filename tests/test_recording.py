@@ -219,7 +219,7 @@ def test_a_reader_says_what_is_kept() -> None:
         return output.amin((1, 2, 3))
 
     images = torch.randn(3, 1, 9, 9)
-    kept = Recorder(model, ["0", "2"], reader=lowest).record(images)
+    kept = Recorder(model, ["0", "2"]).record(images, lowest)
     with torch.no_grad():
         first = model[0](images)
         expected = {"0": first.amin((1, 2, 3)), "2": model[2](first.relu()).amin((1, 2, 3))}

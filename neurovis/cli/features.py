@@ -16,9 +16,10 @@ from neurovis.cli.stopping import stoppable
 from neurovis.cli.words import FEATURE_MAPS
 from neurovis.figures import feature_map_figure
 from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.readouts import as_maps
-from neurovis.recording import Recorder, undisturbed
+from neurovis.recording import undisturbed
 
 _COLUMNS = ("layer", "kernel", "mean", "std", "min", "max", "constant", "silent")
 
@@ -143,9 +144,8 @@ class _Features:
 
     def __init__(self, network: nn.Module, axes: dict[str, int], kernels: KernelSelection) -> None:
         self._network = network
-        self._axes = axes
         self._selection = kernels
-        self._recorder = Recorder(network, list(axes))
+        self._reader = LayerReader(network, axes)
         self._layers: dict[str, _Layer] = {}
 
     @property
@@ -160,10 +160,10 @@ class _Features:
             images: ``(B, C, H, W)`` in the network's space and on its device.
         """
         with undisturbed(self._network), torch.no_grad():
-            recorded = self._recorder.record(images)
+            activations = self._reader(images)
         found = []
-        for name, activation in recorded.items():
-            maps = as_maps(name, activation.movedim(self._axes[name], 1))
+        for name, activation in activations.items():
+            maps = as_maps(name, activation)
             count, size = maps.shape[1], (maps.shape[2], maps.shape[3])
             if name not in self._layers:
                 kernels = select_kernels(self._selection, count, name)

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, network_inputs
-from neurovis.layer_table import kernel_axes
+from neurovis.layer_reader import LayerReader
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.waking import WakingRectifiers
-from neurovis.recording import Recorder
 from neurovis.trial import reason, trying
 
 
@@ -42,10 +41,13 @@ class LayerResponse:
         self.layer = layer
         self.spec = spec
         self.dtype = dtype
-        self._recorder = Recorder(network, layer)
-        if kernel_axis is None:
-            kernel_axis = kernel_axes(network, [layer], spec.example())[layer]
-        self.kernel_axis = kernel_axis
+        layers = layer if kernel_axis is None else {layer: kernel_axis}
+        self._reader = LayerReader(network, layers, spec.example())
+
+    @property
+    def kernel_axis(self) -> int:
+        """The dimension of the layer's output that counts its kernels."""
+        return self._reader.kernel_axes[self.layer]
 
     def to(self, device: torch.device) -> None:
         """Move the network to a device."""
@@ -59,13 +61,7 @@ class LayerResponse:
         """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""
         inputs = self.inputs(images)
         with self._autocast(inputs):
-            activation = self._recorder.record(inputs)[self.layer]
-        if activation.ndim < 2:
-            raise ValueError(
-                f'layer "{self.layer}" has no kernels: its output has shape '
-                f"{tuple(activation.shape)} for a batch of {len(images)}"
-            )
-        return activation.movedim(self.kernel_axis, 1)
+            return self._reader(inputs)[self.layer]
 
     def _autocast(self, inputs: Tensor) -> AbstractContextManager[object]:
         if self.dtype is None:

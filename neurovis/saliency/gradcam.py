@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurovis.layer_table import kernel_axes
+from neurovis.layer_reader import LayerReader
+from neurovis.layers import first_names, resolve_layer
 from neurovis.recording import hooked
 from neurovis.saliency.rectified import guided_backprop
 from neurovis.saliency.target import Question
@@ -24,8 +25,8 @@ def gradcam(question: Question) -> Tensor:
     """Where a convolution's map speaks for the value, ``(B, 1, H, W)``, nowhere negative."""
     chosen = question.settings.gradcam_layer
     if chosen is not None:
-        axis = kernel_axes(question.value.model, [chosen], question.images[:1])[chosen]
-        found = _weighted_map(question, chosen, axis)
+        reader = LayerReader(question.value.model, chosen, question.images[:1])
+        found = _weighted_map(question, chosen, reader)
         if found is None:
             raise ValueError(
                 f'gradcam_layer "{chosen}" has no part in layer "{question.value.target.label}"; '
@@ -33,7 +34,7 @@ def gradcam(question: Question) -> Tensor:
             )
         return found
     for layer in _convolutions_before(question):
-        found = _weighted_map(question, layer, 1)
+        found = _weighted_map(question, layer, LayerReader(question.value.model, {layer: 1}))
         if found is not None:
             return found
     raise ValueError(
@@ -47,7 +48,7 @@ def guided_gradcam(question: Question) -> Tensor:
     return gradcam(question) * guided_backprop(question)
 
 
-def _weighted_map(question: Question, layer: str, kernel_axis: int) -> Tensor | None:
+def _weighted_map(question: Question, layer: str, reader: LayerReader) -> Tensor | None:
     """The map of Grad-CAM at the images' size; None if the value does not depend on the layer."""
     images = question.images.clone().requires_grad_()
     activation, target = question.value.activation_with(layer, images)
@@ -57,7 +58,9 @@ def _weighted_map(question: Question, layer: str, kernel_axis: int) -> Tensor | 
         (gradient,) = torch.autograd.grad(values.sum(), activation, allow_unused=True)
     if gradient is None:
         return None
-    maps, gradient = (part.detach().movedim(kernel_axis, 1) for part in (activation, gradient))
+    maps, gradient = (
+        reader.kernels_second(layer, part.detach(), len(images)) for part in (activation, gradient)
+    )
     if maps.ndim != 4:
         raise ValueError(
             f'gradcam_layer "{layer}" needs maps (B, K, H, W); its activation has shape '
@@ -71,12 +74,12 @@ def _weighted_map(question: Question, layer: str, kernel_axis: int) -> Tensor | 
 def _convolutions_before(question: Question) -> list[str]:
     """Convolutions with maps that are called once before the target returns, the last one first."""
     value = question.value
+    name = value.target.name
+    target = None if name is None else resolve_layer(value.model, name)
     convolutions = {
         name: module
-        for name, module in value.model.named_modules()
-        if name
-        and name != value.target.name
-        and isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
+        for name, module in first_names(value.model).items()
+        if module is not target and isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))
     }
     calls: list[str] = []
     with_map: set[str] = set()

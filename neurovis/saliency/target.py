@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import kernel_axes
 from neurovis.layers import ArgumentError, unwrap
 from neurovis.readouts import READOUTS
@@ -116,7 +117,7 @@ class TargetValue:
         self._prefix = f"{OUTPUT}." if is_output else ""
         self._readout: ReadoutOption = "mean" if readout is None else readout
         self._function = function
-        self.recorder = Recorder(self._network, target.label)
+        self.reader = LayerReader(self._network, {target.label: target.kernel_axis})
 
     def __call__(self, images: Tensor, kernels: Tensor | None = None) -> Tensor:
         """The number of each image.
@@ -139,8 +140,7 @@ class TargetValue:
     def activation(self, images: Tensor) -> Tensor:
         """The layer's activation, ``(B, K, ...)``: kernels are second."""
         # A copy, since a network may begin by working in place.
-        recorded = self.recorder.record(images.clone())[self.target.label]
-        return self._kernels_second(recorded)
+        return self.reader(images.clone())[self.target.label]
 
     def activation_with(self, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
         """The activations of another layer and of the target, from one forward.
@@ -154,7 +154,8 @@ class TargetValue:
         """
         name = self._prefix + layer
         recorded = Recorder(self._network, [name, self.target.label]).record(images.clone())
-        return recorded[name], self._kernels_second(recorded[self.target.label])
+        output = recorded[self.target.label]
+        return recorded[name], self.reader.kernels_second(self.target.label, output, len(images))
 
     def readings(self, activation: Tensor) -> Tensor:
         """The number of each kernel.
@@ -209,11 +210,6 @@ class TargetValue:
         if kernels is None:
             raise ValueError("kernels are needed where the target is not a function")
         return self.readings(activation).gather(1, kernels[:, None])[:, 0]
-
-    def _kernels_second(self, activation: Tensor) -> Tensor:
-        if activation.ndim == 1:
-            return activation[:, None]
-        return activation.movedim(self.target.kernel_axis, 1)
 
 
 @dataclass(frozen=True)

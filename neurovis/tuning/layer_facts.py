@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, network_inputs
+from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
+from neurovis.readouts import center_of
 from neurovis.receptive_fields import Field, receptive_fields
-from neurovis.recording import Recorder
 from neurovis.trial import CannotRun, trying
 from neurovis.tuning.settings import RankingSettings, ReadoutName
 from neurovis.tuning.sources import RECTIFIERS, find_sources
@@ -74,26 +75,20 @@ def find_layers(
     """
     example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
     axes = usable_layers(network, selection, example)
-    shapes, lowest, calls = _try(network, list(axes), spec)
+    shapes, lowest, calls = _try(network, axes, spec)
     noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
     fields = receptive_fields(network, example, axes)
     sources, over_image = find_sources(network, calls, network_inputs(network, spec, noise), fields)
     layers: dict[str, LayerFacts] = {}
     for name, axis in axes.items():
-        sizes = list(shapes[name])
-        if len(sizes) < 2:
-            raise ValueError(
-                f'layer "{name}" has no kernels: its output has shape {tuple(sizes)} for a '
-                f"batch of {_TRIAL_IMAGES}"
-            )
-        kernels = sizes.pop(axis)
+        _, kernels, *map_size = shapes[name]
         module = unwrap(resolve_layer(network, name))
         layers[name] = LayerFacts(
             name=name,
             spec=spec,
             kernels=kernels,
             kernel_axis=axis,
-            unit=tuple(size // 2 for size in sizes[1:]),
+            unit=center_of(map_size),
             is_rectified=settings.rectify or is_rectified(module, lowest[name]),
             is_first=module in over_image,
             source=sources[name].layer if name in sources else None,
@@ -106,23 +101,23 @@ def find_layers(
 
 
 def _try(
-    network: nn.Module, names: Sequence[str], spec: InputSpec
+    network: nn.Module, axes: Mapping[str, int], spec: InputSpec
 ) -> tuple[dict[str, torch.Size], dict[str, Tensor], Mapping[str, int]]:
-    """The shape of each layer's output for some noise, its lowest value, and how often it runs."""
+    """The shape of each layer's activation for some noise, its lowest value, and its calls."""
     shapes: dict[str, torch.Size] = {}
 
-    def lowest(name: str, _: tuple[Any, ...], output: Tensor) -> Tensor:
-        shapes[name] = output.shape
-        return output.detach().amin()
+    def lowest(name: str, _: tuple[Any, ...], activation: Tensor) -> Tensor:
+        shapes[name] = activation.shape
+        return activation.detach().amin()
 
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(_TRIAL_IMAGES, *spec.shape, generator=generator)
     inputs = network_inputs(network, spec, noise)
     try:
         with trying(network, spec):
-            recorder = Recorder(network, names, reader=lowest)
-            values = recorder.record(inputs)
-            return shapes, values, recorder.calls or {}
+            reader = LayerReader(network, axes)
+            values = reader(inputs, lowest)
+            return shapes, values, reader.calls or {}
     except (CannotRun, TypeError):
         # It says what the network seems to want, if the images are what is wrong.
         receptive_fields(network, inputs[:1])

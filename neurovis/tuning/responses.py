@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from neurovis.arithmetic import exact_float32
 from neurovis.inputs import InputSpec, network_inputs
+from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import READOUTS, center_unit
-from neurovis.recording import Recorder, undisturbed
+from neurovis.recording import undisturbed
 from neurovis.tuning.layer_facts import LayerFacts, find_layers
 from neurovis.tuning.null import WITH_NULL, NullKernels, null_kernels
 from neurovis.tuning.settings import RankingSettings
@@ -69,19 +70,6 @@ class RankedLayer(LayerFacts):
         return self.null.weights.float().cpu()
 
 
-@dataclass(frozen=True)
-class Learned:
-    """What it took several forwards to learn of some layers; it refers to no network.
-
-    Attributes:
-        layers: By name.
-        calls: How often each module that is read is called in one forward.
-    """
-
-    layers: Mapping[str, LayerFacts]
-    calls: Mapping[str, int]
-
-
 class LayerResponses:
     """Reads the kernels of several layers, and their random kernels, in the same forwards.
 
@@ -90,13 +78,13 @@ class LayerResponses:
         selection: Layers, as in :func:`~neurovis.layers.select_layers`.
         spec: What the network is shown.
         settings: Readout, null kernels and seed.
-        learned: What earlier responses of the same layers have learned, from the same network
+        facts: Those that earlier responses of the same layers have found, of the same network
             trained less. Little is run then, and the network must be
             :func:`~neurovis.recording.undisturbed` already.
 
     Attributes:
         layers: The layers by name.
-        learned: What was learned of them.
+        facts: What is true of them for as long as the network is trained, without the network.
 
     Raises:
         ValueError: If the network cannot take the images, or a layer is not usable.
@@ -108,22 +96,24 @@ class LayerResponses:
         selection: LayerSelection,
         spec: InputSpec,
         settings: RankingSettings,
-        learned: Learned | None = None,
+        facts: Mapping[str, LayerFacts] | None = None,
     ) -> None:
         self.network = unwrap(network)
         self.spec = spec
         self._readout = READOUTS[settings.readout]
         self._is_centered = settings.readout == "center"
         self._rectify = settings.rectify
-        with nullcontext() if learned else undisturbed(self.network), torch.no_grad():
-            facts: Mapping[str, LayerFacts] = (
-                learned.layers if learned else find_layers(self.network, selection, spec, settings)
-            )
-            self.layers = _with_null(self.network, facts, settings)
-            self._calls = learned.calls if learned else None
+        with nullcontext() if facts else undisturbed(self.network), torch.no_grad():
+            self.facts = facts or find_layers(self.network, selection, spec, settings)
+            self.layers = _with_null(self.network, self.facts, settings)
             self._null: dict[str, Tensor] = {}
             self._placements = self._place_null()
-        self.learned = Learned(facts, self._calls or {})
+        axes = {
+            layer.source: layer.kernel_axis
+            for layer in self.layers.values()
+            if layer.source and layer.null
+        } | {layer.name: layer.kernel_axis for layer in self.layers.values()}
+        self._reader = _reader_of_single_calls(self.network, axes)
 
     @exact_float32()
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
@@ -133,12 +123,7 @@ class LayerResponses:
         null for the layer), in float32.
         """
         self._null = {}
-        sources = {layer.source for layer in self.layers.values() if layer.source and layer.null}
-        names = [*self.layers, *sorted(sources - set(self.layers))]
-        # One for each forward, since it refers to this object: a circle would keep the network.
-        recorder = Recorder(self.network, names, self._calls, self._read)
-        recorded = recorder.record(network_inputs(self.network, self.spec, images))
-        self._calls = recorder.calls
+        recorded = self._reader(network_inputs(self.network, self.spec, images), self._read)
         return {
             name: torch.cat([recorded[name], self._null[name]], dim=1)
             if name in self._null
@@ -176,30 +161,32 @@ class LayerResponses:
         own: dict[str, Tensor] = {}
         null: dict[str, Tensor] = {}
 
-        def read(name: str, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        def read(name: str, inputs: tuple[Any, ...], maps: Tensor) -> Tensor:
             for user in placed.values():
                 if user.before == name:
-                    maps = output.detach().movedim(user.kernel_axis, 1)
-                    own[user.name] = center_unit(maps).to(torch.float32, copy=True)
+                    own[user.name] = center_unit(maps.detach()).to(torch.float32, copy=True)
                 if user.source == name and user.null is not None:
                     null[user.name] = user.null.at(inputs[0].detach(), user.unit).float()
-            return output.new_empty(0)
+            return maps.new_empty(0)
 
-        names = {part for user in placed.values() for part in (user.before, user.source or "")}
-        if not names:
+        if not placed:
             return {}
-        calls = dict.fromkeys(sorted(names), 1)
+        axes = {
+            part: user.kernel_axis
+            for user in placed.values()
+            for part in (user.before, user.source or "")
+        }
         images = network_inputs(self.network, self.spec, _trial_gratings(self.spec))
-        Recorder(self.network, list(calls), calls, read).record(images)
+        _reader_of_single_calls(self.network, axes)(images, read)
         return {name: _placement(own[name], null[name]) for name in placed}
 
-    def _read(self, name: str, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+    def _read(self, name: str, inputs: tuple[Any, ...], activation: Tensor) -> Tensor:
         """A layer's responses ``(B, K)``; those of null kernels on its inputs are put aside."""
         self._read_null(name, inputs)
         layer = self.layers.get(name)
         if layer is None:
-            return output.new_empty(0)
-        maps = output.detach().movedim(layer.kernel_axis, 1)
+            return activation.new_empty(0)
+        maps = activation.detach()
         if self._rectify and layer.is_rectified:
             maps = maps.relu()
         # A copy, since the layers that follow may work in place on what this is a part of.
@@ -236,6 +223,11 @@ class LayerResponses:
             activated: Tensor = layer.module.forward(placed.to(layer.null_dtype)).float()
             return activated
         return placed.relu()
+
+
+def _reader_of_single_calls(network: nn.Module, axes: Mapping[str, int]) -> LayerReader:
+    """A reader of layers that are known to be called once, or whose names say which call."""
+    return LayerReader(network, axes, calls=dict.fromkeys(axes, 1))
 
 
 def _placement(own: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:

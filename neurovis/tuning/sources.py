@@ -96,9 +96,9 @@ def find_sources(
         if inputs and isinstance(module, nn.Conv2d) and _follows(module, inputs[0], image):
             over_image.add(module)
 
-    recorder = Recorder(network, list(calls), calls, lambda _name, _inputs, output: output[:0])
+    recorder = Recorder(network, list(calls), calls)
     with hooked(leaves, note):
-        recorder.record_calls(image)
+        recorder.record_calls(image, lambda _name, _inputs, output: output[:0])
     found = {}
     every = named_layers(network)
     for name in calls:

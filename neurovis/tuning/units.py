@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layer_table import kernel_axes
+from neurovis.layer_reader import LayerReader
 from neurovis.layers import resolve_layer, unwrap
+from neurovis.readouts import center_of, unit_at
 from neurovis.receptive_fields import Box, receptive_fields
-from neurovis.recording import Recorder, undisturbed
+from neurovis.recording import undisturbed
 from neurovis.trial import CannotRun, trying
 from neurovis.tuning.layer_facts import is_rectified
 
@@ -59,15 +60,13 @@ class Units:
         self.layer = layer
         self.spec = spec
         with undisturbed(self.network), torch.no_grad():
-            output = self._trial()
-        output = output.movedim(self._kernel_axis, 1)
-        self.kernels = select_kernels(kernels, output.shape[1], layer)
-        self.map_size = tuple(output.shape[2:])
-        self.unit = tuple(size // 2 for size in self.map_size) if unit is None else tuple(unit)
+            activation = self._try()
+        self.kernels = select_kernels(kernels, activation.shape[1], layer)
+        self.map_size = tuple(activation.shape[2:])
+        self.unit = center_of(self.map_size) if unit is None else tuple(unit)
         self._check_unit()
-        self.is_rectified = is_rectified(resolve_layer(self.network, layer), output)
+        self.is_rectified = is_rectified(resolve_layer(self.network, layer), activation)
         self.box = self._find_box()
-        self._recorder = Recorder(self.network, layer, reader=self._read)
 
     @property
     def clipped_box(self) -> Box:
@@ -105,36 +104,26 @@ class Units:
 
         In the network's type and on its device; they can be differentiated to the images.
         """
-        return self._recorder.record(network_inputs(self.network, self.spec, images))[self.layer]
+        inputs = network_inputs(self.network, self.spec, images)
+        return self._reader(inputs, self._read)[self.layer]
 
-    def _read(self, _: str, __: tuple[Any, ...], output: Tensor) -> Tensor:
+    def _read(self, _: str, __: tuple[Any, ...], activation: Tensor) -> Tensor:
         # A copy: indexing with a list never shares memory.
-        read = output.movedim(self._kernel_axis, 1)[:, self.kernels]
-        for index in self.unit:
-            read = read.select(2, index)
-        return read
+        return unit_at(activation[:, self.kernels], self.unit)
 
-    def _trial(self) -> Tensor:
-        """The layer's output for some noise."""
+    def _try(self) -> Tensor:
+        """The layer's activation ``(B, K, ...)`` for some noise."""
         example = network_inputs(self.network, self.spec, torch.full((1, *self.spec.shape), 0.5))
         noise = torch.rand(
             _TRIAL_IMAGES, *self.spec.shape, generator=torch.Generator().manual_seed(0)
         )
         try:
-            self._kernel_axis = kernel_axes(self.network, [self.layer], example)[self.layer]
+            self._reader = LayerReader(self.network, self.layer, example)
             with trying(self.network, self.spec):
-                output = Recorder(self.network, self.layer).record(
-                    network_inputs(self.network, self.spec, noise)
-                )[self.layer]
+                return self._reader(network_inputs(self.network, self.spec, noise))[self.layer]
         except CannotRun:
             receptive_fields(self.network, example)  # It says what the network seems to want.
             raise
-        if output.ndim < 2:
-            raise ValueError(
-                f'layer "{self.layer}" has no kernels: its output has shape '
-                f"{tuple(output.shape)} for a batch of {_TRIAL_IMAGES}"
-            )
-        return output
 
     def _check_unit(self) -> None:
         if len(self.unit) != len(self.map_size) or not all(
@@ -147,10 +136,7 @@ class Units:
             )
 
     def _find_box(self) -> Box | None:
-        try:
-            field = receptive_fields(self.network, self.spec.example()).get(self.layer)
-        except ValueError:  # What comes after the layer may want images of another size.
-            return None
+        field = receptive_fields(self.network, self.spec.example(), [self.layer]).get(self.layer)
         if field is None or field.units != (self.map_size or (1, 1)):
             return None
         row, column = self.unit or (0, 0)

@@ -203,7 +203,7 @@ def test_the_network_is_not_kept(tmp_path: Path) -> None:
     fit(monitor, tmp_path, max_epochs=1)
     # Lightning itself puts the module's methods on callbacks.
     own = {name: kept for name, kept in vars(monitor).items() if name not in ("log", "log_dict")}
-    assert own["_learned"] is not None
+    assert own["_facts"] is not None
     assert own["_ascents"].keys() == {"relu"}
     _NoModules(io.BytesIO()).dump(own)
 

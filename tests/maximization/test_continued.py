@@ -280,7 +280,7 @@ class TestUsableKernels:
 def test_the_kernel_axis_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
     response = LayerResponse(network, "1", GREY)
-    monkeypatch.setattr("neurovis.maximization.layer_response.kernel_axes", None)
+    monkeypatch.setattr("neurovis.layer_reader.kernel_axes", None)
     again = LayerResponse(network, "1", GREY, response.kernel_axis)
     images = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(again(images), F.relu(network[0](images)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -14,12 +13,12 @@ from torch import Tensor, nn
 from neurovis.arithmetic import exact_float32
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layer_table import kernel_axes
+from neurovis.layer_reader import LayerReader
 from neurovis.layers import unwrap
 from neurovis.maximization.layer_response import LayerResponse, noise_images, try_response
 from neurovis.maximization.objectives import Objective, as_objective
 from neurovis.receptive_fields import Box, Field, receptive_fields
-from neurovis.recording import Recorder, undisturbed
+from neurovis.recording import undisturbed
 
 #: What kernels are judged by, as :func:`~neurovis.maximization.objectives.as_objective` takes it.
 AnyObjective = str | Objective | Callable[[Tensor], Tensor]
@@ -80,7 +79,6 @@ class ReadLayer:
 
     Attributes:
         name: Dotted.
-        axis: Of its output, that counts kernels.
         kernels: The ``K`` that are asked for.
         objective: From activations ``(B, K, ...)`` to numbers ``(B, N)``, and to their maps.
         read_units: ``(P,)``, which units the objective reads.
@@ -88,15 +86,14 @@ class ReadLayer:
     """
 
     name: str
-    axis: int
     kernels: list[int]
     objective: Objective
     read_units: Tensor
     places: Places
 
-    def __call__(self, output: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, activation: Tensor) -> tuple[Tensor, Tensor]:
         """Each kernel's number and the number of its most active unit, both ``(B, K)``."""
-        activation = output.movedim(self.axis, 1).float()
+        activation = activation.float()
         values = self.objective(activation)[:, self.kernels]
         maps = self.objective.maps(activation)[:, self.kernels]
         units = maps.flatten(2) if maps.ndim > 2 else maps[:, :, None]
@@ -132,17 +129,13 @@ class TopReader:
     ) -> None:
         self.network = unwrap(network)
         self.spec = spec
-        self._calls: Mapping[str, int] | None = None
         chosen = as_objective(objective)
         with undisturbed(self.network), torch.no_grad():
             example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
-            axes = kernel_axes(self.network, layers, example)
-            fields: dict[str, Field] = {}
-            # What comes after the layers may want images of another size.
-            with suppress(ValueError):
-                fields = receptive_fields(self.network, example)
+            self._reader = LayerReader(self.network, list(layers), example)
+            fields = receptive_fields(self.network, example, layers)
             self.layers = {
-                name: self._read_layer(name, axes[name], kernels, chosen, fields.get(name))
+                name: self._read_layer(name, kernels, chosen, fields.get(name))
                 for name, kernels in layers.items()
             }
 
@@ -155,26 +148,23 @@ class TopReader:
         """
         units: dict[str, Tensor] = {}
 
-        def read(name: str, _: tuple[Any, ...], output: Tensor) -> Tensor:
-            values, units[name] = self.layers[name](output)
+        def read(name: str, _: tuple[Any, ...], activation: Tensor) -> Tensor:
+            values, units[name] = self.layers[name](activation)
             return values
 
-        # One for each forward: it refers to this object, and a circle would keep the network.
-        recorder = Recorder(self.network, list(self.layers), self._calls, read)
         inputs = network_inputs(self.network, self.spec, images)
         with torch.autocast(inputs.device.type, enabled=False):
-            values = recorder.record(inputs)
-        self._calls = recorder.calls
+            values = self._reader(inputs, read)
         return {name: (values[name], units[name]) for name in self.layers}
 
     def _read_layer(
         self,
         name: str,
-        axis: int,
         kernels: KernelSelection,
         objective: Objective,
         field: Field | None,
     ) -> ReadLayer:
+        axis = self._reader.kernel_axes[name]
         response = LayerResponse(self.network, name, self.spec, axis)
         activation = try_response(response, noise_images(self.spec, count=2)).float()
         objective = objective.prepared(response)
@@ -191,7 +181,6 @@ class TopReader:
         one_unit = int(read_units.sum()) == 1 < len(read_units)
         return ReadLayer(
             name=name,
-            axis=axis,
             kernels=select_kernels(kernels, values.shape[1], name),
             objective=objective,
             read_units=read_units,

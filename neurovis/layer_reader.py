@@ -1,0 +1,123 @@
+"""Read the kernels of layers: the one place that brings kernels to the second dimension.
+
+It knows which dimension of a layer's output counts kernels, what an output without kernels is, and
+what two calls of one layer are. Whoever wants activations or one number per kernel asks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from neurovis.layer_table import kernel_axes
+from neurovis.layers import unwrap
+from neurovis.recording import Recorder
+
+#: What is kept of a layer's activation ``(B, K, *positions)``, from its name, the inputs of the
+#: layer's call, and the activation.
+Keep = Callable[[str, tuple[Any, ...], Tensor], Tensor]
+
+
+class LayerReader:
+    """Reads some layers of a network in one forward that runs no further than the last of them.
+
+    Activations come as ``(B, K, *positions)``: kernels are second, whatever the network's own
+    order. A reader holds the network, which runs in whatever mode it is in; see
+    :func:`~neurovis.recording.undisturbed`.
+
+    Args:
+        network: A compiled one is run as its original self.
+        layers: Dotted name or names, of which a module may have several; ``"conv@2"`` is the second
+            call of a layer that one forward calls several times. Or the dimension of each layer's
+            output that counts kernels by name, as an earlier reader has found them.
+        example: An image ``(1, C, H, W)`` in the network's space, to find these dimensions with;
+            None where they are given.
+        calls: How often each layer is called in one forward, as an earlier reader has learned.
+
+    Attributes:
+        network: The network, uncompiled.
+        kernel_axes: The dimension of each layer's output that counts kernels, by name.
+
+    Raises:
+        ValueError: If there is no such layer, a forward does not reach it, or nothing tells which
+            dimension of its output counts kernels.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(2), nn.Linear(36, 5))
+        >>> reader = LayerReader(network, ["0", "2"], torch.rand(1, 3, 8, 8))
+        >>> {name: tuple(read.shape) for name, read in reader(torch.rand(2, 3, 8, 8)).items()}
+        {'0': (2, 8, 6, 6), '2': (2, 5, 8)}
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: str | Sequence[str] | Mapping[str, int],
+        example: Tensor | None = None,
+        *,
+        calls: Mapping[str, int] | None = None,
+    ) -> None:
+        self.network = unwrap(network)
+        names = [layers] if isinstance(layers, str) else list(layers)
+        self._recorder = Recorder(self.network, names, calls)
+        if isinstance(layers, Mapping):
+            self.kernel_axes = dict(layers)
+        elif example is None:
+            raise ValueError("a reader needs an example, or the dimension that counts kernels")
+        else:
+            self.kernel_axes = kernel_axes(self.network, names, example)
+
+    @property
+    def calls(self) -> Mapping[str, int] | None:
+        """How often each layer is called in one forward; None before the first reading."""
+        return self._recorder.calls
+
+    def __call__(self, inputs: Tensor, keep: Keep | None = None) -> dict[str, Tensor]:
+        """The activation of each layer, or what is kept of it.
+
+        Args:
+            inputs: ``(B, C, H, W)`` in the network's space and on its device.
+            keep: Gives what is kept in place of an activation, so that memory does not grow with
+                the maps. It must be a tensor of its own: the layers that follow may work in place.
+
+        Returns:
+            ``(B, K, *positions)`` by name, or what was kept.
+
+        Raises:
+            ValueError: If a layer is never reached, is called several times in a forward, or the
+                first dimension of its output does not count images.
+        """
+
+        def read(name: str, layer_inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            activation = self.kernels_second(name, output, len(inputs))
+            return activation if keep is None else keep(name, layer_inputs, activation)
+
+        if keep is not None:
+            return self._recorder.record(inputs, read)
+        return {
+            name: read(name, (), output) for name, output in self._recorder.record(inputs).items()
+        }
+
+    def kernels_second(self, layer: str, output: Tensor, batch: int) -> Tensor:
+        """A layer's output, or a gradient to it, with its kernels in the second dimension.
+
+        Args:
+            layer: Its name.
+            output: As the layer returned it.
+            batch: How many images there were.
+
+        Returns:
+            ``(B, K, *positions)``, a view; one number for each image is one kernel.
+
+        Raises:
+            ValueError: If the first dimension does not count the images.
+        """
+        if output.shape[:1] != (batch,):
+            raise ValueError(
+                f'layer "{layer}" has no kernels that are read image by image: its output has '
+                f"shape {tuple(output.shape)} for a batch of {batch}"
+            )
+        return output[:, None] if output.ndim == 1 else output.movedim(self.kernel_axes[layer], 1)
