@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
-from neurovis.figures import first_and_now_images, labelled_grid, render
+from neurovis.figures import first_and_now_images, labeled_grid, render
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, reusable
 from neurovis.layers import resolve_layer
@@ -155,7 +155,7 @@ class ActivationMaximizationMonitor(Monitor):
         climbed = ascent.climb(response, images.device)
         tag = f"activation_maximization/{self.layer}"
         title = f"preferred images of {self.layer}, step {step}, {ascent.steps} ascent steps"
-        grid = labelled_grid(climbed.images, _labels(ascent.kernels, climbed), ascent.spec, title)
+        grid = labeled_grid(climbed.images, _labels(ascent.kernels, climbed), ascent.spec, title)
         scalars = {f"{tag}/{name}": value for name, value in _means(climbed).items()}
         seen = Observation(pictures={tag: render(grid)}, scalars=scalars)
         if self.first_and_now and self._first is not None:

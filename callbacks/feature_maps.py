@@ -27,7 +27,7 @@ MOST_ACTIVE = "most_active"
 _WORDS = {
     "": "**What the kernels make of the probe images**, each image beside its feature maps, one "
     "map a kernel. The maps of an image share one scale from black (lowest) to white (highest "
-    "value), stated above them in the layer's own unit; an evenly grey map is a kernel without a "
+    "value), stated above them in the layer's own unit; an evenly gray map is a kernel without a "
     "response. Move the slider to follow the training steps.",
     "/first_and_now": "**The first probe image's maps when this fit began (above) and now "
     "(below)**, kernel by kernel. `r` is Pearson's correlation of the two: 1 is the same pattern, "
@@ -262,7 +262,7 @@ def _correlations(first: Tensor, now: Tensor) -> Tensor:
     """Pearson's correlation ``(K,)`` of maps ``(K, H', W')``; NaN where one is constant."""
     pair = torch.stack([first, now]).flatten(2)
     low, high = pair.aminmax(dim=2)
-    centred = pair - pair.mean(2, keepdim=True)
-    products: Tensor = centred.prod(0).sum(1) / centred.norm(dim=2).prod(0)
+    centerd = pair - pair.mean(2, keepdim=True)
+    products: Tensor = centerd.prod(0).sum(1) / centerd.norm(dim=2).prod(0)
     # Rounding errors around the mean of a constant map would correlate with anything.
     return products.masked_fill((low == high).any(0), torch.nan)

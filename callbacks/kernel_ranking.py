@@ -84,7 +84,7 @@ class KernelRankingMonitor(Monitor):
             probe images are shown) and all else of :class:`~neurovis.callbacks.base.Monitor`.
             Without an ``input_spec`` stimuli have the size of the probe images, and values
             between their lowest and highest, alike in all channels, three of which are taken for
-            colour; with one, probe images are not needed for gratings.
+            color; with one, probe images are not needed for gratings.
 
     Raises:
         ValueError: If an argument is out of its range, or there is no such ranking.
@@ -214,7 +214,7 @@ class KernelRankingMonitor(Monitor):
     def _climb(
         self, pl_module: LightningModule, layer: RankedLayer, found: Rankings, device: torch.device
     ) -> Tensor:
-        """Climb on; preferred images ``(K, C, H, W)``, grey for kernels that are not drawn."""
+        """Climb on; preferred images ``(K, C, H, W)``, gray for kernels that are not drawn."""
         kernels = sorted(
             {
                 kernel

@@ -143,7 +143,7 @@ class Probe:
         self._compare_with_spec(self._images)
 
     def _compare_with_spec(self, images: Tensor) -> None:
-        """Warn where the spec is not of such images: pictures would have wrong colours."""
+        """Warn where the spec is not of such images: pictures would have wrong colors."""
         spec = self._spec
         if spec is None or images.shape[1] != spec.channels:
             return
@@ -159,7 +159,7 @@ class Probe:
                 rank_zero_warn(
                     f"{self._owner}: the values of {name} are {low:.2g} to {high:.2g}, as of "
                     "images that are not normalized, while input_spec takes off a mean: pictures "
-                    "have wrong colours if they are not. Give the network's own mean and std, "
+                    "have wrong colors if they are not. Give the network's own mean and std, "
                     "such as InputSpec.rgb(224, mean=(0, 0, 0), std=(1, 1, 1))"
                 )
 

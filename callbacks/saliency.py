@@ -34,7 +34,7 @@ from neurovis.summaries import Observation, Picture
 _WORDS = {
     "": "**Which pixels of the probe images drive what the label names** (a kernel or a class, "
     "with its value), from left to right: the image, the map over it, the map, and the map when "
-    "this fit began. The colours and their ends are stated under each map, in units of the "
+    "this fit began. The colors and their ends are stated under each map, in units of the "
     "explained value; a map in which nothing stands out explains nothing.",
     "/completeness_error": "**How far the maps of integrated gradients are from adding up**: the "
     "difference between a map's sum and the change of the value from the baseline to the image, "

@@ -1,7 +1,7 @@
 """What a network is shown: named modalities, their size, and the way to the network's own numbers.
 
 Everything in NeuroVis that a person looks at is an image in [0, 1], whatever the network takes:
-ImageNet-normalized RGB, depth in metres, infrared. :class:`InputSpec` is the one place that knows
+ImageNet-normalized RGB, depth in meters, infrared. :class:`InputSpec` is the one place that knows
 how the two are related.
 """
 
@@ -32,7 +32,7 @@ class Modality:
     the network receives ``(that - mean) / std``.
 
     Args:
-        name: How figures and messages call it. RGB colour is recognized by the name ``"rgb"``.
+        name: How figures and messages call it. RGB color is recognized by the name ``"rgb"``.
         channels: Number of channels, at least 1.
         range: ``(low, high)`` in the modality's own unit that image values 0 and 1 stand for;
             ``(0.3, 2.0)`` for depth between 0.3 m and 2 m.
@@ -93,7 +93,7 @@ class Modality:
 
     @property
     def is_rgb(self) -> bool:
-        """Whether the channels are red, green and blue, to be shown and decorrelated as colour."""
+        """Whether the channels are red, green and blue, to be shown and decorrelated as color."""
         return self.name == "rgb" and self.channels == 3
 
 
@@ -147,7 +147,7 @@ class InputSpec:
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> InputSpec:
-        """Three colour channels in [0, 1], normalized with ImageNet's statistics by default.
+        """Three color channels in [0, 1], normalized with ImageNet's statistics by default.
 
         Args:
             size: Height and width in pixels; one number means a square.
@@ -169,23 +169,23 @@ class InputSpec:
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> InputSpec:
-        """Colour followed by one depth channel.
+        """Color followed by one depth channel.
 
         Args:
             size: Height and width in pixels; one number means a square.
-            depth_range: Depths, in their own unit such as metres, that image values 0 and 1 stand
+            depth_range: Depths, in their own unit such as meters, that image values 0 and 1 stand
                 for.
             depth_mean: In that unit, subtracted before the network.
             depth_std: In that unit, divided by.
-            mean: Of each colour channel, in [0, 1].
-            std: Of each colour channel.
+            mean: Of each color channel, in [0, 1].
+            std: Of each color channel.
 
         Raises:
             ValueError: As for the class.
         """
-        colour = Modality("rgb", 3, mean=tuple(mean), std=tuple(std))
+        color = Modality("rgb", 3, mean=tuple(mean), std=tuple(std))
         depth = Modality("depth", 1, range=depth_range, mean=(depth_mean,), std=(depth_std,))
-        return cls((colour, depth), _size(size))
+        return cls((color, depth), _size(size))
 
     @property
     def channels(self) -> int:
@@ -238,7 +238,7 @@ class InputSpec:
         return {modality.name: part for modality, part in zip(self.modalities, parts, strict=True)}
 
     def example(self, batch: int = 1) -> Tensor:
-        """Mid-grey images ``(batch, C, H, W)`` in the network's space, for a trial forward."""
+        """Mid-gray images ``(batch, C, H, W)`` in the network's space, for a trial forward."""
         return self.to_network(torch.full((batch, *self.shape), 0.5))
 
     def _affine(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,7 +53,7 @@ class LayerInfo:
         output_size: ``(H, W)`` of the output, or whatever other dimensions it has between the
             batch and the kernels; ``()`` for vectors. None if the layer is not reached, or does
             not return one tensor of one shape.
-        stride: Pixels of the input from a unit to its neighbour: a number, or ``(vertical,
+        stride: Pixels of the input from a unit to its neighbor: a number, or ``(vertical,
             horizontal)`` where they differ. None for vectors and where it is unknown.
         receptive_field: Side in pixels of the theoretical receptive field, or ``(height, width)``
             where it is not square. It may exceed the input (padding counts); a layer that sees

@@ -36,17 +36,17 @@ def backdrop(figure: Figure) -> Array:
     return pixels
 
 
-def lines(figure: Figure, colour: str) -> list[Array]:
-    """Points ``(n, 2)`` in pixels from the upper left of each line of a colour."""
-    return _of(figure, LineCollection, colour)
+def lines(figure: Figure, color: str) -> list[Array]:
+    """Points ``(n, 2)`` in pixels from the upper left of each line of a color."""
+    return _of(figure, LineCollection, color)
 
 
-def areas(figure: Figure, colour: str) -> list[Array]:
-    """Corners ``(n, 2)`` in pixels from the upper left of each area of a colour."""
-    return _of(figure, PolyCollection, colour)
+def areas(figure: Figure, color: str) -> list[Array]:
+    """Corners ``(n, 2)`` in pixels from the upper left of each area of a color."""
+    return _of(figure, PolyCollection, color)
 
 
-def _of(figure: Figure, kind: type, colour: str) -> list[Array]:
+def _of(figure: Figure, kind: type, color: str) -> list[Array]:
     height = figure.bbox.height
     found = []
     for artist in figure.artists:
@@ -54,7 +54,7 @@ def _of(figure: Figure, kind: type, colour: str) -> list[Array]:
             continue
         inks = artist.get_colors() if kind is LineCollection else artist.get_facecolors()
         for path, ink in zip(artist.get_paths(), inks, strict=True):
-            if to_hex(ink) == to_hex(colour):
+            if to_hex(ink) == to_hex(color):
                 points = artist.get_transform().transform(path.vertices)
                 found.append(np.stack([points[:, 0], height - points[:, 1]], axis=1))
     return found

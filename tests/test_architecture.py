@@ -63,7 +63,7 @@ def _climbing(module: str, room: str, rest: list[str], parts: list[str]) -> list
     if floor is None or target_floor > floor:
         return [f"{module} climbs to {target}"]
     if room in MIDDLE and target in MIDDLE and room != "demo":
-        return [f"{module} imports its neighbour {target}; only demo may"]
+        return [f"{module} imports its neighbor {target}; only demo may"]
     if room == "callbacks" and target in TOP:
         return [f"{module} imports {target}"]
     return []
@@ -158,7 +158,7 @@ def test_all_floors_were_seen() -> None:
         (
             "neurovis.maximization.ascent",
             "from neurovis.saliency import kernel_saliency",
-            "neighbour",
+            "neighbor",
         ),
         ("neurovis.maximization.ascent", "from neurovis import InputSpec", "whole of neurovis"),
         ("neurovis.callbacks.saliency", "from neurovis.callbacks.feature_maps import X", "sibling"),
@@ -189,7 +189,7 @@ def test_a_violation_is_found(module: str, source: str, word: str) -> None:
         ("neurovis.callbacks.saliency", "from neurovis.callbacks.base import Monitor"),
         ("neurovis.callbacks.base", "from neurovis.callbacks.probe import Probe\nimport lightning"),
         ("neurovis.callbacks.__init__", "from neurovis.callbacks.feature_maps import X"),
-        ("neurovis.figures.page", "from matplotlib.figure import Figure\nfrom .maps import grey"),
+        ("neurovis.figures.page", "from matplotlib.figure import Figure\nfrom .maps import gray"),
         ("neurovis.recording", "from neurovis.layers import resolve_layer\nimport torch"),
         ("neurovis.maximization.results", "if TYPE_CHECKING:\n    import matplotlib.figure"),
     ],

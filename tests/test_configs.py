@@ -74,7 +74,7 @@ def same_number_of_threads() -> Iterator[None]:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Colour, with depth in metres beside it."""
+    """Color, with depth in meters beside it."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     Image.new("RGB", (32, 24), (200, 100, 0)).save(folder / "X_RGB.png")

@@ -115,7 +115,7 @@ def _save(mode: str = "RGB", **options: Any) -> Callable[[Path], None]:
     return lambda path: _pixels(mode).save(path, **options)
 
 
-def _read_colour(path: Path) -> object:
+def _read_color(path: Path) -> object:
     return read_picture(path, InputSpec.rgb(4))
 
 
@@ -174,16 +174,16 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object], Read]] = {
     ),
     "Lightning checkpoint": ("a.ckpt", _checkpoint, _load),
     "safetensors": ("a.safetensors", _safetensors, _load),
-    "png": ("a.png", _save(), _read_colour),
+    "png": ("a.png", _save(), _read_color),
     "png of 16 bits": ("a.png", _save("I;16"), _read_depth),
-    "jpeg": ("a.jpg", _save(), _read_colour),
-    "tiff": ("a.tiff", _save(compression="tiff_adobe_deflate"), _read_colour),
+    "jpeg": ("a.jpg", _save(), _read_color),
+    "tiff": ("a.tiff", _save(compression="tiff_adobe_deflate"), _read_color),
     "tiff of floats": ("a.tiff", _save("F"), _read_depth),
-    "bmp": ("a.bmp", _save(), _read_colour),
-    "gif": ("a.gif", _save(), _read_colour),
-    "ppm": ("a.ppm", _save(), _read_colour),
-    "webp": ("a.webp", _save(), _read_colour),
-    "array": ("a.npy", _array, _read_colour),
+    "bmp": ("a.bmp", _save(), _read_color),
+    "gif": ("a.gif", _save(), _read_color),
+    "ppm": ("a.ppm", _save(), _read_color),
+    "webp": ("a.webp", _save(), _read_color),
+    "array": ("a.npy", _array, _read_color),
     "vectors, npy": ("a.npy", lambda path: np.save(path, np.array([1.0, 2, 3])), Direction),
     "vectors, pt": ("a.pt", lambda path: torch.save(torch.tensor([1.0, 2, 3]), path), Direction),
     "config": ("a.yaml", lambda path: path.write_text(CONFIG), _parse),

@@ -17,7 +17,7 @@ from torch import Tensor
 from neurovis.figures import (
     curve_figure,
     feature_map_figure,
-    labelled_grid,
+    labeled_grid,
     modality_rows,
     render,
     save_png,
@@ -42,7 +42,7 @@ class TestModalityRows:
         for channel in range(3):
             assert torch.equal(rows["infrared[1]"][:, channel], images[:, 5])
 
-    def test_three_channels_that_are_not_rgb_are_three_greys(self) -> None:
+    def test_three_channels_that_are_not_rgb_are_three_grays(self) -> None:
         spec = InputSpec((Modality("normals", 3),), 4)
         assert list(modality_rows(torch.rand(1, 3, 4, 4), spec)) == [
             "normals[0]",
@@ -101,19 +101,19 @@ class TestTile:
             tile(torch.zeros(shape), columns)
 
 
-class TestLabelledGrid:
+class TestLabeledGrid:
     @pytest.mark.sampled(3)
     @pytest.mark.parametrize("number", [1, 2, 7, 16, 64])
     @pytest.mark.parametrize("spec", SPECS, ids=["1", "2", "3"])
     def test_legible(self, number: int, spec: InputSpec) -> None:
         labels = [f"kernel {kernel}: 0.{kernel}" for kernel in range(number)]
-        figure = labelled_grid(torch.rand(number, *spec.shape), labels, spec, LONG)
+        figure = labeled_grid(torch.rand(number, *spec.shape), labels, spec, LONG)
         assert_legible(figure)
         assert_no_text_over_pictures(figure)
 
     def test_many_cells(self) -> None:
         labels = [str(kernel) for kernel in range(512)]
-        figure = labelled_grid(torch.rand(512, 3, 16, 16), labels, SPECS[0], "conv5")
+        figure = labeled_grid(torch.rand(512, 3, 16, 16), labels, SPECS[0], "conv5")
         height, width, _ = render(figure).shape
         assert width < 2500
         assert 0.6 < width / height < 1.7
@@ -121,24 +121,24 @@ class TestLabelledGrid:
 
     def test_long_labels_are_wrapped(self) -> None:
         labels = [LONG, "short", "group 3 of conv1, kernels 1 2 3 4 5 6 7 8 9 10"]
-        assert_legible(labelled_grid(torch.rand(3, 3, 16, 16), labels, SPECS[0], "t"))
+        assert_legible(labeled_grid(torch.rand(3, 3, 16, 16), labels, SPECS[0], "t"))
 
     def test_images_are_on_the_page_pixel_for_pixel(self) -> None:
         images = torch.randint(0, 256, (2, 3, 100, 100)) / 255
-        page = render(labelled_grid(images, ["0", "1"], SPECS[0], "title"))
+        page = render(labeled_grid(images, ["0", "1"], SPECS[0], "title"))
         for image in images:
             assert contains(page, (image * 255).round().byte().permute(1, 2, 0).numpy())
 
     def test_large_images_of_large_grids_shrink(self) -> None:
         labels = [str(index) for index in range(100)]
-        figure = labelled_grid(torch.rand(100, 3, 300, 300), labels, InputSpec.rgb(300), "title")
+        figure = labeled_grid(torch.rand(100, 3, 300, 300), labels, InputSpec.rgb(300), "title")
         assert render(figure).shape[1] < 2000
 
     def test_bad_input(self) -> None:
         with pytest.raises(ValueError, match="got 1 for 2"):
-            labelled_grid(torch.rand(2, 3, 8, 8), ["a"], SPECS[0], "t")
+            labeled_grid(torch.rand(2, 3, 8, 8), ["a"], SPECS[0], "t")
         with pytest.raises(ValueError, match="got 0 for 0"):
-            labelled_grid(torch.rand(0, 3, 8, 8), [], SPECS[0], "t")
+            labeled_grid(torch.rand(0, 3, 8, 8), [], SPECS[0], "t")
 
 
 class TestSignatureFigure:
@@ -317,7 +317,7 @@ class TestOutput:
         assert not list(tmp_path.iterdir())
 
     def test_another_resolution_scales_the_pictures_too(self, tmp_path: Path) -> None:
-        figure = labelled_grid(torch.zeros(1, 3, 100, 100), ["0"], SPECS[0], "title")
+        figure = labeled_grid(torch.zeros(1, 3, 100, 100), ["0"], SPECS[0], "title")
         small = render(figure)
         figure.savefig(tmp_path / "large.png", dpi=2 * figure.dpi)
         large = _read(tmp_path / "large.png")
@@ -336,7 +336,7 @@ class TestOutput:
         assert styled[0, 0].tolist() == [255, 255, 255]
 
     def test_figures_can_be_pickled(self) -> None:
-        figure = labelled_grid(torch.rand(1, 3, 16, 16), ["0"], SPECS[0], "title")
+        figure = labeled_grid(torch.rand(1, 3, 16, 16), ["0"], SPECS[0], "title")
         assert np.array_equal(render(pickle.loads(pickle.dumps(figure))), render(figure))
 
 

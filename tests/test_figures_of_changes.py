@@ -17,7 +17,7 @@ from neurovis.inputs import InputSpec, Modality
 
 pytestmark = pytest.mark.drawn
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
+BLUE, ORANGE, GRAY = "#0072b2", "#d55e00", "#777777"
 RGBD = InputSpec.rgbd(96)
 MULTI = InputSpec((Modality("rgb", 3), Modality("depth", 1), Modality("infrared", 2)), 16)
 LONG = "features.denseblock4.denselayer16." * 4 + "conv2 $x_1$"
@@ -106,7 +106,7 @@ class TestScores:
         upright, level = (np.array(points) for points in lines(figure, ORANGE))
         np.testing.assert_allclose((upright[:, 0] - origin[0]) / unit[0], 0.2, atol=1e-3)
         np.testing.assert_allclose((level[:, 1] - origin[1]) / unit[1], 0.4, atol=1e-3)
-        (diagonal,) = lines(figure, GREY)
+        (diagonal,) = lines(figure, GRAY)
         np.testing.assert_allclose(*((diagonal - origin) / unit).T, atol=1e-3)
 
     @pytest.mark.sampled(3)

@@ -103,10 +103,10 @@ class TestRankingFigure:
             (label,) = [text for text in figure.texts if text.get_text() == one.label]
             x, y = label.get_position()
             cell = page[int((1 - y) * height) :, int(x * width) :][:220, :110]
-            colour_rows = np.nonzero((cell[..., 0] != cell[..., 1]).any(axis=1))[0]
+            color_rows = np.nonzero((cell[..., 0] != cell[..., 1]).any(axis=1))[0]
             levels = (one.picture * 255).round().byte().numpy().repeat(12, 1).repeat(12, 2)
             assert contains(cell, levels[:3].transpose(1, 2, 0))
-            below = cell[colour_rows.max() + 1 :]
+            below = cell[color_rows.max() + 1 :]
             assert contains(below, levels[3:].repeat(3, 0).transpose(1, 2, 0))
 
     @pytest.mark.parametrize("peak", [0, 2, 4, 9, 15])
@@ -246,7 +246,7 @@ class TestWeightPictures:
                 assert picture[channel, row, column].item() == pytest.approx(level, abs=1e-6)
         assert (pictures[3] == 0.5).all()
 
-    def test_what_is_not_finite_is_grey(self) -> None:
+    def test_what_is_not_finite_is_gray(self) -> None:
         weights = torch.tensor([math.nan, math.inf, 3.0, -1.5]).view(1, 4, 1, 1)
         levels = weight_pictures(weights, RGBD).flatten()
         assert levels.tolist() == [0.5, 0.5, 1.0, 0.25]

@@ -75,7 +75,7 @@ class TestTopImagesFigure:
         crops = [Crop(red, "1"), Crop(green, "2", offset)]
         page = backdrop(top_images_figure([TopImagesRow("k", crops)], (7, 7), "t", [], RGB))
         whole, clipped = (
-            np.argwhere((page == colour).all(2)) for colour in ([255, 0, 0], [0, 255, 0])
+            np.argwhere((page == color).all(2)) for color in ([255, 0, 0], [0, 255, 0])
         )
         step = clipped.min(0) - whole.min(0)
         size = clipped.max(0) - clipped.min(0) + 1
@@ -92,8 +92,8 @@ class TestTopImagesFigure:
         page = backdrop(
             top_images_figure([TopImagesRow("k", crops)], (200, 200), "t", [], InputSpec.rgb(224))
         )
-        for colour, expected in (([255, 0, 0], [112, 112]), ([0, 255, 0], [56, 84])):
-            found = np.argwhere((page == colour).all(2))
+        for color, expected in (([255, 0, 0], [112, 112]), ([0, 255, 0], [56, 84])):
+            found = np.argwhere((page == color).all(2))
             assert (found.max(0) - found.min(0) + 1).tolist() == expected
 
     def test_each_modality_below_the_other(self) -> None:
@@ -101,12 +101,12 @@ class TestTopImagesFigure:
         picture[0], picture[3] = 1, 0.6
         figure = top_images_figure([TopImagesRow("k", [Crop(picture, "1")])], (7, 7), "t", [], RGBD)
         page = backdrop(figure)
-        colour, depth = (
+        color, depth = (
             np.argwhere((page == level).all(2)) for level in ([255, 0, 0], [153, 153, 153])
         )
-        assert len(colour) == len(depth) == 84 * 84
-        assert depth[:, 0].min() > colour[:, 0].max()
-        assert depth[:, 1].min() == colour[:, 1].min()
+        assert len(color) == len(depth) == 84 * 84
+        assert depth[:, 0].min() > color[:, 0].max()
+        assert depth[:, 1].min() == color[:, 1].min()
         assert "depth" in texts(figure)
 
     def test_says_what_it_is_given(self) -> None:

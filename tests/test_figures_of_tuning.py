@@ -17,7 +17,7 @@ from torch import Tensor
 from neurovis.figures import (
     grating_preference_figure,
     kernel_sheet_figure,
-    orientation_colours,
+    orientation_colors,
     orientation_key,
     orientation_map_figure,
     receptive_field_figure,
@@ -33,7 +33,7 @@ RGB, RGBD = InputSpec.rgb(16), InputSpec.rgbd(16)
 LONG = "features.denseblock4.denselayer16.a_name_that_never_ends." * 3 + "conv2 $x_1$, kernel 511"
 ANGLES = torch.arange(12) * 15.0
 CYCLES = torch.tensor([0.05, 0.1, 0.2, 0.3])
-BLUE, ORANGE, GREY, INK, BAR = "#0072b2", "#d55e00", "#777777", "#222222", "#9cc3e2"
+BLUE, ORANGE, GRAY, INK, BAR = "#0072b2", "#d55e00", "#777777", "#222222", "#9cc3e2"
 
 
 def assert_readable(figure: Figure) -> None:
@@ -42,8 +42,8 @@ def assert_readable(figure: Figure) -> None:
 
 
 def viridis(levels: Array) -> Array:
-    colours: Array = np.asarray(colormaps["viridis"](levels))[..., :3]
-    return (255 * colours).round().astype(np.uint8)
+    colors: Array = np.asarray(colormaps["viridis"](levels))[..., :3]
+    return (255 * colors).round().astype(np.uint8)
 
 
 def responses_of(seed: int = 0) -> Tensor:
@@ -119,7 +119,7 @@ class TestKernelSheetFigure:
         across, down = (circle[0] - (circle[:12] + circle[12:24]).mean(0) / 2).tolist()
         assert math.degrees(math.atan2(-down, across)) == pytest.approx(10)
 
-    def test_map_and_its_colours(self) -> None:
+    def test_map_and_its_colors(self) -> None:
         responses = responses_of()
         responses[3, 1] = math.nan
         levels = (responses / responses.nan_to_num(0).max()).flip(0).numpy()
@@ -144,7 +144,7 @@ class TestKernelSheetFigure:
         assert "preferred 0.100" in said
         assert said.count("blank") == 2
         upper, _, lower = lines(marked, BLUE)
-        levels = [line for line in lines(marked, GREY) if len(line) == 2]
+        levels = [line for line in lines(marked, GRAY) if len(line) == 2]
         assert len(levels) == 2
         across = [line[:, 0] for line in lines(marked, ORANGE) if len(line) == 2]
         assert across[0] == pytest.approx(upper[2, 0])
@@ -158,7 +158,7 @@ class TestKernelSheetFigure:
         responses[0, 0], responses[1, 0] = 3.0, 1.0
         figure = sheet(responses, 1.0)
         upper = lines(figure, BLUE)[0]
-        level = next(line for line in lines(figure, GREY) if len(line) == 2)
+        level = next(line for line in lines(figure, GRAY) if len(line) == 2)
         assert level[:, 1] == pytest.approx(upper[1, 1])
 
     def test_gaps(self) -> None:
@@ -334,7 +334,7 @@ class TestOrientationKey:
     """Which angle is which, read off the rendered legend."""
 
     @pytest.mark.parametrize("size", [20, 40, 73])
-    def test_bars_are_drawn_at_their_angles_in_the_colours_of_the_map(self, size: int) -> None:
+    def test_bars_are_drawn_at_their_angles_in_the_colors_of_the_map(self, size: int) -> None:
         figure = orientation_key(size)
         page = render(figure)
         height, width = page.shape[:2]
@@ -349,16 +349,16 @@ class TestOrientationKey:
             half = size // 2 + 3
             piece = above[:, int(x) - half : int(x) + half].astype(float)
             assert apart(measured((piece < 225).any(axis=2)), angle) < 3, angle
-            colour = np.median(piece[(piece < 225).any(axis=2)], axis=0)
+            color = np.median(piece[(piece < 225).any(axis=2)], axis=0)
             cell = render(orientation_map_figure(*torch.tensor([[angle], [1.0]]), ["0"], "t"))
             top, left = corners(cell, (52, 52))[0]
             in_map = cell[top + 1, left + 1].astype(float)
-            hues = rgb_to_hsv(np.stack([colour, in_map]) / 255)[:, 0]
+            hues = rgb_to_hsv(np.stack([color, in_map]) / 255)[:, 0]
             assert abs((hues[0] - hues[1] + 0.5) % 1 - 0.5) < 0.01
-            assert np.abs(colour - in_map).max() < 6
+            assert np.abs(color - in_map).max() < 6
         assert seen == [0, 22.5, 45, 67.5, 90, 112.5, 135, 157.5]
 
-    def test_colours_below_are_those_of_the_bars_above(self) -> None:
+    def test_colors_below_are_those_of_the_bars_above(self) -> None:
         figure = orientation_key()
         page = backdrop(figure)
         bars = {
@@ -369,7 +369,7 @@ class TestOrientationKey:
         framed = np.nonzero((page == 190).all(axis=2))
         top = framed[0].min() + 1
         for column, angle in bars.items():
-            (expected,) = orientation_colours(torch.tensor([angle]), torch.ones(1))
+            (expected,) = orientation_colors(torch.tensor([angle]), torch.ones(1))
             assert np.abs(page[top, column] - 255 * expected.numpy()).max() < 5
         assert (page[framed[0].max() - 1, framed[1].min() + 1 : framed[1].max()] == 0).all()
 
@@ -403,41 +403,41 @@ MACHADO = (
 )
 
 
-class TestOrientationColours:
+class TestOrientationColors:
     def test_cyclic_without_a_step(self) -> None:
-        colours = orientation_colours(torch.arange(0, 181, 1.0), torch.ones(181))
-        assert torch.allclose(colours[0], colours[180])
-        assert (colours[1:] - colours[:-1]).abs().max() < 0.025
-        hues = torch.tensor(rgb_to_hsv(colours.numpy())[:, 0])
+        colors = orientation_colors(torch.arange(0, 181, 1.0), torch.ones(181))
+        assert torch.allclose(colors[0], colors[180])
+        assert (colors[1:] - colors[:-1]).abs().max() < 0.025
+        hues = torch.tensor(rgb_to_hsv(colors.numpy())[:, 0])
         turns = (hues[1:] - hues[:-1] + 0.5) % 1 - 0.5
         assert (turns < 0).all()
         assert turns.sum().item() == pytest.approx(-1)
 
     def test_brightness_is_selectivity(self) -> None:
         angles = torch.full((4,), 77.0)
-        colours = orientation_colours(angles, torch.tensor([0.0, 0.5, 1.0, 3.0]))
-        hsv = rgb_to_hsv(colours.numpy())
+        colors = orientation_colors(angles, torch.tensor([0.0, 0.5, 1.0, 3.0]))
+        hsv = rgb_to_hsv(colors.numpy())
         assert hsv[:, 2] == pytest.approx(hsv[2, 2] * np.array([0, 0.5, 1, 1]))
         assert hsv[1, 0] == pytest.approx(hsv[2, 0])
 
-    def test_colour_blind_eyes_tell_the_legend_apart(self) -> None:
+    def test_color_blind_eyes_tell_the_legend_apart(self) -> None:
         """By the simulation of Machado, Oliveira & Fernandes 2009 at full severity."""
-        colours = orientation_colours(torch.arange(8) * 22.5, torch.ones(8)).double()
-        linear = torch.where(colours > 0.04045, ((colours + 0.055) / 1.055) ** 2.4, colours / 12.92)
+        colors = orientation_colors(torch.arange(8) * 22.5, torch.ones(8)).double()
+        linear = torch.where(colors > 0.04045, ((colors + 0.055) / 1.055) ** 2.4, colors / 12.92)
         for matrix in MACHADO:
             seen = (linear @ torch.tensor(matrix).view(3, 3).double().T).clamp(0, 1)
             distances = torch.cdist(lab(seen), lab(seen))
             assert distances[~torch.eye(8, dtype=torch.bool)].min() > 15
 
-    def test_undefined_is_light_grey(self) -> None:
+    def test_undefined_is_light_gray(self) -> None:
         nan = math.nan
-        colours = orientation_colours(torch.tensor([nan, 3.0]), torch.tensor([1.0, nan]))
-        assert (colours == 216 / 255).all()
+        colors = orientation_colors(torch.tensor([nan, 3.0]), torch.tensor([1.0, nan]))
+        assert (colors == 216 / 255).all()
 
     @pytest.mark.parametrize("shapes", [((3,), (2,)), ((3, 1), (3, 1))])
     def test_bad_input(self, shapes: Any) -> None:
         with pytest.raises(ValueError, match=r"needs orientation \(N,\)"):
-            orientation_colours(*map(torch.rand, shapes))
+            orientation_colors(*map(torch.rand, shapes))
 
 
 def lab(linear: Tensor) -> Tensor:
@@ -470,8 +470,8 @@ class TestOrientationMapFigure:
         assert len(places) == 5
         for angle, (top, left) in zip(angles.tolist(), places, strict=True):
             cell = page[top : top + 52, left : left + 52].astype(float)
-            (colour,) = orientation_colours(torch.tensor([angle]), torch.tensor([selectivity]))
-            assert np.abs(cell[0, 0] - 255 * colour.numpy()).max() < 1
+            (color,) = orientation_colors(torch.tensor([angle]), torch.tensor([selectivity]))
+            assert np.abs(cell[0, 0] - 255 * color.numpy()).max() < 1
             bar = np.abs(cell - cell[0, 0]).sum(2) > 60
             assert apart(measured(bar), angle) < 3
             rows, columns = np.nonzero(bar)
@@ -615,7 +615,7 @@ class TestSizeTuningFigure:
         assert (y - y[1]) / (y[0] - y[1]) == pytest.approx([1, 0, 1 / 3, 2 / 3])
         (ring,) = lines(figure, ORANGE)
         assert ring[:-1].mean(0) == pytest.approx(first[1])
-        assert lines(figure, GREY)[-1][:, 0] == pytest.approx(x[1])
+        assert lines(figure, GRAY)[-1][:, 0] == pytest.approx(x[1])
         said = texts(figure).replace(" | ", " ")
         assert "a, suppression 0.50, size 8 px" in said
         assert "b, suppression not defined, size not defined" in said
@@ -716,7 +716,7 @@ class TestGratingPreferenceFigure:
         assert "\N{WHITE CIRCLE} not defined" in said
         assert len(lines(figure, "#ffffff")) == 2
 
-    def test_a_grey_picture(self) -> None:
+    def test_a_gray_picture(self) -> None:
         figure = preference(torch.full((1, 3, 16, 16), 0.5), [[0.0, 0.1]], [[0.0, 0.1]])
         assert contains(backdrop(figure), np.tile(viridis(np.array(0.0)), (144, 144, 1)))
 

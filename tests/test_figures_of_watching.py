@@ -103,15 +103,15 @@ class TestSaliencyFigure:
         maps[0, 3, 11], maps[1, 14, 2] = 2.0, 0.001
         page = render(saliency(maps))
         for image, (row, column) in zip(images_of(2), [(3, 11), (14, 2)], strict=True):
-            grey = (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+            gray = (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
             over, only = panel(page, image, 1), panel(page, image, 2)
             for picture in (over, only):
                 assert tuple(picture[row, column]) == viridis(1.0)
             over[row, column], only[row, column] = 0, viridis(0.0)
             assert (only == viridis(0.0)).all()
-            # Elsewhere the picture is grey, dimmed, and otherwise itself.
-            grey[row, column] = 0
-            assert np.abs(over[..., 0] - 255 * 0.55 * grey.numpy()).max() < 1
+            # Elsewhere the picture is gray, dimmed, and otherwise itself.
+            gray[row, column] = 0
+            assert np.abs(over[..., 0] - 255 * 0.55 * gray.numpy()).max() < 1
             assert (over == over[..., :1]).all()
 
     @pytest.mark.parametrize("signed", [False, True])
@@ -120,14 +120,14 @@ class TestSaliencyFigure:
         maps[0, 0, 0] = 0.5
         image = images_of(1)[0]
         over = panel(render(saliency(maps, signed)), image, 1).astype(float)
-        grey = float(image[:, 0, 0] @ torch.tensor([0.299, 0.587, 0.114]))
-        # Half a colour that has a sign would be half black.
-        colour = over[1, 1] if signed else np.array(viridis(0.5))
-        expected = 0.5 * 255 * 0.55 * grey + 0.5 * colour
+        gray = float(image[:, 0, 0] @ torch.tensor([0.299, 0.587, 0.114]))
+        # Half a color that has a sign would be half black.
+        color = over[1, 1] if signed else np.array(viridis(0.5))
+        expected = 0.5 * 255 * 0.55 * gray + 0.5 * color
         assert np.abs(over[0, 0] - expected).max() < 2
 
     @pytest.mark.parametrize("column", [1, 2])
-    def test_signs_have_colours_of_their_own_and_equal_weight(self, column: int) -> None:
+    def test_signs_have_colors_of_their_own_and_equal_weight(self, column: int) -> None:
         maps = torch.ones(1, 16, 16)
         maps[0, 8:] = -1
         maps[0, 0, :3] = torch.tensor([0.0, 0.5, -0.5])
@@ -141,8 +141,8 @@ class TestSaliencyFigure:
         assert negative[2] > negative[0] + 100, "blue"
         light = np.array([0.299, 0.587, 0.114])
         assert abs(positive @ light - negative @ light) < 5
-        for colour in (positive, negative):
-            assert np.abs(colour - RED).max() > 100
+        for color in (positive, negative):
+            assert np.abs(color - RED).max() > 100
         if column == 2:
             assert not picture[0, 0].any(), "0 is black"
             assert np.abs(picture[0, 1] - positive / 2).max() <= 1
@@ -153,7 +153,7 @@ class TestSaliencyFigure:
         assert np.array_equal(render(saliency(maps)), render(saliency(maps.abs())))
         assert not np.array_equal(render(saliency(maps, True)), render(saliency(-maps, True)))
 
-    def test_colours_end_at_the_percentile_of_what_is_not_0(self) -> None:
+    def test_colors_end_at_the_percentile_of_what_is_not_0(self) -> None:
         maps = torch.zeros(1, 16, 16)
         values = torch.randn(200, generator=torch.Generator().manual_seed(0)).abs() + 0.1
         maps.view(-1)[torch.randperm(256)[:200]] = values
@@ -249,7 +249,7 @@ class TestSaliencyFigure:
         depth = (panel(page, images[0, :3], 0, 1) / 255)[..., 0]
         assert np.allclose(depth, images[0, 3], atol=1e-6)
 
-    def test_channels_that_are_no_colours_are_shown_as_their_mean(self) -> None:
+    def test_channels_that_are_no_colors_are_shown_as_their_mean(self) -> None:
         images = images_of(1, 6)
         figure = saliency_figure(images, maps_of(1, MULTI), ["0"], MULTI, "t", False)
         assert "infrared (mean of 2)" in texts(figure).replace(" | ", " ")
@@ -273,7 +273,7 @@ class TestSaliencyFigure:
         assert f"own range: black {MINUS}2.00, white 6.00" in stated
         assert contains(render(figure), np.zeros((128, 128, 3), np.uint8))
 
-    def test_colour_in_unknown_units(self) -> None:
+    def test_color_in_unknown_units(self) -> None:
         images = images_of(2)
         images[0, 0, 0, 0], images[0, 0, 0, 1] = 0, 1
         figure = saliency_figure(3 * images - 1, maps_of(2, None), ["0", "1"], None, "t", True)

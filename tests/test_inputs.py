@@ -46,8 +46,8 @@ def test_rgb_is_torchvisions_normalization() -> None:
 def test_depth_in_metres() -> None:
     images = torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1).repeat(1, 4, 1, 1)
     depth = RGBD.to_network(images)[:, 3].flatten()
-    metres = torch.tensor([0.3, 1.15, 2.0])
-    torch.testing.assert_close(depth, (metres - 1.1) / 0.4)
+    meters = torch.tensor([0.3, 1.15, 2.0])
+    torch.testing.assert_close(depth, (meters - 1.1) / 0.4)
 
 
 def test_each_channel_has_its_own_statistics() -> None:
@@ -76,7 +76,7 @@ def test_out_of_range_is_not_clipped() -> None:
     torch.testing.assert_close(RGBD.from_network(network), torch.full((4, 1, 1), 1.5))
 
 
-def test_example_is_mid_grey() -> None:
+def test_example_is_mid_gray() -> None:
     assert MANY.example(2).shape == (2, 6, 12, 20)
     torch.testing.assert_close(MANY.from_network(MANY.example()), torch.full((1, 6, 12, 20), 0.5))
 

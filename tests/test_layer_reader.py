@@ -77,9 +77,7 @@ def test_what_a_reader_found_serves_the_next_one() -> None:
 def test_images_are_counted_first() -> None:
     """The steps of a sequence are not taken for images, nor hidden units for kernels of images."""
     network = Net().eval()
-    with pytest.raises(
-        ValueError, match=r'"steps" has no kernels .* \(16, 3, 7\) for'
-    ):
+    with pytest.raises(ValueError, match=r'"steps" has no kernels .* \(16, 3, 7\) for'):
         LayerReader(network, {"steps": 2})(IMAGES)
     read = LayerReader(network, {"batched": 2})(IMAGES)["batched"]
     assert torch.equal(read, hooked_output(network, "batched")[0].movedim(2, 1))

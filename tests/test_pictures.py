@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*which changes its proportions"
 PERFECT = {"rgb": "*_RGB.png", "depth": "*_perfect_depth.tiff"}
 
 
-def _grey(size: int | tuple[int, int] = 4, **options: object) -> InputSpec:
+def _gray(size: int | tuple[int, int] = 4, **options: object) -> InputSpec:
     return InputSpec((Modality("depth", 1, **options),), size)  # type: ignore[arg-type]
 
 
@@ -34,7 +34,7 @@ def _save(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-def _colour(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
+def _color(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
     random = np.random.default_rng(len(path.name))
     return _save(path, random.integers(0, 256, (*size, 3), dtype=np.uint8))
 
@@ -47,21 +47,21 @@ def _depth(path: Path, size: tuple[int, int] = (6, 8), value: float = 0.5) -> Pa
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff", "bmp"])
-def test_a_colour_picture_of_the_right_size_comes_exactly(tmp_path: Path, suffix: str) -> None:
+def test_a_color_picture_of_the_right_size_comes_exactly(tmp_path: Path, suffix: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
     image = read_picture(_save(tmp_path / f"picture.{suffix}", pixels), InputSpec.rgb((12, 9)))
     np.testing.assert_allclose(image.permute(1, 2, 0) * 255, pixels, atol=1e-3)
 
 
-def test_pictures_are_resized_and_made_grey(tmp_path: Path) -> None:
+def test_pictures_are_resized_and_made_gray(tmp_path: Path) -> None:
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "red.jpg")
-    image = read_picture(tmp_path / "red.jpg", InputSpec((Modality("grey", 1),), size=(8, 8)))
+    image = read_picture(tmp_path / "red.jpg", InputSpec((Modality("gray", 1),), size=(8, 8)))
     assert image.shape == (1, 8, 8)
     torch.testing.assert_close(image, torch.full((1, 8, 8), 0.299), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
-def test_other_kinds_of_colour_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_other_kinds_of_color_become_rgb(tmp_path: Path, mode: str) -> None:
     suffix = "tiff" if mode == "CMYK" else "png"
     Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode).save(tmp_path / f"x.{suffix}")
     image = read_picture(tmp_path / f"x.{suffix}", InputSpec.rgb(8))
@@ -81,17 +81,17 @@ def test_other_kinds_of_colour_become_rgb(tmp_path: Path, mode: str) -> None:
 def test_deep_files_hold_the_modalitys_unit(
     tmp_path: Path, dtype: np.dtype, suffix: str, unit: float
 ) -> None:
-    metres = np.linspace(0.5, 1.5, 48).reshape(6, 8)
-    stored = (metres * unit).astype(dtype)
+    meters = np.linspace(0.5, 1.5, 48).reshape(6, 8)
+    stored = (meters * unit).astype(dtype)
     path = _save(tmp_path / f"depth.{suffix}", stored)
-    image = read_picture(path, _grey((6, 8), range=(0.5 * unit, 2.5 * unit)))
+    image = read_picture(path, _gray((6, 8), range=(0.5 * unit, 2.5 * unit)))
     expected = (stored.astype(np.float64) / unit - 0.5) / 2
     np.testing.assert_allclose(image[0], expected, atol=1e-6)
 
 
 def test_eight_bits_are_zero_to_one_whatever_the_range(tmp_path: Path) -> None:
     path = _save(tmp_path / "depth.png", np.full((4, 4), 51, np.uint8))
-    image = read_picture(path, _grey(range=(0.3, 2.0)))
+    image = read_picture(path, _gray(range=(0.3, 2.0)))
     torch.testing.assert_close(image, torch.full((1, 4, 4), 0.2))
 
 
@@ -100,7 +100,7 @@ def test_few_values_out_of_range_are_clipped_and_counted(tmp_path: Path) -> None
     depth[0, :3] = (0.0, 0.25, 9.5)
     path = _save(tmp_path / "depth.tiff", depth)
     with pytest.warns(UserWarning, match=r"0 to 9.5: 3 pixels \(18.8%\) .* 0.5 to 1.5") as caught:
-        image = read_picture(path, _grey(range=(0.5, 1.5)))
+        image = read_picture(path, _gray(range=(0.5, 1.5)))
     assert [one.category for one in caught] == [UserWarning, ZeroDepthWarning]
     assert image[0, 0].tolist() == [0, 0, 1, 0.5]
 
@@ -110,13 +110,13 @@ def test_a_limit_that_float32_cannot_hold_is_within_the_range(tmp_path: Path) ->
     assert float(np.float32(1.1)) > 1.1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read_picture(path, _grey((6, 8), range=(0.1, 1.1))).max() == 1
+        assert read_picture(path, _gray((6, 8), range=(0.1, 1.1))).max() == 1
 
 
 def test_a_file_of_another_unit_is_refused_with_the_remedy(tmp_path: Path) -> None:
     path = _save(tmp_path / "depth.png", np.full((4, 4), 1500, np.uint16))
     with pytest.raises(ValueError, match=r"1500 to 1500: 16 pixels .*--input.depth_range"):
-        read_picture(path, _grey(range=(0.3, 2.0)))
+        read_picture(path, _gray(range=(0.3, 2.0)))
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_the_range_that_is_suggested_clips_nothing(
 ) -> None:
     path = _save(tmp_path / "depth.tiff", np.linspace(*values, 16, dtype=np.float32).reshape(4, 4))
     with pytest.raises(ValueError, match=r"--input\.depth_range") as error:
-        read_picture(path, _grey(range=(1e6, 2e6)))
+        read_picture(path, _gray(range=(1e6, 2e6)))
     low, high = yaml.safe_load(str(error.value).split('--input.depth_range "')[1].rstrip('"'))
     assert max(values) - min(values) <= high - low <= (max(values) - min(values)) * 1.1 + 2
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", ZeroDepthWarning)
-        image = read_picture(path, _grey(range=(float(low), float(high))))
+        image = read_picture(path, _gray(range=(float(low), float(high))))
     expected = (np.array(Image.open(path)).astype(float) - float(low)) / (float(high) - float(low))
     np.testing.assert_allclose(image[0], expected, atol=1e-6)
 
@@ -159,7 +159,7 @@ def test_a_range_of_another_modality_is_named_as_an_option(tmp_path: Path) -> No
     image = read_picture(path, InputSpec(modalities, 4))
     np.testing.assert_allclose(image[0] * 65535, stored, atol=0.01)
     _save(tmp_path / "x_nir.tiff", np.full((4, 4), -3.5, np.float32))
-    _colour(tmp_path / "x_rgb.png", (4, 4))
+    _color(tmp_path / "x_rgb.png", (4, 4))
     both = InputSpec((*InputSpec.rgb(4).modalities, Modality("nir", 1)), 4)
     with pytest.raises(ValueError, match=r"'\[\.\.\., \{name: nir, .*\[-3\.501, -3\.499\]\}\]'"):
         read_picture(tmp_path / "x_rgb.png", both)
@@ -170,19 +170,19 @@ def test_depths_of_zero_are_counted(tmp_path: Path) -> None:
     depth[0] = 0
     path = _save(tmp_path / "depth.tiff", depth)
     with pytest.warns(ZeroDepthWarning, match=r"^4 pixels \(25\.0%\) of .* \"not measured\""):
-        assert read_picture(path, _grey(range=(0, 2)))[0, 0].tolist() == [0, 0, 0, 0]
+        assert read_picture(path, _gray(range=(0, 2)))[0, 0].tolist() == [0, 0, 0, 0]
     _save(tmp_path / "zero.tiff", depth * 0)
     _save(tmp_path / "eight.png", depth.astype(np.uint8))
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZeroDepthWarning)
-        read_picture(tmp_path / "zero.tiff", _grey())
-        read_picture(tmp_path / "eight.png", _grey())
+        read_picture(tmp_path / "zero.tiff", _gray())
+        read_picture(tmp_path / "eight.png", _gray())
         read_picture(path, InputSpec((Modality("height", 1, range=(0, 2)),), 4))
-        read_picture(path, _grey(range=(-2, 2)))
+        read_picture(path, _gray(range=(-2, 2)))
 
 
 def test_changed_proportions_are_said(tmp_path: Path) -> None:
-    path = _colour(tmp_path / "x.png", (30, 40))
+    path = _color(tmp_path / "x.png", (30, 40))
     np.save(tmp_path / "x.npy", np.zeros((3, 30, 40)))
     for file in (path, tmp_path / "x.npy"):
         for size in (15, (20, 20)):
@@ -205,7 +205,7 @@ def test_values_that_are_not_finite_are_counted(tmp_path: Path, value: float) ->
     np.save(tmp_path / "depth.npy", depth[None])
     for path in (_save(tmp_path / "depth.tiff", depth), tmp_path / "depth.npy"):
         with pytest.raises(ValueError, match="2 values of 16 that are not finite"):
-            read_picture(path, _grey())
+            read_picture(path, _gray())
 
 
 @pytest.mark.parametrize("mode", ["RGB", "F"])
@@ -231,7 +231,7 @@ def test_pictures_are_upright(tmp_path: Path, mode: str, orientation: int) -> No
     else:
         picture, path = Image.fromarray(stored.copy()).convert("RGB"), tmp_path / "x.png"
     picture.save(path, exif=exif)
-    image = read_picture(path, _grey((4, 6)))
+    image = read_picture(path, _gray((4, 6)))
     np.testing.assert_allclose(image[0], upright / 255, atol=1e-6)
 
 
@@ -244,11 +244,11 @@ def test_arrays_serve_any_modalities(tmp_path: Path) -> None:
 
 
 def test_a_pair_is_read_in_the_order_of_the_modalities(tmp_path: Path) -> None:
-    colour = _colour(tmp_path / "X_RGB.png")
+    color = _color(tmp_path / "X_RGB.png")
     _depth(tmp_path / "X_perfect_depth.tiff", value=1.0)
     spec = InputSpec.rgbd((6, 8), depth_range=(0.5, 2.5))
-    image = read_picture(colour, spec)
-    pixels = np.asarray(Image.open(colour))
+    image = read_picture(color, spec)
+    pixels = np.asarray(Image.open(color))
     np.testing.assert_allclose(image[:3].permute(1, 2, 0) * 255, pixels, atol=1e-3)
     torch.testing.assert_close(image[3], torch.full((6, 8), 0.25))
     swapped = InputSpec(spec.modalities[::-1], spec.size)
@@ -259,7 +259,7 @@ def test_a_pair_is_read_in_the_order_of_the_modalities(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").touch()
-    whole = _colour(tmp_path / "whole.png", (64, 64)).read_bytes()
+    whole = _color(tmp_path / "whole.png", (64, 64)).read_bytes()
     (tmp_path / "truncated.png").write_bytes(whole[: len(whole) // 2])
     jpeg = tmp_path / "whole.jpg"
     Image.open(tmp_path / "whole.png").save(jpeg)
@@ -289,7 +289,7 @@ def test_what_is_no_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("code.npy", rgb, "is not a NumPy file of numbers"),
         ("several.npy", rgb, "is not a NumPy file of numbers"),
         ("depth.tiff", rgb, 'a 16-bit or float picture, and modality "rgb" has 3 channels'),
-        ("whole.png", normals, 'a colour picture, and modality "normals" has 2 channels'),
+        ("whole.png", normals, 'a color picture, and modality "normals" has 2 channels'),
     ):
         with pytest.raises(ValueError, match=message):
             read_picture(tmp_path / name, spec)
@@ -304,17 +304,17 @@ def test_what_is_no_picture_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_files_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     spec = InputSpec.rgbd(8)
-    _colour(tmp_path / "a_rgb.png", (6, 8))
+    _color(tmp_path / "a_rgb.png", (6, 8))
     _depth(tmp_path / "a_depth.tiff", (8, 6))
     with pytest.raises(ValueError, match="do not show the same frame"):
         read_picture(tmp_path / "a_rgb.png", spec)
-    _colour(tmp_path / "b_rgb.png")
-    _colour(tmp_path / "b_depth.png")
-    with pytest.raises(ValueError, match='a colour picture, and modality "depth" has 1 channel;'):
+    _color(tmp_path / "b_rgb.png")
+    _color(tmp_path / "b_depth.png")
+    with pytest.raises(ValueError, match='a color picture, and modality "depth" has 1 channel;'):
         read_picture(tmp_path / "b_rgb.png", spec)
-    _colour(tmp_path / "c_rgb.png", (12, 16))
+    _color(tmp_path / "c_rgb.png", (12, 16))
     Image.new("RGB", (8, 6), (51, 51, 51)).save(tmp_path / "c_depth.png")
-    image = read_picture(tmp_path / "c_rgb.png", spec)  # Another size, and grey stored as colour.
+    image = read_picture(tmp_path / "c_rgb.png", spec)  # Another size, and gray stored as color.
     torch.testing.assert_close(image[3], torch.full((8, 8), 0.2))
 
 
@@ -327,7 +327,7 @@ def _names(found: list) -> list[tuple[str, list[str]]]:
 
 def test_a_folder_is_its_pictures_by_name(tmp_path: Path) -> None:
     for name in ("b.JPG", "a.png", ".hidden.png", "inside/c.png"):
-        _colour(tmp_path / name)
+        _color(tmp_path / name)
     np.save(tmp_path / "d.npy", np.zeros((3, 4, 4)))
     (tmp_path / "readme.txt").write_text("")
     (tmp_path / "broken.png").symlink_to(tmp_path / "absent.png")
@@ -340,12 +340,12 @@ def test_a_folder_is_its_pictures_by_name(tmp_path: Path) -> None:
 
 
 def test_files_of_an_image_are_found_by_their_endings(tmp_path: Path) -> None:
-    _colour(tmp_path / "X_RGB.png")
+    _color(tmp_path / "X_RGB.png")
     _depth(tmp_path / "X_perfect_depth.tiff")
-    _colour(tmp_path / "X_2 rgb.jpg")
+    _color(tmp_path / "X_2 rgb.jpg")
     _depth(tmp_path / "X_2 Depth.TIFF")
     np.save(tmp_path / "Y.npy", np.zeros((4, 4, 4)))
-    _colour(tmp_path / "X_mask.png")
+    _color(tmp_path / "X_mask.png")
     spec = InputSpec.rgbd(4)
     with pytest.warns(UserWarning, match=r"1 of 6 pictures in .* left out, such as .X_mask\.png"):
         found = find_pictures(tmp_path, spec)
@@ -365,13 +365,13 @@ def test_files_of_an_image_are_found_by_their_endings(tmp_path: Path) -> None:
 def test_the_longest_ending_and_the_longest_beginning_decide(tmp_path: Path) -> None:
     spec = InputSpec((Modality("ir", 1), Modality("nir", 1)), 4)
     for name in ("1_ir.png", "1_nir.png", "10_ir.png", "10_nir.png"):
-        _colour(tmp_path / name)
+        _color(tmp_path / name)
     assert _names(find_pictures(tmp_path, spec)) == [
         ("10", ["10_ir.png", "10_nir.png"]),
         ("1", ["1_ir.png", "1_nir.png"]),
     ]
     for name in ("1ir.png", "1nir.png", "10ir.png", "10nir.png"):
-        _colour(tmp_path / "plain" / name)
+        _color(tmp_path / "plain" / name)
     assert _names(find_pictures(tmp_path / "plain", spec)) == [
         ("10", ["10ir.png", "10nir.png"]),
         ("1", ["1ir.png", "1nir.png"]),
@@ -379,7 +379,7 @@ def test_the_longest_ending_and_the_longest_beginning_decide(tmp_path: Path) -> 
 
 
 def test_an_image_may_be_all_that_a_name_says(tmp_path: Path) -> None:
-    _colour(tmp_path / "rgb.png")
+    _color(tmp_path / "rgb.png")
     _depth(tmp_path / "depth.tiff")
     found = find_pictures(tmp_path, InputSpec.rgbd(4))
     assert _names(found) == [("rgb", ["rgb.png", "depth.tiff"])]
@@ -408,7 +408,7 @@ def test_missing_and_ambiguous_partners_are_named(
     tmp_path: Path, names: list[str], given: str, message: str
 ) -> None:
     for name in names:
-        _colour(tmp_path / name)
+        _color(tmp_path / name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(ValueError, match=message):
@@ -417,7 +417,7 @@ def test_missing_and_ambiguous_partners_are_named(
 
 def test_one_bad_image_does_not_hide_another_that_is_asked_for(tmp_path: Path) -> None:
     for name in ("X_rgb.png", "X_depth.png", "Y_rgb.png", "Z_depth.png"):
-        _colour(tmp_path / name)
+        _color(tmp_path / name)
     found = find_pictures(tmp_path / "X_rgb.png", InputSpec.rgbd(4))
     assert _names(found) == [("X", ["X_rgb.png", "X_depth.png"])]
 
@@ -425,7 +425,7 @@ def test_one_bad_image_does_not_hide_another_that_is_asked_for(tmp_path: Path) -
 def test_patterns_tell_files_apart(tmp_path: Path) -> None:
     spec = InputSpec.rgbd(4)
     for name in ("X_RGB.png", "X_perfect_depth.tiff", "X_stereo_depth.tiff", "X_mask.png"):
-        _colour(tmp_path / name)
+        _color(tmp_path / name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # They are left out on purpose.
         found = find_pictures(tmp_path, spec, PERFECT)
@@ -439,7 +439,7 @@ def test_patterns_reach_into_folders(tmp_path: Path) -> None:
     spec = InputSpec.rgbd(4)
     patterns = {"rgb": "rgb/*.png", "depth": "depth/*.tiff"}
     for number in ("0001", "0002"):
-        _colour(tmp_path / "rgb" / f"{number}.png")
+        _color(tmp_path / "rgb" / f"{number}.png")
         _depth(tmp_path / "depth" / f"{number}.tiff")
     found = find_pictures(tmp_path, spec, patterns)
     assert _names(found) == [
@@ -470,7 +470,7 @@ def test_bad_patterns_are_named(tmp_path: Path, patterns: dict[str, str], messag
 
 def test_a_mapping_is_one_image_whatever_its_files_are_called(tmp_path: Path) -> None:
     spec = InputSpec.rgbd(4)
-    files = {"depth": _depth(tmp_path / "scan.tiff"), "rgb": _colour(tmp_path / "photo.png")}
+    files = {"depth": _depth(tmp_path / "scan.tiff"), "rgb": _color(tmp_path / "photo.png")}
     (found,) = find_pictures(files, spec)
     assert _names([found]) == [("photo", ["photo.png", "scan.tiff"])]
     assert read_picture(found, spec).shape == (4, 4, 4)
@@ -497,7 +497,7 @@ def test_nothing_to_find_is_an_error(tmp_path: Path) -> None:
 # Not even a warning that has such a name could be sent from one process to another.
 @pytest.mark.filterwarnings("ignore")
 def test_names_can_be_printed(tmp_path: Path) -> None:
-    _colour(tmp_path / "line\nbreak \udcff 日本.png")
+    _color(tmp_path / "line\nbreak \udcff 日本.png")
     (image,) = find_pictures(tmp_path, InputSpec.rgb(4))
     assert image.name == "line\ufffdbreak \ufffd 日本"
     assert read_picture(image, InputSpec.rgb(4)).shape == (3, 4, 4)
@@ -515,9 +515,9 @@ def test_real_frames_as_a_folder_and_as_files() -> None:
     for image in found:
         assert find_pictures(image.files["depth"], spec) == [image]
         read = read_picture(image.files["rgb"], spec)
-        colour = np.asarray(Image.open(image.files["rgb"])) / 255
-        metres = np.asarray(Image.open(image.files["depth"]))
-        np.testing.assert_allclose(read[:3], np.moveaxis(colour, 2, 0), atol=1e-5)
-        np.testing.assert_allclose(read[3] * 0.2 + 1.4, metres, atol=1e-5)
+        color = np.asarray(Image.open(image.files["rgb"])) / 255
+        meters = np.asarray(Image.open(image.files["depth"]))
+        np.testing.assert_allclose(read[:3], np.moveaxis(color, 2, 0), atol=1e-5)
+        np.testing.assert_allclose(read[3] * 0.2 + 1.4, meters, atol=1e-5)
     with pytest.raises(ValueError, match=r"holds 1\.427 to 1\.574"):
         read_picture(found[0], InputSpec.rgbd(64))

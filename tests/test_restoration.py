@@ -16,8 +16,8 @@ from neurovis.recording import undisturbed
 from neurovis.restoration import same_state
 
 
-class Centre:
-    """A helper that is no module, as teachers' centres are kept."""
+class Center:
+    """A helper that is no module, as teachers' centers are kept."""
 
     def __init__(self) -> None:
         self.value = torch.zeros(3)
@@ -34,11 +34,11 @@ class Stateful(nn.Module):
         super().__init__()
         self.codebook = nn.Parameter(torch.zeros(4, 3), requires_grad=False)
         self.register_buffer("count", torch.zeros(()))
-        self.in_dictionary = {"centre": torch.zeros(3)}
+        self.in_dictionary = {"center": torch.zeros(3)}
         self.in_list = [torch.zeros(3)]
         self.queue = deque([1, 2], maxlen=2)
         self.names = {"a"}
-        self.centre = Centre()
+        self.center = Center()
         self.namespace = SimpleNamespace(steps=0)
         self.array = np.zeros(3)
         self.torch_generator = torch.Generator().manual_seed(0)
@@ -52,12 +52,12 @@ class Stateful(nn.Module):
             self.codebook.lerp_(torch.ones(4, 3), 0.1)
             self.codebook.data[0] = 5
         self.count += 1
-        self.in_dictionary["centre"].mul_(2).add_(1)
+        self.in_dictionary["center"].mul_(2).add_(1)
         self.in_list[0].add_(1)
         self.in_list.append(torch.ones(1))
         self.queue.append(3)
         self.names.add("b")
-        self.centre.update()
+        self.center.update()
         self.namespace.steps += 1
         self.array += 1
         torch.rand(1, generator=self.torch_generator)
@@ -71,11 +71,11 @@ class Stateful(nn.Module):
         return {
             "codebook": self.codebook.tolist(),
             "count": self.count.item(),
-            "in_dictionary": self.in_dictionary["centre"].tolist(),
+            "in_dictionary": self.in_dictionary["center"].tolist(),
             "in_list": [tensor.tolist() for tensor in self.in_list],
             "queue": list(self.queue),
             "names": set(self.names),
-            "centre": (self.centre.value.tolist(), list(self.centre.history["means"])),
+            "center": (self.center.value.tolist(), list(self.center.history["means"])),
             "namespace": self.namespace.steps,
             "array": self.array.tolist(),
             "torch_generator": self.torch_generator.get_state().tolist(),
@@ -101,11 +101,11 @@ def test_the_forward_changes_all_of_it() -> None:
 def test_all_of_it_is_put_back(around: Any) -> None:
     module = nn.Sequential(Stateful())
     before = module[0].state()
-    centre, tensors = module[0].centre, module[0].in_list
+    center, tensors = module[0].center, module[0].in_list
     with around(module):
         module[0]()
     assert changed(before, module[0].state()) == set()
-    assert module[0].centre is centre
+    assert module[0].center is center
     assert module[0].in_list is tensors
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurovis.figures.colours import colour_limit, coloured, overlaid
+from neurovis.figures.colors import color_limit, colored, overlaid
 from neurovis.figures.modalities import shown_images
 from neurovis.figures.output import to_pixels
 from neurovis.figures.pictures import alarmed, fitted, modality_rows
@@ -22,7 +22,7 @@ _APART = 2
 _PIXELS, _ENLARGED = 24, 64
 #: So large at most are pictures kept without loss.
 _LOSSLESS = 72
-#: How pictures are kept. What is no photograph has colours of its own from pixel to pixel, which
+#: How pictures are kept. What is no photograph has colors of its own from pixel to pixel, which
 #: photographs' formats leave out by default.
 _WITHOUT_LOSS: dict[str, Any] = {"format": "webp", "lossless": True, "method": 3}
 _DRAWN: dict[str, Any] = {"format": "jpeg", "quality": 88, "subsampling": 0, "optimize": True}
@@ -36,8 +36,8 @@ def data_uri(pictures: Tensor, largest: int, *, is_photograph: bool = False) -> 
         pictures: ``(N, 3, H, W)``, floating-point in [0, 1]; clipped. What is not finite is red.
         largest: Longest side in pixels of each, at least 1; larger ones are shrunk. Those of 24
             pixels and less are enlarged, each pixel becoming a square.
-        is_photograph: Whether colours may be kept less exactly than brightness; else those of up
-            to 72 pixels are kept without loss, and all of larger ones' colours.
+        is_photograph: Whether colors may be kept less exactly than brightness; else those of up
+            to 72 pixels are kept without loss, and all of larger ones' colors.
 
     Returns:
         The URI.
@@ -99,14 +99,14 @@ def map_uri(values: Tensor, largest: int) -> str:
     if values.ndim != 2 or not values.numel():
         raise ValueError(f"a map must be (H, W), not empty; got {tuple(values.shape)}")
     values = values.detach().float().cpu()
-    limit = torch.tensor([colour_limit(values)])
-    return data_uri(coloured(values[None], limit, signed=False), largest)
+    limit = torch.tensor([color_limit(values)])
+    return data_uri(colored(values[None], limit, signed=False), largest)
 
 
 def overlay_uri(
     image: Tensor, maps: Mapping[str, Tensor], spec: InputSpec, largest: int, signed: bool
 ) -> str:
-    """Maps over an image in grey, its modalities side by side, as a ``data:`` URI.
+    """Maps over an image in gray, its modalities side by side, as a ``data:`` URI.
 
     Args:
         image: ``(C, H, W)`` in [0, 1].
@@ -117,7 +117,7 @@ def overlay_uri(
         signed: Whether the maps' sign matters.
     """
     shown = shown_images(image[None], spec).pictures
-    limit = torch.tensor([colour_limit(torch.stack(list(maps.values())))])
+    limit = torch.tensor([color_limit(torch.stack(list(maps.values())))])
     over = [
         overlaid(picture, maps.get(name, maps.get("", picture[0, 0] * 0))[None], limit, signed)
         for name, picture in shown.items()

@@ -167,9 +167,9 @@ function picturesOf(card) {
   return chunks.get(chunk)[card.index % page.together];
 }
 
-function figure(picture, side, what, labelled = true) {
+function figure(picture, side, what, labeled = true) {
   const words = picture.title || what;
-  const title = !labelled && picture.label ? `${words}: ${picture.label}` : words;
+  const title = !labeled && picture.label ? `${words}: ${picture.label}` : words;
   const image = element("img", { src: picture.source, alt: title, title, decoding: "async" });
   image.addEventListener("load", () => {
     const largest = Math.max(image.naturalHeight, 1);
@@ -179,7 +179,7 @@ function figure(picture, side, what, labelled = true) {
     image.style.height = "auto";
   });
   image.height = side;
-  const caption = labelled && picture.label ? element("figcaption", { textContent: picture.label }) : null;
+  const caption = labeled && picture.label ? element("figcaption", { textContent: picture.label }) : null;
   return element("figure", {}, image, caption);
 }
 
@@ -190,20 +190,20 @@ function part(heading, ...children) {
 // ---------------------------------------------------------------- plots
 
 function polarPlot(orientations, responses, preferred, side) {
-  const centre = side / 2;
-  const radius = centre - 14;
+  const center = side / 2;
+  const radius = center - 14;
   const peak = Math.max(...responses.map((one) => one ?? 0));
   const at = (degrees, length) => {
     const angle = (degrees * Math.PI) / 180;
-    return [centre + length * Math.cos(angle), centre - length * Math.sin(angle)];
+    return [center + length * Math.cos(angle), center - length * Math.sin(angle)];
   };
   const plot = drawn("svg", {
     class: "plot", viewBox: `0 0 ${side} ${side}`, width: side, height: side, role: "img",
     "aria-label": `responses over orientations, peak ${number(peak)}`
       + (preferred === null ? "" : `, preferred ${number(preferred)}°`),
   });
-  plot.append(drawn("circle", { class: "axis", cx: centre, cy: centre, r: radius }));
-  plot.append(drawn("circle", { class: "axis", cx: centre, cy: centre, r: radius / 2 }));
+  plot.append(drawn("circle", { class: "axis", cx: center, cy: center, r: radius }));
+  plot.append(drawn("circle", { class: "axis", cx: center, cy: center, r: radius / 2 }));
   for (const [degrees, text, dx, dy, anchor] of [
     [0, "0°", 2, 3, "start"], [90, "90°", 0, -3, "middle"],
   ]) {

@@ -46,7 +46,7 @@ def add_ascent_arguments(parser: ArgumentParser) -> None:
     _add_object_arguments(parser)
     parser.add_class_arguments(AscentSettings, skip=_WRITTEN_OUT)
     parser.add_argument(
-        "--init", type=str, default="noise", help="Start from noise, zero (grey), or a picture."
+        "--init", type=str, default="noise", help="Start from noise, zero (gray), or a picture."
     )
     parser.add_argument(
         "--resume",
@@ -76,7 +76,7 @@ def _add_object_arguments(parser: ArgumentParser) -> None:
         "--parametrization",
         type=ParametrizationName | Parametrization,
         default=AscentSettings.parametrization,
-        help="fourier (spatial frequencies, decorrelated colour), pixel, or fixed_magnitude (a "
+        help="fourier (spatial frequencies, decorrelated color), pixel, or fixed_magnitude (a "
         "natural amplitude spectrum, only phases are optimized); or Fourier or FixedMagnitude "
         "with arguments, such as --parametrization.pictures for their spectrum.",
     )

@@ -76,7 +76,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "rank": Command(
         "neurovis.cli.rank",
-        "Rank kernels by orientation, colour, modality, class, …, each beside random kernels.\n\n"
+        "Rank kernels by orientation, color, modality, class, …, each beside random kernels.\n\n"
         "Example: neurovis rank --model torchvision.models.squeezenet1_0 --weights DEFAULT "
         "--layer features.0 --by orientation color",
     ),

@@ -45,8 +45,8 @@ class InputOptions:
         size: Height and width in pixels; one number means a square. Pictures are stretched to it.
         modalities: rgb (ImageNet statistics), rgbd (the same with depth in [0, 1]), or a list of
             name, channels, range, mean and std, in the order of the network's channels, such as
-            '[{name: rgb, channels: 3}]' for colour in [0, 1] as it is.
-        depth_range: Depths in the unit of your files, such as metres, that stand for 0 and 1. Only
+            '[{name: rgb, channels: 3}]' for color in [0, 1] as it is.
+        depth_range: Depths in the unit of your files, such as meters, that stand for 0 and 1. Only
             16-bit and float files have a unit; 0 to 255 of 8-bit files is the whole range. A
             network of relative depth, such as demo and rgbd, is shown them as 0 and 1; one whose
             depth has another range than [0, 1] is shown its unit as before.

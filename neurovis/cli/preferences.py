@@ -72,7 +72,7 @@ class PreferredGratings:
 def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGratings]:
     """Of each ranking by gratings that applies, those of its first kernels.
 
-    Where gratings differ in colour or modality too, they count together.
+    Where gratings differ in color or modality too, they count together.
     """
     for ranking in rankings:
         kernels = first_kernels(ranking, count)

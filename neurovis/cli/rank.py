@@ -47,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser,
         "For sparseness, class and activation: pictures, or folders of them, as for neurovis "
         "features. For class a folder with one folder for each class in it. With --model demo, "
-        "its own labelled scenes by default.",
+        "its own labeled scenes by default.",
         required=False,
     )
     _add_result_arguments(parser)

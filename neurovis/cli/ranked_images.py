@@ -143,17 +143,17 @@ def choose_images(
                 f"{', '.join(ranking.name for ranking in rankings)} is one"
             )
         return None
-    labelled = [ranking.name for ranking in by_image if ranking.needs_labels]
+    labeled = [ranking.name for ranking in by_image if ranking.needs_labels]
     if options.images is None:
         if options.model == "demo":
             return DemoScenes(spec)
         raise ValueError(
             f"ranking by {by_image[0].name} needs images: give --images, "
-            + ("a folder with one of each class in it" if labelled else "pictures or folders")
+            + ("a folder with one of each class in it" if labeled else "pictures or folders")
         )
     notes = Notes()
     with notes.taken():
-        found = _find(options.images, options.patterns, spec, labelled)
+        found = _find(options.images, options.patterns, spec, labeled)
     return RankedPictures(found.pictures, found.labels, found.classes, spec, notes)
 
 
@@ -165,13 +165,13 @@ class _Found:
 
 
 def _find(
-    images: object, patterns: Mapping[str, str] | None, spec: InputSpec, labelled: Sequence[str]
+    images: object, patterns: Mapping[str, str] | None, spec: InputSpec, labeled: Sequence[str]
 ) -> _Found:
     """Pictures, with classes if a ranking needs them."""
     paths = picture_paths(images, spec)
     folders = [] if isinstance(paths, dict) else [Path(path) for path in paths]
-    if labelled:
-        return _in_classes(folders, patterns, spec, labelled[0])
+    if labeled:
+        return _in_classes(folders, patterns, spec, labeled[0])
     try:
         return _Found(find_pictures(paths, spec, patterns))
     except ValueError:

@@ -9,7 +9,7 @@ FEATURE_MAPS = (
 )
 SALIENCY = (
     "**Which pixels of a picture drive what each label names** (a kernel or a class, with its "
-    "value): the image, the map over it, and the map. The colours and their ends are stated under "
+    "value): the image, the map over it, and the map. The colors and their ends are stated under "
     "each map, in units of the explained value. The slider goes through the pictures."
 )
 RANDOMIZATION = (

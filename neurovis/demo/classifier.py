@@ -1,7 +1,7 @@
 """Training the demo network: the LightningModule and its data.
 
 Two things make the trained network worth looking into. A modality is withheld at random, so that
-neither colour nor depth can be ignored. And, for the shipped weights, training is adversarial
+neither color nor depth can be ignored. And, for the shipped weights, training is adversarial
 (Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR 2018): it
 leaves features that people recognize (Engstrom et al., "Adversarial robustness as a prior for
 learned representations", 2019), and so preferred images that look like their class.
@@ -125,7 +125,7 @@ class ShapeClassifier(L.LightningModule):
 
 
 def blank_at_random(images: Tensor, probability: float) -> tuple[Tensor, Tensor]:
-    """Withholds colour from some images and depth from others.
+    """Withholds color from some images and depth from others.
 
     Args:
         images: RGB-D images ``(B, 4, H, W)`` in [0, 1].

@@ -2,7 +2,7 @@
 
 A scene is a shape in front of a dead-leaves picture (overlapping leaves with power-law sizes; Lee,
 Mumford and Huang, "Occlusion models for natural images", IJCV 2001) and behind a few small leaves.
-Colour and depth are painted from one map of visible surfaces, so they agree at every pixel.
+Color and depth are painted from one map of visible surfaces, so they agree at every pixel.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DrawnScenes:
         surfaces: Which surface is seen at each pixel, ``(B, size, size)``: 0 is the wall, then the
             leaves from far to near, with the object at ``OBJECT_SURFACE``.
         object_masks: Where the object lies, hidden or not, ``(B, size, size)``.
-        depths: Depth of each surface at the picture's centre in [0, 1], ``(B, SURFACES)``.
+        depths: Depth of each surface at the picture's center in [0, 1], ``(B, SURFACES)``.
         tilts: Change of depth across half the picture, rightwards and upwards, common to a scene's
             surfaces, ``(B, 2)``.
     """
@@ -113,14 +113,14 @@ def _draw_batch(seed: int, indices: Sequence[int], size: int) -> DrawnScenes:
     axis = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
     x, y = axis[None, None, :], -axis[None, :, None]
 
-    radius, centre_x, centre_y, object_masks = _place_objects(numbers, labels, x, y)
+    radius, center_x, center_y, object_masks = _place_objects(numbers, labels, x, y)
     surfaces = np.zeros((len(indices), size, size), np.uint8)
     _paint_back_leaves(numbers, surfaces, x, y)
     surfaces[object_masks] = OBJECT_SURFACE
-    _paint_front_leaves(numbers, surfaces, x, y, radius, centre_x, centre_y)
+    _paint_front_leaves(numbers, surfaces, x, y, radius, center_x, center_y)
     depths, tilts = _choose_depths(numbers)
-    colours = _choose_colours(numbers)
-    values = _paint(numbers, surfaces, colours, depths, tilts, x, y)
+    colors = _choose_colors(numbers)
+    values = _paint(numbers, surfaces, colors, depths, tilts, x, y)
     images = _to_bytes(values, noise)
     return DrawnScenes(images, labels, surfaces, object_masks, depths, tilts)
 
@@ -135,17 +135,17 @@ def _place_objects(
     """
     radius = numbers.uniform(0.6, 0.9)
     room = (np.float32(1.02) - radius) * np.float32(0.5)
-    centre_x = numbers.uniform(-room, room) + numbers.uniform(-room, room)
-    centre_y = numbers.uniform(-room, room) + numbers.uniform(-room, room)
+    center_x = numbers.uniform(-room, room) + numbers.uniform(-room, room)
+    center_y = numbers.uniform(-room, room) + numbers.uniform(-room, room)
     angle = np.radians(numbers.uniform(-MAX_ROTATION, MAX_ROTATION))[..., None]
     cosine, sine = np.cos(angle) / radius[..., None], np.sin(angle) / radius[..., None]
-    right, up = x - centre_x[..., None], y - centre_y[..., None]
+    right, up = x - center_x[..., None], y - center_y[..., None]
     u, v = right * cosine + up * sine, up * cosine - right * sine
     masks = np.empty(u.shape, np.bool_)
     for label in np.unique(labels):
         rows = labels == label
         masks[rows] = inside_shape(SHAPES[label], u[rows], v[rows])
-    return radius, centre_x, centre_y, masks
+    return radius, center_x, center_y, masks
 
 
 def _paint_back_leaves(numbers: _Numbers, surfaces: Bytes, x: Floats, y: Floats) -> None:
@@ -153,13 +153,13 @@ def _paint_back_leaves(numbers: _Numbers, surfaces: Bytes, x: Floats, y: Floats)
     smallest, largest = _LEAF_RADII
     share = 1 - (smallest / largest) ** 2
     radii = smallest / np.sqrt(1 - share * numbers.uniform(0, 1, BACK_LEAVES))
-    centres_x = numbers.uniform(-1.1, 1.1, BACK_LEAVES)
-    centres_y = numbers.uniform(-1.1, 1.1, BACK_LEAVES)
+    centers_x = numbers.uniform(-1.1, 1.1, BACK_LEAVES)
+    centers_y = numbers.uniform(-1.1, 1.1, BACK_LEAVES)
     aspects = numbers.uniform(0.4, 1, BACK_LEAVES)
     angles = numbers.uniform(0, np.pi, BACK_LEAVES)
     for leaf in range(BACK_LEAVES):
         column = (slice(None), slice(leaf, leaf + 1))
-        place = (x - centres_x[column][..., None], y - centres_y[column][..., None])
+        place = (x - centers_x[column][..., None], y - centers_y[column][..., None])
         inside = _inside_leaf(leaf, *place, radii[column], aspects[column], angles[column])
         np.copyto(surfaces, np.uint8(leaf + 1), where=inside)
 
@@ -170,20 +170,20 @@ def _paint_front_leaves(
     x: Floats,
     y: Floats,
     radius: Floats,
-    centre_x: Floats,
-    centre_y: Floats,
+    center_x: Floats,
+    center_y: Floats,
 ) -> None:
     """Puts small leaves nearer than the object around its outline, some of them cutting it."""
     radii = numbers.uniform(0.12, 0.24, FRONT_LEAVES)
     directions = numbers.uniform(0, 2 * np.pi, FRONT_LEAVES)
     distances = radius * numbers.uniform(0.8, 1.3, FRONT_LEAVES)
-    centres_x = centre_x + distances * np.cos(directions)
-    centres_y = centre_y + distances * np.sin(directions)
+    centers_x = center_x + distances * np.cos(directions)
+    centers_y = center_y + distances * np.sin(directions)
     aspects = numbers.uniform(0.4, 1, FRONT_LEAVES)
     angles = numbers.uniform(0, np.pi, FRONT_LEAVES)
     for leaf in range(FRONT_LEAVES):
         column = (slice(None), slice(leaf, leaf + 1))
-        place = (x - centres_x[column][..., None], y - centres_y[column][..., None])
+        place = (x - centers_x[column][..., None], y - centers_y[column][..., None])
         inside = _inside_leaf(leaf, *place, radii[column], aspects[column], angles[column])
         np.copyto(surfaces, np.uint8(OBJECT_SURFACE + 1 + leaf), where=inside)
 
@@ -212,10 +212,10 @@ def _choose_depths(numbers: _Numbers) -> tuple[Floats, Floats]:
     return depths, numbers.uniform(-_TILT, _TILT, 2)
 
 
-def _choose_colours(numbers: _Numbers) -> Floats:
+def _choose_colors(numbers: _Numbers) -> Floats:
     """Red, green and blue of all surfaces, ``(B, SURFACES, 3)``.
 
-    The wall and the leaves behind share a palette around a random colour, from which the object
+    The wall and the leaves behind share a palette around a random color, from which the object
     differs by 0.2 to 0.5 in each channel, up or down.
     """
     scenes = len(numbers.uniform(0, 1))
@@ -231,13 +231,13 @@ def _choose_colours(numbers: _Numbers) -> Floats:
 def _paint(
     numbers: _Numbers,
     surfaces: Bytes,
-    colours: Floats,
+    colors: Floats,
     depths: Floats,
     tilts: Floats,
     x: Floats,
     y: Floats,
 ) -> Floats:
-    """Gives each pixel the colour, texture and depth of the surface seen there, ``(B, 4, S, S)``.
+    """Gives each pixel the color, texture and depth of the surface seen there, ``(B, 4, S, S)``.
 
     A texture is a triangular wave of luminance with a period of 8 to 32 pixels of 64.
     """
@@ -255,7 +255,7 @@ def _paint(
     )
     values = np.empty((len(surfaces), 4, *surfaces.shape[1:]), np.float32)
     for channel in range(3):
-        flat = np.ascontiguousarray(colours[..., channel])
+        flat = np.ascontiguousarray(colors[..., channel])
         np.add(np.take(flat, seen), texture, out=values[:, channel])
     tilt = tilts[:, :1, None] * x + tilts[:, 1:, None] * y
     np.add(np.take(depths, seen), tilt, out=values[:, 3])

@@ -17,11 +17,11 @@ SCENE_SIZE = 64
 """Width and height, in pixels, of the scenes that the shipped network was trained on."""
 
 BLANK = 0.5
-"""Value in [0, 1] of every pixel of a modality that is withheld: mid grey, mid depth."""
+"""Value in [0, 1] of every pixel of a modality that is withheld: mid gray, mid depth."""
 
 
 def demo_input_spec(size: int = SCENE_SIZE) -> InputSpec:
-    """What the demo network takes: colour and depth in [0, 1], which it centres itself.
+    """What the demo network takes: color and depth in [0, 1], which it centers itself.
 
     Depth runs from 0 (near) to 1 (far).
     """
@@ -48,7 +48,7 @@ def blank_modality(images: Tensor, name: str) -> Tensor:
 
 
 class ShapeScenes(Dataset[tuple[Tensor, int]]):
-    """Textured shapes among dead leaves, in colour and depth; see :mod:`neurovis.demo.drawing`.
+    """Textured shapes among dead leaves, in color and depth; see :mod:`neurovis.demo.drawing`.
 
     Sample ``i`` is a pair of an image ``(4, size, size)`` in [0, 1], with the channels red, green,
     blue and depth (0 near, 1 far) in steps of 1/255 like a camera's, and the index of its class in

@@ -1,17 +1,17 @@
 """Tensors in, pictures out: grids of images and maps, and matplotlib Figures around them.
 
 Nothing here knows what was computed or why; it only decides how numbers are shown, and states
-their range wherever a grey level stands for a number. Figures are ``matplotlib.figure.Figure``
+their range wherever a gray level stands for a number. Figures are ``matplotlib.figure.Figure``
 objects, never pyplot state, on a light page whatever style the user has set, and matplotlib is
 imported when the first one is made.
 """
 
 from neurovis.figures.curves import curve_figure
 from neurovis.figures.first_and_now import first_and_now_figure, first_and_now_images
-from neurovis.figures.kernels import labelled_grid, signature_figure
+from neurovis.figures.kernels import labeled_grid, signature_figure
 from neurovis.figures.maps import feature_map_figure
 from neurovis.figures.orientations import (
-    orientation_colours,
+    orientation_colors,
     orientation_key,
     orientation_map_figure,
 )
@@ -36,9 +36,9 @@ __all__ = [
     "first_and_now_images",
     "grating_preference_figure",
     "kernel_sheet_figure",
-    "labelled_grid",
+    "labeled_grid",
     "modality_rows",
-    "orientation_colours",
+    "orientation_colors",
     "orientation_key",
     "orientation_map_figure",
     "randomization_figure",

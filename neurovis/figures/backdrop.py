@@ -18,7 +18,7 @@ class Backdrop(Artist):
     """Draws ``(H, W, 3)`` pixels over the whole of the figure that it is added to.
 
     At the figure's own resolution a pixel is a pixel; at another (``savefig(dpi=…)``, PDF) the
-    image is scaled with nearest neighbour.
+    image is scaled with nearest neighbor.
     """
 
     def __init__(self, pixels: Pixels) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 800, 420
 _MOST_NAMED = 10
-#: Okabe and Ito's colours, told apart by colour-blind eyes, and three greys.
-_COLOURS = (
+#: Okabe and Ito's colors, told apart by color-blind eyes, and three grays.
+_COLORS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f"),
     *("#222222", "#777777", "#aaaaaa"),
 )
@@ -72,10 +72,10 @@ def curve_figure(curves: Tensor, labels: Sequence[str], title: str, ylabel: str)
 
 def _named(axes: Axes, values: Tensor, labels: Sequence[str]) -> None:
     marker = "o" if values.shape[1] == 1 else None
-    for curve, label, colour in zip(values.numpy(), labels, _COLOURS, strict=False):
+    for curve, label, color in zip(values.numpy(), labels, _COLORS, strict=False):
         first, *more = wrapped(label, 118)
         name = f"{first}\n{more[0]}{' …' if more[1:] else ''}" if more else first
-        axes.plot(curve, color=colour, linewidth=1.3, marker=marker, label=name)
+        axes.plot(curve, color=color, linewidth=1.3, marker=marker, label=name)
 
 
 def _bundle(axes: Axes, values: Tensor) -> None:

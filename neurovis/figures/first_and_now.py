@@ -12,7 +12,7 @@ from neurovis.figures.pictures import (
     constant_maps,
     finite_range,
     fitted,
-    grey,
+    gray,
     modality_rows,
     square_columns,
     stated_range,
@@ -65,7 +65,7 @@ def first_and_now_figure(
     for row, maps in zip(rows, (first, now), strict=True):
         maps = maps.detach().float().cpu()
         limits = finite_range(maps)
-        pictures[row] = fitted(grey(maps, limits), smallest, largest)
+        pictures[row] = fitted(gray(maps, limits), smallest, largest)
         scales.append(f"{row}: {stated_range(maps, limits)}{constant_maps(maps)}")
     grid = Cells(pictures, labels, across)
     return _page(grid, title, [*notes, "the maps of each row share one scale", *scales])

@@ -13,7 +13,7 @@ from neurovis.figures.page import GAP, LABEL, MARGIN, Cells, Heading, Page, line
 from neurovis.figures.pictures import (
     finite_range,
     fitted,
-    grey,
+    gray,
     modality_rows,
     square_columns,
     stated_range,
@@ -29,7 +29,7 @@ _NARROWEST, _WIDEST = 420, 1600
 _LARGEST = 256
 
 
-def labelled_grid(
+def labeled_grid(
     images: Tensor,
     labels: Sequence[str],
     spec: InputSpec,
@@ -142,7 +142,7 @@ class _Map:
         # Enlarged by the whole factor that just fits, so that units stay squares.
         factor = size // max(values.shape)
         self._picture = to_pixels(
-            fitted(grey(values[None], limits), factor * max(values.shape), size)[0]
+            fitted(gray(values[None], limits), factor * max(values.shape), size)[0]
         )
         self._note = wrapped(stated_range(values, limits), size)
 

@@ -12,7 +12,7 @@ from neurovis.figures.pictures import (
     constant_maps,
     finite_range,
     fitted,
-    grey,
+    gray,
     modality_rows,
     square_columns,
     stated_range,
@@ -61,7 +61,7 @@ def feature_map_figure(
     limits = finite_range(maps)
     across = square_columns(len(maps), *maps.shape[1:])
     smallest = max(_SMALLEST, min(128, _NARROWEST // across))
-    pictures = fitted(grey(maps, limits), smallest, max(smallest, min(256, _WIDEST // across)))
+    pictures = fitted(gray(maps, limits), smallest, max(smallest, min(256, _WIDEST // across)))
     grid = Cells({"": pictures}, [str(kernel) for kernel in kernels])
     notes = [
         f"{len(maps)} feature maps: {stated_range(maps, limits)}{constant_maps(maps)}",
@@ -83,7 +83,7 @@ def _image_rows(image: Tensor, spec: InputSpec | None) -> tuple[dict[str, Tensor
     if spec is not None:
         return modality_rows(image[None], spec), ""
     limits = finite_range(image)
-    planes = grey(image, limits)
+    planes = gray(image, limits)
     note = f"image scaled to its own range: {stated_range(image, limits)}"
     channels = len(image)
     if channels == 3:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from neurovis.figures.pictures import alarmed, finite_range, grey, stated_range
+from neurovis.figures.pictures import alarmed, finite_range, gray, stated_range
 from neurovis.inputs import InputSpec
 
 
@@ -31,7 +31,7 @@ def shown_images(images: Tensor, spec: InputSpec | None) -> ShownImages:
     Args:
         images: ``(B, C, H, W)``, in [0, 1] if there is a spec, else in any unit: scaled together
             to their own range, as a note says.
-        spec: The modalities. ``rgb`` is shown as colour, a one-channel modality as grey, and any
+        spec: The modalities. ``rgb`` is shown as color, a one-channel modality as gray, and any
             other as the mean of its channels, as its name says.
 
     Raises:
@@ -59,7 +59,7 @@ def _of_unknown_unit(images: Tensor) -> ShownImages:
     channels = images.shape[1]
     shown = images if channels == 3 else images.mean(1, keepdim=True)
     limits = finite_range(shown)
-    levels = grey(shown.flatten(0, 1), limits)[:, 0].unflatten(0, shown.shape[:2])
+    levels = gray(shown.flatten(0, 1), limits)[:, 0].unflatten(0, shown.shape[:2])
     picture = alarmed(levels.expand(-1, 3, -1, -1), shown.isfinite().all(1))
     what = "image" if channels in (1, 3) else f"image (mean of {channels} channels)"
     note = f"{what} scaled to its own range: {stated_range(shown, limits)}"

@@ -1,4 +1,4 @@
-"""Orientation as colour: a hue for each, all round in 180 degrees, as bright as it is selective."""
+"""Orientation as color: a hue for each, all round in 180 degrees, as bright as it is selective."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from neurovis.figures.page import (
     wrapped,
 )
 from neurovis.figures.pictures import square_columns
-from neurovis.figures.plots import GREY, as_values
+from neurovis.figures.plots import GRAY, as_values
 from neurovis.figures.polar import directed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Colours of 0, 45, 90 and 135 degrees, a right angle apart for colour-blind eyes too: amber and
+#: Colors of 0, 45, 90 and 135 degrees, a right angle apart for color-blind eyes too: amber and
 #: blue, dark red and pale green. Of any two of the eight in the legend, the distance in CIELAB is
-#: at least 15 in simulations of the three kinds of colour blindness (Machado et al. 2009).
+#: at least 15 in simulations of the three kinds of color blindness (Machado et al. 2009).
 _ANCHORS = ((0.95, 0.70, 0.10), (0.80, 0.15, 0.35), (0.30, 0.50, 1.00), (0.45, 0.92, 0.65))
 _UNDEFINED = "#d8d8d8"
 _ANGLES = tuple(22.5 * place for place in range(8))
@@ -41,22 +41,22 @@ _CELL, _NARROWEST = 52, 420
 _LENGTH, _WIDTH = 0.8, 0.2
 
 
-def orientation_colours(orientation: Tensor, selectivity: Tensor) -> Tensor:
-    """The colours of orientations: hue says which, brightness how selective.
+def orientation_colors(orientation: Tensor, selectivity: Tensor) -> Tensor:
+    """The colors of orientations: hue says which, brightness how selective.
 
     Args:
         orientation: ``(N,)`` in degrees; 180 more is the same.
         selectivity: ``(N,)``, from 0, which is black, to 1; clipped.
 
     Returns:
-        ``(N, 3)`` in [0, 1]; light grey where either is not finite.
+        ``(N, 3)`` in [0, 1]; light gray where either is not finite.
 
     Raises:
         ValueError: If they are not ``(N,)``.
 
     Example:
-        >>> colours = orientation_colours(torch.tensor([10.0, 190.0]), torch.tensor([1.0, 1.0]))
-        >>> torch.allclose(colours[0], colours[1], atol=1e-5)
+        >>> colors = orientation_colors(torch.tensor([10.0, 190.0]), torch.tensor([1.0, 1.0]))
+        >>> torch.allclose(colors[0], colors[1], atol=1e-5)
         True
     """
     if orientation.ndim != 1 or selectivity.shape != orientation.shape:
@@ -70,13 +70,13 @@ def orientation_colours(orientation: Tensor, selectivity: Tensor) -> Tensor:
     place = torch.where(known, angle, 0) % 180 / 45
     below = place.floor().long() % 4
     hue = torch.lerp(anchors[below], anchors[(below + 1) % 4], (place % 1)[:, None])
-    colours = hue * torch.where(known, value, 0).clamp(0, 1)[:, None]
+    colors = hue * torch.where(known, value, 0).clamp(0, 1)[:, None]
     undefined = angle.new_full((3,), int(_UNDEFINED[1:3], 16) / 255)
-    return torch.where(known[:, None], colours, undefined)
+    return torch.where(known[:, None], colors, undefined)
 
 
 def orientation_key(size: int = 40) -> Figure:
-    """The legend of :func:`orientation_colours` alone: a bar at each angle, over all colours.
+    """The legend of :func:`orientation_colors` alone: a bar at each angle, over all colors.
 
     Args:
         size: Length of the bars in pixels.
@@ -104,10 +104,10 @@ def orientation_map_figure(
     notes: Sequence[str] = (),
     columns: int | None = None,
 ) -> Figure:
-    """Kernels as cells in the colours of their preferred orientations, each with a bar at it.
+    """Kernels as cells in the colors of their preferred orientations, each with a bar at it.
 
     Hue says which orientation, brightness and the bar's length how selective: from black and a dot
-    at 0 on. Cells without an orientation are grey. The legend stands below.
+    at 0 on. Cells without an orientation are gray. The legend stands below.
 
     Args:
         preferred: ``(K,)`` in degrees, counter-clockwise from horizontal.
@@ -128,7 +128,7 @@ def orientation_map_figure(
             f"needs preferred (K,), K > 0, and one label for each; got {tuple(preferred.shape)} "
             f"and {len(labels)} labels"
         )
-    colours = orientation_colours(preferred, selectivity)
+    colors = orientation_colors(preferred, selectivity)
     width = max(_CELL, min(max(map(text_width, labels)), 2 * _CELL))
     lines = [wrapped(label, width) for label in labels]
     under = max(map(len, lines)) * line_height(LABEL)
@@ -141,14 +141,14 @@ def orientation_map_figure(
     page = Page(heading.width + 2 * MARGIN, key_top + key.height + MARGIN)
     heading.draw(page, MARGIN, MARGIN)
     angles, sizes = as_values(preferred), as_values(selectivity)
-    for index, colour in enumerate(colours):
+    for index, color in enumerate(colors):
         row, column = divmod(index, across)
         left = MARGIN + column * step[0] + (width - _CELL) // 2
         top = MARGIN + heading.height + row * step[1]
-        page.picture(left, top, to_pixels(colour.view(3, 1, 1).expand(-1, _CELL, _CELL)))
+        page.picture(left, top, to_pixels(color.view(3, 1, 1).expand(-1, _CELL, _CELL)))
         middle = left + _CELL / 2, top + _CELL / 2
         if np.isfinite(angles[index]) and np.isfinite(sizes[index]):
-            bright = float(colour @ colour.new_tensor([0.299, 0.587, 0.114])) > 0.45
+            bright = float(color @ color.new_tensor([0.299, 0.587, 0.114])) > 0.45
             length = _CELL * (_WIDTH + (_LENGTH - _WIDTH) * min(max(sizes[index], 0.0), 1.0))
             page.area(bar(middle, angles[index], length, 7), INK if bright else "#ffffff")
         page.text(middle[0], top + _CELL + 3, lines[index], align="center")
@@ -164,7 +164,7 @@ def bar(middle: tuple[float, float], angle: float, length: float, width: float) 
 
 
 class _Key:
-    """A bar at each of eight angles in its colour, over all colours at all selectivities."""
+    """A bar at each of eight angles in its color, over all colors at all selectivities."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -177,9 +177,9 @@ class _Key:
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put it on a page with its upper left corner here."""
         left = x + self._side
-        colours = orientation_colours(torch.tensor(_ANGLES), torch.ones(len(_ANGLES)))
+        colors = orientation_colors(torch.tensor(_ANGLES), torch.ones(len(_ANGLES)))
         for place, (angle, (red, green, blue)) in enumerate(
-            zip(_ANGLES, colours.tolist(), strict=True)
+            zip(_ANGLES, colors.tolist(), strict=True)
         ):
             middle = left + (place + 0.5) * self._step, y + self._size / 2
             page.area(bar(middle, angle, self._size, _WIDTH * self._size), (red, green, blue))
@@ -189,16 +189,16 @@ class _Key:
             y + self._size / 2 - LABEL,
             ["preferred", "orientation"],
             align="right",
-            colour=GREY,
+            color=GRAY,
         )
         top = y + self._size + 6 + line_height(LABEL) + GAP
         width = len(_ANGLES) * self._step
-        # The strip's colours lie under the bars that have them.
+        # The strip's colors lie under the bars that have them.
         across = (torch.arange(width) / self._step - 0.5) * 22.5
         up = torch.linspace(1, 0, self._strip)
-        grid = orientation_colours(across.repeat(self._strip), up.repeat_interleave(width)).view(
+        grid = orientation_colors(across.repeat(self._strip), up.repeat_interleave(width)).view(
             self._strip, width, 3
         )
         page.picture(left, top, to_pixels(grid.movedim(-1, 0)))
-        page.text(left - GAP, top - 2, ["selectivity 1"], align="right", colour=GREY)
-        page.text(left - GAP, top + self._strip - LABEL - 2, ["0"], align="right", colour=GREY)
+        page.text(left - GAP, top - 2, ["selectivity 1"], align="right", color=GRAY)
+        page.text(left - GAP, top + self._strip - LABEL - 2, ["0"], align="right", color=GRAY)

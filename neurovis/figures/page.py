@@ -1,7 +1,7 @@
 """A page laid out in pixels: pictures and texts put exactly where they belong.
 
 matplotlib's axes cost about 10 ms each and place things by fractions; a page is one image of the
-whole figure with texts over it, so that 64 labelled cells take as long as one axes or two, and
+whole figure with texts over it, so that 64 labeled cells take as long as one axes or two, and
 text is known not to overlap, because it was measured.
 """
 
@@ -35,7 +35,7 @@ _FRAME = 190
 
 Points = npt.NDArray[np.float64]
 Align = Literal["left", "center", "right"]
-Colour = str | tuple[float, float, float]
+Color = str | tuple[float, float, float]
 
 
 def line_height(size: int) -> int:
@@ -50,10 +50,10 @@ class Page:
         self._canvas = np.full((height, width, 3), 255, np.uint8)
         self._texts: list[tuple[float, float, str, int, str, str]] = []
         self._lines: list[tuple[Points, str, float, bool]] = []
-        self._areas: list[tuple[Points, Colour]] = []
+        self._areas: list[tuple[Points, Color]] = []
 
     def picture(self, x: int, y: int, pixels: Pixels) -> None:
-        """Put a picture ``(h, w, 3)`` with its upper left corner here, in a thin grey frame."""
+        """Put a picture ``(h, w, 3)`` with its upper left corner here, in a thin gray frame."""
         height, width = pixels.shape[:2]
         self._canvas[y - 1 : y + height + 1, x - 1 : x + width + 1] = _FRAME
         self._canvas[y : y + height, x : x + width] = pixels
@@ -65,23 +65,23 @@ class Page:
         lines: Sequence[str],
         size: int = LABEL,
         align: Align = "left",
-        colour: str = INK,
+        color: str = INK,
     ) -> None:
         """Put lines of text here, ``y`` being the upper edge of the first."""
         for row, line in enumerate(lines):
             if line:
                 down = y + row * line_height(size) + size
-                self._texts.append((x, down, line, size, align, colour))
+                self._texts.append((x, down, line, size, align, color))
 
     def line(
-        self, points: Points, colour: str = INK, width: float = 1, dashed: bool = False
+        self, points: Points, color: str = INK, width: float = 1, dashed: bool = False
     ) -> None:
         """Draw a line through points ``(n, 2)``, each ``(x, y)``; it stops where one is NaN."""
-        self._lines.append((points, colour, width, dashed))
+        self._lines.append((points, color, width, dashed))
 
-    def area(self, points: Points, colour: Colour) -> None:
+    def area(self, points: Points, color: Color) -> None:
         """Fill the polygon of points ``(n, 2)``, each ``(x, y)``; lines are drawn over areas."""
-        self._areas.append((points, colour))
+        self._areas.append((points, color))
 
     def figure(self) -> Figure:
         """The finished page."""
@@ -93,14 +93,14 @@ class Page:
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
         figure.add_artist(Backdrop(self._canvas))
         self._draw_shapes(figure)
-        for x, y, line, size, align, colour in self._texts:
+        for x, y, line, size, align, color in self._texts:
             figure.text(
                 x / width,
                 1 - y / height,
                 line,
                 fontsize=size * 72 / DPI,
                 family="DejaVu Sans",
-                color=colour,
+                color=color,
                 ha=align,
                 va="baseline",
                 parse_math=False,
@@ -116,9 +116,9 @@ class Page:
         height, width = self._canvas.shape[:2]
         place = Affine2D().scale(1 / width, -1 / height).translate(0, 1) + figure.transFigure
         if self._areas:
-            areas, colours = zip(*self._areas, strict=True)
+            areas, colors = zip(*self._areas, strict=True)
             figure.add_artist(
-                PolyCollection(areas, facecolors=colours, linewidths=0, transform=place)
+                PolyCollection(areas, facecolors=colors, linewidths=0, transform=place)
             )
         if self._lines:
             lines, inks, widths, dashed = zip(*self._lines, strict=True)

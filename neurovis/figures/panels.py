@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neurovis.figures.colours import Key
+from neurovis.figures.colors import Key
 from neurovis.figures.output import Pixels
 from neurovis.figures.page import GAP, LABEL, Page, line_height, text_width, wrapped
 

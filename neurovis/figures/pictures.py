@@ -1,4 +1,4 @@
-"""From tensors to colour pictures: modalities as rows, maps as greys, many pictures as one.
+"""From tensors to color pictures: modalities as rows, maps as grays, many pictures as one.
 
 A *picture* is a float tensor ``(3, H, W)`` in [0, 1].
 """
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from neurovis.inputs import InputSpec
 
-#: How a value that is not finite is drawn among greys.
+#: How a value that is not finite is drawn among grays.
 NOT_FINITE = (0.85, 0.2, 0.15)
 
 
@@ -22,8 +22,8 @@ def modality_rows(images: Tensor, spec: InputSpec) -> dict[str, Tensor]:
 
     Args:
         images: ``(N, C, H, W)`` in [0, 1], in the spec's channel order; values outside are clipped.
-        spec: The modalities. ``rgb`` is shown as colour and a one-channel modality as grey, both
-            under its name; any other as one grey row a channel, ``name[0]``, ``name[1]``, ….
+        spec: The modalities. ``rgb`` is shown as color and a one-channel modality as gray, both
+            under its name; any other as one gray row a channel, ``name[0]``, ``name[1]``, ….
 
     Returns:
         ``(N, 3, H, W)`` pictures in [0, 1] by row label, in channel order.
@@ -64,10 +64,10 @@ def tile(
     Args:
         pictures: ``(N, 3, H, W)`` in [0, 1], in any memory format.
         columns: Pictures in a row; by default the result is about square.
-        padding: Pixels between neighbours and around the whole.
+        padding: Pixels between neighbors and around the whole.
         min_size: Pictures whose longer side has fewer pixels are first enlarged by a whole factor,
             each pixel becoming a square.
-        background: Grey of the padding and of empty places.
+        background: Gray of the padding and of empty places.
 
     Returns:
         One picture ``(3, H', W')``.
@@ -127,10 +127,10 @@ def finite_range(values: Tensor) -> tuple[float, float] | None:
     return (finite.min().item(), finite.max().item()) if finite.numel() else None
 
 
-def grey(maps: Tensor, limits: tuple[float, float] | None) -> Tensor:
+def gray(maps: Tensor, limits: tuple[float, float] | None) -> Tensor:
     """Maps ``(N, H, W)`` as pictures, black at the lower limit and white at the upper.
 
-    Where the limits are equal or missing everything is mid-grey; what is not finite is red.
+    Where the limits are equal or missing everything is mid-gray; what is not finite is red.
     """
     low, high = limits or (0.0, 0.0)
     # Halved before subtracting, so that the widest range of float32 does not overflow.

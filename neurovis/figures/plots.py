@@ -1,6 +1,6 @@
 """Curves on a page: a frame with ticks and names, laid out in pixels like everything on a page.
 
-A matplotlib axes costs 10 ms and more, and takes its fonts and colours from the user's style; these
+A matplotlib axes costs 10 ms and more, and takes its fonts and colors from the user's style; these
 take next to nothing, and their texts are measured, so that none overlaps another.
 """
 
@@ -27,9 +27,9 @@ from neurovis.figures.pictures import number
 
 Values = npt.NDArray[np.float64]
 
-#: Of Okabe and Ito's colours, which colour-blind eyes can tell apart; a tint of the blue.
+#: Of Okabe and Ito's colors, which color-blind eyes can tell apart; a tint of the blue.
 BLUE, ORANGE, TINT = "#0072b2", "#d55e00", "#d6e6f2"
-FAINT, GREY = "#d0d0d0", "#777777"
+FAINT, GRAY = "#d0d0d0", "#777777"
 _TICK = 4
 
 
@@ -155,25 +155,25 @@ class Frame:
         return np.stack(np.broadcast_arrays(x, y), axis=1)
 
     def curve(
-        self, page: Page, across: Values, up: Values, colour: str = BLUE, dots: bool = True
+        self, page: Page, across: Values, up: Values, color: str = BLUE, dots: bool = True
     ) -> None:
         """Draw a curve with a dot at each value; NaN leaves a gap."""
         points = self.points(across, up)
-        page.line(points, colour, 1.6)
+        page.line(points, color, 1.6)
         if dots:
             for point in points[np.isfinite(points).all(axis=1)]:
-                page.area(circle(point, 3), colour)
+                page.area(circle(point, 3), color)
 
-    def upright(self, page: Page, at: float, colour: str = INK, dashed: bool = True) -> None:
+    def upright(self, page: Page, at: float, color: str = INK, dashed: bool = True) -> None:
         """Draw a line over the whole height at a value."""
         x = self.points(np.array([at]), np.array([self.up.low]))[0, 0]
         ends = np.array([[x, self.top], [x, self.top + self.height]])
-        page.line(ends, colour, 1.3, dashed)
+        page.line(ends, color, 1.3, dashed)
 
-    def level(self, page: Page, at: float, colour: str = INK, dashed: bool = True) -> None:
+    def level(self, page: Page, at: float, color: str = INK, dashed: bool = True) -> None:
         """Draw a line over the whole width at a value."""
         y = self.points(np.array([self.across.low]), np.array([at]))[0, 1]
-        page.line(np.array([[self.left, y], [self.left + self.width, y]]), colour, 1.3, dashed)
+        page.line(np.array([[self.left, y], [self.left + self.width, y]]), color, 1.3, dashed)
 
 
 def circle(center: Values, radius: float, corners: int = 16) -> Points:
@@ -236,14 +236,14 @@ class Plot:
         """Put it on a page with its upper left corner here; curves go into what is returned."""
         width, height = self.size
         page.text(x, y, self._title)
-        page.text(x, y + len(self._title) * line_height(LABEL), self._ylabel, colour=GREY)
+        page.text(x, y + len(self._title) * line_height(LABEL), self._ylabel, color=GRAY)
         frame = Frame(x + self._left, y + self.above, width, height, self.across, self.up)
         self._draw_ticks(page, frame)
         left, bottom, right = frame.left, frame.top + height, frame.left + width
         page.line(np.array([[left, frame.top], [left, bottom], [right, bottom]]))
         below = bottom + GAP + line_height(LABEL)
         middle = min(left + width / 2, x + self.width / 2)
-        page.text(middle, below, self._xlabel, align="center", colour=GREY)
+        page.text(middle, below, self._xlabel, align="center", color=GRAY)
         return frame
 
     def _draw_ticks(self, page: Page, frame: Frame) -> None:

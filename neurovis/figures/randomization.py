@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from neurovis.figures.colours import PERCENTILE, Key, colour_limit, colour_words, coloured
+from neurovis.figures.colors import PERCENTILE, Key, color_limit, color_words, colored
 from neurovis.figures.modalities import shown_images
 from neurovis.figures.output import Pixels, to_pixels
 from neurovis.figures.page import MARGIN, Heading, Page
@@ -89,10 +89,10 @@ def randomization_figure(
 
 
 def _scale(signed: bool) -> str:
-    """What colours and numbers stand for."""
+    """What colors and numbers stand for."""
     kind = "with signs" if signed else "of magnitudes"
     return (
-        f"each map on its own scale: {colour_words(signed)}, up to the {PERCENTILE:g}th percentile "
+        f"each map on its own scale: {color_words(signed)}, up to the {PERCENTILE:g}th percentile "
         f"of {'|map|' if signed else 'the map'} where it is not 0; "
         f"{_RHO}: rank correlation with the first map, {kind}"
     )
@@ -106,8 +106,8 @@ def _panels(
     sizes: tuple[int, int],
 ) -> list[Panel]:
     """One for each stage of one image."""
-    limits = torch.tensor([colour_limit(one) for one in maps])
-    pictures: Pixels = to_pixels(fitted(coloured(maps, limits, signed), *sizes))
+    limits = torch.tensor([color_limit(one) for one in maps])
+    pictures: Pixels = to_pixels(fitted(colored(maps, limits, signed), *sizes))
     panels = []
     for stage, one, correlation, picture in zip(stages, maps, correlations, pictures, strict=True):
         words = _stated(one, correlation)

@@ -25,7 +25,7 @@ from neurovis.figures.page import (
 )
 from neurovis.figures.pictures import fitted, modality_rows, square_columns
 from neurovis.figures.plots import (
-    GREY,
+    GRAY,
     ORANGE,
     TINT,
     Axis,
@@ -120,7 +120,7 @@ def ranking_figure(
         title: Stands over the figure.
         notes: Lines under the title.
         spec: The modalities of the pictures, see :func:`modality_rows`. Without one, pictures
-            have three channels, which are colours, or one.
+            have three channels, which are colors, or one.
         columns: Entries in a row; by default the figure is about square.
         values_name: What the entries' ``values`` are, with the unit, such as ``"spatial frequency
             (cycles/pixel)"``; stated under the title.
@@ -218,8 +218,8 @@ class _Cells:
             left = x + column * (self._cell + _STEP)
             top = y + row * (self._high + _STEP)
             label, score = self._texts[index]
-            page.text(left, top, label, colour=GREY if entry.faded else INK)
-            page.text(left, top + len(label) * line_height(LABEL), score, colour=GREY)
+            page.text(left, top, label, color=GRAY if entry.faded else INK)
+            page.text(left, top + len(label) * line_height(LABEL), score, color=GRAY)
             self._draw_body(page, index, left + 1, top + self._lines * line_height(LABEL) + 4)
 
     def _draw_body(self, page: Page, index: int, left: int, top: int) -> None:
@@ -232,7 +232,7 @@ class _Cells:
         words = "no response" if entry.curve is not None and not _responds(entry) else ""
         if entry.faded or words:
             lines = [_DEAD if entry.faded else words]
-            page.text(middle[0], line_top(middle[1]), lines, align="center", colour=GREY)
+            page.text(middle[0], line_top(middle[1]), lines, align="center", color=GRAY)
         elif entry.curve is not None and entry.orientations is not None:
             over, curve = as_values(entry.orientations), as_values(entry.curve)
             draw_polar(page, middle, _RADIUS, over, curve, entry.preferred)
@@ -299,5 +299,5 @@ def _draw_cartesian(
         frame.upright(page, preferred, ORANGE, dashed=False)
     frame.curve(page, over, curve, dots=False)
     below = top + height + 2
-    page.text(left, below, [rounded(float(over[0]))], colour=GREY)
-    page.text(left + size, below, [rounded(float(over[-1]))], align="right", colour=GREY)
+    page.text(left, below, [rounded(float(over[0]))], color=GRAY)
+    page.text(left + size, below, [rounded(float(over[-1]))], align="right", color=GRAY)

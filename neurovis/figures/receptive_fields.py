@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurovis.figures.colours import (
+from neurovis.figures.colors import (
     PERCENTILE,
     Key,
-    colour_limit,
-    colour_words,
-    coloured,
+    color_limit,
+    color_words,
+    colored,
     stated_maps,
 )
 from neurovis.figures.output import to_pixels
@@ -92,7 +92,7 @@ def receptive_field_figure(
     across = math.ceil(len(columns) / math.ceil(len(columns) / across))
     kinds = [kind for kind in (True, False) if kind in [signed[name] for name in maps]]
     said = [
-        f"{'; '.join(map(colour_words, kinds))}; each map on its own scale, whose colours end "
+        f"{'; '.join(map(color_words, kinds))}; each map on its own scale, whose colors end "
         f"at its {PERCENTILE:g}th percentile where it is not 0"
     ]
     if any(box is not None for box in outlines):
@@ -153,9 +153,9 @@ class _Column:
     def __post_init__(self) -> None:
         self.pictures, self.keys = {}, {}
         for name, one in self.maps.items():
-            limit, signed = colour_limit(one), self.signed[name]
+            limit, signed = color_limit(one), self.signed[name]
             shown = one if signed else one.abs()
-            picture = coloured(shown[None], torch.tensor([limit]), signed)
+            picture = colored(shown[None], torch.tensor([limit]), signed)
             self.pictures[name] = to_pixels(fitted(picture, _SMALLEST, _LARGEST)[0])
             width = self.pictures[name].shape[1]
             words = stated_maps({name: shown}, limit, signed)
@@ -186,10 +186,10 @@ class _Column:
             ([[west, up], [west, down]], left >= 0),
             ([[east, up], [east, down]], right <= columns),
         ]
-        for colour, thickness in (("#000000", 3.4), ("#ffffff", 1.6)):
+        for color, thickness in (("#000000", 3.4), ("#ffffff", 1.6)):
             for ends, seen in sides:
                 if seen:
-                    page.line(np.array(ends), colour, thickness)
+                    page.line(np.array(ends), color, thickness)
 
 
 class _Band:

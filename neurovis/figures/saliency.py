@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from neurovis.figures.colours import (
+from neurovis.figures.colors import (
     PERCENTILE,
     Key,
-    colour_limit,
-    colour_words,
-    coloured,
+    color_limit,
+    color_words,
+    colored,
     overlaid,
     stated_maps,
 )
@@ -47,9 +47,9 @@ def saliency_figure(
 ) -> Figure:
     """Images, each beside its saliency map and under it; one row a modality.
 
-    Columns: the image; the image in grey under its map; the map; the first map, if given. The maps
+    Columns: the image; the image in gray under its map; the map; the first map, if given. The maps
     of an image share one scale over its modalities, and so do its first maps; below the maps stand
-    the colours with the values of their ends, and the extremes. What is not finite is red.
+    the colors with the values of their ends, and the extremes. What is not finite is red.
 
     Args:
         images: ``(B, C, H, W)``, in [0, 1] if there is a spec, else in any unit: shown from their
@@ -85,7 +85,7 @@ def saliency_figure(
             raise ValueError(f"first has maps of {list(first[1])}, but maps of {list(maps)}")
     blocks = _blocks(shown, scaled, labels, signed)
     scale = (
-        f"{colour_words(signed)}; the colours end at the {PERCENTILE:g}th percentile of "
+        f"{color_words(signed)}; the colors end at the {PERCENTILE:g}th percentile of "
         f"{'|map|' if signed else 'the map'} where it is not 0"
     )
     heading = Heading(title, [*notes, scale, *shown.notes], max(blocks.width, _NARROWEST))
@@ -122,12 +122,12 @@ class _Scaled:
         self.maps = maps if signed else {name: one.abs() for name, one in maps.items()}
         self._signed = signed
         self._of_images = torch.stack(list(self.maps.values()), dim=1)
-        self.limits = torch.tensor([colour_limit(one) for one in self._of_images])
+        self.limits = torch.tensor([color_limit(one) for one in self._of_images])
 
     def panels(self, largest: int) -> list[Panel]:
         """One for each image."""
         pictures = [
-            _pixels(coloured(one, self.limits, self._signed), largest) for one in self.maps.values()
+            _pixels(colored(one, self.limits, self._signed), largest) for one in self.maps.values()
         ]
         width = pictures[0].shape[2]
         panels = []

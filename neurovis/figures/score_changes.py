@@ -11,7 +11,7 @@ from torch import Tensor
 from neurovis.figures.page import LABEL, MARGIN, Heading, Page, text_width
 from neurovis.figures.plots import (
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     Axis,
     Frame,
@@ -84,7 +84,7 @@ def score_change_figure(
     heading.draw(page, MARGIN, MARGIN)
     frame = plot.draw(page, MARGIN, MARGIN + heading.height)
     ends = np.array([axis.low, axis.high])
-    page.line(frame.points(ends, ends), GREY, 1.2, True)
+    page.line(frame.points(ends, ends), GRAY, 1.2, True)
     if limits[0] is not None:
         frame.upright(page, limits[0], ORANGE)
     if limits[1] is not None:

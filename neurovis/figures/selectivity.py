@@ -23,7 +23,7 @@ from neurovis.figures.page import (
 from neurovis.figures.pictures import number
 from neurovis.figures.plots import (
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     Axis,
     Frame,
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 _FRAME = (560, 280)
 _BINS = (10, 40)
 _SWATCH, _BAR = 26, "#9cc3e2"
-#: Colours of the lines, and whether they are dashed.
+#: Colors of the lines, and whether they are dashed.
 _LINES = {
     "median of bar": (BLUE, False),
-    "median of outline": (GREY, False),
+    "median of outline": (GRAY, False),
     "limit": (ORANGE, True),
 }
 
@@ -212,8 +212,8 @@ class _Histogram:
         ):
             at = _percentile(values, percent)
             if at is not None and self.across.low <= at <= self.across.high:
-                colour, dashed = _LINES[kind]
-                frame.upright(page, at, colour, dashed)
+                color, dashed = _LINES[kind]
+                frame.upright(page, at, color, dashed)
         if self.split is not None:
             self._draw_split(page, frame, self.split)
 
@@ -251,6 +251,6 @@ def _draw_swatch(page: Page, kind: str, x: float, y: float) -> None:
     elif kind == "outline":
         page.line(box[[3, 0, 1, 2]], INK, 1.4)
     else:
-        colour, dashed = _LINES[kind]
+        color, dashed = _LINES[kind]
         middle = y + LABEL / 2
-        page.line(np.array([[x, middle], [x + _SWATCH, middle]]), colour, 1.6, dashed)
+        page.line(np.array([[x, middle], [x + _SWATCH, middle]]), color, 1.6, dashed)

@@ -12,7 +12,7 @@ from torch import Tensor
 from neurovis.figures.page import MARGIN, Heading, Page
 from neurovis.figures.pictures import square_columns
 from neurovis.figures.plots import (
-    GREY,
+    GRAY,
     ORANGE,
     Plot,
     Values,
@@ -122,7 +122,7 @@ def _page(
         top = MARGIN + heading.height + row * step[1] + above - plot.above
         frame = plot.draw(page, MARGIN + column * step[0], top)
         if np.isfinite(mark) and frame.across.low <= mark <= frame.across.high:
-            frame.upright(page, mark, GREY)
+            frame.upright(page, mark, GRAY)
         frame.curve(page, sizes, curve)
         if curve[np.isfinite(curve)].max(initial=0) > 0:
             peak = int(np.nanargmax(curve))

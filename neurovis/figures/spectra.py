@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neurovis.figures.colours import coloured
+from neurovis.figures.colors import colored
 from neurovis.figures.output import Pixels, to_pixels
 from neurovis.figures.page import (
     GAP,
@@ -148,7 +148,7 @@ def _spectra(images: Tensor, window: bool) -> Pixels:
         factor = _SIZE / max(height, width)
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
         levels = functional.adaptive_max_pool2d(levels, size)
-    return to_pixels(fitted(coloured(levels, torch.ones(len(levels)), False), _SIZE, _SIZE))
+    return to_pixels(fitted(colored(levels, torch.ones(len(levels)), False), _SIZE, _SIZE))
 
 
 class _Grid:
@@ -223,10 +223,10 @@ class _Grid:
         return [place for place in places if ((place >= 0) & (place <= limit)).all()]
 
 
-def _outlined(page: Page, points: Points, colour: str) -> None:
-    """A line that is seen on any colour."""
+def _outlined(page: Page, points: Points, color: str) -> None:
+    """A line that is seen on any color."""
     page.line(points, INK, 4)
-    page.line(points, colour, 2)
+    page.line(points, color, 2)
 
 
 def _said(orientation: float, cycles: float) -> str:

@@ -23,7 +23,7 @@ from neurovis.figures.page import (
     wrapped,
 )
 from neurovis.figures.pictures import modality_rows
-from neurovis.figures.plots import GREY
+from neurovis.figures.plots import GRAY
 from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class _Body:
     def _draw_names(self, page: Page, x: int, top: int) -> None:
         for level, name in enumerate(self._names):
             middle = top + level * self._picture_step + (self._picture_step - LABEL) / 2
-            page.text(x + self._names_width - GAP, middle, [name], align="right", colour=GREY)
+            page.text(x + self._names_width - GAP, middle, [name], align="right", color=GRAY)
 
     def _draw_cell(
         self, page: Page, x: int, top: int, column: _Column, crop: Crop, labels: Sequence[str]

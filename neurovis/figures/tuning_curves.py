@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurovis.figures.colours import coloured
+from neurovis.figures.colors import colored
 from neurovis.figures.output import Pixels, to_pixels
 from neurovis.figures.page import (
     GAP,
@@ -24,7 +24,7 @@ from neurovis.figures.page import (
 )
 from neurovis.figures.pictures import fitted, modality_rows, number
 from neurovis.figures.plots import (
-    GREY,
+    GRAY,
     ORANGE,
     Axis,
     Frame,
@@ -244,7 +244,7 @@ class _Sheet:
             across, down = directed(middle, np.array([angle]), np.array([reach + 4]))[0]
             side: Align = "center" if angle == 90 else "left" if angle < 90 else "right"
             rise = LABEL / 2 * math.sin(math.radians(angle))
-            page.text(across, line_top(down - rise), [f"{angle}°"], align=side, colour=GREY)
+            page.text(across, line_top(down - rise), [f"{angle}°"], align=side, color=GRAY)
 
     def _draw_frequency(self, page: Page, x: int, y: int) -> None:
         frame = self._frequency.draw(page, x, y)
@@ -257,9 +257,9 @@ class _Sheet:
     def _draw_blank(self, page: Page, frame: Frame) -> None:
         if self.blank is None or not math.isfinite(self.blank):
             return
-        frame.level(page, self.blank, GREY)
+        frame.level(page, self.blank, GRAY)
         y = frame.points(np.array([frame.across.low]), np.array([self.blank]))[0, 1]
-        page.text(frame.left + frame.width + 6, line_top(y - LABEL / 2), ["blank"], colour=GREY)
+        page.text(frame.left + frame.width + 6, line_top(y - LABEL / 2), ["blank"], color=GRAY)
 
     def _draw_map(self, page: Page, x: int, y: int) -> None:
         frame = self._map.draw(page, x, y)
@@ -267,7 +267,7 @@ class _Sheet:
         left, top = round(frame.left) + 1, round(frame.top)
         width, height = _FRAME
         values = torch.from_numpy(self.responses).float().flip(0)[None]
-        cells = coloured(values, torch.tensor([self._peak]), False)[0]
+        cells = colored(values, torch.tensor([self._peak]), False)[0]
         rows = torch.arange(height) * up // height
         columns = torch.arange(width) * across // width
         page.picture(left, top, to_pixels(cells[:, rows][:, :, columns]))
@@ -277,7 +277,7 @@ class _Sheet:
         )
         (x0, y0), (x1, y1) = frame.points(corners[:, 0], corners[:, 1])
         page.line(rectangle(x0, y1, x1, y0), ORANGE, 2)
-        ramp = coloured(
+        ramp = colored(
             torch.linspace(1, 0, height)[None, :, None].expand(1, -1, _STRIP), torch.ones(1), False
         )
         right = left + width + GAP

@@ -9,9 +9,9 @@ from neurovis.inputs import InputSpec
 
 
 def weight_pictures(weights: Tensor, spec: InputSpec) -> Tensor:
-    """Kernels' weights as images: 0 is mid grey, and each kernel is on its own scale.
+    """Kernels' weights as images: 0 is mid gray, and each kernel is on its own scale.
 
-    One scale for all channels of a kernel, so that what it does not use stays grey.
+    One scale for all channels of a kernel, so that what it does not use stays gray.
 
     Args:
         weights: ``(K, C, kh, kw)``, of a convolution that sees the network's input.

@@ -129,7 +129,7 @@ def ascent_losses(
     its value then means nothing).
 
     Args:
-        images: ``(B, C, H, W)`` in [0, 1], with gradients; variants of a target are neighbours.
+        images: ``(B, C, H, W)`` in [0, 1], with gradients; variants of a target are neighbors.
         views: How they are shown.
         response: The layer's response.
         targets: One for each image.

@@ -65,7 +65,7 @@ class Beginnings:
         if self._init is not None:
             self._images.start_from_image(self._init)
         elif self._settings.init == "zero":
-            self._images.start_from_grey()
+            self._images.start_from_gray()
         return Beginning(self._images.values.detach().clone(), self._shown(), noise)
 
     def _shown(self) -> Tensor:

@@ -59,7 +59,7 @@ class Canvas:
     def whole(self, images: Tensor) -> Tensor:
         """Images ``(B, C, H, W)`` as the network is to be shown them, of what is optimized.
 
-        Of a crop, what the unit sees; all else is grey.
+        Of a crop, what the unit sees; all else is gray.
         """
         if self.crop is None:
             return images

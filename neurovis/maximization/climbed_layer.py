@@ -142,7 +142,7 @@ class ClimbedLayer:
 
     @property
     def box(self) -> Box | None:
-        """The part of the image that the centre unit sees, if no more than that is optimized."""
+        """The part of the image that the center unit sees, if no more than that is optimized."""
         return None if self._crop is None else self._crop.box
 
     @property

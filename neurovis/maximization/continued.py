@@ -232,7 +232,7 @@ class ContinuedAscent:
         elif init == "noise":
             self._fill_with_noise(images, [self.kernels[slot] for slot in slots])
         else:
-            images.start_from_grey()
+            images.start_from_gray()
         return images.values.detach()
 
     def _fill_with_noise(self, images: Images, kernels: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""The part of a picture that its centre unit sees, to optimize that alone.
+"""The part of a picture that its center unit sees, to optimize that alone.
 
 On a large picture a small receptive field is lost: most of the work, and of what is shown, would be
 of pixels that cannot change the unit.
@@ -31,13 +31,13 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class FieldCrop:
-    """A part of the picture in which the centre unit sees what it sees in the whole.
+    """A part of the picture in which the center unit sees what it sees in the whole.
 
     Args:
         spec: What to optimize: the same modalities, of the crop's size.
         full_size: Height and width of the whole picture.
         corner: Top and left of the crop in it.
-        box: The centre unit's receptive field in the whole picture: top, left, bottom, right, the
+        box: The center unit's receptive field in the whole picture: top, left, bottom, right, the
             latter two exclusive.
     """
 
@@ -48,12 +48,12 @@ class FieldCrop:
 
     @property
     def own_box(self) -> Box:
-        """The centre unit's receptive field in the crop."""
+        """The center unit's receptive field in the crop."""
         (top, left), box = self.corner, self.box
         return box[0] - top, box[1] - left, box[2] - top, box[3] - left
 
     def paste(self, images: Tensor) -> Tensor:
-        """Whole pictures ``(..., C, H, W)``, grey around the crops ``(..., C, h, w)``.
+        """Whole pictures ``(..., C, H, W)``, gray around the crops ``(..., C, h, w)``.
 
         Raises:
             ValueError: If the images are not of the crop's shape.
@@ -85,7 +85,7 @@ class FieldCrop:
 def find_field_crop(
     response: LayerResponse, margin: float = 0.0, transforms: Sequence[Transform] = ()
 ) -> FieldCrop | None:
-    """The smallest part of the picture on which the centre unit can be optimized alone.
+    """The smallest part of the picture on which the center unit can be optimized alone.
 
     On it the unit at ``size // 2`` of the layer's map sees the same pixels as on the whole picture,
     and nothing of the borders, however the transforms move the image: only real pixels come into
@@ -157,7 +157,7 @@ def _smallest_crop(
 def _corner(
     response: LayerResponse, smaller: InputSpec, field: Field, box: Box
 ) -> tuple[int, int] | None:
-    """Top and left of the crop whose centre unit is the picture's; None if there is none."""
+    """Top and left of the crop whose center unit is the picture's; None if there is none."""
     try:
         activation = try_response(response, noise_images(smaller, count=1))
     except ValueError:
@@ -179,7 +179,7 @@ def _lacks(
     box: Box, size: tuple[int, int], margin: float, transforms: Sequence[Transform]
 ) -> tuple[bool, bool]:
     """Whether a crop of a size is too small for the field at ``box`` of it, down and across."""
-    # Up to the centres of the field's last pixels, from the centre about which images are turned.
+    # Up to the centers of the field's last pixels, from the center about which images are turned.
     extents = [
         max(side / 2 - first, last - side / 2) + margin - 0.5
         for side, first, last in zip(size, box[:2], box[2:], strict=True)
@@ -191,7 +191,7 @@ def _lacks(
 
 
 def _sees_the_same(response: LayerResponse, crop: FieldCrop) -> bool:
-    """Whether the centre unit responds on crops as on the pictures, whatever lies around."""
+    """Whether the center unit responds on crops as on the pictures, whatever lies around."""
     noise = noise_images(response.spec, _TRIAL_IMAGES)
     crops = crop.cropped(noise)
     expected = center_unit(response(torch.cat([noise, crop.paste(crops)]))).float()

@@ -30,7 +30,7 @@ class TotalVariation(Regularizer):
     """Against noise: see :func:`total_variation`.
 
     Args:
-        weight: In units of activation, for a mean difference of 1 between neighbouring pixels.
+        weight: In units of activation, for a mean difference of 1 between neighboring pixels.
 
     Raises:
         ValueError: If the weight is no number of at least 0.
@@ -107,7 +107,7 @@ class HighFrequency(Regularizer):
 
 
 def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring pixels, ``(B, C, H, W)`` to ``(B,)``.
+    """Mean absolute difference of neighboring pixels, ``(B, C, H, W)`` to ``(B,)``.
 
     Anisotropic: the mean over horizontal pairs plus that over vertical pairs (Rudin, Osher &
     Fatemi 1992; for preferred images Mahendran & Vedaldi 2015).
@@ -121,7 +121,7 @@ def total_variation(images: Tensor) -> Tensor:
 
 
 def lp_contrast(images: Tensor, order: float) -> Tensor:
-    """Mean of ``|image - mid grey| ** order`` over pixels, ``(B, C, H, W)`` to ``(B,)``.
+    """Mean of ``|image - mid gray| ** order`` over pixels, ``(B, C, H, W)`` to ``(B,)``.
 
     Order 2 bounds the contrast energy; higher orders forbid extreme pixels and leave the others
     alone (Simonyan et al. 2014; Mahendran & Vedaldi 2015).

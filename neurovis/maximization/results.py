@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from neurovis.figures import (
     curve_figure,
-    labelled_grid,
+    labeled_grid,
     modality_rows,
     save_png,
     signature_figure,
@@ -112,9 +112,9 @@ class MaximizationResults:
         title = f"preferred images of {self.layer}"
         box = self.items[0].box if self.items else None
         if box is not None:
-            title += f": the {_size(box)} that the centre unit sees"
+            title += f": the {_size(box)} that the center unit sees"
         seen = torch.stack([item.seen(item.image) for item in self.items])
-        return labelled_grid(seen, labels, self.spec, title, self._columns(), _IN_FIGURES)
+        return labeled_grid(seen, labels, self.spec, title, self._columns(), _IN_FIGURES)
 
     def _columns(self) -> int | None:
         """Images in a row of the grid: all variants of a kernel, several times over."""

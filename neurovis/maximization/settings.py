@@ -95,21 +95,21 @@ class AscentSettings:
         objective: What of a kernel's map is climbed: its ``mean``, its ``center`` unit or its
             ``max``; an :class:`~neurovis.maximization.objectives.Objective`; or a function from
             activations ``(B, K, ...)`` to ``(B, K)``. ``deep_dream`` climbs the layer as a whole.
-        crop: With ``center``, optimize no more than what the unit sees, in a grey picture, where
+        crop: With ``center``, optimize no more than what the unit sees, in a gray picture, where
             its receptive field is smaller than that.
         variants: Images of each kernel or group, at least 1.
         diversity: With several variants, how much their likeness is penalized (mean pairwise
             cosine similarity of their Gram matrices in the layer), in units of activation.
-        parametrization: ``fourier`` (spatial frequencies, decorrelated colour), ``pixel``,
+        parametrization: ``fourier`` (spatial frequencies, decorrelated color), ``pixel``,
             ``fixed_magnitude`` (a natural amplitude spectrum, only phases are optimized), or a
             :class:`~neurovis.maximization.parametrizations.Parametrization`.
-        init: Start from ``noise``, from mid grey (``zero``), or from an image ``(C, H, W)`` in
+        init: Start from ``noise``, from mid gray (``zero``), or from an image ``(C, H, W)`` in
             [0, 1].
         contrast: Fixed RMS contrast (standard deviation in [0, 1] units) of each modality; a
             number, or a mapping from modalities to numbers.
         luminance: Fixed mean of each modality, in [0, 1]; a number, or a mapping.
         frozen: Modalities that stay as given: pictures ``(channels, H, W)`` in [0, 1], or paths.
-        tv: Weight of total variation (mean absolute difference of neighbouring pixels, in
+        tv: Weight of total variation (mean absolute difference of neighboring pixels, in
             [0, 1] units), in units of activation. 0: none.
         lp: Weight of the mean of ``|image - 0.5| ** lp_order``, in units of activation.
         lp_order: Order of that norm, at least 1.
@@ -181,9 +181,9 @@ class AscentSettings:
         for option in ("regularizers", "transforms"):
             _check_functions(option, getattr(self, option))
         is_zero = isinstance(self.init, str) and self.init == "zero"
-        if is_zero and not self.image_parameters.has_grey:
+        if is_zero and not self.image_parameters.has_gray:
             raise ValueError(
-                f'init="zero": mid grey is not among the images of {self.image_parameters}; '
+                f'init="zero": mid gray is not among the images of {self.image_parameters}; '
                 'start from "noise" or an image'
             )
         if isinstance(self.init, Tensor):
@@ -249,13 +249,13 @@ class AscentSettings:
 
         Args:
             size: Height and width in pixels.
-            border: Whether the default views have a grey border around the image.
+            border: Whether the default views have a gray border around the image.
         """
         if self.transforms is not None:
             return [as_transform(one) for one in self.transforms]
         jitter = min(size) * DEFAULT_JITTER if self.jitter is None else self.jitter
         low, high = self.scale
-        affine = Affine(jitter=jitter, scale=(low, high), rotate=self.rotate, border="grey")
+        affine = Affine(jitter=jitter, scale=(low, high), rotate=self.rotate, border="gray")
         if affine.is_still:
             return []
         width = round(min(size) * _BORDER)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-#: Smallest and largest gain of standardized logits, as logarithms: from all but grey to all but
+#: Smallest and largest gain of standardized logits, as logarithms: from all but gray to all but
 #: black and white.
 _LOG_GAINS = (-10.0, 5.0)
 #: The solution is first sought on so many of an image's values, where steps cost little.
@@ -157,11 +157,11 @@ def _newton_step(
         toned = torch.sigmoid(gain * values + shift[:, None])
         slope = toned * (1 - toned)
         scaled = slope * values * gain
-        centred = toned - toned.mean(1, keepdim=True)
-        length = centred.square().mean(1).clamp(min=1e-20).sqrt()
+        centerd = toned - toned.mean(1, keepdim=True)
+        length = centerd.square().mean(1).clamp(min=1e-20).sqrt()
         mean_of_gain, mean_of_shift = scaled.mean(1), slope.mean(1).clamp(min=1e-12)
-        spread_of_gain = (centred * scaled).mean(1) / length
-        spread_of_shift = (centred * slope).mean(1) / length
+        spread_of_gain = (centerd * scaled).mean(1) / length
+        spread_of_shift = (centerd * slope).mean(1) / length
         determinant = mean_of_gain * spread_of_shift - mean_of_shift * spread_of_gain
         solvable = determinant.abs() > 1e-9
         safe = torch.where(solvable, determinant, torch.ones_like(determinant))

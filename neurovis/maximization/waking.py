@@ -1,9 +1,9 @@
-"""Wakes units that a rectifier silences, so that no kernel comes out grey for want of a gradient.
+"""Wakes units that a rectifier silences, so that no kernel comes out gray for want of a gradient.
 
 A kernel whose rectified response is zero everywhere passes no gradient, and its image would stay
 what it was. Here its gradient goes through the rectifier that blocks all of it, as if the
 pre-activation were climbed: that of the unit nearest to its threshold, since the mean over a map
-may be highest for a grey image. Once the kernel responds, its plain gradient is all there is.
+may be highest for a gray image. Once the kernel responds, its plain gradient is all there is.
 Passing on the gradient that a silent sample's rectifier blocks is an idea of Olah, Mordvintsev &
 Schubert (2017).
 """

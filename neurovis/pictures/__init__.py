@@ -1,6 +1,6 @@
 """A person's own pictures: found in files and folders, and read into images in [0, 1].
 
-An image of several modalities, colour and depth say, is a file each; their names, or patterns that
+An image of several modalities, color and depth say, is a file each; their names, or patterns that
 are given, tell which belong together.
 """
 

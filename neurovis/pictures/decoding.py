@@ -26,12 +26,12 @@ _JPEG = frozenset({"JPEG", "MPO"})
 _SCAN = 0xDA
 #: Pillow's modes of one channel of more than 8 bits.
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
-_GREY_MODES = frozenset({"1", "L", "LA", "La"})
-#: As many as the largest colour picture has that Pillow opens.
+_GRAY_MODES = frozenset({"1", "L", "LA", "La"})
+#: As many as the largest color picture has that Pillow opens.
 _MOST_VALUES = 2**29
 #: Pixels on a side; with fewer on the other, a picture is no smaller when it is shrunk.
 _MOST_SIDE = 2**16
-#: Bytes that decoding may take: those of the largest colour picture that Pillow opens.
+#: Bytes that decoding may take: those of the largest color picture that Pillow opens.
 _MOST_BYTES = 4 * _MOST_VALUES // 3
 #: Values of a strip.
 _STRIP = 2**20
@@ -55,7 +55,7 @@ class Decoded:
     """What a file holds.
 
     Attributes:
-        channels: Grey has 1, colour 3; a NumPy file may have any number.
+        channels: Gray has 1, color 3; a NumPy file may have any number.
         stored_size: Height and width as it is stored.
         rows: ``(channels, n, W)`` float32, from a first row up to another.
         in_unit: Whether values are in the modality's own unit, rather than in [0, 1].
@@ -91,9 +91,9 @@ class Decoded:
 
 
 def decode_picture(path: Path) -> Decoded:
-    """Decode a picture: grey of one channel, or colour of three.
+    """Decode a picture: gray of one channel, or color of three.
 
-    Grey pictures of 16 or 32 bits come in their own numbers. Others come in [0, 1], also colour of
+    Gray pictures of 16 or 32 bits come in their own numbers. Others come in [0, 1], also color of
     16 bits a channel, which is read to 8; transparency is left out, and so are all pages but the
     first.
 
@@ -114,7 +114,7 @@ def decode_picture(path: Path) -> Decoded:
                 picture.load()
                 # Of a TIFF file, loading has turned it and taken this out.
                 orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-                _rows(picture, 0, 1)  # Not all kinds of colour can be made red, green and blue.
+                _rows(picture, 0, 1)  # Not all kinds of color can be made red, green and blue.
         except UnidentifiedImageError as error:
             kind = _kind(path)
             raise ValueError(f'"{path}" is not a picture that can be read: {kind}') from error
@@ -134,7 +134,7 @@ def decode_picture(path: Path) -> Decoded:
             f"this kind of {picture.format} take {needed / 2**30:.1f} GB to decode; save it as PNG"
         )
     in_unit = picture.mode in _DEEP_MODES
-    channels = 1 if in_unit or picture.mode in _GREY_MODES else 3
+    channels = 1 if in_unit or picture.mode in _GRAY_MODES else 3
     size = (picture.height, picture.width)
     return Decoded(channels, size, lambda *rows: _rows(picture, *rows), in_unit, orientation)
 
@@ -142,7 +142,7 @@ def decode_picture(path: Path) -> Decoded:
 def _bytes_per_pixel(picture: Image.Image, file: BinaryIO) -> int:
     """Return the memory that decoding takes, at most.
 
-    Pillow keeps 4 bytes of colour. WebP's decoder has three pictures more, and that of JPEG the
+    Pillow keeps 4 bytes of color. WebP's decoder has three pictures more, and that of JPEG the
     coefficients of all, unless each part of the file holds all of a part of the picture.
     """
     if picture.format == "WEBP":
@@ -176,9 +176,9 @@ def _rows(picture: Image.Image, start: int, stop: int) -> Tensor:
     strip = picture.crop((0, start, picture.width, stop))
     if picture.mode in _DEEP_MODES:
         return torch.from_numpy(np.array(strip, dtype=np.float32))[None]
-    is_grey = picture.mode in _GREY_MODES
-    levels = torch.from_numpy(np.array(strip.convert("L" if is_grey else "RGB")))
-    levels = levels[None] if is_grey else levels.permute(2, 0, 1)
+    is_gray = picture.mode in _GRAY_MODES
+    levels = torch.from_numpy(np.array(strip.convert("L" if is_gray else "RGB")))
+    levels = levels[None] if is_gray else levels.permute(2, 0, 1)
     return levels.float() / 255
 
 

@@ -30,9 +30,9 @@ class StretchedWarning(UserWarning):
 def read_picture(picture: str | Path | PictureFiles, spec: InputSpec) -> Tensor:
     """Read an image ``(C, H, W)`` in [0, 1], stretched to the spec's size.
 
-    In 8-bit files (PNG, JPEG, TIFF) 0 to 255 is [0, 1], whatever the modality's range. Grey
-    files of 16 bits or of float (PNG, TIFF) hold the modality's own unit, such as metres or
-    millimetres; its ``range`` becomes [0, 1].
+    In 8-bit files (PNG, JPEG, TIFF) 0 to 255 is [0, 1], whatever the modality's range. Gray
+    files of 16 bits or of float (PNG, TIFF) hold the modality's own unit, such as meters or
+    millimeters; its ``range`` becomes [0, 1].
 
     Args:
         picture: A file, or the files of an image as :func:`find_pictures` gives them. Given one
@@ -149,7 +149,7 @@ def _mixing(
             return lambda strip: strip[:1]
     elif modality.is_rgb and not decoded.in_unit:
         return lambda strip: strip.expand(wanted, -1, -1)
-    kind = "a colour" if channels == 3 else "a 16-bit or float" if decoded.in_unit else "a grey"
+    kind = "a color" if channels == 3 else "a 16-bit or float" if decoded.in_unit else "a gray"
     raise ValueError(
         f'"{path}" is {kind} picture, and modality "{modality.name}" has {wanted} '
         f"channel{'s' if wanted > 1 else ''}; give another file, or a NumPy file .npy of all "

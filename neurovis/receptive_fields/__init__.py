@@ -42,7 +42,7 @@ class Field:
             a whole (a linear layer after flattening, anything after global pooling or a
             squeeze-and-excitation gate): then it is the image's size. None where it is unknown,
             or where the layer is called several times with different fields.
-        stride: Pixels from a unit to its neighbour below and to its right; None for layers without
+        stride: Pixels from a unit to its neighbor below and to its right; None for layers without
             a map, and where it is unknown or not one whole number.
         output_shape: Of the layer's output; None if that is not one tensor, or differs from call
             to call.
@@ -64,7 +64,7 @@ class Field:
 
     @property
     def center(self) -> tuple[int, int] | None:
-        """Row and column of the unit in the middle, at ``size // 2`` as the centre readout is."""
+        """Row and column of the unit in the middle, at ``size // 2`` as the center readout is."""
         return None if self.units is None else (self.units[0] // 2, self.units[1] // 2)
 
     def pixels(self, unit: tuple[int, int]) -> Box | None:

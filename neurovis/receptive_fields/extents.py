@@ -64,7 +64,7 @@ class Extent:
 
     @property
     def stride(self) -> int | None:
-        """Pixels between neighbouring units; None where that is not one whole number."""
+        """Pixels between neighboring units; None where that is not one whole number."""
         if not self.jump or self.jump % self.period:
             return None
         return self.jump // self.period

@@ -94,7 +94,7 @@ def nearest(call: Call, count: int) -> Trace:
 def linear_interpolation(call: Call, count: int) -> Trace:
     """Bilinear upsampling by a whole number, and its siblings in one and three dimensions."""
 
-    def from_centres(extent: Extent, before: int, after: int) -> Extent:
+    def from_centers(extent: Extent, before: int, after: int) -> Extent:
         factor = after // before
         places = partial(_between, scale=Fraction(1, factor), offset=Fraction(1 - factor, 2))
         return extent.upsampled(places, factor, after)
@@ -103,7 +103,7 @@ def linear_interpolation(call: Call, count: int) -> Trace:
         scale = Fraction(before - 1, after - 1)
         return extent.listed([_between(unit, scale, Fraction(0)) for unit in range(after)])
 
-    return _upsampled(call, count, from_corners if call["align_corners"] else from_centres)
+    return _upsampled(call, count, from_corners if call["align_corners"] else from_centers)
 
 
 def reduction(call: Call) -> Trace:

@@ -98,7 +98,7 @@ class Trace:
         return trace
 
     def slid(self, index: int, size: int, move: Callable[[Extent, int, int], Extent]) -> Trace:
-        """Each element along a dimension depends on some of its neighbours there.
+        """Each element along a dimension depends on some of its neighbors there.
 
         Args:
             index: The dimension.
@@ -191,7 +191,7 @@ def other(size: int) -> Dim:
 
 
 def merged(dim: Sequence[Factor]) -> Dim:
-    """The dimension with neighbouring factors that carry no axis multiplied into one."""
+    """The dimension with neighboring factors that carry no axis multiplied into one."""
     factors: list[Factor] = []
     for axis, size in dim:
         if (axis, size) == (OTHER, 1):

@@ -105,10 +105,10 @@ def choose_battery(
                 f"labels go up to class {int(labels.max())}, but there are {len(names)} classes, "
                 "from 0"
             )
-        unlabelled = [ranking.name for ranking in by_image if ranking.needs_labels and not names]
-        if unlabelled:
+        unlabeled = [ranking.name for ranking in by_image if ranking.needs_labels and not names]
+        if unlabeled:
             raise ValueError(
-                f"ranking by {unlabelled[0]} needs images with labels; give labels, or a dataset "
+                f"ranking by {unlabeled[0]} needs images with labels; give labels, or a dataset "
                 "of (image, class) with the names of its classes"
             )
     gratings = {name: _gratings(name, spec, settings) for name in sorted(wanted)}

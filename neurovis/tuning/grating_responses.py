@@ -24,7 +24,7 @@ class GratingResponses:
 
     Attributes:
         table: ``(K, M, O, F, P)``, modulations x orientations x spatial frequencies x phases.
-        blank: ``(K,)``, the responses to mid grey.
+        blank: ``(K,)``, the responses to mid gray.
         is_rectified: Whether they are cut off at 0.
         orientations: ``(O,)`` in degrees.
         spatial_frequencies: ``(F,)`` in cycles per pixel.

@@ -55,7 +55,7 @@ def first_crossing(curves: Tensor, height: float) -> Tensor:
 def frequency_peak(curves: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The peak of the parabola through the logarithms around the largest response.
 
-    Through the responses themselves if a neighbour is all but silent: its logarithm says little.
+    Through the responses themselves if a neighbor is all but silent: its logarithm says little.
 
     Args:
         curves: ``(..., F)``.

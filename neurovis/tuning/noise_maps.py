@@ -28,8 +28,8 @@ from neurovis.tuning.selectivity import spearman_brown
 from neurovis.tuning.stimuli import DenseNoise
 from neurovis.tuning.units import Units, check_batch_size
 
-#: Grey is subtracted from images before anything is summed.
-_GREY = 0.5
+#: Gray is subtracted from images before anything is summed.
+_GRAY = 0.5
 #: A variance below this part of the mean square is rounding.
 _ROUNDING = 1e-12
 _NOISE_IMAGES, _CHECKS_ACROSS = 4096, 8
@@ -110,7 +110,7 @@ class ReverseCorrelation(Metric):
         for half in (0, 1):
             of_half = (shown % 2 == half).to(responses.device)
             response = responses[of_half].to(self.response)
-            pixel = images.flatten(1).to(self.pixel)[of_half] - _GREY
+            pixel = images.flatten(1).to(self.pixel)[of_half] - _GRAY
             self.count[half] += len(response)
             self.response[half] += response.sum(0)
             self.response_squared[half] += response.square().sum(0)

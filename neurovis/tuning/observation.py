@@ -15,7 +15,7 @@ _SCALES = {
     "orientation": "from 0, the same response to all orientations, to 1, to one alone",
     "spatial_frequency": "from 0, the same response to all frequencies, to 1, to one alone",
     "phase": "below 1 for complex kernels, above 1 for simple ones",
-    "color": "0 where grey gratings do as much as coloured ones, 1 where colour alone counts",
+    "color": "0 where gray gratings do as much as colored ones, 1 where color alone counts",
     "modality": "from -1, the first modality alone, to 1, the second alone",
     "sparseness": "from 0, the same response to all images, to 1, to one alone",
     "activation": "in the layer's own unit",

@@ -23,7 +23,7 @@ from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.sources import RECTIFIERS
 from neurovis.tuning.stimuli import Gratings
 
-#: Gratings that tell how far kernels are driven from what grey does to them.
+#: Gratings that tell how far kernels are driven from what gray does to them.
 _TRIALS = 31
 
 
@@ -150,7 +150,7 @@ class LayerResponses:
     def _place_null(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Scale and shift ``(N,)`` that give random kernels the levels of a layer's own.
 
-        What a batch norm and a rectifier do to a kernel depends on what grey does to it, and on how
+        What a batch norm and a rectifier do to a kernel depends on what gray does to it, and on how
         far gratings drive it from there: the n-th random kernel has both from the n-th of the own.
         """
         placed = {
@@ -231,7 +231,7 @@ def _reader_of_single_calls(network: nn.Module, axes: Mapping[str, int]) -> Laye
 
 
 def _placement(own: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and shift ``(N,)`` from trial responses ``(T, K)`` and ``(T, N)``, grey's first."""
+    """Scale and shift ``(N,)`` from trial responses ``(T, K)`` and ``(T, N)``, gray's first."""
     levels, spreads = own[0], own.std(0, correction=0)
     known = (levels.isfinite() & spreads.isfinite()).nonzero().flatten()
     if not len(known):
@@ -243,7 +243,7 @@ def _placement(own: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _trial_gratings(spec: InputSpec) -> Tensor:
-    """Mid grey and some gratings, ``(T, C, H, W)`` in [0, 1], alike for all networks."""
+    """Mid gray and some gratings, ``(T, C, H, W)`` in [0, 1], alike for all networks."""
     gratings = Gratings(spec, orientations=8, phases=4)
     lots = torch.randperm(gratings.blank_index, generator=torch.Generator().manual_seed(0))
     return gratings.images(torch.cat([torch.tensor([gratings.blank_index]), lots[:_TRIALS]]))

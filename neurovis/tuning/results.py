@@ -141,7 +141,7 @@ class KernelRanking:
           spatial frequencies.
         - ``modulations`` (M,), names of the channels that gratings modulate; ``orientations`` (O,)
           in degrees; ``spatial_frequencies`` (F,) in cycles per pixel.
-        - ``blank`` (K,), the responses to mid grey; ``is_rectified``, whether they are cut off
+        - ``blank`` (K,), the responses to mid gray; ``is_rectified``, whether they are cut off
           at 0.
 
         Args:

@@ -139,7 +139,7 @@ def _notes(
     if undriven:
         kernels = "kernel that is" if undriven == 1 else "kernels that are"
         notes += (
-            f"{ranking.name}: gratings drive {undriven} {kernels} not dead no further than grey "
+            f"{ranking.name}: gratings drive {undriven} {kernels} not dead no further than gray "
             "does: no score",
         )
     return notes

@@ -1,4 +1,4 @@
-"""How selective a kernel is for stimuli, classes, colour, a modality or a size; how sure a rank is.
+"""How selective a kernel is for stimuli, classes, color, a modality or a size; how sure a rank is.
 
 Plain functions of non-negative responses with any leading dimensions, such as one for each kernel.
 NaN is a measure that is undefined, such as that of a kernel that never responds. Orientation,
@@ -100,18 +100,18 @@ def class_selectivity(class_means: Tensor) -> Tensor:
     return _contrast(largest.squeeze(-1), others)
 
 
-def color_selectivity(grey: Tensor, rgb: Tensor) -> Tensor:
-    r"""How much of the response is lost without colour: :math:`1 - \sum R_{grey} / \sum R_{rgb}`.
+def color_selectivity(gray: Tensor, rgb: Tensor) -> Tensor:
+    r"""How much of the response is lost without color: :math:`1 - \sum R_{gray} / \sum R_{rgb}`.
 
-    After Rafegas, Vanrell 2018. Of colour in RGB, which is not a space of cones.
+    After Rafegas, Vanrell 2018. Of color in RGB, which is not a space of cones.
 
     Args:
-        grey: ``(..., n)`` responses to n stimuli made grey, non-negative.
-        rgb: ``(..., n)`` responses to the same in colour, non-negative.
+        gray: ``(..., n)`` responses to n stimuli made gray, non-negative.
+        rgb: ``(..., n)`` responses to the same in color, non-negative.
 
     Returns:
-        ``(...)``: 0 colour makes no difference, 1 no response without it, negative if grey drives
-        the kernel more; NaN where there is no response in colour.
+        ``(...)``: 0 color makes no difference, 1 no response without it, negative if gray drives
+        the kernel more; NaN where there is no response in color.
 
     Raises:
         TypeError, ValueError: If the responses are not such.
@@ -120,11 +120,11 @@ def color_selectivity(grey: Tensor, rgb: Tensor) -> Tensor:
         >>> color_selectivity(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 2.0])).item()
         0.75
     """
-    check_responses("grey", grey, 1, "stimuli")
+    check_responses("gray", gray, 1, "stimuli")
     check_responses("rgb", rgb, 1, "stimuli")
-    check_same_shape("grey", grey, "rgb", rgb)
+    check_same_shape("gray", gray, "rgb", rgb)
     total = rgb.sum(-1)
-    return (1 - grey.sum(-1) / total).where(total > 0, math.nan)
+    return (1 - gray.sum(-1) / total).where(total > 0, math.nan)
 
 
 def modality_selectivity(first: Tensor, second: Tensor) -> Tensor:

@@ -20,6 +20,6 @@ def _of_channels(count: int, modality: str) -> str:
     return f"saliency {network} --input.modalities '{modality}' {_CPU} --images"
 
 
-#: Of pictures in colour, and of such in grey.
-COLOUR = _of_channels(3, "rgb")
-GREY = _of_channels(1, "[{name: grey, channels: 1}]")
+#: Of pictures in color, and of such in gray.
+COLOR = _of_channels(3, "rgb")
+GRAY = _of_channels(1, "[{name: gray, channels: 1}]")

@@ -22,7 +22,7 @@ from bad_input.makers import (
     saved,
     text,
 )
-from bad_input.networks_of_calls import GREY, IMAGES, NET
+from bad_input.networks_of_calls import GRAY, IMAGES, NET
 from torch import nn
 
 from neurovis import (
@@ -70,11 +70,11 @@ def _enter(context: Any) -> None:
 
 
 def _ascent(**options: Any) -> ActivationMaximization:
-    return ActivationMaximization(NET, "0", input_spec=GREY, **options)
+    return ActivationMaximization(NET, "0", input_spec=GRAY, **options)
 
 
 def _groups(groups: Any, **options: Any) -> GroupActivationMaximization:
-    return GroupActivationMaximization(NET, "0", groups, GREY, **options)
+    return GroupActivationMaximization(NET, "0", groups, GRAY, **options)
 
 
 _NETWORKS = [
@@ -112,7 +112,7 @@ _NETWORKS = [
     Bad(
         "InputSpec: a word for one", lambda: InputSpec(("rgb",), 8), "Modality('rgb', 3); got 'rgb'"
     ),
-    Bad("InputSpec: one twice", lambda: InputSpec(GREY.modalities * 2), "got ['grey', 'grey']"),
+    Bad("InputSpec: one twice", lambda: InputSpec(GRAY.modalities * 2), "got ['gray', 'gray']"),
     Bad("InputSpec: no pixels", lambda: InputSpec.rgb(0), "must be at least 1 pixel; got (0, 0)"),
     Bad("InputSpec: words for pixels", lambda: InputSpec.rgb("8"), "(height, width); got '8'"),
     Bad(
@@ -120,23 +120,23 @@ _NETWORKS = [
         lambda: InputSpec.rgb(8, mean=(1, 2)),
         "or one for all; got (1.0, 2.0)",
     ),
-    Bad("InputSpec: images of bytes", lambda: GREY.to_network(IMAGES.byte()), "got torch.uint8"),
+    Bad("InputSpec: images of bytes", lambda: GRAY.to_network(IMAGES.byte()), "got torch.uint8"),
     Bad(
         "InputSpec: images of others",
-        lambda: GREY.to_network(IMAGES.repeat(1, 3, 1, 1)),
+        lambda: GRAY.to_network(IMAGES.repeat(1, 3, 1, 1)),
         "(2, 3, 16, 16)",
     ),
     Bad(
-        "InputSpec: a list of images", lambda: GREY.from_network([1]), "must be a tensor; got list"
+        "InputSpec: a list of images", lambda: GRAY.from_network([1]), "must be a tensor; got list"
     ),
-    Bad("list_layers: a word", lambda: list_layers("net", GREY), "torch.nn.Module; got str"),
+    Bad("list_layers: a word", lambda: list_layers("net", GRAY), "torch.nn.Module; got str"),
     Bad("list_layers: a size", lambda: list_layers(NET, 224), "InputSpec.rgb(224); got int"),
     Bad(
-        "list_layers: a kind", lambda: list_layers(NET, GREY, "kernel"), "or \"all\"; got 'kernel'"
+        "list_layers: a kind", lambda: list_layers(NET, GRAY, "kernel"), "or \"all\"; got 'kernel'"
     ),
     Bad(
         "list_layers: small",
-        lambda: list_layers(NET, GREY.resized(2)),
+        lambda: list_layers(NET, GRAY.resized(2)),
         "images of 1 channels and 2x2",
     ),
     Bad("Recorder: a word", lambda: Recorder("net", "0"), "torch.nn.Module; got str"),
@@ -175,13 +175,13 @@ _NETWORKS = [
 _PICTURES = [
     Bad(
         "find_pictures: none",
-        lambda: find_pictures([], GREY),
+        lambda: find_pictures([], GRAY),
         "at least one file or folder; got none",
     ),
-    Bad("find_pictures: nowhere", lambda: find_pictures("x", GREY), 'there is no picture "x"'),
-    Bad("find_pictures: empty", lambda: find_pictures("f", GREY), 'no picture in "f"', folder("f")),
-    Bad("read_picture: a folder", lambda: read_picture("f", GREY), '"f" is a folder', folder("f")),
-    Bad("read_picture: text", lambda: read_picture("a.png", GREY), '"a.png" is not', text("a.png")),
+    Bad("find_pictures: nowhere", lambda: find_pictures("x", GRAY), 'there is no picture "x"'),
+    Bad("find_pictures: empty", lambda: find_pictures("f", GRAY), 'no picture in "f"', folder("f")),
+    Bad("read_picture: a folder", lambda: read_picture("f", GRAY), '"f" is a folder', folder("f")),
+    Bad("read_picture: text", lambda: read_picture("a.png", GRAY), '"a.png" is not', text("a.png")),
     Bad(
         "read_picture: endless",
         lambda: read_picture("a.png", InputSpec.rgb(8)),
@@ -190,13 +190,13 @@ _PICTURES = [
     ),
     Bad(
         "read_picture: NaN",
-        lambda: read_picture("a.tiff", GREY),
+        lambda: read_picture("a.tiff", GRAY),
         '"a.tiff" has 1 values of 256 that are not finite',
         float_tiff("a.tiff", _NAN),
     ),
     Bad(
         "read_picture: code",
-        lambda: read_picture("a.npy", GREY),
+        lambda: read_picture("a.npy", GRAY),
         '"a.npy" is not a NumPy file of numbers',
         code_array("a.npy"),
     ),
@@ -206,7 +206,7 @@ _PICTURES = [
         '"a.png" is of no modality (rgb, depth) by its name; names of files must',
         picture("a.png"),
     ),
-    Bad("PictureImages: nowhere", lambda: PictureImages("x", GREY), 'there is no picture "x"'),
+    Bad("PictureImages: nowhere", lambda: PictureImages("x", GRAY), 'there is no picture "x"'),
 ]
 
 _ASCENTS = [
@@ -217,22 +217,22 @@ _ASCENTS = [
     ),
     Bad(
         "ActivationMaximization: a number",
-        lambda: ActivationMaximization(NET, 3, input_spec=GREY),
+        lambda: ActivationMaximization(NET, 3, input_spec=GRAY),
         "layer must be of type str; got int",
     ),
     Bad(
         "ActivationMaximization: no kernels",
-        lambda: ActivationMaximization(NET, "0", None, GREY),
+        lambda: ActivationMaximization(NET, "0", None, GRAY),
         'kernels of layer "0": got None; give "all" or 0-7',
     ),
     Bad(
         "ActivationMaximization: half a kernel",
-        lambda: ActivationMaximization(NET, "0", [1.5], GREY),
+        lambda: ActivationMaximization(NET, "0", [1.5], GRAY),
         "kernels are integers; got 1.5",
     ),
     Bad(
         "ActivationMaximization: kernel of another layer",
-        lambda: ActivationMaximization(NET, "0", {"2": [0]}, GREY),
+        lambda: ActivationMaximization(NET, "0", {"2": [0]}, GRAY),
         "kernels are given of layer \"2\", which is not among ['0']",
     ),
     Bad(
@@ -285,8 +285,8 @@ _ASCENTS = [
     ),
     Bad(
         "TargetMaximization: all frozen",
-        lambda: _ascent(frozen={"grey": IMAGES[0]}),
-        "all modalities (grey)",
+        lambda: _ascent(frozen={"gray": IMAGES[0]}),
+        "all modalities (gray)",
     ),
     Bad(
         "TargetMaximization: frozen what",
@@ -310,12 +310,12 @@ _ASCENTS = [
     ),
     Bad(
         "TargetMaximization: network of NaN",
-        lambda: ActivationMaximization(nn.Sequential(_conv(_NAN)), "0", input_spec=GREY),
+        lambda: ActivationMaximization(nn.Sequential(_conv(_NAN)), "0", input_spec=GRAY),
         'layer "0" gives NaN or infinite values for noise images',
     ),
     Bad(
         "TargetMaximization: network of nothing",
-        lambda: ActivationMaximization(nn.Sequential(_conv(0)), "0", input_spec=GREY),
+        lambda: ActivationMaximization(nn.Sequential(_conv(0)), "0", input_spec=GRAY),
         'layer "0" gives the same response to different images',
     ),
     Bad("GroupActivationMaximization: a number", lambda: _groups(3), "as in [[0, 1], [2]]; got 3"),
@@ -339,27 +339,27 @@ _ASCENTS = [
     ),
     Bad(
         "MaximizationResults: none to save",
-        lambda: MaximizationResults("0", GREY, 0).save("results"),
+        lambda: MaximizationResults("0", GRAY, 0).save("results"),
         'there are no images of layer "0" yet; Trainer.fit makes them',
     ),
     Bad(
         "top_images: none",
-        lambda: top_images(NET, "0", [0], IMAGES, 0, input_spec=GREY),
+        lambda: top_images(NET, "0", [0], IMAGES, 0, input_spec=GRAY),
         "k must be at",
     ),
     Bad(
         "top_images: beyond white",
-        lambda: top_images(NET, "0", [0], IMAGES + 3, input_spec=GREY),
+        lambda: top_images(NET, "0", [0], IMAGES + 3, input_spec=GRAY),
         "in [0, 1]; image 0 is torch.float32 from 3",
     ),
     Bad(
         "top_images: nowhere",
-        lambda: top_images(NET, "0", [0], "nowhere", input_spec=GREY),
+        lambda: top_images(NET, "0", [0], "nowhere", input_spec=GRAY),
         'there is no picture "nowhere"',
     ),
     Bad(
         "TopImagesProbe: near miss",
-        lambda: TopImagesProbe(NET, {"00": [0]}, IMAGES, input_spec=GREY),
+        lambda: TopImagesProbe(NET, {"00": [0]}, IMAGES, input_spec=GRAY),
         'layer "00" not found',
     ),
 ]
@@ -460,7 +460,7 @@ _OBJECTS = [
     ),
     Bad("Affine: scales backwards", lambda: Affine(scale=(2, 1)), "high <= 1000; got (2, 1)"),
     Bad("Affine: turns that overflow", lambda: Affine(rotate=1e300), "at most 360; got 1e+300"),
-    Bad("Affine: near miss", lambda: Affine(border="gray"), '"mirror" or "grey"; got \'gray\''),
+    Bad("Affine: near miss", lambda: Affine(border="gray"), '"mirror" or "gray"; got \'gray\''),
     Bad("Jitter: half a pixel", lambda: Jitter(1.5), "pixels must be a whole number; got 1.5"),
     Bad("Pad: negative", lambda: Pad(-1), "pixels must be a number of at least 0; got -1"),
     Bad("GaussianBlur: one number", lambda: GaussianBlur(3), "0 <= low <= high; got 3"),

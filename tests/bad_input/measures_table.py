@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from bad_input.bad import Bad
-from bad_input.networks_of_calls import GREY, IMAGES, NET
+from bad_input.networks_of_calls import GRAY, IMAGES, NET
 
 from neurovis import InputSpec, cascading_randomization, figures, kernel_saliency, rank_kernels
 from neurovis import callbacks as monitors
@@ -41,7 +41,7 @@ _NAN = math.nan
 
 
 def _rank(**options: Any) -> object:
-    return rank_kernels(NET, **{"layers": "0", "input_spec": GREY, **options})
+    return rank_kernels(NET, **{"layers": "0", "input_spec": GRAY, **options})
 
 
 def _explain(**options: Any) -> object:
@@ -52,7 +52,7 @@ def _explain(**options: Any) -> object:
 _TUNING = [
     Bad("rank_kernels: a word", lambda: rank_kernels("net", "0"), "torch.nn.Module; got str"),
     Bad("rank_kernels: a size", lambda: _rank(input_spec=224), "InputSpec.rgb(224); got int"),
-    Bad("rank_kernels: near miss", lambda: _rank(by="colour"), '"colour"; did you mean "color"?'),
+    Bad("rank_kernels: near miss", lambda: _rank(by="color"), '"color"; did you mean "color"?'),
     Bad(
         "rank_kernels: no layer",
         lambda: _rank(layers=[]),
@@ -64,7 +64,7 @@ _TUNING = [
         lambda: _rank(by="activation", images=IMAGES * _NAN),
         "image 0 is torch.float32",
     ),
-    Bad("rank_kernels: one modality", lambda: _rank(by="modality"), "the input has 1: grey"),
+    Bad("rank_kernels: one modality", lambda: _rank(by="modality"), "the input has 1: gray"),
     Bad(
         "rank_kernels: other images",
         lambda: _rank(by="activation", images=IMAGES[..., :8]),
@@ -87,52 +87,52 @@ _TUNING = [
     ),
     Bad(
         "effective_receptive_field: kernel",
-        lambda: effective_receptive_field(NET, "0", [9], GREY),
+        lambda: effective_receptive_field(NET, "0", [9], GRAY),
         "kernel 9",
     ),
     Bad(
         "map_receptive_fields: layer",
-        lambda: map_receptive_fields(NET, "9", [0], GREY),
+        lambda: map_receptive_fields(NET, "9", [0], GRAY),
         'layer "9" not',
     ),
     Bad(
         "reverse_correlation: none",
-        lambda: reverse_correlation(NET, "0", [], GREY),
+        lambda: reverse_correlation(NET, "0", [], GRAY),
         "none selected",
     ),
     Bad(
         "size_tuning: two for one",
-        lambda: size_tuning(NET, "0", [0], torch.zeros(2), torch.ones(1) / 8, GREY),
+        lambda: size_tuning(NET, "0", [0], torch.zeros(2), torch.ones(1) / 8, GRAY),
         "orientation must have one value for each of 1 kernels; got shape (2,)",
     ),
-    Bad("Gratings: none", lambda: Gratings(GREY, orientations=0), "at least 1; got 0"),
+    Bad("Gratings: none", lambda: Gratings(GRAY, orientations=0), "at least 1; got 0"),
     Bad(
         "Gratings: too fine",
-        lambda: Gratings(GREY, spatial_frequencies=[0.6]),
+        lambda: Gratings(GRAY, spatial_frequencies=[0.6]),
         "at most 0.35 cycles/pixel; got 0.6",
     ),
-    Bad("Gabors: no width", lambda: Gabors(GREY, sigma=0), "sigma must be above 0 pixels; got 0"),
+    Bad("Gabors: no width", lambda: Gabors(GRAY, sigma=0), "sigma must be above 0 pixels; got 0"),
     Bad("gabor: no wavelength", lambda: gabor(9, 0, 2, 45), "wavelength must be above 0; got 0"),
-    Bad("DenseNoise: none", lambda: DenseNoise(GREY, 0), "count must be at least 1; got 0"),
+    Bad("DenseNoise: none", lambda: DenseNoise(GRAY, 0), "count must be at least 1; got 0"),
     Bad(
-        "DenseNoise: near miss", lambda: DenseNoise(GREY, 9, distribution="normal"), "got 'normal'"
+        "DenseNoise: near miss", lambda: DenseNoise(GRAY, 9, distribution="normal"), "got 'normal'"
     ),
     Bad(
         "SparseNoise: negative",
-        lambda: SparseNoise(GREY, 9, seed=-1),
+        lambda: SparseNoise(GRAY, 9, seed=-1),
         "seed must be 0 or more; got -1",
     ),
-    Bad("Modulation: no name", lambda: Modulation("", (1.0,)), "such as 'grey' or 'depth'; got ''"),
-    Bad("color_modulations: grey", lambda: color_modulations(GREY), "grey"),
-    Bad("isoluminant_modulations: grey", lambda: isoluminant_modulations(GREY), "grey"),
+    Bad("Modulation: no name", lambda: Modulation("", (1.0,)), "such as 'gray' or 'depth'; got ''"),
+    Bad("color_modulations: gray", lambda: color_modulations(GRAY), "gray"),
+    Bad("isoluminant_modulations: gray", lambda: isoluminant_modulations(GRAY), "gray"),
     Bad(
         "default_spatial_frequencies: tiny",
-        lambda: default_spatial_frequencies(GREY.resized(2)),
+        lambda: default_spatial_frequencies(GRAY.resized(2)),
         "2",
     ),
     Bad(
         "render_gratings: other gains",
-        lambda: render_gratings(GREY, *[torch.full((2,), 0.1)] * 4, torch.ones(2, 3)),
+        lambda: render_gratings(GRAY, *[torch.full((2,), 0.1)] * 4, torch.ones(2, 3)),
         "gains must be (2, 1); got (2, 3)",
     ),
 ]
@@ -201,7 +201,7 @@ _MONITORS = [
     ),
     Bad(
         "Monitor: beyond white",
-        lambda: monitors.SaliencyMonitor(probe_images=IMAGES + 3, input_spec=GREY),
+        lambda: monitors.SaliencyMonitor(probe_images=IMAGES + 3, input_spec=GRAY),
         "probe_images must be in [0, 1] where there is an input_spec; got 3",
     ),
     Bad("FeatureMapMonitor: no layer", lambda: monitors.FeatureMapMonitor([]), "got none"),
@@ -252,8 +252,8 @@ _FIGURES = [
         "(3, H, W); got (4,)",
     ),
     Bad(
-        "labelled_grid: labels",
-        lambda: figures.labelled_grid(_RGB, ["a"], _SPEC, ""),
+        "labeled_grid: labels",
+        lambda: figures.labeled_grid(_RGB, ["a"], _SPEC, ""),
         "got 1 for 2",
     ),
     Bad(

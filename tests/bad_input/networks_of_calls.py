@@ -7,7 +7,7 @@ from torch import nn
 
 from neurovis import InputSpec, Modality
 
-GREY = InputSpec((Modality("grey", 1),), 16)
+GRAY = InputSpec((Modality("gray", 1),), 16)
 IMAGES = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
 
 

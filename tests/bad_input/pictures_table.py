@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from bad_input.bad import Bad
-from bad_input.commands import AM, COLOUR, FEATURES, GREY, RANK, SALIENCY
+from bad_input.commands import AM, COLOR, FEATURES, GRAY, RANK, SALIENCY
 from bad_input.makers import (
     Maker,
     all_of,
@@ -28,93 +28,91 @@ from bad_input.makers import (
 _NO_PICTURE = "is not a picture that can be read"
 
 
-def _colour(name: str, file: str, given: Maker, says: str) -> Bad:
-    return Bad(name, f"{COLOUR} {file}", f'"{file}" {says}', given)
+def _color(name: str, file: str, given: Maker, says: str) -> Bad:
+    return Bad(name, f"{COLOR} {file}", f'"{file}" {says}', given)
 
 
-def _grey(name: str, file: str, given: Maker, says: str) -> Bad:
-    return Bad(name, f"{GREY} {file}", f'"{file}" {says}', given)
+def _gray(name: str, file: str, given: Maker, says: str) -> Bad:
+    return Bad(name, f"{GRAY} {file}", f'"{file}" {says}', given)
 
 
 _FILES = [
-    Bad("no picture", f"{COLOUR} nowhere.png", 'there is no picture "nowhere.png"'),
-    Bad("empty folder", f"{COLOUR} f", 'there is no picture in "f": no PNG, JPEG,', folder("f")),
-    _colour("empty picture", "p.png", text("p.png", ""), f"{_NO_PICTURE}: it is empty"),
-    _colour("text for a picture", "p.png", text("p.png"), f"{_NO_PICTURE}: it is no PNG, JPEG,"),
-    _colour("a PDF for a picture", "p.png", text("p.png", "%PDF-1.4"), f"{_NO_PICTURE}: it is no"),
-    _colour(
+    Bad("no picture", f"{COLOR} nowhere.png", 'there is no picture "nowhere.png"'),
+    Bad("empty folder", f"{COLOR} f", 'there is no picture in "f": no PNG, JPEG,', folder("f")),
+    _color("empty picture", "p.png", text("p.png", ""), f"{_NO_PICTURE}: it is empty"),
+    _color("text for a picture", "p.png", text("p.png"), f"{_NO_PICTURE}: it is no PNG, JPEG,"),
+    _color("a PDF for a picture", "p.png", text("p.png", "%PDF-1.4"), f"{_NO_PICTURE}: it is no"),
+    _color(
         "a program for a printer",  # Pillow would run Ghostscript for it.
         "p.png",
         text("p.png", "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
         f"{_NO_PICTURE}: it is no PNG",
     ),
-    _colour(
-        "PNG cut off", "p.png", cut("p.png", picture("p.png")), f"{_NO_PICTURE}: image file is"
-    ),
-    _colour(
+    _color("PNG cut off", "p.png", cut("p.png", picture("p.png")), f"{_NO_PICTURE}: image file is"),
+    _color(
         "JPEG cut off", "p.jpg", cut("p.jpg", picture("p.jpg")), f"{_NO_PICTURE}: image file is"
     ),
-    _grey(
+    _gray(
         "TIFF cut off",
         "p.tiff",
         cut("p.tiff", picture("p.tiff", "L")),
         f"{_NO_PICTURE}: ",
     ),
-    _colour(
+    _color(
         "endless PNG", "p.png", endless_png("p.png"), "has more pixels than can be meant: Image"
     ),
-    _grey("endless TIFF", "p.tiff", endless_tiff("p.tiff"), "has more pixels than can be meant"),
-    _colour(
+    _gray("endless TIFF", "p.tiff", endless_tiff("p.tiff"), "has more pixels than can be meant"),
+    _color(
         "large PNG cut off", "p.png", endless_png("p.png", 9000), f"{_NO_PICTURE}: image file is"
     ),
-    _colour("PNG without pixels", "p.png", endless_png("p.png", 0), f"{_NO_PICTURE}: "),
-    _grey("TIFF without pixels", "p.tiff", endless_tiff("p.tiff", 0), f"{_NO_PICTURE}: "),
-    _grey(
+    _color("PNG without pixels", "p.png", endless_png("p.png", 0), f"{_NO_PICTURE}: "),
+    _gray("TIFF without pixels", "p.tiff", endless_tiff("p.tiff", 0), f"{_NO_PICTURE}: "),
+    _gray(
         "depth of NaN", "p.tiff", float_tiff("p.tiff", float("nan")), "has 1 values of 256 that are"
     ),
-    _grey(
+    _gray(
         "endless depth", "p.tiff", float_tiff("p.tiff", float("inf")), "has 1 values of 256 that"
     ),
-    _grey(
+    _gray(
         "depth out of range",
         "p.npy",
         array("p.npy", [[[7.0]]]),
         "has values outside [0, 1]",
     ),
-    _colour("floats for colour", "p.tiff", float_tiff("p.tiff", 1), "is a 16-bit or float picture"),
-    _colour(
+    _color("floats for color", "p.tiff", float_tiff("p.tiff", 1), "is a 16-bit or float picture"),
+    _color(
         "array of four channels", "p.npy", array("p.npy", [[[0.5]]] * 4), "has shape (4, 1, 1); ex"
     ),
-    _colour(
+    _color(
         "array of NaN", "p.npy", array("p.npy", [[[float("nan")]]] * 3), "has 3 values of 3 that"
     ),
-    _colour(
+    _color(
         "array without pixels", "p.npy", array("p.npy", [[], [], []]), "has shape (3, 0); expected"
     ),
-    _colour(
+    _color(
         "array cut off", "p.npy", endless_array("p.npy", (3, 99_999, 99_999)), "is not a NumPy file"
     ),
-    _colour(
+    _color(
         "endless array",
         "p.npy",
         endless_array("p.npy", (3, 20_000, 20_000), with_holes=True),
         "has more values than can be meant: 1200000000, of shape (3, 20000, 20000)",
     ),
-    _colour("array of code", "p.npy", code_array("p.npy"), "is not a NumPy file of numbers"),
-    _colour(
+    _color("array of code", "p.npy", code_array("p.npy"), "is not a NumPy file of numbers"),
+    _color(
         "archive for an array", "p.npy", raw("p.npy", b"PK\3\4"), "is not a NumPy file of numbers"
     ),
-    Bad("a pipe", f"{COLOUR} p.png", 'there is no picture "p.png"', lambda: os.mkfifo("p.png")),
-    Bad("a device", f"{COLOUR} /dev/zero", 'there is no picture "/dev/zero"'),
+    Bad("a pipe", f"{COLOR} p.png", 'there is no picture "p.png"', lambda: os.mkfifo("p.png")),
+    Bad("a device", f"{COLOR} /dev/zero", 'there is no picture "/dev/zero"'),
     Bad(
         "a link to itself",
-        f"{COLOUR} p.png",
+        f"{COLOR} p.png",
         'there is no picture "p.png"',
         lambda: os.symlink("p.png", "p.png"),
     ),
     Bad(
         "a picture that is closed",
-        f"{COLOUR} p.png",
+        f"{COLOR} p.png",
         "Permission denied",
         closed("p.png", picture("p.png")),
         as_root=False,
@@ -122,7 +120,7 @@ _FILES = [
 ]
 
 
-_PARTS = tuple(shlex.split(COLOUR))
+_PARTS = tuple(shlex.split(COLOR))
 
 
 def _named(name: str, file: str, shown: str) -> Bad:
@@ -149,15 +147,13 @@ _NAMES = [
         lambda: Path(os.fsdecode(b"\xff.png")).write_text("text"),
     ),
     Bad("name with a null byte", (*_PARTS, "a\0b.png"), 'there is no picture "a\\x00b.png"'),
-    Bad("endless name", f"{COLOUR} {'x' * 5000}.png", "xxx.png"),
-    Bad(
-        "a dash for a picture", f"{COLOUR} -rf.png", "--images needs a value; one that begins with"
-    ),
+    Bad("endless name", f"{COLOR} {'x' * 5000}.png", "xxx.png"),
+    Bad("a dash for a picture", f"{COLOR} -rf.png", "--images needs a value; one that begins with"),
 ]
 
 _RGBD = [
     Bad(
-        "colour without depth",
+        "color without depth",
         f"{SALIENCY} a_rgb.png",
         'there is no depth picture to go with "a_rgb.png"',
         picture("a_rgb.png"),
@@ -190,7 +186,7 @@ _RGBD = [
 _ELSEWHERE = [
     Bad("start of no file", f"{AM} --init nowhere.png", 'there is no picture "nowhere.png"'),
     Bad(
-        "start of colour alone",
+        "start of color alone",
         f"{AM} --init photo.png",
         '"photo.png" is of no modality (rgb, depth) by its name; names of files must begin alike '
         'and end in "rgb" and "depth" before the suffix; or give a .npy file (C, H, W)',

@@ -32,7 +32,7 @@ _REASONS = {
         *("AscentProgress", "IndependentDDPStrategy", "unfinished_run", "diversity_penalty"),
         *("joint_values", "member_values", "noise_statistics", "wanted_members", "kernel_word"),
         *("apply_transforms", "draw_transforms", "stretched", "uniform_modulation", "render"),
-        *("modality_modulations", "stacked", "score_histogram", "orientation_colours"),
+        *("modality_modulations", "stacked", "score_histogram", "orientation_colors"),
         *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),
         *("grating_preference_figure", "image_uri", "overlay_uri"),
     ),

@@ -36,7 +36,7 @@ DRAWS = 16
 #: Our pictures are looked at after each so many steps.
 SNAPSHOT_STEPS = 8
 WARM_STEPS = 4
-#: Pictures of white noise; what drives its kernel no more than the best of them is grey.
+#: Pictures of white noise; what drives its kernel no more than the best of them is gray.
 NOISE_PICTURES = 8
 #: What a process on the other side is told.
 TOLD = ("kernels", "size", "steps_of_lucent", "threads", "accelerator", "weights", "folder")
@@ -108,7 +108,7 @@ def print_scores(layer: str, ours: Run, seconds: float, scores: dict[str, Any]) 
         f"{needed:.1f} s ({steps} steps); Lucent {seconds:.1f} s: ratio {seconds / needed:.1f}\n"
         f"  at least as high: {(last >= lucent).sum()} of {len(last)} kernels "
         f"({', '.join(f'{ratio:.2f}' for ratio in last / lucent.clip(min=1e-12))}); "
-        f"grey: Lucent {(lucent <= limit).sum()}, ours {(last <= limit).sum()}"
+        f"gray: Lucent {(lucent <= limit).sum()}, ours {(last <= limit).sum()}"
     )
 
 

@@ -71,14 +71,14 @@ def scalars(folder: Path) -> dict[str, list[float]]:
 def labels(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The labels of all pictures that will be made."""
     seen: list[list[str]] = []
-    plain = monitors_module.labelled_grid
+    plain = monitors_module.labeled_grid
 
     def remembering(images: Tensor, labels: list[str], *arguments: Any) -> Any:
         assert images.isfinite().all()
         seen.append(labels)
         return plain(images, labels, *arguments)
 
-    monkeypatch.setattr(monitors_module, "labelled_grid", remembering)
+    monkeypatch.setattr(monitors_module, "labeled_grid", remembering)
     return seen
 
 

@@ -72,8 +72,8 @@ def test_bad_arguments(
 
 @each_kind
 def test_an_unknown_option_is_refused_by_the_name_that_was_written(kind: type[Monitor]) -> None:
-    with pytest.raises(TypeError, match=f"^{kind.__name__} has no option 'colour'; see help"):
-        one_monitor(kind, colour=True)
+    with pytest.raises(TypeError, match=f"^{kind.__name__} has no option 'color'; see help"):
+        one_monitor(kind, color=True)
     with pytest.raises(TypeError, match=f"{kind.__name__} .*; did you mean 'max_images'"):
         one_monitor(kind, max_image=2)
 

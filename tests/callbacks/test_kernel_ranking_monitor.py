@@ -238,7 +238,7 @@ class TestStimuli:
         assert len(list(folder.glob("*.png"))) == 1
 
     def test_like_the_probe_images(self, caplog: pytest.LogCaptureFixture) -> None:
-        """Of their size and range, and mid grey is in the middle of it."""
+        """Of their size and range, and mid gray is in the middle of it."""
         probe, shown = torch.linspace(-3, 5, 2 * 3 * 14 * 12).reshape(2, 3, 14, 12), []
         module, monitor = TinyModule(), watching(input_spec=None, probe_images=probe)
         with caplog.at_level(logging.INFO), undisturbed(module):

@@ -295,7 +295,7 @@ def test_batches_of_all_sorts(
 
 
 class Remembering(Callback):
-    """Remembers the images that a monitor, its neighbour, has after each validation."""
+    """Remembers the images that a monitor, its neighbor, has after each validation."""
 
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor

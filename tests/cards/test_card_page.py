@@ -154,7 +154,7 @@ def test_what_is_not_finite_is_red(value: float) -> None:
 
 
 @pytest.mark.parametrize("size", [64, 128])
-def test_colours_from_pixel_to_pixel_are_kept(size: int) -> None:
+def test_colors_from_pixel_to_pixel_are_kept(size: int) -> None:
     picture = torch.zeros(1, 3, size, size)
     picture[0, 0, :, ::2] = 1
     picture[0, 2, :, 1::2] = 1

@@ -82,8 +82,8 @@ def test_as_it_is_the_page_is_written(tmp_path: Path) -> None:
         ({"scores": {"orientation": None}}, "must be a neurovis.cards.Score; got None"),
         ({"scores": {0: Score(0.5)}}, "a name in the card of layer"),
         (
-            {"scores": {"colour": Score(0.5)}},
-            'scores names "colour", which is none of the page\'s measures: "orientation"',
+            {"scores": {"color": Score(0.5)}},
+            'scores names "color", which is none of the page\'s measures: "orientation"',
         ),
         (
             {"curves": Curves([1, 2], [1, 2])},

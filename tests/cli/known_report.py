@@ -20,7 +20,7 @@ from neurovis import InputSpec, Modality
 from neurovis.cards import Card, CardLayer, CardPage, Picture
 from neurovis.cli import main
 
-SPEC = InputSpec((Modality("grey", 1),), 32)
+SPEC = InputSpec((Modality("gray", 1),), 32)
 #: Kernels of each layer, and which rows and columns of the image its central unit sees.
 KERNELS = {"0": 4, "3": 3}
 SEEN = {"0": (slice(13, 20), slice(14, 19)), "3": (slice(12, 21), slice(13, 20))}
@@ -85,7 +85,7 @@ def make_report(folder: Path) -> Report:
         "layer": "0 3",
         "model": f"{__name__}.Net",
         "input.size": 32,
-        "input.modalities": '[{"name":"grey","channels":1}]',
+        "input.modalities": '[{"name":"gray","channels":1}]',
         "images": pictures,
         "top_images": TOP,
         "steps": 4,
@@ -131,7 +131,7 @@ def central_responses(network: nn.Module, layer: str, images: Tensor) -> Tensor:
 
 
 def pixels_of(picture: Picture, size: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Of a picture whose pixels are squares, their colours ``(H, W, 3)`` in [0, 1]."""
+    """Of a picture whose pixels are squares, their colors ``(H, W, 3)`` in [0, 1]."""
     content = base64.b64decode(picture.source.partition(",")[2])
     pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) / 255
     square = pixels.shape[0] // size[0]
@@ -142,7 +142,7 @@ def pixels_of(picture: Picture, size: tuple[int, int]) -> np.ndarray[Any, Any]:
 
 
 def image_of(picture: Picture) -> Tensor:
-    """A grey picture as the network is shown it, ``(1, 1, 32, 32)``."""
+    """A gray picture as the network is shown it, ``(1, 1, 32, 32)``."""
     return torch.from_numpy(pixels_of(picture, (32, 32)).mean(-1)).float()[None, None]
 
 

@@ -261,7 +261,7 @@ def test_help_names_what_there_is_and_nothing_else(capsys: pytest.CaptureFixture
         ("objective", _object("Position", row=20, column=0), "is outside the layer's maps"),
         ("regularizers", [_object("TotalVariation", weight=-1)], "weight must be a number of at"),
         ("transforms", [_object("GaussianNoise", std=-1)], "std must be a number of at least 0"),
-        ("contrast", {"colour": 0.2}, 'contrast names "colour"'),
+        ("contrast", {"color": 0.2}, 'contrast names "color"'),
         ("frozen", {"rgb": "nowhere.png"}, "nowhere.png"),
     ],
     ids=["row", "map", "weight", "std", "contrast", "frozen"],

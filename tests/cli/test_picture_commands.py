@@ -30,13 +30,13 @@ SALIENCY = ("saliency", *MODEL, *CPU)
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Three RGB-D images, colour with depth in metres."""
+    """Three RGB-D images, color with depth in meters."""
     random = np.random.default_rng(0)
     folder = tmp_path / "pictures"
     folder.mkdir()
     for name in ("a", "b", "c"):
-        colour = random.integers(0, 256, (20, 24, 3), dtype=np.uint8)
-        Image.fromarray(colour).save(folder / f"{name}_rgb.png")
+        color = random.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(color).save(folder / f"{name}_rgb.png")
         depth = random.uniform(*DEPTHS, (20, 24)).astype(np.float32)
         Image.fromarray(depth).save(folder / f"{name}_depth.tiff")
     return folder
@@ -45,8 +45,8 @@ def pictures(tmp_path: Path) -> Path:
 def _images(folder: Path) -> torch.Tensor:
     """As the demo network takes them, made without the option that is tested."""
     demo = demo_input_spec()
-    colour, _ = demo.modalities
-    spec = InputSpec((colour, Modality("depth", 1, range=DEPTHS)), demo.size)
+    color, _ = demo.modalities
+    spec = InputSpec((color, Modality("depth", 1, range=DEPTHS)), demo.size)
     read = torch.stack([read_picture(image, spec) for image in find_pictures(folder, spec)])
     return demo.to_network(read)
 
@@ -271,8 +271,8 @@ def test_notes_are_said_once_and_briefly(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for index in range(6):
-        colour = Image.new("RGB", (8, 8))
-        colour.save(pictures / f"{index}_rgb.png")
+        color = Image.new("RGB", (8, 8))
+        color.save(pictures / f"{index}_rgb.png")
         depth = np.full((8, 8), 1.5, np.float32)
         depth[0, 0] = 9
         Image.fromarray(depth).save(pictures / f"{index}_depth.tiff")
@@ -651,8 +651,8 @@ def test_depth_range_is_of_the_files_where_the_network_takes_relative_depth() ->
 
 
 def test_depth_range_keeps_the_unit_of_a_network_that_has_one() -> None:
-    metres = Modality("depth", 1, range=(0.3, 2.0), mean=(1.0,), std=(0.5,))
-    spec = InputOptions(depth_range=(1.0, 2.0)).resolve(InputSpec((metres,), 8))
+    meters = Modality("depth", 1, range=(0.3, 2.0), mean=(1.0,), std=(0.5,))
+    spec = InputOptions(depth_range=(1.0, 2.0)).resolve(InputSpec((meters,), 8))
     value = functional.pad(torch.zeros(1, 1, 1), (1, 0), value=1.0)  # 2 m and 1 m
     torch.testing.assert_close(spec.to_network(value), torch.tensor([[[2.0, 0.0]]]))
 

@@ -35,16 +35,16 @@ FEW = (
 RANK = ("rank", *CPU, *FEW)
 
 
-class GreyNet(nn.Sequential):
+class GrayNet(nn.Sequential):
     """A network of one channel, whose layers are called 0 and 1."""
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(1, 3, 5), nn.ReLU())
 
 
-GREY = (
-    *("--model", "test_rank_command.GreyNet", "--input.size", 32),
-    *("--input.modalities", '[{"name": "grey", "channels": 1}]'),
+GRAY = (
+    *("--model", "test_rank_command.GrayNet", "--input.size", 32),
+    *("--input.modalities", '[{"name": "gray", "channels": 1}]'),
 )
 RGB = ("--model", "torchvision.models.squeezenet1_0", "--input.size", 64)
 
@@ -79,9 +79,9 @@ def pictures(tmp_path: Path) -> Path:
     for name, brightest in (("dark", 90), ("light", 256)):
         (folder / name).mkdir(parents=True)
         for index in range(3):
-            colour = random.integers(0, brightest, (16, 16, 3), dtype=np.uint8)
+            color = random.integers(0, brightest, (16, 16, 3), dtype=np.uint8)
             depth = random.integers(0, 256, (16, 16), dtype=np.uint8)
-            Image.fromarray(colour).save(folder / name / f"{index}_rgb.png")
+            Image.fromarray(color).save(folder / name / f"{index}_rgb.png")
             Image.fromarray(depth).save(folder / name / f"{index}_depth.png")
     return folder
 
@@ -478,7 +478,7 @@ def test_layers_with_numbers_for_names(tmp_path: Path) -> None:
     config = tmp_path / "rank.yaml"
     config.write_text("layer: [0, 1]\nby: orientation\n")
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
-    _run(*RANK, *GREY, "--config", config, *where)
+    _run(*RANK, *GRAY, "--config", config, *where)
     rows = _rows(tmp_path / FIRST_RUN / "results.csv")
     assert [row["layer"] for row in rows] == ["0"] * 3 + ["1"] * 3
 
@@ -548,7 +548,7 @@ def test_two_processes_find_what_one_does(tmp_path: Path) -> None:
         (("--by", "class", "--images", "absent"), 'there is no folder "absent"'),
         (("--by", "sparseness", "--images", "absent.png"), 'there is no picture "absent.png"'),
         (("--by", "modality", *RGB, "--layer", "features.1"), "the input has 1: rgb"),
-        (("--by", "color", *GREY, "--layer", "0"), "rgb"),
+        (("--by", "color", *GRAY, "--layer", "0"), "rgb"),
         (("--by", "class", "--input.size", "[64, 32]"), "the demo's own scenes are square"),
         (("--input.modalities", "rgb"), "channels"),
         (("--trainer.fast_dev_run", "true"), "a ranking needs all stimuli"),
@@ -571,8 +571,8 @@ def test_a_layer_without_kernels_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    grey = ("--model", "test_rank_command.SummingNet", *GREY[2:])
-    assert 'layer "1" does not tell which dimension' in _fails(capsys, *RANK, *grey, "--layer", "1")
+    gray = ("--model", "test_rank_command.SummingNet", *GRAY[2:])
+    assert 'layer "1" does not tell which dimension' in _fails(capsys, *RANK, *gray, "--layer", "1")
     assert not list(tmp_path.iterdir())
 
 

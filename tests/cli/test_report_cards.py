@@ -211,16 +211,16 @@ def test_saliency_is_of_the_kernels_strongest_unit_on_the_first_picture(report: 
         expected, outside = whole[part], whole.copy()
         outside[part] = 0
         assert np.abs(outside).max() <= np.abs(whole).max() / 100
-        colours = pixels_of(picture, (down, across))
-        grey = np.ptp(colours, axis=-1) < 0.02
-        assert grey[expected == 0].all()
+        colors = pixels_of(picture, (down, across))
+        gray = np.ptp(colors, axis=-1) < 0.02
+        assert gray[expected == 0].all()
         if (layer, kernel) == DEAD:
-            assert grey.all()
+            assert gray.all()
             continue
         clear = np.abs(expected) > 0.3 * np.abs(expected).max()
         assert clear.sum() >= 6
-        orange = colours[..., 0] > colours[..., 2]  # Positive; blue is negative.
-        assert not grey[clear].any()
+        orange = colors[..., 0] > colors[..., 2]  # Positive; blue is negative.
+        assert not gray[clear].any()
         np.testing.assert_array_equal(orange[clear], expected[clear] > 0)
 
 

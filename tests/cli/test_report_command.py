@@ -135,7 +135,7 @@ def test_pictures_are_those_of_the_kernel(
     weights = weight_pictures(network.conv1.weight, spec)
     for kernel in KERNELS:
         pictures = cards["conv1", kernel]["pictures"]
-        # 9 x 9 pixels, each a square of 8; colour, a gap, and depth.
+        # 9 x 9 pixels, each a square of 8; color, a gap, and depth.
         for source, image in (
             (pictures["preferred"][0]["source"], images[kernel][:, top:bottom, left:right]),
             (pictures["weights"]["source"], weights[kernel].numpy()),

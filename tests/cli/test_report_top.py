@@ -9,12 +9,12 @@ from neurovis.cli.report_top import TopPictures
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import top_images
 
-SPEC = InputSpec(Modality("grey", 1), 4)
+SPEC = InputSpec(Modality("gray", 1), 4)
 LOW = (0.0, 0.1, 0.2, 0.5, 0.9, 1.0)
 
 
 def _of(values: tuple[float, ...], layer: nn.Module, k: int) -> TopPictures:
-    """Top images among grey ones, to a layer of one unit that sees one pixel."""
+    """Top images among gray ones, to a layer of one unit that sees one pixel."""
     images = torch.tensor(values)[:, None, None, None].expand(-1, 1, 4, 4)
     conv = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.ones_(conv.weight)

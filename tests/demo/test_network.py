@@ -57,7 +57,7 @@ def test_shipped_weights_know_the_shapes(network, fresh_scenes, withheld, requir
 
 
 @torch.no_grad()
-def test_without_colour_and_depth_nothing_is_known(network, fresh_scenes):
+def test_without_color_and_depth_nothing_is_known(network, fresh_scenes):
     """The accuracies above are earned from the pictures: with both withheld, chance remains."""
     images, labels = fresh_scenes
     blank = blank_modality(blank_modality(images, "rgb"), "depth")
@@ -79,7 +79,7 @@ def test_loaded_network_is_ready(network):
 
 
 def smoothness(kernels):
-    """Correlation of neighbouring weights in each plane ``(K, h, w)``: 0 for noise."""
+    """Correlation of neighboring weights in each plane ``(K, h, w)``: 0 for noise."""
     right = (kernels[:, :, 1:] * kernels[:, :, :-1]).mean(axis=(1, 2))
     down = (kernels[:, 1:] * kernels[:, :-1]).mean(axis=(1, 2))
     return (right + down) / 2 / (kernels**2).mean(axis=(1, 2))
@@ -97,7 +97,7 @@ def spectral_anisotropy(kernels):
 @pytest.mark.parametrize("measure", [smoothness, spectral_anisotropy])
 @pytest.mark.parametrize("modality", ["rgb", "depth"])
 def test_first_layer_learned_oriented_structure(network, measure, modality):
-    """Against kernels of independent noise; of rgb, the direction in colour that varies most."""
+    """Against kernels of independent noise; of rgb, the direction in color that varies most."""
     weights = network.conv1.weight.detach().numpy()
     noise = np.random.default_rng(0).normal(size=(1000, *weights.shape[1:]))
 
@@ -112,12 +112,12 @@ def test_first_layer_learned_oriented_structure(network, measure, modality):
     assert (learned > np.quantile(chance, 0.95)).mean() > 0.5
 
 
-def test_first_layer_sees_colour_and_luminance(network):
-    """Kernels differ in how much of their colour power is along grey; noise has a third there."""
+def test_first_layer_sees_color_and_luminance(network):
+    """Kernels differ in how much of their color power is along gray; noise has a third there."""
     weights = network.conv1.weight.detach()[:, :3].flatten(2)
-    grey = weights.mean(dim=1).square().sum(dim=1) * 3 / weights.square().sum(dim=(1, 2))
-    assert grey.max() > 0.6
-    assert grey.min() < 0.15
+    gray = weights.mean(dim=1).square().sum(dim=1) * 3 / weights.square().sum(dim=(1, 2))
+    assert gray.max() > 0.6
+    assert gray.min() < 0.15
 
 
 def test_first_layer_uses_both_modalities(network):

@@ -1,4 +1,4 @@
-"""The demo's scenes: the same everywhere, and colour, depth and class agree."""
+"""The demo's scenes: the same everywhere, and color, depth and class agree."""
 
 import numpy as np
 import pytest
@@ -100,23 +100,23 @@ def test_what_hides_the_object_is_nearer_and_what_it_hides_is_farther(scenes):
         if hidden.any():
             in_front += 1
             assert depth[scene][hidden].max() < object_depth - 0.1 + tilt + 0.03
-        neighbours = np.zeros_like(inside)
-        neighbours[:, 1:] |= inside[:, :-1]
-        outside = neighbours & ~inside & (surfaces < OBJECT_SURFACE)
+        neighbors = np.zeros_like(inside)
+        neighbors[:, 1:] |= inside[:, :-1]
+        outside = neighbors & ~inside & (surfaces < OBJECT_SURFACE)
         behind += outside.sum()
         assert (depth[scene][outside] > object_depth + 0.1 - tilt - 0.03).all()
     assert in_front > 32
     assert behind > 1000
 
 
-def test_colour_edges_lie_where_depth_edges_lie(scenes):
+def test_color_edges_lie_where_depth_edges_lie(scenes):
     """Where the surface seen changes, both change more than within a surface."""
     values = scenes.images.astype(float) / 255
     steps = np.abs(np.diff(values, axis=-1))
     surface_changes = np.diff(scenes.surfaces.astype(int), axis=-1) != 0
     assert np.median(steps[:, 3][surface_changes]) > 3 * np.median(steps[:, 3][~surface_changes])
-    colour_steps = steps[:, :3].max(axis=1)
-    assert np.median(colour_steps[surface_changes]) > 3 * np.median(colour_steps[~surface_changes])
+    color_steps = steps[:, :3].max(axis=1)
+    assert np.median(color_steps[surface_changes]) > 3 * np.median(color_steps[~surface_changes])
 
 
 def test_the_object_is_not_always_nearest(scenes):
@@ -144,7 +144,7 @@ def test_backgrounds_do_not_depend_on_the_class():
         ("square", 1.44**2),
         ("disc", np.pi * 0.85**2),
         ("ring", np.pi * (0.92**2 - 0.5**2)),
-        # Ten triangles between the centre, a tip and a notch.
+        # Ten triangles between the center, a tip and a notch.
         ("star", 5 * 1.05 * 0.5 * np.sin(np.radians(36))),
         ("cross", 4 * 0.54 * 0.92 - 0.54**2),
     ],
@@ -177,9 +177,9 @@ def test_blanking_a_modality_leaves_the_other():
     without_depth = blank_modality(images, "depth")
     assert torch.equal(without_depth[:, :3], images[:, :3])
     assert (without_depth[:, 3] == BLANK).all()
-    without_colour = blank_modality(images, "rgb")
-    assert torch.equal(without_colour[:, 3], images[:, 3])
-    assert (without_colour[:, :3] == BLANK).all()
+    without_color = blank_modality(images, "rgb")
+    assert torch.equal(without_color[:, 3], images[:, 3])
+    assert (without_color[:, :3] == BLANK).all()
     with pytest.raises(ValueError, match="modality 'infrared' is unknown; expected one of rgb, d"):
         blank_modality(images, "infrared")
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from neurovis.inputs import InputSpec, Modality
 
-GREY = InputSpec((Modality("grey", 1),), size=(16, 16))
+GRAY = InputSpec((Modality("gray", 1),), size=(16, 16))
 
 #: Options of an ascent that shows images as they are.
 STILL = {"jitter": 0, "scale": (1, 1), "rotate": 0}

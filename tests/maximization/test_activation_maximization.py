@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, STILL, Climber, Silent
+from climbing import GRAY, STILL, Climber, Silent
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("without_figures")
 def test_a_linear_convolution_prefers_its_own_kernel(
     climb: Climber, spec: InputSpec, parametrization: str
 ) -> None:
-    """Maximizing w.x - (penalty / N) |x - grey|^2 has one solution: x = grey + w N / (2 penalty).
+    """Maximizing w.x - (penalty / N) |x - gray|^2 has one solution: x = gray + w N / (2 penalty).
 
     w is the kernel per unit of image value, that is, times the modality's range over its std.
     """
@@ -59,10 +59,10 @@ def test_a_linear_convolution_prefers_its_own_kernel(
         assert (image - expected).abs().max() < 0.02
 
 
-def test_an_image_does_not_depend_on_its_neighbours(
+def test_an_image_does_not_depend_on_its_neighbors(
     climb: Climber, small_network: nn.Module
 ) -> None:
-    options = {"layer": "5", "input_spec": GREY, "steps": 8}
+    options = {"layer": "5", "input_spec": GRAY, "steps": 8}
     together = ActivationMaximization(small_network, kernels=[0, 3, 5, 7], **options)
     climb(together)
     apart = ActivationMaximization(small_network, kernels=[5, 1, 2, 6], **options)
@@ -78,7 +78,7 @@ def test_an_image_does_not_depend_on_its_neighbours(
 def test_activations_are_those_of_the_users_own_network(
     climb: Climber, small_network: nn.Module
 ) -> None:
-    am = ActivationMaximization(small_network, "5", input_spec=GREY, steps=20)
+    am = ActivationMaximization(small_network, "5", input_spec=GRAY, steps=20)
     climb(am)
     small_network.eval()
     with torch.no_grad():
@@ -86,7 +86,7 @@ def test_activations_are_those_of_the_users_own_network(
             (am.results.images, am.results.activations),
             (am.results.starts, am.results.noise_activations),
         ):
-            maps = small_network[:6](GREY.to_network(images))
+            maps = small_network[:6](GRAY.to_network(images))
             own = maps.mean((2, 3))[range(8), range(8)]
             assert torch.equal(own, reported), "to the last bit: not those of a folded network"
     assert (am.results.activations > am.results.noise_activations).all()
@@ -99,7 +99,7 @@ def test_every_objective_climbs_on_every_kind_of_layer(
     climb: Climber, small_network: nn.Module, layer: str, objective: str
 ) -> None:
     am = ActivationMaximization(
-        small_network, layer, [0, 2], GREY, objective=objective, steps=15, lr=0.1
+        small_network, layer, [0, 2], GRAY, objective=objective, steps=15, lr=0.1
     )
     climb(am)
     assert (am.results.activations > am.results.noise_activations).all()
@@ -109,7 +109,7 @@ def test_the_network_is_left_alone(climb: Climber, small_network: nn.Module) -> 
     small_network[1].eval()
     before = copy.deepcopy(small_network.state_dict())
     flags = [module.training for module in small_network.modules()]
-    climb(ActivationMaximization(small_network, "3", [0], GREY, steps=3))
+    climb(ActivationMaximization(small_network, "3", [0], GRAY, steps=3))
     after = small_network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert flags == [module.training for module in small_network.modules()]
@@ -119,7 +119,7 @@ def test_the_network_is_left_alone(climb: Climber, small_network: nn.Module) -> 
 
 def test_silent_kernels_are_woken_and_dead_ones_reported(climb: Climber) -> None:
     network = nn.Sequential(Silent())
-    am = ActivationMaximization(network, "0", input_spec=GREY, steps=50, lr=0.1)
+    am = ActivationMaximization(network, "0", input_spec=GRAY, steps=50, lr=0.1)
     climb(am)
     assert am.results.noise_activations[:2].tolist() == [0.0, 0.0]
     assert am.results.activations[0] > 0.5
@@ -129,19 +129,19 @@ def test_silent_kernels_are_woken_and_dead_ones_reported(climb: Climber) -> None
 
 
 def test_starts(climb: Climber, small_network: nn.Module) -> None:
-    image = torch.rand(GREY.shape).clamp(0.01, 0.99)
-    for init, expected in (("zero", torch.full(GREY.shape, 0.5)), (image, image)):
-        am = ActivationMaximization(small_network, "3", [2], GREY, init=init, steps=4)
+    image = torch.rand(GRAY.shape).clamp(0.01, 0.99)
+    for init, expected in (("zero", torch.full(GRAY.shape, 0.5)), (image, image)):
+        am = ActivationMaximization(small_network, "3", [2], GRAY, init=init, steps=4)
         climb(am)
         torch.testing.assert_close(am.results.starts[0], expected, atol=1e-4, rtol=0)
-        noise = ActivationMaximization(small_network, "3", [2], GREY, steps=1)
+        noise = ActivationMaximization(small_network, "3", [2], GRAY, steps=1)
         climb(noise)
         assert torch.equal(am.results.noise_activations, noise.results.noise_activations)
 
 
 def test_a_callable_objective_is_climbed(climb: Climber, small_network: nn.Module) -> None:
     am = ActivationMaximization(
-        small_network, "3", [1], GREY, steps=10, objective=lambda maps: maps[:, :, 0, 0]
+        small_network, "3", [1], GRAY, steps=10, objective=lambda maps: maps[:, :, 0, 0]
     )
     climb(am)
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_a_callable_objective_is_climbed(climb: Climber, small_network: nn.Modul
 def test_networks_of_other_types(
     climb: Climber, small_network: nn.Module, dtype: torch.dtype
 ) -> None:
-    am = ActivationMaximization(small_network.to(dtype), "5", [0, 1], GREY, steps=12, lr=0.1)
+    am = ActivationMaximization(small_network.to(dtype), "5", [0, 1], GRAY, steps=12, lr=0.1)
     climb(am)
     assert am.results.images.dtype == torch.float32
     assert (am.results.activations >= am.results.noise_activations).all()
@@ -165,7 +165,7 @@ def test_a_layer_that_is_asleep_as_a_whole_is_woken(climb: Climber) -> None:
     with torch.no_grad():
         layer.weight.fill_(1.0)
         layer.bias.fill_(-6.5)
-    am = ActivationMaximization(nn.Sequential(layer, nn.ReLU()), "1", "all", GREY, steps=30, lr=0.1)
+    am = ActivationMaximization(nn.Sequential(layer, nn.ReLU()), "1", "all", GRAY, steps=30, lr=0.1)
     climb(am)
     assert am.results.noise_activations.tolist() == [0.0]
     assert am.results.activations[0] > 0.1
@@ -181,7 +181,7 @@ def test_gradient_checkpointing(climb: Climber, use_reentrant: bool) -> None:
     results = []
     for network in (Silent(), Checkpointed()):
         # Kernel 0 is silent, and has to be woken.
-        am = ActivationMaximization(nn.Sequential(network), "0", [0, 2], GREY, steps=6)
+        am = ActivationMaximization(nn.Sequential(network), "0", [0, 2], GRAY, steps=6)
         climb(am)
         results.append(am.results.images)
     assert torch.equal(*results)
@@ -191,7 +191,7 @@ def test_a_constant_kernel_is_dead_wherever_its_bias_is(climb: Climber) -> None:
     layer = nn.Conv2d(1, 2, 3)
     with torch.no_grad():
         layer.weight[0], layer.bias[0] = 0.0, 3.0
-    am = ActivationMaximization(nn.Sequential(layer), "0", input_spec=GREY, steps=4)
+    am = ActivationMaximization(nn.Sequential(layer), "0", input_spec=GRAY, steps=4)
     climb(am)
     assert am.results.dead.tolist() == [True, False]
 

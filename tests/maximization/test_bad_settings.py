@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
@@ -40,25 +40,25 @@ from neurovis.maximization import ActivationMaximization
         ({"layer": "3", "init": np.zeros((1, 16, 16))}, "init must be .*; got ndarray"),
         ({"layer": "3", "init": torch.full((1, 16, 16), 200.0)}, r"values in \[0, 1\]"),
         ({"layer": "3", "input_spec": InputSpec.rgb(16)}, r"cannot take images of shape \(3, 16"),
-        ({"layer": "3", "input_spec": GREY.resized(2)}, r"cannot take images of shape \(1, 2, 2\)"),
+        ({"layer": "3", "input_spec": GRAY.resized(2)}, r"cannot take images of shape \(1, 2, 2\)"),
     ],
 )
 def test_bad_input_is_named(
     small_network: nn.Module, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        ActivationMaximization(small_network, **{"input_spec": GREY, **options})
+        ActivationMaximization(small_network, **{"input_spec": GRAY, **options})
 
 
 def test_unknown_options_and_kernels_of_other_types_are_named(small_network: nn.Module) -> None:
     with pytest.raises(TypeError, match="stepps"):
-        ActivationMaximization(small_network, "3", input_spec=GREY, stepps=3)
+        ActivationMaximization(small_network, "3", input_spec=GRAY, stepps=3)
     with pytest.raises(TypeError, match=r"kernels are integers; got 1\.5"):
-        ActivationMaximization(small_network, "3", [1.5], GREY)
+        ActivationMaximization(small_network, "3", [1.5], GRAY)
     with pytest.raises(TypeError, match="model must be of type Module; got str"):
-        ActivationMaximization("resnet18", "3", input_spec=GREY)
+        ActivationMaximization("resnet18", "3", input_spec=GRAY)
     with pytest.raises(TypeError, match="layer must be of type str; got int"):
-        ActivationMaximization(small_network, 3, input_spec=GREY)
+        ActivationMaximization(small_network, 3, input_spec=GRAY)
     with pytest.raises(TypeError, match="input_spec must be of type InputSpec; got int"):
         ActivationMaximization(small_network, "3", input_spec=224)
 
@@ -69,13 +69,13 @@ def test_a_forward_that_wants_more_than_images_is_named() -> None:
             return super().forward(images) if question else images
 
     with pytest.raises(ValueError, match=r"cannot be called with images alone: .*question"):
-        ActivationMaximization(nn.Sequential(Asking(1, 2, 3)), "0", input_spec=GREY)
+        ActivationMaximization(nn.Sequential(Asking(1, 2, 3)), "0", input_spec=GRAY)
 
 
 def test_an_objective_of_another_shape_is_named(small_network: nn.Module) -> None:
     with pytest.raises(ValueError, match=r"one number for each image and kernel, \(2, 8\)"):
         ActivationMaximization(
-            small_network, "3", [1], GREY, steps=2, objective=lambda maps: maps.mean()
+            small_network, "3", [1], GRAY, steps=2, objective=lambda maps: maps.mean()
         )
 
 
@@ -84,11 +84,11 @@ def test_nan_and_constant_activations_are_named(small_network: nn.Module) -> Non
     with torch.no_grad():
         broken[0].weight[0, 0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match='"3" gives NaN or infinite values'):
-        ActivationMaximization(broken, "3", input_spec=GREY)
+        ActivationMaximization(broken, "3", input_spec=GRAY)
     constant = copy.deepcopy(small_network)
     nn.init.zeros_(constant[3].weight)
     with pytest.raises(ValueError, match='"3" gives the same response'):
-        ActivationMaximization(constant, "3", input_spec=GREY)
+        ActivationMaximization(constant, "3", input_spec=GRAY)
 
 
 def _nan_of_many(maps: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def test_nan_in_an_ascent_is_of_the_objective(
     small_network: nn.Module, climb: Climber, objective: Callable[[Tensor], Tensor], message: str
 ) -> None:
     module = ActivationMaximization(
-        small_network, "3", [0], GREY, objective=objective, steps=2, batch_size=1
+        small_network, "3", [0], GRAY, objective=objective, steps=2, batch_size=1
     )
     with pytest.raises(ValueError, match=message):
         climb(module)

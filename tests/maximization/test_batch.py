@@ -1,4 +1,4 @@
-"""Slots that take up one job after another, and images that do not know of their neighbours."""
+"""Slots that take up one job after another, and images that do not know of their neighbors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from torch import Tensor, nn
 
 from neurovis.maximization import ActivationMaximization, AscentSettings
@@ -88,7 +88,7 @@ def test_penalties_count_for_convergence_but_not_in_the_curve() -> None:
     assert batch.curve(0).tolist() == [[0, 1, 2, 3, 4]]
 
 
-def test_a_refilled_slot_begins_anew_and_leaves_its_neighbours_alone() -> None:
+def test_a_refilled_slot_begins_anew_and_leaves_its_neighbors_alone() -> None:
     batch = batch_of(3, 4)
     climb_steps(batch, [1.0, 1.0], [2.0, 1.0], [3.0, 1.0])
     assert batch.progress == pytest.approx(1.0)
@@ -154,12 +154,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "pixel": {"parametrization": "pixel", "tv": 0.2, "lp": 0.1},
     "phases": {"parametrization": "fixed_magnitude"},
     "tones": {"contrast": 0.15, "luminance": 0.5},
-    "centre": {"objective": "center", "crop": False},
+    "center": {"objective": "center", "crop": False},
     "transforms": {"transforms": [GaussianNoise(0.05), Affine(jitter=1), _blur]},
     "variants": {"variants": 2, "diversity": 0.3, "batch_size": 6, "min_improvement": 0.15},
     "sleepers": {"init": "zero"},
 }
-RARE = ("phases", "tones", "centre", "pixel", "sleepers")
+RARE = ("phases", "tones", "center", "pixel", "sleepers")
 
 
 @pytest.mark.parametrize(
@@ -169,14 +169,14 @@ RARE = ("phases", "tones", "centre", "pixel", "sleepers")
         for name, options in OPTIONS.items()
     ],
 )
-def test_an_image_is_the_same_in_any_slot_with_any_neighbours(
+def test_an_image_is_the_same_in_any_slot_with_any_neighbors(
     small_network: nn.Module, climb: Climber, options: dict[str, Any]
 ) -> None:
     common = {"steps": 20, "patience": 3, "min_improvement": 0.05, "batch_size": 3, **options}
     runs = []
     # In the second, kernels begin at other times, in other slots, beside others.
     for name, kernels in (("one", [0, 1, 2, 3, 4, 5, 6, 7]), ("two", [6, 3, 5, 0, 7])):
-        am = ActivationMaximization(small_network, "3", kernels, GREY, **common)
+        am = ActivationMaximization(small_network, "3", kernels, GRAY, **common)
         climb(am, default_root_dir=climb.folder / name)
         runs.append(by_kernel(am))
     one, two = runs
@@ -200,13 +200,13 @@ def test_an_image_is_the_same_beside_one_that_is_refilled(
     }
     images, lengths = [], []
     for partners in ([4], [2, 1, 5, 4], [1, 3, 2]):
-        am = ActivationMaximization(small_network, "3", [0, *partners], GREY, **common)
+        am = ActivationMaximization(small_network, "3", [0, *partners], GRAY, **common)
         climb(am, default_root_dir=climb.folder / str(partners))
         images.append(by_kernel(am)[0, 0].image)
         lengths.append([len(item.curve) for item in am.results.items])
     assert torch.equal(images[0], images[1])
     assert torch.equal(images[0], images[2])
-    # The neighbour of kernel 0 was done, and replaced, before kernel 0 was.
+    # The neighbor of kernel 0 was done, and replaced, before kernel 0 was.
     assert lengths[1][1] < lengths[1][0]
     assert lengths[2][1] < lengths[2][0]
 
@@ -217,7 +217,7 @@ def test_a_batch_of_another_size_gives_nearly_the_same(
     activations = []
     for batch_size in (1, 4):
         am = ActivationMaximization(
-            small_network, "3", [0, 3, 5, 7], GREY, steps=24, batch_size=batch_size, patience=None
+            small_network, "3", [0, 3, 5, 7], GRAY, steps=24, batch_size=batch_size, patience=None
         )
         climb(am, default_root_dir=climb.folder / str(batch_size))
         activations.append(am.results.activations)

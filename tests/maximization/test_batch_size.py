@@ -11,7 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from torch import Tensor, nn
 
 from neurovis.maximization import (
@@ -58,7 +58,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def module(network: nn.Module, layer: Any = "3", **options: Any) -> ActivationMaximization:
-    common: dict[str, Any] = {"input_spec": GREY, "steps": 3, "patience": None}
+    common: dict[str, Any] = {"input_spec": GRAY, "steps": 3, "patience": None}
     return ActivationMaximization(network, layer, **{**common, **options})
 
 

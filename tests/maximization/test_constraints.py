@@ -18,7 +18,7 @@ from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Para
 from neurovis.maximization.tones import ToneMemory, retoned
 
 RGBD = InputSpec.rgbd((12, 9))
-GREY = InputSpec((Modality("grey", 1),), size=(12, 12))
+GRAY = InputSpec((Modality("gray", 1),), size=(12, 12))
 
 
 def random_images(spec: InputSpec, count: int = 3, seed: int = 0) -> Tensor:
@@ -42,7 +42,7 @@ class TestLevels:
         assert images.max() <= 1
 
     def test_are_those_that_scipy_finds(self) -> None:
-        image = random_images(GREY, 1)
+        image = random_images(GRAY, 1)
         logits = special.logit(image.double().numpy().ravel())
 
         def missing(unknown: Any) -> Any:
@@ -51,7 +51,7 @@ class TestLevels:
 
         gain, shift = optimize.fsolve(missing, (1, 0), xtol=1e-12)
         expected = special.expit(gain * logits + shift)
-        toned = Constraints(0.3, 0.4)(image, GREY)
+        toned = Constraints(0.3, 0.4)(image, GRAY)
         np.testing.assert_allclose(toned.numpy().ravel(), expected, atol=1e-5)
 
     def test_of_large_pictures_too(self) -> None:
@@ -74,34 +74,34 @@ class TestLevels:
         assert luminance.tolist() == pytest.approx([0.6] * 3, abs=1e-5)
 
     def test_contrast_alone_keeps_the_mean(self) -> None:
-        images = random_images(GREY) ** 2
-        toned = Constraints(contrast=0.1)(images, GREY)
+        images = random_images(GRAY) ** 2
+        toned = Constraints(contrast=0.1)(images, GRAY)
         torch.testing.assert_close(toned.mean((1, 2, 3)), images.mean((1, 2, 3)))
 
     def test_contrast_alone_moves_a_mean_that_does_not_allow_it(self) -> None:
-        images = 0.02 * random_images(GREY)
-        contrast, luminance = measured(Constraints(contrast=0.3)(images, GREY), GREY)["grey"]
+        images = 0.02 * random_images(GRAY)
+        contrast, luminance = measured(Constraints(contrast=0.3)(images, GRAY), GRAY)["gray"]
         assert contrast.tolist() == pytest.approx([0.3] * 3, abs=1e-5)
         assert all(0.05 < mean < 0.2 for mean in luminance.tolist())
 
     def test_luminance_alone_keeps_differences_of_logits(self) -> None:
-        images = random_images(GREY)
-        toned = Constraints(luminance=0.2)(images, GREY)
+        images = random_images(GRAY)
+        toned = Constraints(luminance=0.2)(images, GRAY)
         assert toned.mean((1, 2, 3)).tolist() == pytest.approx([0.2] * 3, abs=1e-5)
         shift = (torch.logit(toned) - torch.logit(images)).flatten(1)
         torch.testing.assert_close(shift, shift[:, :1].expand_as(shift), atol=1e-3, rtol=0)
 
     def test_that_are_out_of_reach_are_measured(self) -> None:
         # One bright pixel of 144: even white on black has a contrast of 0.08 only.
-        images = torch.full((1, *GREY.shape), 0.2)
+        images = torch.full((1, *GRAY.shape), 0.2)
         images[0, 0, 3, 3] = 0.9
-        toned = Constraints(0.4, 0.3)(images, GREY)
-        contrast, luminance = measured(toned, GREY)["grey"]
+        toned = Constraints(0.4, 0.3)(images, GRAY)
+        contrast, luminance = measured(toned, GRAY)["gray"]
         assert toned.isfinite().all()
         assert 0 < contrast.item() < 0.1
         assert luminance.item() == pytest.approx(0.3, abs=1e-3)
 
-    def test_an_image_does_not_depend_on_its_neighbours(self) -> None:
+    def test_an_image_does_not_depend_on_its_neighbors(self) -> None:
         # Bitwise at sizes that fill a register: torch.sigmoid rounds what is left over otherwise.
         spec = RGBD.resized(16)
         images = random_images(spec, 5) ** 3
@@ -125,23 +125,23 @@ class TestLevels:
         )
 
     def test_an_image_without_contrast_finds_a_way_out(self) -> None:
-        images = torch.full((1, *GREY.shape), 0.5, requires_grad=True)
-        toned = Constraints(0.2, 0.5)(images, GREY)
-        (toned * random_images(GREY, 1)).sum().backward()
+        images = torch.full((1, *GRAY.shape), 0.5, requires_grad=True)
+        toned = Constraints(0.2, 0.5)(images, GRAY)
+        (toned * random_images(GRAY, 1)).sum().backward()
         assert images.grad is not None
         assert images.grad.isfinite().all()
         assert images.grad.abs().max() > 0
 
     def test_stay_float32_under_autocast(self) -> None:
-        images = random_images(GREY)
+        images = random_images(GRAY)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            toned = Constraints(0.2, 0.5)(images, GREY)
-        assert torch.equal(toned, Constraints(0.2, 0.5)(images, GREY))
+            toned = Constraints(0.2, 0.5)(images, GRAY)
+        assert torch.equal(toned, Constraints(0.2, 0.5)(images, GRAY))
 
     def test_scale_the_spectrum_of_logits_as_a_whole(self) -> None:
-        images = FixedMagnitude().images(1, GREY)
+        images = FixedMagnitude().images(1, GRAY)
         images.start_from_noise([torch.Generator().manual_seed(0)])
-        toned = Constraints(0.1, 0.4)(images().detach(), GREY)
+        toned = Constraints(0.1, 0.4)(images().detach(), GRAY)
         free, held = (
             np.abs(np.fft.rfft2(logits[0, 0].double().numpy())).ravel()[1:]
             for logits in (images.logits().detach(), torch.logit(toned))
@@ -159,7 +159,7 @@ class TestLevelsStepByStep:
     def steps(count: int = 6) -> list[Tensor]:
         """Images that change by a tenth of their logits' spread at each step."""
         generator = torch.Generator().manual_seed(1)
-        logits = torch.randn(4, *GREY.shape, generator=generator)
+        logits = torch.randn(4, *GRAY.shape, generator=generator)
         made = []
         for _ in range(count):
             logits = logits + 0.1 * torch.randn(logits.shape, generator=generator)
@@ -229,23 +229,23 @@ class TestLevelsStepByStep:
 
 
 class TestLinearUnit:
-    """Of all images of a contrast about a mean, the centred kernel itself drives it most."""
+    """Of all images of a contrast about a mean, the centerd kernel itself drives it most."""
 
     @pytest.mark.parametrize(
         ("parametrization", "spec"),
         [
-            pytest.param(Pixel(), GREY, marks=pytest.mark.slow),
-            (Fourier(), GREY),
+            pytest.param(Pixel(), GRAY, marks=pytest.mark.slow),
+            (Fourier(), GRAY),
             (Pixel(), InputSpec.rgb(10)),
             pytest.param(Fourier(), InputSpec.rgb(10), marks=pytest.mark.slow),
         ],
-        ids=["pixel, grey", "fourier, grey", "pixel, rgb", "fourier, rgb"],
+        ids=["pixel, gray", "fourier, gray", "pixel, rgb", "fourier, rgb"],
     )
     def test_reaches_its_optimum(self, parametrization: Parametrization, spec: InputSpec) -> None:
         contrast, luminance = 0.1, 0.4
         kernel = torch.randn(spec.shape, generator=torch.Generator().manual_seed(4))
-        centred = kernel - kernel.mean()
-        best = luminance + contrast * centred / centred.square().mean().sqrt()
+        centerd = kernel - kernel.mean()
+        best = luminance + contrast * centerd / centerd.square().mean().sqrt()
         assert 0 < best.min() < best.max() < 1
         image = _climbed(parametrization, kernel, Constraints(contrast, luminance), spec)
         assert float((image * kernel).sum()) <= float((best * kernel).sum()) * (1 + 1e-6)
@@ -253,8 +253,8 @@ class TestLinearUnit:
 
     def test_reaches_its_optimum_with_a_free_mean(self) -> None:
         # The mean then follows the kernel's sign as far as the contrast allows.
-        kernel = 0.3 + torch.randn(GREY.shape, generator=torch.Generator().manual_seed(4))
-        image = _climbed(Pixel(), kernel, Constraints(contrast=0.1), GREY, iterations=20)
+        kernel = 0.3 + torch.randn(GRAY.shape, generator=torch.Generator().manual_seed(4))
+        image = _climbed(Pixel(), kernel, Constraints(contrast=0.1), GRAY, iterations=20)
         assert float(image.std(correction=0)) == pytest.approx(0.1, abs=1e-5)
         assert float(image.mean()) > 0.8
 
@@ -354,7 +354,7 @@ def test_bad_levels_and_pictures_are_refused(options: dict[str, Any], message: s
     ("options", "message"),
     [
         ({"contrast": {"infrared": 0.2}}, 'contrast names "infrared".*it has rgb, depth'),
-        ({"frozen": {"colour": "x.png"}}, 'frozen names "colour"'),
+        ({"frozen": {"color": "x.png"}}, 'frozen names "color"'),
         (
             {"frozen": {"rgb": torch.zeros(3, 8, 8)}},
             r'frozen "rgb" must have shape \(3, 12, 9\); got \(3, 8, 8\)',
@@ -381,8 +381,8 @@ def test_are_compared_by_what_they_say_and_survive_pickling() -> None:
     assert torch.equal(copy(images, RGBD), one(images, RGBD))
 
 
-def test_colours_are_toned_together() -> None:
-    # Mean and contrast are over channels as well: the differences between colours count.
+def test_colors_are_toned_together() -> None:
+    # Mean and contrast are over channels as well: the differences between colors count.
     spec = InputSpec.rgb(8)
     images = torch.tensor([0.8, 0.5, 0.2])[None, :, None, None].expand(1, 3, 8, 8)
     toned = Constraints(0.1, 0.5)(images, spec)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from climbing import GREY, STILL, Climber, Silent
+from climbing import GRAY, STILL, Climber, Silent
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,8 +41,8 @@ def continued(
     network: nn.Module, layer: str, kernels: list[int], times: int, **options: Any
 ) -> tuple[ContinuedAscent, list[Climbed]]:
     """An ascent on a network that stays as it is, and what each time came to."""
-    ascent = ContinuedAscent(kernels, GREY, AscentSettings(**options))
-    response = LayerResponse(network, layer, GREY)
+    ascent = ContinuedAscent(kernels, GRAY, AscentSettings(**options))
+    response = LayerResponse(network, layer, GRAY)
     return ascent, [ascent.climb(response, CPU) for _ in range(times)]
 
 
@@ -67,7 +67,7 @@ class TestContinuing:
         kernels = [5, 0, 2]
         ascent, climbed = continued(network, "2", kernels, times=4, steps=3, **options)
         plain = {"leak": 0.0, "precision": "float32", "patience": None}
-        am = ActivationMaximization(network, "2", kernels, GREY, steps=12, **plain, **options)
+        am = ActivationMaximization(network, "2", kernels, GRAY, steps=12, **plain, **options)
         climb(am)
         assert ascent.steps == 12
         torch.testing.assert_close(climbed[-1].images, am.results.images, rtol=0, atol=1e-5)
@@ -81,12 +81,12 @@ class TestContinuing:
         """Those that stay go on, whatever comes and goes around them, and the new ones start."""
         ascent, _ = continued(network, "2", [5, 0, 2], times=2, steps=3)
         other = ascent.of([2, 7, 5])
-        later = other.climb(LayerResponse(network, "2", GREY), CPU)
+        later = other.climb(LayerResponse(network, "2", GRAY), CPU)
         _, stayed = continued(network, "2", [5, 2], times=3, steps=3)
         torch.testing.assert_close(later.images[[2, 0]], stayed[-1].images, rtol=0, atol=1e-6)
         _, started = continued(network, "2", [7], times=1, steps=3, **STILL)
-        still = ContinuedAscent([0], GREY, AscentSettings(steps=3, **STILL)).of([7])
-        first = still.climb(LayerResponse(network, "2", GREY), CPU)
+        still = ContinuedAscent([0], GRAY, AscentSettings(steps=3, **STILL)).of([7])
+        first = still.climb(LayerResponse(network, "2", GRAY), CPU)
         torch.testing.assert_close(first.images, started[-1].images, rtol=0, atol=1e-6)
         assert (other.steps, ascent.steps) == (9, 6)
 
@@ -102,7 +102,7 @@ class TestContinuing:
     def test_follows_the_network(self, network: nn.Module) -> None:
         ascent, climbed = continued(network, "2", [0, 1], times=4, steps=16, lr=0.05)
         network[2].weight.neg_()
-        response = LayerResponse(network, "2", GREY)
+        response = LayerResponse(network, "2", GRAY)
         first, *_, last = [ascent.climb(response, CPU) for _ in range(6)]
         assert (first.activations < climbed[-1].activations).all()
         assert (first.noise_activations != climbed[-1].noise_activations).all()
@@ -119,7 +119,7 @@ class TestContinuing:
     def test_pickled_and_copied_in_between(self, network: nn.Module) -> None:
         ascent, _ = continued(network, "2", [0, 1], times=1, steps=3)
         copies = [pickle.loads(pickle.dumps(ascent)), copy.deepcopy(ascent), ascent]
-        response = LayerResponse(network, "2", GREY)
+        response = LayerResponse(network, "2", GRAY)
         images = [one.climb(response, CPU).images for one in copies]
         assert torch.equal(images[0], images[2])
         assert torch.equal(images[1], images[2])
@@ -129,9 +129,9 @@ class TestContinuing:
         expected = copy.deepcopy(ascent)
         interrupting = Interrupting(network, after=7)
         with pytest.raises(KeyboardInterrupt):
-            ascent.climb(LayerResponse(interrupting, "network.2", GREY), CPU)
+            ascent.climb(LayerResponse(interrupting, "network.2", GRAY), CPU)
         assert interrupting.calls == 7, "in the second batch"
-        response = LayerResponse(network, "2", GREY)
+        response = LayerResponse(network, "2", GRAY)
         assert torch.equal(ascent.climb(response, CPU).images, expected.climb(response, CPU).images)
         assert ascent.steps == expected.steps
 
@@ -194,7 +194,7 @@ class TestNotFinite:
         assert second.images.isfinite().all()
         torch.testing.assert_close(second.images[::2], fresh[1].images[::2])
         network[0].broken = False
-        third = ascent.climb(LayerResponse(network, "0", GREY), CPU)
+        third = ascent.climb(LayerResponse(network, "0", GRAY), CPU)
         assert third.valid.all()
         torch.testing.assert_close(third.images[::2], fresh[2].images[::2])
         # As it is for others the first time, Adam included.
@@ -207,10 +207,10 @@ class TestNotFinite:
         assert not climbed.valid.any()
         assert climbed.images.isfinite().all()
         network[2].weight.fill_(torch.nan)
-        assert ascent.climb(LayerResponse(network, "2", GREY), CPU).restarted.all()
+        assert ascent.climb(LayerResponse(network, "2", GRAY), CPU).restarted.all()
         network[2].weight.fill_(0.1)
         network[2].bias.copy_(bias)
-        climbed = ascent.climb(LayerResponse(network, "2", GREY), CPU)
+        climbed = ascent.climb(LayerResponse(network, "2", GRAY), CPU)
         assert climbed.valid.all()
         assert (climbed.activations > climbed.noise_activations).all()
 
@@ -247,27 +247,27 @@ class TestUsableKernels:
         ("selection", "kernels"), [("all", [0, 1, 2]), (None, [0, 1, 2]), ([2, 0], [2, 0])]
     )
     def test_selected(self, selection: Any, kernels: list[int]) -> None:
-        response = LayerResponse(nn.Sequential(nn.Conv2d(1, 3, 3)), "0", GREY)
+        response = LayerResponse(nn.Sequential(nn.Conv2d(1, 3, 3)), "0", GRAY)
         assert usable_kernels(response, selection, spatial_mean) == kernels
 
     def test_the_first_eight(self) -> None:
-        response = LayerResponse(nn.Sequential(nn.Conv2d(1, 9, 3)), "0", GREY)
+        response = LayerResponse(nn.Sequential(nn.Conv2d(1, 9, 3)), "0", GRAY)
         assert usable_kernels(response, None, spatial_mean) == list(range(8))
 
     def test_silent_and_infinite_layers_may_change(self) -> None:
         network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU()).requires_grad_(False)
         for value in (0.0, torch.inf, torch.nan):
             network[0].weight.fill_(value)
-            response = LayerResponse(network, "1", GREY)
+            response = LayerResponse(network, "1", GRAY)
             assert usable_kernels(response, "all", spatial_mean) == [0, 1, 2]
 
     def test_without_gradients(self) -> None:
-        response = LayerResponse(WithoutGradients(), "layer", GREY)
+        response = LayerResponse(WithoutGradients(), "layer", GRAY)
         with pytest.raises(ValueError, match='no gradient comes from layer "layer"'):
             usable_kernels(response, "all", spatial_mean)
 
     def test_wrong_readout(self) -> None:
-        response = LayerResponse(nn.Sequential(nn.Conv2d(1, 3, 3)), "0", GREY)
+        response = LayerResponse(nn.Sequential(nn.Conv2d(1, 3, 3)), "0", GRAY)
         with pytest.raises(ValueError, match=r"\(2, 3\); it returned \(2,\)"):
             usable_kernels(response, "all", lambda activation: activation.flatten(1).mean(1))
 
@@ -279,8 +279,8 @@ class TestUsableKernels:
 
 def test_the_kernel_axis_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
-    response = LayerResponse(network, "1", GREY)
+    response = LayerResponse(network, "1", GRAY)
     monkeypatch.setattr("neurovis.layer_reader.kernel_axes", None)
-    again = LayerResponse(network, "1", GREY, response.kernel_axis)
+    again = LayerResponse(network, "1", GRAY, response.kernel_axis)
     images = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(again(images), F.relu(network[0](images)))

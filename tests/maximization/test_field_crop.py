@@ -21,10 +21,10 @@ from neurovis.readouts import center_unit
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is absent")
-GREY = InputSpec((Modality("grey", 1),), size=(45, 52))
+GRAY = InputSpec((Modality("gray", 1),), size=(45, 52))
 
 
-def _response(network: nn.Module, layer: str, spec: InputSpec = GREY) -> LayerResponse:
+def _response(network: nn.Module, layer: str, spec: InputSpec = GRAY) -> LayerResponse:
     return LayerResponse(network.eval().requires_grad_(False), layer, spec)
 
 
@@ -73,12 +73,12 @@ def _check(response: LayerResponse, crop: FieldCrop) -> None:
         [(3, 3, 5), (2, 2, 0)],
     ],
 )
-def test_the_centre_unit_of_the_crop_is_that_of_the_picture(
+def test_the_center_unit_of_the_crop_is_that_of_the_picture(
     kernels: list[tuple[int, int, int]], size: tuple[int, int]
 ) -> None:
     network = _convolutions(*kernels)
     layer = str(len(network) - 2)
-    response = _response(network, layer, GREY.resized(size))
+    response = _response(network, layer, GRAY.resized(size))
     for transforms in ((), (Jitter(2),), (Affine(1, (0.9, 1.1), 10),)):
         crop = _found(response, 0, transforms)
         _check(response, crop)
@@ -110,8 +110,8 @@ def test_the_smallest_crop_of_one_convolution() -> None:
     assert crop.spec.size == (17, 17)
 
 
-def test_pasting_and_cropping_are_inverse_and_grey_lies_around() -> None:
-    crop = FieldCrop(GREY.resized((5, 7)), (20, 24), (3, 11), (4, 12, 7, 17))
+def test_pasting_and_cropping_are_inverse_and_gray_lies_around() -> None:
+    crop = FieldCrop(GRAY.resized((5, 7)), (20, 24), (3, 11), (4, 12, 7, 17))
     images = torch.rand(2, 1, 5, 7, requires_grad=True)
     pictures = crop.paste(images)
     assert pictures.shape == (2, 1, 20, 24)
@@ -198,7 +198,7 @@ class Placed(nn.Module):
         super().__init__()
         self.fixed = fixed
         self.conv = nn.Conv2d(1, 4, 3, padding=1)
-        self.places = nn.Parameter(torch.rand(1, 4, *GREY.size))
+        self.places = nn.Parameter(torch.rand(1, 4, *GRAY.size))
 
     def forward(self, images: Tensor) -> Tensor:
         size = images.shape[2:]
@@ -222,12 +222,12 @@ class Placed(nn.Module):
 def test_no_crop(network: nn.Module, layer: str) -> None:
     response = _response(network, layer)
     assert find_field_crop(response) is None
-    assert center_unit(response(torch.rand(1, *GREY.shape))).isfinite().all()
+    assert center_unit(response(torch.rand(1, *GRAY.shape))).isfinite().all()
 
 
 def test_no_crop_beyond_the_picture() -> None:
     """The field is inside, but what the views need is not."""
-    response = _response(_convolutions((9, 16, 0)), "0", GREY.resized((45, 200)))
+    response = _response(_convolutions((9, 16, 0)), "0", GRAY.resized((45, 200)))
     assert _found(response).spec.size[1] < 100
     assert find_field_crop(response, margin=17) is None
 
@@ -259,7 +259,7 @@ class Imprecise(nn.Module):
         self.conv = nn.Conv2d(1, 4, 3)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.conv(images) * (1.01 if images.shape[2:] == GREY.size else 1.0)
+        return self.conv(images) * (1.01 if images.shape[2:] == GRAY.size else 1.0)
 
 
 def test_half_precision_is_checked_as_far_as_it_goes() -> None:

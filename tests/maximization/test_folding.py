@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torchvision
-from climbing import GREY
+from climbing import GRAY
 from torch import Tensor, nn
 
 from neurovis.copies import frozen_copy
@@ -42,7 +42,7 @@ def _activation(network: nn.Module, layer: str, images: Tensor) -> Tensor:
 @pytest.mark.parametrize(("layer", "left"), [("8", 0), ("4", 0), ("3", 1), ("1", 1), ("0", 2)])
 def test_pairs_before_the_layer_are_folded(small_network: nn.Module, layer: str, left: int) -> None:
     network = frozen_copy(small_network)
-    images = torch.rand(2, *GREY.shape)
+    images = torch.rand(2, *GRAY.shape)
     before = _activation(network, layer, images)
     weights = copy.deepcopy(network.state_dict())
     folded = fold_batch_norms(network, layer, images)
@@ -108,7 +108,7 @@ def test_convolutions_that_are_more_than_that_are_left_alone() -> None:
         "parametrized": nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 4, 3)),
         "spectral": nn.utils.parametrizations.spectral_norm(nn.Conv2d(1, 4, 3)),
     }
-    images = torch.rand(2, *GREY.shape)
+    images = torch.rand(2, *GRAY.shape)
     for name, convolution in odd.items():
         norm = nn.BatchNorm2d(4)
         norm.running_var = torch.rand(4) + 0.1
@@ -119,7 +119,7 @@ def test_convolutions_that_are_more_than_that_are_left_alone() -> None:
 @pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.spectral_norm])
 def test_old_style_norms_can_be_copied(norm: Callable[[nn.Module], nn.Module]) -> None:
     network = nn.Sequential(norm(nn.Conv2d(1, 3, 3)), nn.ReLU())
-    images = torch.rand(2, *GREY.shape)
+    images = torch.rand(2, *GRAY.shape)
     network(images)
     network.eval()
     torch.testing.assert_close(frozen_copy(network)(images), network(images))

@@ -81,7 +81,7 @@ def test_rows_do_not_know_of_each_other() -> None:
     shuffled = start[order].clone().requires_grad_()
     descend(ImageAdam([shuffled], constant(0.05)), shuffled, given[:, order])
     assert torch.equal(shuffled, together[order])
-    # Neighbours whose gradients are nothing, or not even numbers, change nothing.
+    # Neighbors whose gradients are nothing, or not even numbers, change nothing.
     for nonsense in (0.0, torch.nan, 1e30):
         other = given.clone()
         other[:, [0, 5]] = nonsense

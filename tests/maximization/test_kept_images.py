@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from kept import kept_images
 from PIL import Image
 from torch import nn
@@ -45,8 +45,8 @@ CASES: dict[str, tuple[InputSpec, dict[str, Any]]] = {
     "a contrast": (RGB, {"contrast": 0.1}),
     "a spectrum": (RGB, {"parametrization": "fixed_magnitude"}),
     "rgb and depth": (RGBD, {}),
-    "frozen colour": (RGBD, {"frozen": {"rgb": torch.rand(3, 20, 20)}}),
-    "grey from an image": (GREY, {"init": torch.rand(1, 16, 16)}),
+    "frozen color": (RGBD, {"frozen": {"rgb": torch.rand(3, 20, 20)}}),
+    "gray from an image": (GRAY, {"init": torch.rand(1, 16, 16)}),
 }
 
 

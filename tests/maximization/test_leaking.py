@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
-from climbing import GREY
+from climbing import GRAY
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -45,7 +45,7 @@ class Branches(nn.Module):
     ],
 )
 def test_which_rectifiers_end_a_layer(layer: str, calls: set[int]) -> None:
-    assert last_rectifiers(LayerResponse(frozen_copy(Branches()), layer, GREY)) == calls
+    assert last_rectifiers(LayerResponse(frozen_copy(Branches()), layer, GRAY)) == calls
 
 
 def test_of_squeezenet() -> None:
@@ -96,4 +96,4 @@ def test_checkpointed_rectifiers_leak_as_others_do(use_reentrant: bool) -> None:
             return self.out(checkpoint(self.inner, images, use_reentrant=use_reentrant))
 
     torch.manual_seed(0)
-    assert last_rectifiers(LayerResponse(frozen_copy(Checkpointed()), "out", GREY)) == {0}
+    assert last_rectifiers(LayerResponse(frozen_copy(Checkpointed()), "out", GRAY)) == {0}

@@ -31,7 +31,7 @@ from neurovis.maximization.objectives import (
 )
 from neurovis.readouts import READOUTS, spatial_max
 
-GREY = InputSpec((Modality("grey", 1),), size=(8, 8))
+GRAY = InputSpec((Modality("gray", 1),), size=(8, 8))
 SHAPES = [(3, 5), (3, 5, 7), (3, 5, 4, 6)]
 
 
@@ -43,7 +43,7 @@ def activation_of(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def response_of(network: nn.Module, layer: str, spec: InputSpec = GREY) -> LayerResponse:
+def response_of(network: nn.Module, layer: str, spec: InputSpec = GRAY) -> LayerResponse:
     return LayerResponse(network.eval().requires_grad_(False), layer, spec)
 
 
@@ -249,7 +249,7 @@ def orthogonal_network() -> nn.Module:
 def test_an_inversion_is_minus_the_relative_squared_distance() -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
     response = response_of(network, "1")
-    picture, images = torch.rand(GREY.shape), torch.rand(2, *GREY.shape)
+    picture, images = torch.rand(GRAY.shape), torch.rand(2, *GRAY.shape)
     objective = Inversion(picture).prepared(response)
     wanted, reached = response(picture[None])[0], response(images)
     expected = [-float(((own - wanted) ** 2).sum() / (wanted**2).sum()) for own in reached]
@@ -265,9 +265,9 @@ def test_an_inversion_is_minus_the_relative_squared_distance() -> None:
 
 def test_an_ascent_finds_the_picture_that_a_layer_keeps_all_of() -> None:
     response = response_of(orthogonal_network(), "0")
-    picture = torch.rand(GREY.shape, generator=torch.Generator().manual_seed(1))
+    picture = torch.rand(GRAY.shape, generator=torch.Generator().manual_seed(1))
     objective = Inversion(picture).prepared(response)
-    images = torch.full((1, *GREY.shape), 0.5, requires_grad=True)
+    images = torch.full((1, *GRAY.shape), 0.5, requires_grad=True)
     relative = ((0.5 - picture) ** 2).sum() / (picture**2).sum()
     with torch.no_grad():
         assert objective(response(images)).item() == pytest.approx(-float(relative), rel=1e-4)
@@ -287,7 +287,7 @@ def test_a_picture_to_invert_is_read_from_its_path(tmp_path: Path) -> None:
     of_tensor = Inversion(torch.from_numpy(levels)[None].float() / 255).prepared(response)
     assert prepared == of_tensor
     assert repr(prepared) == repr(of_tensor)
-    assert prepared(response(torch.rand(1, *GREY.shape))) < 0
+    assert prepared(response(torch.rand(1, *GRAY.shape))) < 0
     # Another layer's activation of the same picture.
     other = response_of(nn.Sequential(nn.Conv2d(1, 2, 3)), "0")
     again = prepared.prepared(other)
@@ -306,10 +306,10 @@ def test_pictures_that_cannot_be_inverted_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"in \[0, 1\]; got 0 to 2"):
         Inversion(torch.tensor([[[0.0, 2.0]]]))
     with pytest.raises(ValueError, match='layer "0" is silent for the picture'):
-        Inversion(torch.zeros(GREY.shape)).prepared(response)
+        Inversion(torch.zeros(GRAY.shape)).prepared(response)
     with pytest.raises(RuntimeError, match=r"call prepared\(response\)"):
-        Inversion(torch.rand(GREY.shape))(torch.rand(1, 4, 4, 4))
-    prepared = Inversion(torch.rand(GREY.shape)).prepared(response)
+        Inversion(torch.rand(GRAY.shape))(torch.rand(1, 4, 4, 4))
+    prepared = Inversion(torch.rand(GRAY.shape)).prepared(response)
     with pytest.raises(ValueError, match=r"activation of shape \(4, 4, 4\); the images .*\(4, 5"):
         prepared(torch.rand(1, 4, 5, 4))
 
@@ -340,7 +340,7 @@ def test_functions_that_return_another_shape_are_refused(
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("centre", 'objective must be "mean", .*; got \'centre\'; did you mean "center"'),
+        ("center", 'objective must be "mean", .*; got \'center\'; did you mean "center"'),
         ("median", "got 'median'"),
         (3, "a function; got 3"),
         (None, "a function; got None"),
@@ -363,8 +363,8 @@ OBJECTIVES = [
     DeepDream(),
     CustomReadout(read_twice),
     Direction([[1.0, 2.0], [0.1, 3.0]], 2, "max"),
-    Inversion(torch.linspace(0, 1, 64).reshape(GREY.shape)),
-    Inversion(torch.linspace(0, 1, 64).reshape(GREY.shape)).prepared(
+    Inversion(torch.linspace(0, 1, 64).reshape(GRAY.shape)),
+    Inversion(torch.linspace(0, 1, 64).reshape(GRAY.shape)).prepared(
         response_of(orthogonal_network(), "0")
     ),
 ]

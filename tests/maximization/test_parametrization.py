@@ -47,7 +47,7 @@ def test_black_and_white_come_back_as_nearly_black_and_white() -> None:
 
 
 def test_the_spectrum_is_that_of_numpy() -> None:
-    spec = InputSpec((Modality("grey", 1),), size=(16, 16))
+    spec = InputSpec((Modality("gray", 1),), size=(16, 16))
     images = FourierImages(1, spec)
     with torch.no_grad():
         images.values[0, 0, 0, 3, 0] = 2.0  # three cycles across, a cosine
@@ -58,7 +58,7 @@ def test_the_spectrum_is_that_of_numpy() -> None:
 
 
 def test_noise_falls_with_frequency_as_one_over_f() -> None:
-    spec = InputSpec((Modality("grey", 1),), size=(128, 128))
+    spec = InputSpec((Modality("gray", 1),), size=(128, 128))
     images = FourierImages(16, spec)
     images.start_from_noise([image_generator(0, kernel, Stream.START) for kernel in range(16)])
     power = torch.fft.rfft2(images.logits().detach()).abs().square().mean((0, 1))[0]
@@ -100,7 +100,7 @@ def test_a_start_image_of_another_shape_is_refused() -> None:
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])
 def test_frequencies_are_scaled_by_their_decay(decay: float) -> None:
-    spec = InputSpec((Modality("grey", 1),), size=(16, 12))
+    spec = InputSpec((Modality("gray", 1),), size=(16, 12))
     images = Fourier(decay=decay).images(1, spec)
     with torch.no_grad():
         images.values[..., 0] = 1.0
@@ -111,7 +111,7 @@ def test_frequencies_are_scaled_by_their_decay(decay: float) -> None:
         assert amplitude[row, column] / amplitude[1, 0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_colours_may_stay_as_they_are() -> None:
+def test_colors_may_stay_as_they_are() -> None:
     spec = InputSpec.rgb(8)
     images = Fourier(decorrelate=False).images(1, spec)
     with torch.no_grad():

@@ -20,11 +20,11 @@ SPECS = [
     InputSpec.rgb(16),
     InputSpec.rgbd((12, 9)),
     InputSpec((Modality("infrared", 2),), size=(7, 10)),
-    InputSpec((Modality("grey", 1),), size=(9, 11)),
+    InputSpec((Modality("gray", 1),), size=(9, 11)),
 ]
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.channels}x{spec.size}")
 
-COLOUR = np.array(((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03)))
+COLOR = np.array(((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03)))
 
 
 def spectrum(images: Tensor, spec: InputSpec) -> npt.NDArray[np.complex128]:
@@ -32,7 +32,7 @@ def spectrum(images: Tensor, spec: InputSpec) -> npt.NDArray[np.complex128]:
     logits = torch.logit(images.detach().double()).numpy()
     if spec.modalities[0].is_rgb:
         matrix = np.eye(spec.channels)
-        matrix[:3, :3] = COLOUR / np.linalg.norm(COLOUR) * np.sqrt(3)
+        matrix[:3, :3] = COLOR / np.linalg.norm(COLOR) * np.sqrt(3)
         logits = np.einsum("oc,bchw->bohw", np.linalg.inv(matrix), logits)
     return np.fft.fft2(logits, norm="ortho")
 
@@ -77,7 +77,7 @@ def test_magnitude_stays_whatever_the_phases_do(spec: InputSpec) -> None:
     after = spectrum(images(), spec)
     assert driven[1] > driven[0] + 1
     np.testing.assert_allclose(np.abs(after), np.abs(before), atol=1e-3)
-    # The mean colour has no phase: it is that of the pictures, sign and all.
+    # The mean color has no phase: it is that of the pictures, sign and all.
     np.testing.assert_allclose(after[:, :, 0, 0], before[:, :, 0, 0], atol=1e-3)
 
 
@@ -125,7 +125,7 @@ def test_contrast_without_pictures_is_that_of_photographs() -> None:
 
 
 def test_pictures_are_read_from_files_once(tmp_path: Path) -> None:
-    spec = InputSpec((Modality("grey", 1),), size=(8, 8))
+    spec = InputSpec((Modality("gray", 1),), size=(8, 8))
     values = np.random.default_rng(0).integers(20, 230, (2, 8, 8), dtype=np.uint8)
     for number, picture in enumerate(values):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
@@ -153,7 +153,7 @@ def test_pictures_of_another_size_are_brought_to_the_images() -> None:
 
 
 def test_black_and_white_do_not_make_most_of_a_spectrum() -> None:
-    spec = InputSpec((Modality("grey", 1),), size=(16, 16))
+    spec = InputSpec((Modality("gray", 1),), size=(16, 16))
     picture = torch.full((1, *spec.shape), 0.5)
     picture[..., :8] = 0.0
     picture[..., 8:] = 1.0
@@ -161,11 +161,11 @@ def test_black_and_white_do_not_make_most_of_a_spectrum() -> None:
     assert float(logits.std()) < 4
 
 
-def test_there_is_no_grey_start() -> None:
+def test_there_is_no_gray_start() -> None:
     images = FixedMagnitude().images(1, SPECS[0])
-    assert not FixedMagnitude.has_grey
-    with pytest.raises(ValueError, match=r"never grey.*start from noise or from a picture"):
-        images.start_from_grey()
+    assert not FixedMagnitude.has_gray
+    with pytest.raises(ValueError, match=r"never gray.*start from noise or from a picture"):
+        images.start_from_gray()
 
 
 def test_equal_pictures_make_equal_parametrizations() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from torch import Tensor, nn
 
 from neurovis.copies import frozen_copy
@@ -41,7 +41,7 @@ class Fixed(nn.Module):
 
 
 def dtype_of(network: nn.Module, layer: str, precision: str) -> torch.dtype:
-    response = LayerResponse(frozen_copy(network), layer, GREY)
+    response = LayerResponse(frozen_copy(network), layer, GRAY)
     return next(fast_copy(response, precision, CPU).parameters()).dtype  # type: ignore[arg-type]
 
 
@@ -82,10 +82,10 @@ def test_the_device_tells() -> None:
 def test_activations_are_float32_ones_either_way(
     climb: Climber, small_network: nn.Module, precision: str
 ) -> None:
-    am = ActivationMaximization(small_network, "5", [0, 3], GREY, steps=12, precision=precision)
+    am = ActivationMaximization(small_network, "5", [0, 3], GRAY, steps=12, precision=precision)
     climb(am)
     small_network.eval()
     with torch.no_grad():
-        own = small_network[:6](GREY.to_network(am.results.images)).mean((2, 3))
+        own = small_network[:6](GRAY.to_network(am.results.images)).mean((2, 3))
     assert torch.equal(own[[0, 1], [0, 3]], am.results.activations)
     assert (am.results.activations > am.results.noise_activations).all()

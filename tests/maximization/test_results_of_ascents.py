@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from torch import nn
 
 from neurovis.inputs import InputSpec
@@ -38,7 +38,7 @@ def test_it_is_the_average_or_the_last_whichever_is_better(
 
     monkeypatch.setattr(LayerAscent, "_evident", note)
     am = ActivationMaximization(
-        small_network, "3", input_spec=GREY, steps=steps, patience=None, tv=tv
+        small_network, "3", input_spec=GRAY, steps=steps, patience=None, tv=tv
     )
     climb(am)
     chosen = []
@@ -56,11 +56,11 @@ def test_it_is_the_average_or_the_last_whichever_is_better(
 
 def test_images_during_a_training_are_chosen_alike(small_network: nn.Module) -> None:
     network = small_network.eval().requires_grad_(False)
-    response = LayerResponse(network, "3", GREY)
+    response = LayerResponse(network, "3", GRAY)
     settings = AscentSettings(steps=6)
-    ascent = ContinuedAscent(range(8), GREY, settings)
+    ascent = ContinuedAscent(range(8), GRAY, settings)
     climbed = ascent.climb(response, torch.device("cpu"))
-    images = settings.image_parameters.images(8, GREY)
+    images = settings.image_parameters.images(8, GRAY)
     last, averaged = (
         images.of(values).detach()
         for values in (ascent._values, ascent._moments.averaged(ascent._values))

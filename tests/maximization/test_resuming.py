@@ -17,7 +17,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, STILL, Climber, make_small_network
+from climbing import GRAY, STILL, Climber, make_small_network
 from torch import Tensor, nn
 
 from neurovis import files
@@ -35,7 +35,7 @@ from neurovis.maximization.preferred_image import PreferredImage
 
 #: Six images, two at a time, that stop after different numbers of steps.
 OPTIONS: dict[str, Any] = {
-    **{"input_spec": GREY, "steps": 24, "batch_size": 2},
+    **{"input_spec": GRAY, "steps": 24, "batch_size": 2},
     **{"patience": 4, "min_improvement": 0.02},
 }
 KERNELS = [0, 1, 2, 3, 4, 5]
@@ -338,7 +338,7 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"parametrization": "pixel"}, r"settings\.parametrization"),
     ({}, {"contrast": 0.1}, r"settings\.contrast"),
     ({}, {"transforms": []}, r"settings\.transforms"),
-    ({}, {"input_spec": GREY.resized((18, 16))}, r"input\.size"),
+    ({}, {"input_spec": GRAY.resized((18, 16))}, r"input\.size"),
     ({"init": _image(0.8)}, {"init": _image(0.9)}, r"settings\.init"),
     ({"regularizers": [_penalty(0.1)]}, {"regularizers": [_louder]}, r"settings\.regularizers"),
     ({"regularizers": [_penalty(0.1)]}, {"regularizers": [_penalty(0.2)]}, "regularizers"),
@@ -536,7 +536,7 @@ def _text(path: Path) -> None:
 def _flip_a_byte_of_the_image(path: Path) -> None:
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
-        start = archive.getinfo("levels_grey_0.npy").header_offset
+        start = archive.getinfo("levels_gray_0.npy").header_offset
     content[start + 100] ^= 0xFF
     path.write_bytes(content)
 
@@ -706,7 +706,7 @@ def test_the_manifest_says_what_made_each_image(
     ]
     for image, item in zip(manifest["images"], am.results.items, strict=True):
         with np.load(tmp_path / image["file"]) as arrays:
-            values = arrays["levels_grey_0"] / np.float32(65535)
+            values = arrays["levels_gray_0"] / np.float32(65535)
         np.testing.assert_array_equal(values, item.image)
 
 
@@ -739,7 +739,7 @@ def test_two_runs_of_the_same_command_make_the_same_files(
     for name in ("one", "two"):
         climb(module(small_network, [0, 3], steps=8, **STILL), default_root_dir=tmp_path / name)
         arrays = [
-            np.load(path)["levels_grey_0"].tobytes()
+            np.load(path)["levels_gray_0"].tobytes()
             for path in sorted((tmp_path / name).glob("finished/3/*.npz"))
         ]
         digests.append([hashlib.sha256(array).hexdigest() for array in arrays])

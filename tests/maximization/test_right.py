@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, STILL, Climber
+from climbing import GRAY, STILL, Climber
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
@@ -49,8 +49,8 @@ def _orthogonal(lengths: Sequence[float]) -> Tensor:
 
 def _optimum(kernel: Tensor) -> Tensor:
     """The image of a given mean and standard deviation that a linear unit prefers."""
-    centred = kernel - kernel.mean()
-    return LUMINANCE + CONTRAST * centred / centred.std(correction=0)
+    centerd = kernel - kernel.mean()
+    return LUMINANCE + CONTRAST * centerd / centerd.std(correction=0)
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:
@@ -89,7 +89,7 @@ def test_a_linear_units_image_is_the_analytic_optimum(
     am = ActivationMaximization(
         network,
         "0",
-        input_spec=GREY.resized(16 if field == 16 else 61),
+        input_spec=GRAY.resized(16 if field == 16 else 61),
         objective="center",
         contrast=CONTRAST,
         luminance=LUMINANCE,
@@ -104,8 +104,8 @@ def test_a_linear_units_image_is_the_analytic_optimum(
         seen, best = item.seen(item.image), _optimum(kernel)
         assert seen.shape == kernel.shape
         assert _correlation(seen, best) > 0.9999
-        assert float(row["contrast_grey"]) == pytest.approx(CONTRAST, abs=1e-3)
-        assert float(row["luminance_grey"]) == pytest.approx(LUMINANCE, abs=1e-3)
+        assert float(row["contrast_gray"]) == pytest.approx(CONTRAST, abs=1e-3)
+        assert float(row["luminance_gray"]) == pytest.approx(LUMINANCE, abs=1e-3)
         assert float(row["activation"]) == pytest.approx(float((kernel * best).sum()), rel=2e-3)
 
 
@@ -202,7 +202,7 @@ def test_a_gabor_banks_images_have_its_orientations_and_frequencies(
     network = nn.Sequential(layer, nn.ReLU())
     # Kernels of one channel and this size take four times as long in bfloat16.
     options = {"precision": "float32", "steps": 90, **options}
-    am = ActivationMaximization(network, "1", input_spec=GREY.resized(56), **options)
+    am = ActivationMaximization(network, "1", input_spec=GRAY.resized(56), **options)
     climb(am)
     for item, (wavelength, orientation) in zip(am.results.items, bank, strict=True):
         found, frequency = _measured(item.seen(item.image)[0])
@@ -219,7 +219,7 @@ def _climb_group(climb: Climber, kernels: Tensor, **options: object) -> Tensor:
     group = GroupActivationMaximization(
         _linear_units(kernels),
         "0",
-        input_spec=GREY,
+        input_spec=GRAY,
         contrast=CONTRAST,
         luminance=LUMINANCE,
         **{"steps": 150, "lr": 0.02, **EXACT, **options},
@@ -284,7 +284,7 @@ def test_a_directions_image_is_the_best_combination_of_kernels(
     am = ActivationMaximization(
         _linear_units(kernels),
         "0",
-        input_spec=GREY,
+        input_spec=GRAY,
         objective=Direction(vector.tolist(), cosine_power),
         contrast=CONTRAST,
         luminance=LUMINANCE,
@@ -317,7 +317,7 @@ def test_a_positions_image_differs_from_noise_only_where_the_unit_looks(climb: C
     am = ActivationMaximization(
         network,
         "2",
-        input_spec=GREY,
+        input_spec=GRAY,
         objective=Position(row=1, column=3),
         parametrization="pixel",
         steps=20,
@@ -356,7 +356,7 @@ def test_diversity_makes_the_variants_of_a_kernel_differ(
     likeness, activations = {}, {}
     for diversity in (0.0, 1.0):
         am = ActivationMaximization(
-            small_network, "5", [2], GREY, variants=4, diversity=diversity, steps=30, **EXACT
+            small_network, "5", [2], GRAY, variants=4, diversity=diversity, steps=30, **EXACT
         )
         climb(am)
         assert [item.variant for item in am.results.items] == [0, 1, 2, 3]
@@ -370,9 +370,9 @@ def test_diversity_makes_the_variants_of_a_kernel_differ(
 
 
 def test_deep_dream_raises_the_layer_as_a_whole(climb: Climber, small_network: nn.Module) -> None:
-    picture = torch.rand(GREY.shape, generator=torch.Generator().manual_seed(1))
+    picture = torch.rand(GRAY.shape, generator=torch.Generator().manual_seed(1))
     am = ActivationMaximization(
-        small_network, "5", input_spec=GREY, objective="deep_dream", init=picture, steps=30
+        small_network, "5", input_spec=GRAY, objective="deep_dream", init=picture, steps=30
     )
     climb(am)
     assert [item.label for item in am.results.items] == ["layer 0"]
@@ -388,9 +388,9 @@ def test_deep_dream_raises_the_layer_as_a_whole(climb: Climber, small_network: n
 def test_inversion_brings_the_activation_close_to_the_pictures(
     climb: Climber, small_network: nn.Module
 ) -> None:
-    picture = torch.rand(GREY.shape, generator=torch.Generator().manual_seed(1))
+    picture = torch.rand(GRAY.shape, generator=torch.Generator().manual_seed(1))
     am = ActivationMaximization(
-        small_network, "3", input_spec=GREY, objective=Inversion(picture), steps=150, **EXACT
+        small_network, "3", input_spec=GRAY, objective=Inversion(picture), steps=150, **EXACT
     )
     climb(am)
     with torch.no_grad():
@@ -405,7 +405,7 @@ def test_inversion_brings_the_activation_close_to_the_pictures(
 
 
 def test_class_logits(climb: Climber, small_network: nn.Module) -> None:
-    am = ActivationMaximization(small_network, "8", input_spec=GREY, steps=30, **EXACT)
+    am = ActivationMaximization(small_network, "8", input_spec=GRAY, steps=30, **EXACT)
     climb(am)
     with torch.no_grad():
         logits = small_network.eval()(am.results.images)
@@ -426,7 +426,7 @@ def test_a_fixed_magnitude_is_that_of_the_pictures(
         small_network,
         "5",
         [0, 3],
-        GREY,
+        GRAY,
         parametrization=FixedMagnitude(pictures),
         contrast=contrast,
         steps=20,
@@ -452,7 +452,7 @@ def test_a_fixed_magnitude_is_that_of_the_pictures(
 def test_a_center_units_image_is_climbed_where_it_looks(climb: Climber) -> None:
     torch.manual_seed(1)
     network = nn.Sequential(nn.Conv2d(1, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 3, 5, stride=2))
-    options = {"input_spec": GREY.resized(72), "objective": "center", "steps": 30}
+    options = {"input_spec": GRAY.resized(72), "objective": "center", "steps": 30}
     apart, whole = (
         ActivationMaximization(network, "2", crop=crop, **options) for crop in (True, False)
     )
@@ -500,4 +500,4 @@ def test_squeezenets_kernels_prefer_their_images_to_a_photograph(
             assert not responses[:, kernel].any(), f"{item.label} can be driven"
             continue
         assert item.activation > float(responses[0, kernel]), item.label
-        assert item.image.std() > 0.05, f"{item.label} is grey"
+        assert item.image.std() > 0.05, f"{item.label} is gray"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, Climber, make_small_network
+from climbing import GRAY, Climber, make_small_network
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
@@ -50,7 +50,7 @@ def run(climb: Climber, am: TargetMaximization, folder: Path, **options: Any) ->
 
 def run_of(network: nn.Module) -> ActivationMaximization:
     return ActivationMaximization(
-        network, "3", [1, 5, 2], GREY, steps=6, patience=None, contrast=0.2, seed=3
+        network, "3", [1, 5, 2], GRAY, steps=6, patience=None, contrast=0.2, seed=3
     )
 
 
@@ -178,7 +178,7 @@ class TestRun:
 
 
 def test_groups(climb: Climber, small_network: nn.Module, tmp_path: Path) -> None:
-    group = GroupActivationMaximization(small_network, "3", "each:4", GREY, steps=4)
+    group = GroupActivationMaximization(small_network, "3", "each:4", GRAY, steps=4)
     events = run(climb, group, tmp_path)
     assert asked(events)["kind"] == "groups"
     assert [one.value for one in events.Scalars("results/images")] == [2]
@@ -187,7 +187,7 @@ def test_groups(climb: Climber, small_network: nn.Module, tmp_path: Path) -> Non
 
 
 def test_several_layers(climb: Climber, small_network: nn.Module, tmp_path: Path) -> None:
-    am = ActivationMaximization(small_network, "all-conv", [0], GREY, steps=3)
+    am = ActivationMaximization(small_network, "all-conv", [0], GRAY, steps=3)
     events = run(climb, am, tmp_path)
     assert asked(events)["layer"] == ", ".join(am.layers)
     assert [one.value for one in events.Scalars("results/images")] == [len(am.layers)]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climbing import GREY
+from climbing import GRAY
 from kept import kept_images
 from processes import started
 
@@ -104,7 +104,7 @@ def test_nothing_to_do_is_nothing_for_everybody() -> None:
 # Processes without a file system in common.
 
 
-KEEPER = ImageKeeper(GREY.resized(4), AscentSettings(variants=2))
+KEEPER = ImageKeeper(GRAY.resized(4), AscentSettings(variants=2))
 
 
 def an_image(job: Job, value: float, variant: int = 0) -> PreferredImage:

@@ -21,16 +21,16 @@ from neurovis.maximization.objectives import (
     noise_statistics,
 )
 
-GREY = InputSpec((Modality("grey", 1),), size=(8, 8))
+GRAY = InputSpec((Modality("gray", 1),), size=(8, 8))
 
 
 def noise(count: int) -> Tensor:
-    return torch.rand(count, *GREY.shape, generator=torch.Generator().manual_seed(count))
+    return torch.rand(count, *GRAY.shape, generator=torch.Generator().manual_seed(count))
 
 
 def response_of(*layers: nn.Module) -> LayerResponse:
     network = nn.Sequential(*layers).requires_grad_(False)
-    return LayerResponse(network, str(len(layers) - 1), GREY)
+    return LayerResponse(network, str(len(layers) - 1), GRAY)
 
 
 def test_statistics_are_those_of_the_readouts_of_noise() -> None:
@@ -107,7 +107,7 @@ def test_standardized_kernels_count_alike_however_lively_they_are(joint: str) ->
         image = torch.zeros(1, 64)
         for step in range(1, 301):  # Projected ascent on the sphere.
             image = image.detach().requires_grad_(True)
-            pixels = image.reshape(1, *GREY.shape)
+            pixels = image.reshape(1, *GRAY.shape)
             value = batch.joint(batch.members(Center()(layer(pixels))))
             (gradient,) = torch.autograd.grad(value.sum(), image)
             image = image + gradient / gradient.norm() / step
@@ -126,7 +126,7 @@ def test_standardized_kernels_count_alike_however_lively_they_are(joint: str) ->
 def test_suppressed_members_are_left_out_of_the_image() -> None:
     """The optimum of a linear unit less another is along the difference of the two."""
     layer = nn.Conv2d(1, 3, 8, bias=False)
-    image = torch.zeros(1, *GREY.shape, requires_grad=True)
+    image = torch.zeros(1, *GRAY.shape, requires_grad=True)
     batch = TargetBatch([Target((2,), suppressed=(0, 1))], torch.device("cpu"))
     value = batch.joint(batch.members(Center()(layer(image))))
     (gradient,) = torch.autograd.grad(value.sum(), image)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from kept import kept_images
 from torch import nn
 
@@ -18,7 +18,7 @@ from neurovis.files import safe_name
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 
-OPTIONS: dict[str, Any] = {"input_spec": GREY, "steps": 5, "batch_size": 2}
+OPTIONS: dict[str, Any] = {"input_spec": GRAY, "steps": 5, "batch_size": 2}
 
 
 class Named(nn.Module):

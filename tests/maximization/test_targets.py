@@ -119,7 +119,7 @@ def test_an_image_does_not_depend_on_the_size_of_other_images_targets(
         "zscore": Target(kernels, zscore=(numbers, numbers)),
     }[kind]
     statistics = ((0.5,) * 64, (2.0,) * 64)
-    neighbours = [
+    neighbors = [
         [Target((0,)), Target((1,))],
         [Target(tuple(range(17))), Target(tuple(range(40, 7, -1)), "min")],
         [
@@ -127,7 +127,7 @@ def test_an_image_does_not_depend_on_the_size_of_other_images_targets(
             Target((0, 1), "weighted", (-1.0, 1.0)),
         ],
     ]
-    results = [_read([first, own, last], activation) for first, last in neighbours]
+    results = [_read([first, own, last], activation) for first, last in neighbors]
     for joint, gradient in results[1:]:
         assert torch.equal(joint[1], results[0][0][1])
         assert torch.equal(gradient[1], results[0][1][1])

@@ -27,7 +27,7 @@ from neurovis.maximization.top_images.highest import HighestResponses
 from neurovis.pictures import read_picture
 from neurovis.receptive_fields import receptive_fields
 
-SPEC = InputSpec((Modality("grey", 1),), 16)
+SPEC = InputSpec((Modality("gray", 1),), 16)
 READOUTS: dict[str, Any] = {
     "mean": lambda maps: maps.flatten(2).mean(2),
     "max": lambda maps: maps.flatten(2).max(2).values,

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def _contrast(images: Tensor) -> Tensor:
-    """Standard deviation over pixels, ``(N,)``: below about 0.05 a picture looks grey."""
+    """Standard deviation over pixels, ``(N,)``: below about 0.05 a picture looks gray."""
     return images.flatten(1).std(1)
 
 
@@ -33,7 +33,7 @@ def test_squeezenet_kernels_are_driven_far_beyond_noise(climb: Climber) -> None:
         network, "features.10", range(8), InputSpec.rgb(96), steps=32, lr=0.1
     )
     climb(am)
-    # Kernels 4 and 6 are silent on the noise start, and used to come out grey elsewhere.
+    # Kernels 4 and 6 are silent on the noise start, and used to come out gray elsewhere.
     assert (am.results.noise_activations == 0).sum() >= 1
     assert (am.results.activations > 50).all()
     assert (am.results.activations > 10 * am.results.noise_activations).all()

@@ -85,15 +85,15 @@ def test_seeds_kernels_variants_steps_and_places_differ(transform: Transform) ->
 
 
 @pytest.mark.parametrize("transform", ALL, ids=lambda one: type(one).__name__)
-def test_an_image_does_not_depend_on_its_neighbours(transform: Transform) -> None:
+def test_an_image_does_not_depend_on_its_neighbors(transform: Transform) -> None:
     torch.manual_seed(0)
     (drawn,) = draw_transforms([transform], SIZE, 0, KEYS, 1)
     images = torch.rand(4, 3, *SIZE)
-    neighbours = torch.rand(4, 3, *SIZE)
-    neighbours[2] = images[2]
+    neighbors = torch.rand(4, 3, *SIZE)
+    neighbors[2] = images[2]
     rows = [3, 0, 2, 1]
     gradients = []
-    for batch, own in ((images, drawn[0]), (neighbours, drawn[0][rows])):
+    for batch, own in ((images, drawn[0]), (neighbors, drawn[0][rows])):
         batch.requires_grad_(True)
         shown = apply_transforms(batch, [transform], [own])
         (gradient,) = torch.autograd.grad((shown[2] * torch.linspace(0, 1, 33)).sum(), batch)
@@ -277,7 +277,7 @@ def test_drawn_maps_turn_without_shearing() -> None:
 # Whole pixels.
 
 
-def test_a_border_is_grey_and_as_wide_as_asked() -> None:
+def test_a_border_is_gray_and_as_wide_as_asked() -> None:
     images = torch.rand(2, 3, *SIZE)
     padded = _shown(Pad(4), images)
     assert torch.equal(padded[..., 4:-4, 4:-4], images)
@@ -298,14 +298,14 @@ def test_jitter_after_a_border_is_in_the_same_pixels() -> None:
         assert 9 < pixels.abs().max() <= 10
 
 
-def test_beyond_the_edges_is_mirrored_or_grey() -> None:
+def test_beyond_the_edges_is_mirrored_or_gray() -> None:
     images = torch.rand(1, 2, *SIZE)
     mirrored = sampled(images, _map(right=5))
-    grey = sampled(images, _map(right=5), beyond=0.5)
-    assert torch.equal(grey[..., :-5], mirrored[..., :-5])
-    assert torch.equal(grey[..., -5:], torch.full_like(grey[..., -5:], 0.5))
-    assert not torch.equal(mirrored[..., -5:], grey[..., -5:])
-    with pytest.raises(ValueError, match='border must be "mirror" or "grey"'):
+    gray = sampled(images, _map(right=5), beyond=0.5)
+    assert torch.equal(gray[..., :-5], mirrored[..., :-5])
+    assert torch.equal(gray[..., -5:], torch.full_like(gray[..., -5:], 0.5))
+    assert not torch.equal(mirrored[..., -5:], gray[..., -5:])
+    with pytest.raises(ValueError, match='border must be "mirror" or "gray"'):
         Affine(border="black")  # type: ignore[arg-type]
 
 

@@ -16,7 +16,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from climbing import GREY, Climber
+from climbing import GRAY, Climber
 from kept import kept_images
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -34,7 +34,7 @@ TAG = "activation_maximization/3"
 def test_files_and_tensorboard(climb: Climber, small_network: nn.Module, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    am = ActivationMaximization(small_network, "3", [1, 5], GREY, steps=12, batch_size=1, seed=9)
+    am = ActivationMaximization(small_network, "3", [1, 5], GRAY, steps=12, batch_size=1, seed=9)
     trainer = climb(am, logger=TensorBoardLogger(tmp_path), log_every_n_steps=4)
     folder = Path(trainer.log_dir or "")
     with open(folder / "results.csv", newline="") as file:
@@ -78,17 +78,17 @@ def test_callbacks_see_activations_also_without_a_logger(
     climb: Climber, small_network: nn.Module
 ) -> None:
     callback = _Activations()
-    am = ActivationMaximization(small_network, "3", [1, 5], GREY, steps=4)
+    am = ActivationMaximization(small_network, "3", [1, 5], GRAY, steps=4)
     climb(am, callbacks=[callback])
     assert callback.seen == pytest.approx(am.results.curves.mean(0).tolist())
-    alone = ActivationMaximization(small_network, "3", [2], GREY, steps=1)
+    alone = ActivationMaximization(small_network, "3", [2], GRAY, steps=1)
     assert not climb(alone).callback_metrics, "nobody sees them, and they take time"
 
 
 def test_tensorboard_of_groups(climb: Climber, small_network: nn.Module, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    group = GroupActivationMaximization(small_network, "3", "each:4", GREY, steps=6)
+    group = GroupActivationMaximization(small_network, "3", "each:4", GRAY, steps=6)
     trainer = climb(group, logger=TensorBoardLogger(tmp_path), log_every_n_steps=2)
     events = EventAccumulator(trainer.log_dir).Reload()
     assert "group_activation_maximization/3" in events.Tags()["images"]
@@ -100,7 +100,7 @@ def test_tensorboard_of_groups(climb: Climber, small_network: nn.Module, tmp_pat
 def test_the_picture_of_an_image_is_that_image(
     climb: Climber, small_network: nn.Module, tmp_path: Path
 ) -> None:
-    am = ActivationMaximization(small_network, "3", [1], GREY, steps=5)
+    am = ActivationMaximization(small_network, "3", [1], GRAY, steps=5)
     climb(am)
     with Image.open(tmp_path / "images" / "kernel_0001.png") as picture:
         shown = np.asarray(picture.convert("L"))
@@ -114,7 +114,7 @@ def test_the_picture_of_an_image_is_that_image(
 def test_a_checkpoint_holds_results_and_the_ascent_goes_on(
     climb: Climber, small_network: nn.Module, tmp_path: Path
 ) -> None:
-    options = {"layer": "3", "kernels": [0, 2, 4], "input_spec": GREY, "steps": 6}
+    options = {"layer": "3", "kernels": [0, 2, 4], "input_spec": GRAY, "steps": 6}
     whole = ActivationMaximization(small_network, batch_size=1, **options)
     climb(whole)
     first = ActivationMaximization(small_network, batch_size=1, **options)
@@ -137,7 +137,7 @@ def test_a_checkpoint_holds_results_and_the_ascent_goes_on(
 def test_a_second_fit_has_nothing_left_to_do(
     climb: Climber, small_network: nn.Module, tmp_path: Path
 ) -> None:
-    am = ActivationMaximization(small_network, "3", [0, 2], GREY, steps=4)
+    am = ActivationMaximization(small_network, "3", [0, 2], GRAY, steps=4)
     climb(am)
     before = am.results.images
     (tmp_path / "results.csv").unlink()
@@ -148,7 +148,7 @@ def test_a_second_fit_has_nothing_left_to_do(
 
 @pytest.mark.usefixtures("without_figures")
 def test_an_ascent_that_is_cut_short_says_so(climb: Climber, small_network: nn.Module) -> None:
-    am = ActivationMaximization(small_network, "3", [0, 2], GREY, steps=4, batch_size=1)
+    am = ActivationMaximization(small_network, "3", [0, 2], GRAY, steps=4, batch_size=1)
     climb(am, max_steps=6)
     assert [row["steps"] for row in am.results.rows()] == [4, 2]
     assert am.results.curves.isnan().sum() == 2
@@ -159,7 +159,7 @@ def test_an_ascent_that_is_cut_short_says_so(climb: Climber, small_network: nn.M
 def test_a_checkpoint_in_the_middle_of_a_batch_is_gone_on_from(
     climb: Climber, small_network: nn.Module, tmp_path: Path, every: int
 ) -> None:
-    options = {"layer": "5", "kernels": [0, 2, 4], "input_spec": GREY, "steps": 4, "batch_size": 2}
+    options = {"layer": "5", "kernels": [0, 2, 4], "input_spec": GRAY, "steps": 4, "batch_size": 2}
     whole = ActivationMaximization(small_network, **options)
     saved = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=every, save_top_k=-1)
     climb(whole, enable_checkpointing=True, callbacks=[saved])
@@ -176,8 +176,8 @@ def test_a_checkpoint_in_the_middle_of_a_batch_is_gone_on_from(
 
 @pytest.mark.usefixtures("without_figures")
 def test_one_trainer_serves_two_modules(climb: Climber, small_network: nn.Module) -> None:
-    first = ActivationMaximization(small_network, "3", [0, 2], GREY, steps=3)
-    second = ActivationMaximization(small_network, "3", [5], GREY, steps=3)
+    first = ActivationMaximization(small_network, "3", [0, 2], GRAY, steps=3)
+    second = ActivationMaximization(small_network, "3", [5], GRAY, steps=3)
     trainer = climb(first)
     trainer.fit(second)
     assert len(second.results) == 1
@@ -201,7 +201,7 @@ def test_one_trainer_serves_two_modules(climb: Climber, small_network: nn.Module
 def test_trainer_options_that_would_falsify_images_are_refused(
     climb: Climber, small_network: nn.Module, options: dict[str, object], message: str
 ) -> None:
-    am = ActivationMaximization(small_network, "3", [0], GREY, steps=2)
+    am = ActivationMaximization(small_network, "3", [0], GRAY, steps=2)
     with pytest.raises(ValueError, match=message):
         climb(am, **options)
 
@@ -209,25 +209,25 @@ def test_trainer_options_that_would_falsify_images_are_refused(
 def test_a_trial_run_writes_nothing(
     climb: Climber, small_network: nn.Module, tmp_path: Path
 ) -> None:
-    climb(ActivationMaximization(small_network, "3", [0], GREY, steps=5), fast_dev_run=True)
+    climb(ActivationMaximization(small_network, "3", [0], GRAY, steps=5), fast_dev_run=True)
     assert not list(tmp_path.iterdir())
 
 
 def test_without_results_it_says_so(climb: Climber, small_network: nn.Module) -> None:
-    am = ActivationMaximization(small_network, "3", [0], GREY, steps=5)
+    am = ActivationMaximization(small_network, "3", [0], GRAY, steps=5)
     with pytest.warns(UserWarning, match="no results"):
         climb(am, limit_train_batches=1, max_steps=0)
 
 
 def test_it_pickles(small_network: nn.Module) -> None:
-    am = ActivationMaximization(small_network, "3", [0], GREY, steps=2)
+    am = ActivationMaximization(small_network, "3", [0], GRAY, steps=2)
     assert pickle.loads(pickle.dumps(am)).targets == am.targets
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     small_network: nn.Module, climb: Climber
 ) -> None:
-    am = ActivationMaximization(small_network, "3", [0, 1], GREY, steps=2)
+    am = ActivationMaximization(small_network, "3", [0, 1], GRAY, steps=2)
     (climb.folder / "file").write_text("")
     with pytest.raises(NotADirectoryError, match="cannot write to"):
         climb(am, default_root_dir=climb.folder / "file" / "runs")
@@ -235,7 +235,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
 
 
 def test_a_strategy_that_mixes_images_is_refused(small_network: nn.Module) -> None:
-    am = ActivationMaximization(small_network, "3", [0, 1], GREY, steps=2)
+    am = ActivationMaximization(small_network, "3", [0, 1], GRAY, steps=2)
     am.trainer = SimpleNamespace(strategy=DDPStrategy(), world_size=2)
     with pytest.raises(ValueError, match=r'DDPStrategy would average .*"neurovis_independent"'):
         am.on_fit_start()

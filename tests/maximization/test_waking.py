@@ -99,16 +99,16 @@ def test_only_units_that_are_asked_for_are_woken(values: Tensor) -> None:
 
 
 def _layer() -> tuple[nn.Module, InputSpec]:
-    """Kernel 0 sleeps on grey, kernel 1 does not; kernel 2 sleeps deeply."""
+    """Kernel 0 sleeps on gray, kernel 1 does not; kernel 2 sleeps deeply."""
     layer = nn.Conv2d(1, 3, 3)
     with torch.no_grad():
         layer.weight.fill_(1.0)
         layer.bias.copy_(torch.tensor([-5.0, 0.0, -30.0]))
-    return nn.Sequential(layer, nn.ReLU()), InputSpec((Modality("grey", 1),), size=(6, 6))
+    return nn.Sequential(layer, nn.ReLU()), InputSpec((Modality("gray", 1),), size=(6, 6))
 
 
 def _losses(targets: list[Target]) -> tuple[Tensor, Tensor]:
-    """Gradients of an ascent step on grey images, with and without what wakes."""
+    """Gradients of an ascent step on gray images, with and without what wakes."""
     network, spec = _layer()
     response = LayerResponse(network.requires_grad_(False), "1", spec)
     images = torch.full((len(targets), *spec.shape), 0.5, requires_grad=True)

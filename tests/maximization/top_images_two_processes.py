@@ -13,7 +13,7 @@ from torch import nn
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.top_images import TopImagesProbe
 
-SPEC = InputSpec((Modality("grey", 1),), 12)
+SPEC = InputSpec((Modality("gray", 1),), 12)
 
 
 def make_probe(count: int = 37) -> TopImagesProbe:

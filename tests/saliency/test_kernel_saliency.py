@@ -236,7 +236,7 @@ def test_pooling() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_colour_and_depth(method: Method) -> None:
+def test_color_and_depth(method: Method) -> None:
     spec = demo_input_spec().resized(32)
     images = torch.rand(1, 4, 32, 32)
     found = kernel_saliency(

@@ -64,7 +64,7 @@ def gabor_network(
         orientations: Of the bars, in degrees, one for each kernel.
         wavelength: Pixels per cycle: one for all kernels, or one for each; so are ``sigma`` (in
             pixels) and ``phase`` (in degrees, 0 is even).
-        gains: One for each input channel: ``(1, 1, 1)`` for RGB, ``(1,)`` for grey,
+        gains: One for each input channel: ``(1, 1, 1)`` for RGB, ``(1,)`` for gray,
             ``(0, 0, 0, 1)`` for the depth of RGB-D.
         size: Of the kernels; by default as large as 3.3 sigma to either side takes.
         bias: Of all kernels; None for a layer without.

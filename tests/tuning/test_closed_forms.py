@@ -18,7 +18,7 @@ from neurovis.inputs import InputSpec, Modality
 from neurovis.tuning import KernelRanking, rank_kernels
 from neurovis.tuning.measures import orientation_difference
 
-GREY = (1.0,)
+GRAY = (1.0,)
 WAVELENGTH = 8.0
 ORIENTATIONS = (0.0, 10.0, 45.0, 77.3, 90.0, 133.0)
 #: sigma / wavelength: gOSI of even, odd and energy units, half-width, bandwidth in octaves.
@@ -31,9 +31,9 @@ TABLE = {
 }
 
 
-def grey_spec(size: int) -> InputSpec:
-    # Unlike 0 and 1, so that mid grey is not zero to the network.
-    return InputSpec((Modality("grey", 1, mean=(0.4,), std=(0.3,)),), size)
+def gray_spec(size: int) -> InputSpec:
+    # Unlike 0 and 1, so that mid gray is not zero to the network.
+    return InputSpec((Modality("gray", 1, mean=(0.4,), std=(0.3,)),), size)
 
 
 def quarter_octaves(low: int, high: int) -> list[float]:
@@ -43,22 +43,22 @@ def quarter_octaves(low: int, high: int) -> list[float]:
 def rank(network: nn.Module, layer: str, size: int, **options: object) -> KernelRanking:
     settings = {"spatial_frequencies": quarter_octaves(-2, 2), "null_kernels": 0, **options}
     by = settings.pop("by", "orientation")
-    return rank_kernels(network, layer, by, input_spec=grey_spec(size), **settings)[0]
+    return rank_kernels(network, layer, by, input_spec=gray_spec(size), **settings)[0]
 
 
 def bank(ratio: float, **options: object) -> tuple[nn.Module, int]:
     """A bank of Gabors out to 3.6 sigma, and the size of an image that it just covers."""
     size = 2 * math.ceil(3.6 * ratio * WAVELENGTH) + 1
     network = gabor_network(
-        ORIENTATIONS, WAVELENGTH, ratio * WAVELENGTH, gains=GREY, size=size, **options
+        ORIENTATIONS, WAVELENGTH, ratio * WAVELENGTH, gains=GRAY, size=size, **options
     )
     return network, size
 
 
-def without_grey(network: nn.Module) -> nn.Module:
+def without_gray(network: nn.Module) -> nn.Module:
     """The same with a bias that makes its response to the blank zero."""
-    grey = network.conv.weight.detach().sum((1, 2, 3)) * (0.5 - 0.4) / 0.3
-    network.conv.bias = nn.Parameter(-grey)
+    gray = network.conv.weight.detach().sum((1, 2, 3)) * (0.5 - 0.4) / 0.3
+    network.conv.bias = nn.Parameter(-gray)
     return network
 
 
@@ -122,12 +122,12 @@ def test_spatial_frequency_peak_and_bandwidth(ratio: float) -> None:
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(("phases", "tolerance", "degrees"), [(8, 0.005, 0.5), (4, 0.02, 2.3)])
 @pytest.mark.parametrize("phase", [0.0, 33.0, 90.0, 201.0])
-def test_a_rectified_unit_off_centre(
+def test_a_rectified_unit_off_center(
     phases: int, tolerance: float, degrees: float, phase: float
 ) -> None:
     network, size = bank(0.5, relu=True, phase=phase)
     # The unit in the middle of an even map does not look at the middle of the image.
-    found = rank(without_grey(network), "relu", size + 3, phases=phases)
+    found = rank(without_gray(network), "relu", size + 3, phases=phases)
     # 0.0051 for some of 90 orientations: the tolerance is a rounded number.
     off = (found.score - expected_gosi(0.5)).abs()
     assert off.round(decimals=3).max() <= tolerance
@@ -139,7 +139,7 @@ def test_a_rectified_unit_off_centre(
 @pytest.mark.parametrize("relu", [False, True])
 def test_strides(stride: int, relu: bool) -> None:
     network, size = bank(0.5, stride=stride, relu=relu)
-    found = rank(without_grey(network), "relu" if relu else "conv", size + 9)
+    found = rank(without_gray(network), "relu" if relu else "conv", size + 9)
     off = (found.score - expected_gosi(0.5)).abs()
     assert off.round(decimals=3).max() <= 0.005 if relu else off.max() < 5e-4
     assert errors(found).max() < (0.5 if relu else 0.02)
@@ -164,7 +164,7 @@ def test_a_bias_does_not_count(part: float) -> None:
     amplitude = amplitudes(plain)
     bias = part * amplitude.max().item()
     for relu in (False, True):
-        network = without_grey(bank(0.5, relu=relu)[0])
+        network = without_gray(bank(0.5, relu=relu)[0])
         network.conv.bias.data += bias
         found = rank(network, "relu" if relu else "conv", size, phases=16)
         if relu:
@@ -182,7 +182,7 @@ def test_a_bias_does_not_count(part: float) -> None:
 @pytest.mark.parametrize(("phases", "low", "high"), [(8, 1.53, 1.66), (16, 1.56, 1.592)])
 def test_a_rectified_linear_unit_is_simple(phases: int, low: float, high: float) -> None:
     network, size = bank(0.5, relu=True, phase=[0.0, 20.0, 45.0, 70.0, 90.0, 130.0])
-    found = rank(without_grey(network), "relu", size, by="phase", phases=phases)
+    found = rank(without_gray(network), "relu", size, by="phase", phases=phases)
     assert low < found.score.min() <= found.score.max() < high
     assert list(found.values["cell_type"]) == ["simple"] * 6
 
@@ -215,7 +215,7 @@ def test_an_energy_unit_is_complex_and_has_twice_the_kappa() -> None:
 def test_a_map_that_can_be_negative_is_not_pooled() -> None:
     """Its units cancel each other; what is left over at the edges is no tuning."""
     network, size = bank(0.5, relu=True)
-    options = {"input_spec": grey_spec(size + 8), "spatial_frequencies": [0.125], "readout": "mean"}
+    options = {"input_spec": gray_spec(size + 8), "spatial_frequencies": [0.125], "readout": "mean"}
     found = rank_kernels(network, ["conv", "relu"], **options)
     assert "can be negative" in (found["conv"].reason or "")
     # Behind the ReLU it means something, but for the phases that single units have.
@@ -238,13 +238,13 @@ def test_a_sigmoid_is_read_by_its_modulation() -> None:
     network, size = bank(0.5)
     network.conv.weight.data /= 500
     network.relu = nn.Sigmoid()
-    found = rank(without_grey(network), "relu", size)
+    found = rank(without_gray(network), "relu", size)
     assert errors(found).max() < 0.5
 
 
 def test_what_gratings_mostly_suppress_is_told() -> None:
     network, size = bank(0.5, relu=True)
-    network = without_grey(network)
+    network = without_gray(network)
     rectified = rank(network, "relu", size)
     network.conv.bias.data += 0.5  # Awake at the blank; troughs and peaks cancel but for the cut.
     awake = rank(network, "relu", size)

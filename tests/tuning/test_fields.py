@@ -20,7 +20,7 @@ from neurovis.tuning.units import Units
 
 def plain(channels: int = 1, size: int | tuple[int, int] = 33) -> InputSpec:
     """Networks that take images as they are."""
-    return InputSpec((Modality("grey", channels),), size)
+    return InputSpec((Modality("gray", channels),), size)
 
 
 def uniform_stack(depth: int) -> nn.Sequential:
@@ -66,7 +66,7 @@ def test_a_convolution_has_its_own_weights_where_its_unit_is() -> None:
     network = nn.Sequential(nn.Conv2d(3, 5, (3, 4), stride=(2, 3), padding=1))
     # An image value of 0 to 1 is a depth of 0 to 2, minus 1, over 0.25, for the network: 8 times.
     depth = Modality("depth", 1, range=(0.0, 2.0), mean=(1.0,), std=(0.25,))
-    spec = InputSpec((Modality("grey", 2, std=(0.5,)), depth), (20, 24))
+    spec = InputSpec((Modality("gray", 2, std=(0.5,)), depth), (20, 24))
     field = effective_receptive_field(network, "0", [4, 1], spec, unit=(3, 2))
     scale = torch.tensor([2.0, 2.0, 8.0])[:, None, None]
     expected = torch.zeros(2, 20, 24)

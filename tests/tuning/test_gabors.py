@@ -15,7 +15,7 @@ from scipy.special import ive
 from neurovis.inputs import InputSpec, Modality
 from neurovis.tuning.stimuli import Gabors, Gratings, gabor, render_gratings
 
-GREY = InputSpec((Modality("grey", 1),), size=(15, 19))
+GRAY = InputSpec((Modality("gray", 1),), size=(15, 19))
 
 
 @pytest.mark.parametrize("orientation", [0.0, 30.0, 90.0, 135.0])
@@ -56,8 +56,8 @@ def test_lengths_are_positive(name: str) -> None:
             gabor(**(good | {name: value}))
 
 
-def test_patches_are_gabors_around_grey() -> None:
-    patches = Gabors(GREY, 2.5, 6, [0.1, 0.2], phases=4, contrasts=[0.5])
+def test_patches_are_gabors_around_gray() -> None:
+    patches = Gabors(GRAY, 2.5, 6, [0.1, 0.2], phases=4, contrasts=[0.5])
     assert len(patches) == 49
     for number in range(48):
         condition = patches.condition(number)
@@ -75,7 +75,7 @@ def test_patches_are_gabors_around_grey() -> None:
 
 
 def test_patches_lie_on_their_center() -> None:
-    patches = Gabors(GREY, 2.0, 1, [0.2], phases=1, center=(3.0, 12.0))
+    patches = Gabors(GRAY, 2.0, 1, [0.2], phases=1, center=(3.0, 12.0))
     assert isinstance(patches, Gratings)
     image = patches[0][0][0]
     assert divmod(int(image.argmax()), 19) == (3, 12)
@@ -85,11 +85,11 @@ def test_patches_lie_on_their_center() -> None:
 @pytest.mark.parametrize("sigma", [0.0, -2.0, math.inf])
 def test_a_patch_needs_a_width(sigma: float) -> None:
     with pytest.raises(ValueError, match=f"sigma must be above 0 pixels; got {sigma}"):
-        Gabors(GREY, sigma)
+        Gabors(GRAY, sigma)
 
 
 def center_amplitudes(network: torch.nn.Module, gratings: Gratings) -> np.ndarray:
-    """F1 of the centre unit over phases, ``(K, O, F)``, from the definition."""
+    """F1 of the center unit over phases, ``(K, O, F)``, from the definition."""
     with torch.no_grad():
         images = gratings.images(range(gratings.blank_index))
         maps = network(gratings.spec.to_network(images)).double()
@@ -137,7 +137,7 @@ def test_a_gabor_likes_the_grating_a_quarter_cycle_ahead() -> None:
     phases = torch.arange(0, 360, 15.0)
     same = {"orientation": 30.0, "spatial_frequency": 1 / 6, "contrast": 1.0}
     images = render_gratings(
-        GREY.resized(side),
+        GRAY.resized(side),
         **{name: torch.full((24,), value) for name, value in same.items()},
         phase=phases,
         gains=torch.ones(24, 1),

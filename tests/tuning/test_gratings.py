@@ -23,10 +23,10 @@ from neurovis.tuning.stimuli import (
     render_gratings,
 )
 
-GREY = InputSpec((Modality("grey", 1),), size=(17, 17))
+GRAY = InputSpec((Modality("gray", 1),), size=(17, 17))
 
 
-def one(spec: InputSpec = GREY, **parameters: Any) -> Tensor:
+def one(spec: InputSpec = GRAY, **parameters: Any) -> Tensor:
     """The last channel of a single grating, around 0 and with amplitude 1 where in the middle."""
     defaults = {"orientation": 0.0, "spatial_frequency": 0.125, "phase": 0.0, "contrast": 1.0}
     values = {name: torch.tensor([parameters.pop(name, defaults[name])]) for name in defaults}
@@ -76,7 +76,7 @@ def test_spatial_frequency_is_the_peak_of_the_spectrum(
     orientation: float, rows: int, columns: int
 ) -> None:
     image = one(
-        GREY.resized(64), orientation=orientation, spatial_frequency=math.hypot(rows, columns) / 64
+        GRAY.resized(64), orientation=orientation, spatial_frequency=math.hypot(rows, columns) / 64
     )
     energy = np.abs(np.fft.fft2(image.numpy())) ** 2
     # All of a whole number of cycles is in one frequency and its negative.
@@ -90,7 +90,7 @@ def test_phase_moves_a_grating_by_its_share_of_a_cycle() -> None:
 
 
 @pytest.mark.parametrize("contrast", [1.0, 0.5, 0.08])
-def test_contrast_is_the_amplitude_around_mid_grey(contrast: float) -> None:
+def test_contrast_is_the_amplitude_around_mid_gray(contrast: float) -> None:
     gratings = Gratings(
         InputSpec.rgb(16), 2, spatial_frequencies=[0.125], phases=4, contrasts=[contrast]
     )
@@ -101,19 +101,19 @@ def test_contrast_is_the_amplitude_around_mid_grey(contrast: float) -> None:
         torch.full((8,), 0.5 * contrast / math.sqrt(2), dtype=torch.float64),
     )
     torch.testing.assert_close(images.mean((1, 2, 3)), torch.full((8,), 0.5, dtype=torch.float64))
-    odd = Gratings(GREY, 1, spatial_frequencies=[0.125], phases=4, contrasts=[contrast])
+    odd = Gratings(GRAY, 1, spatial_frequencies=[0.125], phases=4, contrasts=[contrast])
     peak, trough = odd.images([1])[0, 0, 8, 8], odd.images([3])[0, 0, 8, 8]
     assert float(peak - trough) == pytest.approx(contrast, abs=1e-7)
 
 
 def test_values_stay_in_range() -> None:
-    images = Gratings(GREY, orientations=12).images(range(12 * 4 * 8))
+    images = Gratings(GRAY, orientations=12).images(range(12 * 4 * 8))
     assert images.dtype == torch.float32
     assert 0 <= images.min() < 1e-3
     assert 1 >= images.max() > 1 - 1e-3
 
 
-def test_blank_is_mid_grey() -> None:
+def test_blank_is_mid_gray() -> None:
     gratings = Gratings(InputSpec.rgbd(8), 2, phases=2, aperture=5.0)
     image, number = gratings[gratings.blank_index]
     assert number == len(gratings) - 1
@@ -170,9 +170,9 @@ def test_isoluminant_gratings_have_a_constant_mean() -> None:
     assert torch.equal(images[:, 3], torch.full((len(images), 16, 16), 0.5))
 
 
-def test_aperture_is_full_inside_and_grey_outside() -> None:
+def test_aperture_is_full_inside_and_gray_outside() -> None:
     diameter, center = 20.0, (18.0, 22.0)
-    spec = GREY.resized((41, 45))
+    spec = GRAY.resized((41, 45))
     windowed = one(spec, orientation=30.0, aperture=torch.tensor([diameter]), center=center)
     whole = one(spec, orientation=30.0, center=center)
     for row, column in itertools.product(range(41), range(45)):
@@ -194,7 +194,7 @@ def test_every_grating_may_have_its_own_aperture() -> None:
     diameters = torch.tensor([12.0, 3.0, 12.0, 1.0, 400.0])
     same = {"orientation": 90.0, "spatial_frequency": 0.125, "phase": 90.0, "contrast": 1.0}
     images = render_gratings(
-        GREY,
+        GRAY,
         **{name: torch.full((5,), value) for name, value in same.items()},
         gains=torch.ones(5, 1),
         aperture=diameters,
@@ -326,6 +326,6 @@ def test_rendering_refuses_what_it_cannot_draw(arguments: dict[str, Any], words:
         "contrast": torch.tensor([0.5, 1.0]),
         "gains": torch.tensor([[1.0], [1.0]]),
     }
-    render_gratings(GREY, **given)
+    render_gratings(GRAY, **given)
     with pytest.raises(ValueError, match=words):
-        render_gratings(GREY, **(given | arguments))
+        render_gratings(GRAY, **(given | arguments))

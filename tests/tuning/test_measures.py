@@ -279,7 +279,7 @@ def test_a_peak_at_either_end_is_the_end_and_has_no_bandwidth() -> None:
     assert spatial_frequency_bandwidth(one, frequencies[:1]).isnan().all()
 
 
-def test_silent_neighbours_do_not_throw_the_peak() -> None:
+def test_silent_neighbors_do_not_throw_the_peak() -> None:
     frequencies = torch.tensor([0.05, 0.1, 0.2, 0.4])
     curves = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 1e-30, 0.9e-30, 0.0]])
     preferred = preferred_spatial_frequency(curves, frequencies)

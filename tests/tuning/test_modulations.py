@@ -1,4 +1,4 @@
-"""Which channels a stimulus drives: axes of colour, modalities at the same strength."""
+"""Which channels a stimulus drives: axes of color, modalities at the same strength."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def test_modalities_are_driven_as_much_as_fits_all(spec: InputSpec) -> None:
     assert min(gains) == 0 or len(spec.modalities) == 1
 
 
-def test_colours_made_grey_by_the_mean_are_the_grey_one() -> None:
-    *colours, grey = color_modulations(RGBD)
-    assert [m.name for m in colours] == ["red-cyan", "green-magenta", "blue-yellow"]
-    assert grey.name == "grey"
-    for place, colour in enumerate(colours):
+def test_colors_made_gray_by_the_mean_are_the_gray_one() -> None:
+    *colors, gray = color_modulations(RGBD)
+    assert [m.name for m in colors] == ["red-cyan", "green-magenta", "blue-yellow"]
+    assert gray.name == "gray"
+    for place, color in enumerate(colors):
         expected = [-1.0] * 3
         expected[place] = 1.0
-        assert list(colour.gains) == [*expected, 0.0]
-        mean = sum(colour.gains[:3]) / 3
-        assert list(grey.gains) == pytest.approx([-mean] * 3 + [0.0])
+        assert list(color.gains) == [*expected, 0.0]
+        mean = sum(color.gains[:3]) / 3
+        assert list(gray.gains) == pytest.approx([-mean] * 3 + [0.0])
 
 
 def test_isoluminant_axes_are_the_opponent_ones() -> None:
@@ -71,14 +71,14 @@ def test_isoluminant_axes_are_the_opponent_ones() -> None:
     assert (blue_yellow.name, blue_yellow.gains) == ("blue-yellow", (-0.5, -0.5, 1.0, 0.0))
 
 
-def test_colour_is_where_rgb_is() -> None:
+def test_color_is_where_rgb_is() -> None:
     spec = InputSpec((Modality("depth", 1), Modality("rgb", 3)), size=8)
     assert color_modulations(spec)[0].gains == (0.0, 1.0, -1.0, -1.0)
 
 
 @pytest.mark.parametrize("modulations", [color_modulations, isoluminant_modulations])
 @pytest.mark.parametrize("modality", [Modality("depth", 1), Modality("rgb", 4)])
-def test_colour_needs_rgb(modulations: Callable[[InputSpec], object], modality: Modality) -> None:
+def test_color_needs_rgb(modulations: Callable[[InputSpec], object], modality: Modality) -> None:
     with pytest.raises(ValueError, match=rf"need an RGB modality.*\['{modality.name}'\]"):
         modulations(InputSpec((modality,)))
 

@@ -57,7 +57,7 @@ def test_sparse_noise_has_as_many_bright_as_dark_squares(squares: int) -> None:
     images = noise.images(range(200))
     assert torch.equal(images, images[:, :1].expand_as(images))
     blocks = images[:, 0].reshape(200, 3, 4, 4, 4).transpose(2, 3)
-    # Every check is of one value, and bright and dark ones are as far from grey as the contrast.
+    # Every check is of one value, and bright and dark ones are as far from gray as the contrast.
     assert torch.equal(blocks, blocks[..., :1, :1].expand_as(blocks))
     checks = blocks[..., 0, 0].flatten(1)
     bright, dark = (torch.isclose(checks, torch.tensor(v)).sum(1) for v in (0.8, 0.2))
@@ -93,13 +93,13 @@ def test_dense_noise_is_white_and_balanced(distribution: Any, deviation: float) 
     assert float(values.std()) == pytest.approx(deviation, rel=0.01)
     assert values.abs().max() <= 0.4 + 1e-6
     white = values / values.std()
-    neighbours = {
+    neighbors = {
         "image": (white[1:], white[:-1]),
         "channel": (white[:, 1:], white[:, :-1]),
         "row": (white[:, :, 1:], white[:, :, :-1]),
         "column": (white[..., 1:], white[..., :-1]),
     }
-    for first, second in neighbours.values():
+    for first, second in neighbors.values():
         assert abs((first * second).mean()) < 4 / math.sqrt(first.numel())
     if distribution == "binary":
         assert values.abs().min() >= 0.4 - 1e-6

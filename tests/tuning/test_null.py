@@ -81,7 +81,7 @@ def test_random_kernels_are_not_untuned(size: int) -> None:
 def test_a_random_layer_is_as_its_null(layer: str) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 300, 7, bias=False), nn.BatchNorm2d(300), nn.ReLU())
-    # Whatever is grey to the network is nothing, so that thresholds play no part.
+    # Whatever is gray to the network is nothing, so that thresholds play no part.
     spec = InputSpec.rgb(14, mean=(0.5,) * 3, std=(0.5,) * 3)
     network[0] = nn.Conv2d(3, 300, 7, bias=False)
     nn.init.normal_(network[0].weight)

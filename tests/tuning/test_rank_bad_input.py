@@ -13,7 +13,7 @@ from neurovis.inputs import InputSpec, Modality
 from neurovis.tuning import RankingSettings, TuningProbe, rank_kernels
 
 RGB = InputSpec.rgb(24)
-GREY = InputSpec((Modality("grey", 1),), 24)
+GRAY = InputSpec((Modality("gray", 1),), 24)
 
 
 class Lazy(Dataset[Any]):
@@ -87,7 +87,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("a generator", {"by": "activation", "images": iter(IMAGES)}, "map-style dataset"),
     ("modality of one", {"by": "modality"}, "compares two modalities; the input has 1: rgb"),
     ("another input", {"input_spec": InputSpec.rgbd(24)}, "takes 3 channels"),
-    ("colour of grey", {"by": "color", "input_spec": GREY}, "RGB modality"),
+    ("color of gray", {"by": "color", "input_spec": GRAY}, "RGB modality"),
     ("tiny input", {"input_spec": InputSpec.rgb(2)}, "too small"),
 ]  # fmt: skip
 

@@ -37,7 +37,7 @@ def network() -> nn.Module:
     return network
 
 
-def labelled(count: int = 21, spec: InputSpec = RGB) -> tuple[Tensor, Tensor]:
+def labeled(count: int = 21, spec: InputSpec = RGB) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(4)
     images = torch.rand(count, *spec.shape, generator=generator)
     return images, torch.randint(0, len(CLASSES), (count,), generator=generator)
@@ -135,7 +135,7 @@ def quiet_trainer(**options: Any) -> pl.Trainer:
 
 
 def test_the_trainer_gives_the_same(network: nn.Module) -> None:
-    images, labels = labelled()
+    images, labels = labeled()
     shown: dict[str, Any] = {"images": images, "labels": labels, "classes": CLASSES, **FEW}
     by = [name for name in RANKINGS if name != "modality"]
     plain = rank_kernels(network, ["0", "1"], by, input_spec=RGB, **shown)
@@ -202,7 +202,7 @@ def test_each_stimulus_is_shown_once_for_all(
 
 
 def test_sparseness_and_class_selectivity_are_what_the_formulas_say(network: nn.Module) -> None:
-    images, labels = labelled()
+    images, labels = labeled()
     found = rank_kernels(
         network, "1", ["sparseness", "class", "activation"],
         input_spec=RGB, images=images, labels=labels, classes=CLASSES,
@@ -235,7 +235,7 @@ def test_sparseness_and_class_selectivity_are_what_the_formulas_say(network: nn.
 
 
 def test_few_images_and_rare_classes(network: nn.Module) -> None:
-    images, _ = labelled(7)
+    images, _ = labeled(7)
     labels = torch.tensor([0, 1, 0, 1, 0, 1, 2])  # Half of the images are of one class.
     by = ["class", "sparseness"]
     rare = rank_kernels(network, "1", by, input_spec=RGB, images=images, labels=labels)
@@ -253,7 +253,7 @@ def test_few_images_and_rare_classes(network: nn.Module) -> None:
 
 
 def test_images_may_be_a_dataset(network: nn.Module) -> None:
-    images, labels = labelled()
+    images, labels = labeled()
 
     class Pictures(Dataset[Any]):
         classes = CLASSES
@@ -311,7 +311,7 @@ def test_modalities_of_an_rgbd_network() -> None:
     ("gains", "score"),
     [((1, 1, 1), 0.0), ((1, -1, 0), 1.0), ((1, 0, 0), 2 / 3), ((1, 1, -1), 0.8)],
 )
-def test_colour(gains: tuple[float, ...], score: float) -> None:
+def test_color(gains: tuple[float, ...], score: float) -> None:
     """For linear kernels whose channels differ by a factor it is arithmetic."""
     network = gabor_network([0, 90], gains=gains)
     spec = InputSpec.rgb(32, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -361,13 +361,13 @@ def test_a_ranking_that_gives_too_little_is_named(network: nn.Module) -> None:
             return Scores(seen.values[:2, 0], torch.zeros(2, dtype=torch.bool))
 
     with pytest.raises(ValueError, match='"short" gives 2 values of score for the 6 kernels'):
-        rank_kernels(network, "1", Short(), input_spec=RGB, images=labelled()[0])
+        rank_kernels(network, "1", Short(), input_spec=RGB, images=labeled()[0])
 
 
 def test_a_layer_of_one_kernel() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 1, 5), nn.ReLU())
-    images, labels = labelled()
+    images, labels = labeled()
     by = ["orientation", "phase", "sparseness", "class", "activation", "weight"]
     found = rank_kernels(
         network, ["0", "1"], by, input_spec=RGB, images=images, labels=labels, null_kernels=0

@@ -123,7 +123,7 @@ def test_random_kernels_stand_in_for_the_layer_s_own(network: Net) -> None:
     linear = null_of_conv2(network, responses, images())[:, :, 4, 4]
     assert torch.allclose(found["conv2"][:, 8:], linear, atol=1e-5)
     assert torch.allclose(found["relu2"][:, 8:], found["norm2"][:, 8:].relu(), atol=1e-5)
-    # What grey does to each, and how far gratings drive it, are those of one of the own kernels.
+    # What gray does to each, and how far gratings drive it, are those of one of the own kernels.
     trials = responses(_trial_gratings(SPEC))["norm2"]
     own, null = trials[:, :7], trials[:, 8:]
     assert torch.allclose(null[0], own[0], atol=1e-4)

@@ -25,7 +25,7 @@ def similarity(one: Tensor, two: Tensor) -> float:
 
 
 def spec_of(channels: int, size: tuple[int, int]) -> InputSpec:
-    return InputSpec((Modality("grey", channels, std=(0.5,)),), size)
+    return InputSpec((Modality("gray", channels, std=(0.5,)),), size)
 
 
 # Networks.

@@ -78,14 +78,14 @@ def test_a_class_without_images_leaves_selectivity_undefined() -> None:
 
 
 def test_color_selectivity_is_the_formula() -> None:
-    grey, rgb = responses(3, 4, 20), responses(3, 4, 20, seed=1)
-    found = color_selectivity(grey, rgb)
+    gray, rgb = responses(3, 4, 20), responses(3, 4, 20, seed=1)
+    found = color_selectivity(gray, rgb)
     for row, column in ((0, 0), (2, 3)):
-        expected = 1 - sum(grey[row, column].tolist()) / sum(rgb[row, column].tolist())
+        expected = 1 - sum(gray[row, column].tolist()) / sum(rgb[row, column].tolist())
         assert found[row, column].item() == pytest.approx(expected)
     assert color_selectivity(rgb, rgb).abs().max() < 1e-12
     assert (color_selectivity(torch.zeros_like(rgb), rgb) == 1).all()
-    # A kernel that answers to grey only is not all colour's, nor infinite.
+    # A kernel that answers to gray only is not all color's, nor infinite.
     assert color_selectivity(torch.ones(2), torch.zeros(2)).isnan()
 
 
@@ -98,7 +98,7 @@ def test_modality_selectivity_has_its_sign() -> None:
 
 
 def test_surround_suppression_and_size_of_a_difference_of_gaussians() -> None:
-    # Cavanaugh's ratio of Gaussians is peaked between the centre's and the surround's size.
+    # Cavanaugh's ratio of Gaussians is peaked between the center's and the surround's size.
     diameters = torch.arange(1, 65, dtype=torch.float64)
     center, surround = torch.erf(diameters / 8) ** 2, torch.erf(diameters / 24) ** 2
     weights = torch.tensor([0.0, 0.2, 1.0], dtype=torch.float64)[:, None]
@@ -180,7 +180,7 @@ def test_too_few_are_refused() -> None:
 
 def test_unlike_shapes_are_refused() -> None:
     unlike = torch.ones(4, 3), torch.ones(4, 2)
-    with pytest.raises(ValueError, match=r"grey and rgb .*\(4, 3\) and \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"gray and rgb .*\(4, 3\) and \(4, 2\)"):
         color_selectivity(*unlike)
     with pytest.raises(ValueError, match=r"first and second .*\(4, 3\) and \(4, 2\)"):
         modality_selectivity(*unlike)

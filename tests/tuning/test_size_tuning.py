@@ -12,7 +12,7 @@ from neurovis.tuning.sizes import SizeTuning, default_diameters, size_tuning
 from neurovis.tuning.stimuli import color_modulations
 
 SIZE = 49
-SPEC = InputSpec((Modality("grey", 1),), SIZE)
+SPEC = InputSpec((Modality("gray", 1),), SIZE)
 
 
 def network_of(*kernels: Tensor, bias: float = 0.0) -> nn.Sequential:
@@ -159,9 +159,9 @@ def test_modulations_drive_their_channels() -> None:
     network = nn.Sequential(nn.Conv2d(3, 1, 9, padding=4))
     nn.init.constant_(network[0].weight, 1.0)
     network[0].weight.data[:, 1:] = -0.5  # Red against cyan; its channels cancel.
-    red_cyan, *_, grey = color_modulations(spec)
+    red_cyan, *_, gray = color_modulations(spec)
     asked = (network, "0", [0], torch.tensor([90.0]), torch.tensor([0.05]), spec)
-    assert size_tuning(*asked, modulation=grey).responses.max() < 1e-4
+    assert size_tuning(*asked, modulation=gray).responses.max() < 1e-4
     assert size_tuning(*asked, modulation=red_cyan).responses.max() > 1
 
 

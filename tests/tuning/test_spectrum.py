@@ -108,7 +108,7 @@ def test_the_peak_and_selectivity_are_those_of_the_literal_transform(
         horizontal = frequency[number].item() * math.sin(bars)
         found = literal_energy(picture, vertical, horizontal)
         assert found >= largest * (1 - 1e-9)
-        # The very top, or as near to it as half a cycle per pixel is: no neighbour is higher.
+        # The very top, or as near to it as half a cycle per pixel is: no neighbor is higher.
         for turn in range(8):
             up = vertical + 0.002 * math.cos(turn * math.pi / 4)
             right = horizontal + 0.002 * math.sin(turn * math.pi / 4)
@@ -158,7 +158,7 @@ def test_the_channel_with_more_energy_decides() -> None:
     weak, strong = gabors(11, 3, 2.0, 0.0, angles)
     peak = spectrum_peak(torch.cat([weak, 3 * strong])[None], window=False)
     assert apart(peak.orientation, angles[1:]).item() < 0.5
-    # Opposite signs, as in a colour opponent kernel, do not cancel.
+    # Opposite signs, as in a color opponent kernel, do not cancel.
     opponent = spectrum_peak(torch.cat([weak, -weak])[None], window=False)
     assert apart(opponent.orientation, angles[:1]).item() < 0.5
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurovis.archives import archive_problem, tensor_problem
 from neurovis.maximization.objectives.constant import Constant
-from neurovis.maximization.objectives.objective import Objective, grey_activation
+from neurovis.maximization.objectives.objective import Objective, gray_activation
 from neurovis.maximization.options import check_number
 from neurovis.pictures.decoding import decode_array
 from neurovis.readouts import READOUTS
@@ -75,7 +75,7 @@ class Direction(Objective):
         Raises:
             ValueError: If the vectors do not have one number for each of the layer's kernels.
         """
-        self(grey_activation(response))
+        self(gray_activation(response))
         return self
 
     def __call__(self, activation: Tensor) -> Tensor:

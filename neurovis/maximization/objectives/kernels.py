@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from neurovis.layers import ArgumentError
-from neurovis.maximization.objectives.objective import Objective, grey_activation
+from neurovis.maximization.objectives.objective import Objective, gray_activation
 from neurovis.maximization.options import check_integer
 from neurovis.maximization.own_functions import call_own, function_name
 from neurovis.readouts import Readout, as_maps, center_unit, spatial_max, spatial_mean
@@ -80,7 +80,7 @@ class Position(Objective):
         Raises:
             ValueError: If the layer's maps have no such position.
         """
-        self(grey_activation(response))
+        self(gray_activation(response))
         return self
 
     def __call__(self, activation: Tensor) -> Tensor:

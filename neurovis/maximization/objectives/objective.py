@@ -57,8 +57,8 @@ class Objective(ABC):
 
 
 @torch.no_grad()
-def grey_activation(response: LayerResponse) -> Tensor:
-    """The activation ``(1, K, ...)`` of a mid-grey image, to learn a layer's shape from.
+def gray_activation(response: LayerResponse) -> Tensor:
+    """The activation ``(1, K, ...)`` of a mid-gray image, to learn a layer's shape from.
 
     Raises:
         ValueError: If the network cannot take it.

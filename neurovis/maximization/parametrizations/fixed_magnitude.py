@@ -66,7 +66,7 @@ class FixedMagnitudeImages(Images):
         return (channels, height, width // 2 + 1)
 
     def logits(self) -> Tensor:
-        """Inverse Fourier transform, then from decorrelated to real colour."""
+        """Inverse Fourier transform, then from decorrelated to real color."""
         phases = _of_a_real_image(self.values, self.spec.size)
         spectrum = torch.polar(self.magnitude.expand_as(phases), phases)
         planes = torch.fft.irfft2(spectrum, s=self.spec.size, norm="ortho")
@@ -81,14 +81,14 @@ class FixedMagnitudeImages(Images):
         uniform = torch.rand(self.value_shape(self.spec), generator=generator)
         return math.pi * (2 * uniform - 1)
 
-    def start_from_grey(self) -> None:
+    def start_from_gray(self) -> None:
         """There is no such start.
 
         Raises:
             ValueError: Always.
         """
         raise ValueError(
-            "images of fixed magnitude are never grey, and cannot start from it; start from noise "
+            "images of fixed magnitude are never gray, and cannot start from it; start from noise "
             "or from a picture, whose phases are taken"
         )
 
@@ -103,7 +103,7 @@ class FixedMagnitude(Parametrization):
         pictures: Where the spectrum is from: files or folders of pictures, as
             :func:`~neurovis.pictures.find_pictures` takes them, or pictures ``(N, C, H, W)`` in
             [0, 1]; of any size, they are stretched to the images'. Amplitudes are averaged over
-            pictures, and the mean colour is theirs. None: a 1/f spectrum about mid grey, the same
+            pictures, and the mean color is theirs. None: a 1/f spectrum about mid gray, the same
             in all channels, with a contrast of about 0.2.
 
     Raises:
@@ -112,7 +112,7 @@ class FixedMagnitude(Parametrization):
 
     #: Radians.
     lr = 0.2
-    has_grey = False
+    has_gray = False
 
     pictures: Pictures | None = None
     _magnitudes: dict[InputSpec, Tensor] = field(default_factory=dict, init=False)

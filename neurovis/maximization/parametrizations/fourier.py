@@ -12,7 +12,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization.options import check_number
 from neurovis.maximization.parametrizations.images import NOISE_STD, Images, Parametrization
 
-#: From decorrelated to correlated colour: the square root of the covariance of natural colours,
+#: From decorrelated to correlated color: the square root of the covariance of natural colors,
 #: as measured on ImageNet for Olah, Mordvintsev & Schubert (2017), "Feature Visualization".
 COLOR_SQRT_COVARIANCE = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
@@ -52,7 +52,7 @@ class FourierImages(Images):
         return (channels, height, width // 2 + 1, 2)
 
     def logits(self) -> Tensor:
-        """Inverse Fourier transform, then from decorrelated to real colour."""
+        """Inverse Fourier transform, then from decorrelated to real color."""
         spectrum = torch.view_as_complex(self.values) * self.amplitude
         planes = torch.fft.irfft2(spectrum, s=self.spec.size, norm="ortho")
         return torch.einsum("oc,bchw->bohw", self.color, planes)
@@ -76,7 +76,7 @@ class Fourier(Parametrization):
     Args:
         decay: Spatial frequencies f are scaled by ``1 / f ** decay``: 1 is what natural images
             have, 0 makes all alike, more than 1 makes smoother images. At least 0.
-        decorrelate: Whether RGB is made of decorrelated colours.
+        decorrelate: Whether RGB is made of decorrelated colors.
 
     Raises:
         ValueError: If ``decay`` is negative or not finite.
@@ -112,9 +112,9 @@ def one_over_f(size: tuple[int, int], decay: float = 1.0) -> Tensor:
 
 
 def decorrelation(spec: InputSpec) -> Tensor:
-    """``(C, C)``: colour from decorrelated planes for RGB, the identity for everything else.
+    """``(C, C)``: color from decorrelated planes for RGB, the identity for everything else.
 
-    Scaled so that colour planes come out with about the variance that other modalities have.
+    Scaled so that color planes come out with about the variance that other modalities have.
     """
     blocks = []
     for modality in spec.modalities:

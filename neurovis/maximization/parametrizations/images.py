@@ -1,6 +1,6 @@
 """What all parametrizations have in common: images that share nothing, made of parameters.
 
-Each holds a fixed number of images, so that an image comes out the same whatever its neighbours
+Each holds a fixed number of images, so that an image comes out the same whatever its neighbors
 are. Pixels live behind a sigmoid, hence always inside (0, 1).
 """
 
@@ -83,13 +83,13 @@ class Images(nn.Module, ABC):
             self.values[slot] = self.noise(generator).to(self.values)
 
     @torch.no_grad()
-    def start_from_grey(self) -> None:
-        """Make every image mid grey."""
+    def start_from_gray(self) -> None:
+        """Make every image mid gray."""
         self.values.zero_()
 
     @torch.no_grad()
     def start_from_image(self, image: Tensor) -> None:
-        """Make every image ``image``, ``(C, H, W)`` in [0, 1]; black and white become 0.1 % grey.
+        """Make every image ``image``, ``(C, H, W)`` in [0, 1]; black and white become 0.1 % gray.
 
         Raises:
             ArgumentError: If the shape is not the spec's.
@@ -110,8 +110,8 @@ class Parametrization(ABC):
 
     #: Adam's learning rate where none is asked for, in units of the parameters.
     lr = 0.05
-    #: Whether mid grey is among the images, so that an ascent can start from it.
-    has_grey = True
+    #: Whether mid gray is among the images, so that an ascent can start from it.
+    has_gray = True
     #: Whether images may have any pixels, so that rounding them breaks no promise.
     is_free = False
 

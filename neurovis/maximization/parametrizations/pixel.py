@@ -12,7 +12,7 @@ from neurovis.maximization.parametrizations.images import NOISE_STD, Images, Par
 
 
 class PixelImages(Images):
-    """Each pixel is its own parameter; nothing ties neighbours together."""
+    """Each pixel is its own parameter; nothing ties neighbors together."""
 
     def value_shape(self, spec: InputSpec) -> tuple[int, ...]:
         """One value per channel and pixel."""

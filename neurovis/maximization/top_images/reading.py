@@ -32,7 +32,7 @@ class Places:
         map_size: Of the layer's maps; ``()`` for layers without one.
         image_size: Height and width of the image.
         field: Of the layer; None where it is unknown, and then every unit sees the whole image.
-        one_unit: Whether it is always the same unit of a map that is read, such as the centre.
+        one_unit: Whether it is always the same unit of a map that is read, such as the center.
     """
 
     map_size: tuple[int, ...]
@@ -191,7 +191,7 @@ class TopReader:
 def _read_units(objective: Callable[[Tensor], Tensor], activation: Tensor, count: int) -> Tensor:
     """Which units an objective reads, as its gradient tells where all are equally active.
 
-    The mean and the maximum read all of them, the centre and a position one.
+    The mean and the maximum read all of them, the center and a position one.
 
     Args:
         objective: From activations to ``(B, N)``.

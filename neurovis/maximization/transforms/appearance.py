@@ -100,13 +100,13 @@ class GaussianBlur(Transform):
 
 @dataclass(frozen=True)
 class Lighting(Transform):
-    """Changes brightness, and contrast around mid grey, of all channels alike.
+    """Changes brightness, and contrast around mid gray, of all channels alike.
 
     Images may leave [0, 1].
 
     Args:
         brightness: Largest change in units of image values, either way.
-        contrast: Smallest and largest factor of the distance from mid grey.
+        contrast: Smallest and largest factor of the distance from mid gray.
 
     Raises:
         ValueError: If an option is out of its range.

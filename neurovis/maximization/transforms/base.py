@@ -51,10 +51,10 @@ class Transform(ABC):
         return size
 
     def reach(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
-        """How far from the image's centre what comes to lie within an extent may be taken from.
+        """How far from the image's center what comes to lie within an extent may be taken from.
 
         Args:
-            extent: Pixels from the centre, down and across, to the centre of the last pixel.
+            extent: Pixels from the center, down and across, to the center of the last pixel.
             size: Height and width of the image.
         """
         del size

@@ -30,7 +30,7 @@ class Affine(Transform):
             shorter side.
         scale: Smallest and largest magnification.
         rotate: Largest rotation in degrees, either way.
-        border: What is seen beyond the image: itself, mirrored (``mirror``), or mid ``grey``.
+        border: What is seen beyond the image: itself, mirrored (``mirror``), or mid ``gray``.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -39,15 +39,15 @@ class Affine(Transform):
     jitter: float | None = None
     scale: tuple[float, float] = (0.9, 1.1)
     rotate: float = 10.0
-    border: Literal["mirror", "grey"] = "mirror"
+    border: Literal["mirror", "gray"] = "mirror"
 
     def __post_init__(self) -> None:
         if self.jitter is not None:
             check_number("jitter", self.jitter, at_most=MOST_JITTER)
         check_number("rotate", self.rotate, at_most=MOST_ROTATE)
         object.__setattr__(self, "scale", checked_range("scale", self.scale, *SCALES))
-        if self.border not in ("mirror", "grey"):
-            raise ValueError(f'border must be "mirror" or "grey"; got {self.border!r}')
+        if self.border not in ("mirror", "gray"):
+            raise ValueError(f'border must be "mirror" or "gray"; got {self.border!r}')
 
     @property
     def is_still(self) -> bool:
@@ -74,7 +74,7 @@ class Affine(Transform):
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Images under the maps."""
-        beyond = 0.5 if self.border == "grey" else None
+        beyond = 0.5 if self.border == "gray" else None
         return sampled(images, drawn.view(-1, 2, 3), beyond)
 
     def reach(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
@@ -93,7 +93,7 @@ class Affine(Transform):
 
 @dataclass(frozen=True)
 class Pad(Transform):
-    """Puts a grey border around images, so that what they gain at the edges of a map is not theirs.
+    """Puts a gray border around images, so that what they gain at the edges of a map is not theirs.
 
     The network is shown larger images than without.
 

@@ -45,14 +45,14 @@ def positions(maps: Tensor, shape: torch.Size) -> Tensor:
     """Where ``(B, H, W, 2)`` each pixel of the result looks, as ``grid_sample`` wants it."""
     height, width = shape[-2:]
     across, down, shift = maps[:, :, :, None, None].unbind(2)
-    columns = across * _centres(width, maps) + shift
-    rows = down * _centres(height, maps)[:, None]
+    columns = across * _centers(width, maps) + shift
+    rows = down * _centers(height, maps)[:, None]
     # Coordinates by themselves in memory: each of the two is a single addition of whole rows.
     return (columns + rows).permute(0, 2, 3, 1)
 
 
-def _centres(pixels: int, like: Tensor) -> Tensor:
-    """Pixels' centres where the outer edges of an axis are at -1 and 1."""
+def _centers(pixels: int, like: Tensor) -> Tensor:
+    """Pixels' centers where the outer edges of an axis are at -1 and 1."""
     outermost = (pixels - 1) / pixels
     return torch.linspace(-outermost, outermost, pixels, dtype=like.dtype, device=like.device)
 

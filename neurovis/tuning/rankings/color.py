@@ -1,4 +1,4 @@
-"""Ranks kernels by how much of their response colour makes."""
+"""Ranks kernels by how much of their response color makes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from neurovis.tuning.stimuli import color_modulations
 
 
 class ColorRanking(GratingRanking):
-    """1 - R(grey) / R(rgb), of saturated gratings and the same made grey.
+    """1 - R(gray) / R(rgb), of saturated gratings and the same made gray.
 
-    The colours are those of RGB pixels (red-cyan, green-magenta, blue-yellow), grey is the mean of
+    The colors are those of RGB pixels (red-cyan, green-magenta, blue-yellow), gray is the mean of
     R, G and B: this says nothing of cones. After Rafegas & Vanrell (2018).
     """
 
@@ -30,11 +30,11 @@ class ColorRanking(GratingRanking):
     @override
     def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
         tuning = seen.tuning.flatten(2)
-        grey = seen.modulations.index("grey")
-        names = [name for name in seen.modulations if name != "grey"]
-        colors = tuning[:, [index for index in range(tuning.shape[1]) if index != grey]]
-        # Each colour has the same grey.
-        score = color_selectivity(tuning[:, grey] * len(names), colors.sum(1))
+        gray = seen.modulations.index("gray")
+        names = [name for name in seen.modulations if name != "gray"]
+        colors = tuning[:, [index for index in range(tuning.shape[1]) if index != gray]]
+        # Each color has the same gray.
+        score = color_selectivity(tuning[:, gray] * len(names), colors.sum(1))
         strongest = colors.sum(2).nan_to_num().argmax(1).tolist()
         preferred = [
             "" if undefined else names[index]

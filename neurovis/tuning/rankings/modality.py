@@ -1,4 +1,4 @@
-"""Ranks kernels by which of two modalities drives them: depth before colour, for RGB-D."""
+"""Ranks kernels by which of two modalities drives them: depth before color, for RGB-D."""
 
 from __future__ import annotations
 

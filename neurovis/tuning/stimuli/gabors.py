@@ -80,9 +80,9 @@ class Gabors(Gratings):
         orientations: As for :class:`Gratings`, like all that follow.
         spatial_frequencies: Cycles per pixel.
         phases: How many.
-        contrasts: At the centre of the Gaussian, where a bright bar lies.
+        contrasts: At the center of the Gaussian, where a bright bar lies.
         modulations: Which channels are driven.
-        center: ``(row, column)`` in pixels; by default the image's centre.
+        center: ``(row, column)`` in pixels; by default the image's center.
 
     Raises:
         ValueError: If an argument is out of its range, or a contrast times a gain leaves [0, 1].

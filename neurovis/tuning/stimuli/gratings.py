@@ -69,7 +69,7 @@ class Gratings(Stimuli):
         aperture: Diameter in pixels, at half height, of a round window with a raised cosine edge
             that is 0.2 diameters wide; by default the grating fills the image.
         center: ``(row, column)`` in pixels of the aperture and of phase 0; by default the image's
-            centre.
+            center.
 
     Attributes:
         orientations: Degrees, float32 ``(O,)``.
@@ -136,7 +136,7 @@ class Gratings(Stimuli):
 
     @property
     def blank_index(self) -> int:
-        """The number of the last stimulus, which is mid grey all over."""
+        """The number of the last stimulus, which is mid gray all over."""
         return math.prod(self.shape)
 
     def __len__(self) -> int:

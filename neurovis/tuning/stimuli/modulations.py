@@ -1,6 +1,6 @@
-"""Which input channels a stimulus drives, and by how much: along grey, one modality, or a colour.
+"""Which input channels a stimulus drives, and by how much: along gray, one modality, or a color.
 
-A stimulus is one pattern around mid grey; a :class:`Modulation` is the direction in the space of
+A stimulus is one pattern around mid gray; a :class:`Modulation` is the direction in the space of
 the input's channels along which the pattern moves them.
 """
 
@@ -35,7 +35,7 @@ class Modulation:
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise ValueError("a modulation needs a name, such as 'grey' or 'depth'; got ''")
+            raise ValueError("a modulation needs a name, such as 'gray' or 'depth'; got ''")
         gains = tuple(float(gain) for gain in self.gains)
         object.__setattr__(self, "gains", gains)
         if not all(math.isfinite(gain) for gain in gains) or not any(gains):
@@ -80,17 +80,17 @@ def modality_modulations(spec: InputSpec) -> tuple[Modulation, ...]:
 
 
 def color_modulations(spec: InputSpec) -> tuple[Modulation, ...]:
-    """Three colour axes through grey, and what each becomes without its colour.
+    """Three color axes through gray, and what each becomes without its color.
 
     The axes are between two opposite corners of the RGB cube: ``"red-cyan"``, ``"green-magenta"``
     and ``"blue-yellow"``, each with all three channels at full amplitude. Replacing red, green and
-    blue by their mean turns any of them into ``"grey"``, the fourth, whose gains are 1/3 (up to
+    blue by their mean turns any of them into ``"gray"``, the fourth, whose gains are 1/3 (up to
     the sign, which is half a cycle of a grating's phase). A kernel's response to the fourth over
-    that to the first three is what colour selectivity compares. These are axes of RGB as a network
+    that to the first three is what color selectivity compares. These are axes of RGB as a network
     receives it, not of the cones of an eye.
 
     Returns:
-        ``(red-cyan, green-magenta, blue-yellow, grey)``; gains are 0 on channels other than RGB's.
+        ``(red-cyan, green-magenta, blue-yellow, gray)``; gains are 0 on channels other than RGB's.
 
     Raises:
         ValueError: If the input has no RGB modality.
@@ -99,7 +99,7 @@ def color_modulations(spec: InputSpec) -> tuple[Modulation, ...]:
         _rgb_modulation(spec, "red-cyan", (1.0, -1.0, -1.0)),
         _rgb_modulation(spec, "green-magenta", (-1.0, 1.0, -1.0)),
         _rgb_modulation(spec, "blue-yellow", (-1.0, -1.0, 1.0)),
-        _rgb_modulation(spec, "grey", (_THIRD, _THIRD, _THIRD)),
+        _rgb_modulation(spec, "gray", (_THIRD, _THIRD, _THIRD)),
     )
 
 
@@ -126,7 +126,7 @@ def _rgb_modulation(spec: InputSpec, name: str, rgb: Sequence[float]) -> Modulat
     if not any(gains):
         names = [modality.name for modality in spec.modalities]
         raise ValueError(
-            "colour modulations need an RGB modality, Modality('rgb', 3, ...), in the input spec; "
+            "color modulations need an RGB modality, Modality('rgb', 3, ...), in the input spec; "
             f"got the modalities {names}"
         )
     return Modulation(name, tuple(gains))

@@ -72,7 +72,7 @@ class _Noise(Stimuli):
 
 
 class SparseNoise(_Noise):
-    """A few bright and as many dark squares on grey, at random places of a grid.
+    """A few bright and as many dark squares on gray, at random places of a grid.
 
     The stimulus with which subfields of simple cells are mapped (Jones & Palmer 1987). Squares of
     one image never overlap.
@@ -136,7 +136,7 @@ class DenseNoise(_Noise):
             beyond the contrast, 0.3 %, are clipped.
         contrast: In (0, 1]; 1 is the whole range from 0 to 1.
         modulation: Drive the channels with one pattern along this direction. By default each
-            channel has a pattern of its own, which maps kernels of any colour or modality; noise
+            channel has a pattern of its own, which maps kernels of any color or modality; noise
             that is alike in all channels finds nothing in a kernel whose channels cancel.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How gratings become images: sinusoids, round windows, and their sum with mid grey.
+"""How gratings become images: sinusoids, round windows, and their sum with mid gray.
 
 sin(a + b) over rows and columns makes a grating two outer products, so that thousands of images
 cost seconds.
@@ -45,7 +45,7 @@ def render_gratings(
         contrast: In [0, 1], ``(B,)``; 0 is the blank.
         gains: ``(B, C)``, one for each channel.
         aperture: Diameters in pixels, ``(B,)``; None for gratings that fill the image.
-        center: ``(row, column)`` in pixels; by default the image's centre.
+        center: ``(row, column)`` in pixels; by default the image's center.
 
     Returns:
         Images ``(B, C, H, W)`` in [0, 1], float32, on the CPU.
@@ -107,7 +107,7 @@ def sinusoids(
 
 
 def compose(grating: Tensor, amplitude: Tensor, window: Tensor | None) -> Tensor:
-    """Images ``(B, C, H, W)`` of gratings ``(B, H, W)`` with amplitudes ``(B, C)`` around grey."""
+    """Images ``(B, C, H, W)`` of gratings ``(B, H, W)`` with amplitudes ``(B, C)`` around gray."""
     if window is not None:
         grating = grating * window
     images = grating[:, None] * (0.5 * amplitude)[:, :, None, None]
@@ -152,7 +152,7 @@ def check_diameters(diameters: Tensor) -> None:
 
 
 def center_of(spec: InputSpec, center: tuple[float, float] | None) -> tuple[float, float]:
-    """A ``(row, column)`` inside the image; the image's centre where none is given."""
+    """A ``(row, column)`` inside the image; the image's center where none is given."""
     height, width = spec.size
     if center is None:
         return (height - 1) / 2, (width - 1) / 2

@@ -81,7 +81,7 @@ def check_alike(function: Callable[[Tensor], Tensor]) -> None:
 
 @pytest.mark.parametrize(
     "transform",
-    [Affine(), Affine(border="grey"), Jitter(), Pad(3), GaussianBlur(), Lighting()],
+    [Affine(), Affine(border="gray"), Jitter(), Pad(3), GaussianBlur(), Lighting()],
     ids=repr,
 )
 def test_transforms(transform: Transform) -> None:

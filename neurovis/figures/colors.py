@@ -1,8 +1,8 @@
-"""Maps of numbers as colours, the picture under them, and the key that says what a colour means.
+"""Maps of numbers as colors, the picture under them, and the key that says what a color means.
 
-Magnitudes go from dark to bright; values with a sign go from black at 0 to a colour for each
-sign, equally bright at equal size. None of the colours is near the red of what is not finite, and
-colour-blind eyes can tell them apart.
+Magnitudes go from dark to bright; values with a sign go from black at 0 to a color for each
+sign, equally bright at equal size. None of the colors is near the red of what is not finite, and
+color-blind eyes can tell them apart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from neurovis.figures.output import to_pixels
 from neurovis.figures.page import GAP, LABEL, Page, line_height, text_width, wrapped
 from neurovis.figures.pictures import alarmed, finite_range, number
 
-#: Gradient maps have outliers: the colours end at this percentile of what is not 0.
+#: Gradient maps have outliers: the colors end at this percentile of what is not 0.
 PERCENTILE = 99.5
 
 #: Equally light, on black: no diverging map of matplotlib 3.9 has a dark middle, and on a white
@@ -30,15 +30,15 @@ _STEPS = 257
 _STRIP = 10
 
 
-def colour_words(signed: bool) -> str:
-    """What the colours stand for, in words, without numbers."""
+def color_words(signed: bool) -> str:
+    """What the colors stand for, in words, without numbers."""
     if signed:
         return "blue negative, black 0, orange positive"
     return "violet 0, yellow high"
 
 
-def colour_limit(maps: Tensor) -> float:
-    """The size at which the colours end: a high percentile of the finite sizes that are not 0.
+def color_limit(maps: Tensor) -> float:
+    """The size at which the colors end: a high percentile of the finite sizes that are not 0.
 
     Zeros do not count, since the maps of units with small receptive fields are 0 nearly everywhere.
 
@@ -55,32 +55,32 @@ def colour_limit(maps: Tensor) -> float:
     return sizes.kthvalue(math.ceil(PERCENTILE / 100 * len(sizes))).values.item()
 
 
-def coloured(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
+def colored(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
     """Maps ``(N, H, W)`` as pictures ``(N, 3, H, W)``; what is not finite is red.
 
     Args:
         maps: The values.
-        limits: ``(N,)``, at which value (of either sign) the colours of each map end.
+        limits: ``(N,)``, at which value (of either sign) the colors of each map end.
         signed: Whether the sign matters; if not, sizes are shown.
     """
     return alarmed(_at(_levels(maps, limits, signed), signed), maps.isfinite())
 
 
 def overlaid(pictures: Tensor, maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
-    """Pictures ``(N, 3, H, W)`` in dim grey under the maps' colours, as far as they go.
+    """Pictures ``(N, 3, H, W)`` in dim gray under the maps' colors, as far as they go.
 
-    Opacity is a map's size over its limit. Magnitudes keep the colours of the map; values with a
-    sign have the colour of its end, since black would only hide the picture.
+    Opacity is a map's size over its limit. Magnitudes keep the colors of the map; values with a
+    sign have the color of its end, since black would only hide the picture.
     """
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     ground = 0.55 * (pictures * weights).sum(1, keepdim=True).float()
     levels = _levels(maps, limits, signed)
-    colours = _at(levels.sign() if signed else levels, signed)
-    return alarmed(torch.lerp(ground, colours, levels.abs()[:, None]), maps.isfinite())
+    colors = _at(levels.sign() if signed else levels, signed)
+    return alarmed(torch.lerp(ground, colors, levels.abs()[:, None]), maps.isfinite())
 
 
 def _at(levels: Tensor, signed: bool) -> Tensor:
-    """Colours ``(N, 3, H, W)`` of levels ``(N, H, W)``."""
+    """Colors ``(N, 3, H, W)`` of levels ``(N, H, W)``."""
     places = (levels + 1) / 2 if signed else levels
     return _table(signed)[(places * (_STEPS - 1)).round().long()].movedim(-1, 1)
 
@@ -94,11 +94,11 @@ def _levels(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _table(signed: bool) -> Tensor:
-    """Colours ``(steps, 3)`` from the lowest to the highest level."""
+    """Colors ``(steps, 3)`` from the lowest to the highest level."""
     if signed:
         size = torch.linspace(-1, 1, _STEPS)[:, None]
-        colours = torch.where(size < 0, torch.tensor(_NEGATIVE), torch.tensor(_POSITIVE))
-        return (colours * size.abs()).float()
+        colors = torch.where(size < 0, torch.tensor(_NEGATIVE), torch.tensor(_POSITIVE))
+        return (colors * size.abs()).float()
     from matplotlib import colormaps
 
     viridis = colormaps["viridis"](torch.linspace(0, 1, _STEPS).numpy())
@@ -110,7 +110,7 @@ def stated_maps(maps: Mapping[str, Tensor], limit: float, signed: bool) -> str:
 
     Args:
         maps: ``(H, W)`` by the name of their row.
-        limit: At which value the colours end.
+        limit: At which value the colors end.
         signed: Whether the sign matters.
     """
     several = len(maps) > 1
@@ -137,11 +137,11 @@ def stated_maps(maps: Mapping[str, Tensor], limit: float, signed: bool) -> str:
 
 @dataclass
 class Key:
-    """A strip of the colours over the values of its ends, and further words.
+    """A strip of the colors over the values of its ends, and further words.
 
     Args:
         width: Pixels across.
-        limit: At which value the colours end; at 0 there is no strip.
+        limit: At which value the colors end; at 0 there is no strip.
         signed: Whether the sign matters.
         words: Stand below.
     """
@@ -173,7 +173,7 @@ class Key:
         """Put it on a page with its upper left corner here."""
         if self.limit > 0:
             values = torch.linspace(-1.0 if self.signed else 0.0, 1.0, self.width)
-            strip = coloured(values.expand(1, _STRIP, -1), torch.ones(1), self.signed)
+            strip = colored(values.expand(1, _STRIP, -1), torch.ones(1), self.signed)
             page.picture(x, y, to_pixels(strip[0]))
             y += _STRIP + 3
             left, middle, right = self._ends
