@@ -301,7 +301,18 @@ def test_saliency_gives_what_is_said(names: dict[str, Any]) -> None:
 
 
 def test_inputs_are_made() -> None:
-    exec(_block("Modality(", "docs/inputs.md"), {})
+    """Each line makes what its comment says."""
+    lines = [line for line in _block("Modality(", "docs/inputs.md").splitlines() if line]
+    names: dict[str, Any] = {}
+    exec(lines[0], names)
+    made = [eval(line.partition("#")[0], names) for line in lines[1:]]
+    channels = [(spec.channels, spec.size) for spec in made]
+    assert channels == [(3, (224, 224)), (3, (32, 32)), (3, (64, 64)), (1, (28, 28)),
+                        (4, (480, 480)), (5, (240, 320))]  # fmt: skip
+    images = torch.rand(1, 3, 224, 224)
+    torch.testing.assert_close(made[0].to_network(images), (images - MEAN) / STD)
+    images = torch.rand(1, 3, 64, 64)
+    assert torch.equal(made[2].to_network(images), images)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/watching.md"])

@@ -111,8 +111,10 @@ def test_a_file_where_no_logger_takes_images(loggers: list[object], tmp_path: Pa
     assert np.array_equal(np.asarray(Image.open(file)), PICTURE)
 
 
-def test_nothing_without_a_folder() -> None:
+def test_nothing_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     log_picture([], "maps/conv1", PICTURE, 7, None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_logger_raises_is_passed_on() -> None:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,6 +54,15 @@ def test_large_tensors_reuse_what_others_left() -> None:
 
 
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _name: object())
+    """A C library that has ``mallopt`` but is not GNU's: its options have other meanings."""
+    options: list[tuple[int, int]] = []
+    library = SimpleNamespace(
+        mallopt=lambda *option: options.append(option), malloc_trim=options.append
+    )
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _name: library)
     keep_freed_memory()
     give_back_freed_memory()
+    assert options == []
+    library.gnu_get_libc_version = lambda: b"2.36"
+    keep_freed_memory()
+    assert options

@@ -182,7 +182,10 @@ def test_one_process_has_nothing_to_share(tmp_path: Path, monkeypatch: pytest.Mo
         raise AssertionError
 
     monkeypatch.setattr(sharing, "_gathered", unwanted)
-    share_finished(FinishedImages(tmp_path, Manifest({}), KEEPER), jobs_of(one=1))
+    store = FinishedImages(tmp_path, Manifest({}), KEEPER)
+    share_finished(store, jobs_of(one=1))
+    assert list(tmp_path.iterdir()) == []
+    assert store.count(jobs_of(one=1)) == 0
 
 
 _SWEEP = """
