@@ -217,7 +217,7 @@ class _FirstLook:
 
 
 def _read_out(images: Tensor, ascent: ContinuedAscent, response: LayerResponse) -> Tensor:
-    """What the kernels of an ascent answer to images ``(N, C, H, W)``, one each: ``(N,)``."""
+    """Return each kernel's readout of its own image, from ``(N, C, H, W)`` to ``(N,)``."""
     objective = ascent.settings.readout.prepared(response)
     size = ascent.settings.images_at_once
     targets = [Target((kernel,)) for kernel in ascent.kernels]
@@ -233,7 +233,7 @@ def _labels(kernels: Sequence[int], climbed: Climbed) -> list[str]:
 
 
 def _outcome(climbed: Climbed, slot: int) -> str:
-    """What to say of one image."""
+    """Return one image's activation and its noise image's as text, or what went wrong."""
     if climbed.restarted[slot]:
         return "not finite, started again"
     if not climbed.valid[slot]:

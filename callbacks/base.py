@@ -1,4 +1,4 @@
-"""What every monitor has in common: when it runs, on which images, and where its pictures go.
+"""Base class of all monitors: schedule, probe images, and where pictures are logged.
 
 A monitor runs its own forward of the raw LightningModule on a few fixed images, inside
 :func:`~neurovis.recording.undisturbed`, so that training ends with bitwise the same weights.
@@ -166,7 +166,7 @@ class Monitor(Callback, ABC):
         """
 
     def shown(self) -> object:
-        """What distinguishes this monitor's results from another's under the same tags."""
+        """Return the settings that tell this monitor's results from others under the same tags."""
         return None
 
     def tags(self, pl_module: nn.Module) -> set[str]:

@@ -247,7 +247,7 @@ def _in_place(before: Sequence[int], wanted: Sequence[int]) -> list[int]:
 
 
 def _dead_fraction(maps: Tensor) -> float:
-    """How many kernels of ``(B, K, H', W')`` give the same value always, or a lone zero.
+    """Return the fraction of kernels in ``(B, K, H', W')`` that are constant, or a single zero.
 
     NaN if a value is not finite: what has diverged is neither dead nor alive.
     """

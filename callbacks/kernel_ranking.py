@@ -239,7 +239,7 @@ class KernelRankingMonitor(Monitor):
         return any(isinstance(ranking, ImageRanking) for ranking in self.rankings)
 
     def _spec_for(self, images: Tensor) -> InputSpec:
-        """What the network is shown, the same as long as a fit goes on."""
+        """Return the specification of the network's input, the same throughout a fit."""
         self._spec = self._spec or self.input_spec or self.probe.spec_like(images)
         return self._spec
 

@@ -1,4 +1,4 @@
-"""What options a monitor has, so that one that it does not have is refused by the right name."""
+"""Options of a monitor, to reject unknown ones and suggest the nearest name."""
 
 from __future__ import annotations
 

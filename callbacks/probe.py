@@ -22,7 +22,7 @@ _NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
 
 @dataclass(frozen=True)
 class ImageFinder:
-    """Where in a batch the images are.
+    """Finder of the images in a batch, by key or by a custom function.
 
     Args:
         input_key: See :func:`find_images`.
@@ -102,7 +102,7 @@ class Probe:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no images yet."""
+        """True if there are no images yet."""
         return self._images is None
 
     def release(self) -> None:
@@ -248,7 +248,7 @@ def _are_images(value: object) -> bool:
 
 
 def _part(batch: Any, key: str | int) -> tuple[Any, str]:
-    """What a key finds in a batch, and its place."""
+    """Return the part of a batch that a key selects, and its place."""
     if isinstance(key, str) and key in _field_names(batch):
         return getattr(batch, key), f"batch.{key}"
     try:

@@ -217,7 +217,7 @@ class _FirstLook:
 
 
 def _labels(found: SaliencyMaps) -> list[str]:
-    """What was explained in each image, and its value."""
+    """Return a label for each image: the explained kernel or target, and its value."""
     kind = kernel_word(found.layer)
     names: list[Any] = found.kernels or ["target"] * len(found.values)
     return [

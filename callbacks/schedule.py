@@ -1,4 +1,4 @@
-"""When a monitor runs, and which step its pictures are logged at."""
+"""Schedule of a monitor, and the step that its pictures are logged at."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Schedule:
         self.every_n_train_steps = _positive("every_n_train_steps", every_n_train_steps)
 
     def is_due(self, *, epochs: int = 0, steps: int = 0) -> bool:
-        """Whether to run after this many whole epochs, or after this many optimizer steps."""
+        """True if a run is due after this many whole epochs, or after this many optimizer steps."""
         return _divides(self.every_n_epochs, epochs) or _divides(self.every_n_train_steps, steps)
 
 
 def steps_done(trainer: Trainer, pl_module: LightningModule) -> int:
-    """How many training steps Lightning's own scalars have counted, from public attributes.
+    """Return the number of training steps in Lightning's own scalars, from public attributes.
 
     During ``fit`` they are logged at the index of the last one, this number less 1. In automatic
     optimization it is ``global_step``; in manual optimization, where that counts the steps of

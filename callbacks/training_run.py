@@ -1,4 +1,4 @@
-"""What a monitor asks of somebody's Trainer and LightningModule.
+"""Checks of the Trainer and LightningModule that a monitor watches, and its context.
 
 Those of ``lightning`` and of ``pytorch_lightning`` are different classes: they are told apart from
 others by what they are called.
@@ -70,7 +70,7 @@ def builds_layers_itself(pl_module: LightningModule) -> bool:
 
 
 def defines(pl_module: LightningModule, method: str) -> bool:
-    """Whether a module has a method of its own, not Lightning's; compiled or not."""
+    """True if a module defines a method itself, not Lightning's class; compiled or not."""
     module_of_method = getattr(getattr(pl_module, method), "__module__", None) or ""
     return not module_of_method.startswith(_LIGHTNINGS_OWN)
 
