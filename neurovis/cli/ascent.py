@@ -1,4 +1,4 @@
-"""What ``am`` and ``group-am`` have in common: options of an ascent, and running it."""
+"""Options of an ascent, and running it, for ``am`` and ``group-am``."""
 
 from __future__ import annotations
 

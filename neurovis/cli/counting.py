@@ -1,4 +1,4 @@
-"""How far long work is, and how long it still takes."""
+"""Show the progress of long work, and the time that it still takes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from neurovis.run_folder import next_version
 
 @dataclass
 class DemoOptions:
-    """How much the demo does.
+    """Options of the demo: its folder, length, layer and device.
 
     Args:
         folder: Runs are written to its next free version_N.

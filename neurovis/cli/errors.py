@@ -1,4 +1,4 @@
-"""What went wrong, in one line."""
+"""Describe errors in one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def one_line(
     known: Sequence[str] = (),
     arguments: Sequence[str] = (),
 ) -> str:
-    """What an error says, or what it is where it says nothing, fit to be printed.
+    """Return an error's message as one printable line, or its type if it has no message.
 
     Args:
         error: Of any kind.
@@ -45,7 +45,7 @@ def one_line(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was not enough, on the CPU or on a device."""
+    """True if memory was not enough, on the CPU or on a device."""
     # By its name: torch takes seconds to import, and without it there is no such error.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True

@@ -129,7 +129,7 @@ class _Layer:
 
     @property
     def silent(self) -> int:
-        """How many kernels were zero everywhere in every picture."""
+        """Number of kernels that were zero everywhere in every picture."""
         return 0 if self._silent is None else int(self._silent.sum())
 
 

@@ -1,4 +1,4 @@
-"""What ``--help`` looks like: a short usage, an example to type, few of the Trainer's options."""
+"""Format ``--help``: a short usage, an example to type, few of the Trainer's options."""
 
 from __future__ import annotations
 

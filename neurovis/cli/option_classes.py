@@ -1,4 +1,4 @@
-"""What options that take objects can be given: names of classes, and of their arguments."""
+"""Names of the classes that options accept as objects, and of their arguments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _below(base: type) -> list[type]:
 
 
 def _imported(path: str) -> object:
-    """What a path names, if its module has been imported."""
+    """Return the object that a path names if its module has been imported, else None."""
     parts = path.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module = sys.modules.get(".".join(parts[:length]))

@@ -1,4 +1,4 @@
-"""What jsonargparse says of options in a paragraph, said in a sentence.
+"""Shorten jsonargparse's paragraphs about options to a sentence.
 
 Its messages list each type that a value could have had, and why it has not. A person wants to know
 which option, what it takes, what came, and what may have been meant. Whatever is not recognized
@@ -156,7 +156,7 @@ _FORMS: tuple[tuple[re.Pattern[str], _Sentence], ...] = (
 
 @dataclass
 class _Complaint:
-    """What was said of a value, taken apart.
+    """Parsed parts of jsonargparse's message about a value.
 
     Attributes:
         option: Its dotted name; empty where it was not told.
@@ -224,7 +224,7 @@ def _of_value(said: str) -> str | None:
 
 
 def _items(text: str) -> list[str]:
-    """What is listed, also in lists within; what a class says of its arguments is one item."""
+    """Return the listed items, nested ones too; a class's message on its arguments is one item."""
     items: list[str] = []
     depth, is_open = 0, False
     for line in text.splitlines():
@@ -265,7 +265,7 @@ def _wanted(found: _Complaint) -> str:
 
 
 def _of_class(option: str, named: str, path: str, reason: str) -> str:
-    """What is wrong with the arguments of a class."""
+    """Return a message that says what is wrong with the arguments of a class."""
     name = path.rpartition(".")[2]
     unknown, needed = _NO_OPTION.search(reason), _NEEDED.search(reason)
     if _KEY.match(reason):

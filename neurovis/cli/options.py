@@ -22,7 +22,7 @@ _RELATIVE = (0.0, 1.0)
 
 @dataclass
 class ModelOptions:
-    """Which network.
+    """Network and its weights.
 
     Args:
         model: Import path of a class or function that makes the network, such as
@@ -39,7 +39,7 @@ class ModelOptions:
 
 @dataclass
 class InputOptions:
-    """What the network is shown; each option replaces a part of the model's own input.
+    """Input of the network; each option replaces a part of the model's own input.
 
     Args:
         size: Height and width in pixels; one number means a square. Pictures are stretched to it.
@@ -135,13 +135,13 @@ def load_model_and_input(
 
 
 def is_as_made(options: Namespace) -> bool:
-    """Whether nothing was said of weights: such a network is random, as a rule."""
+    """True if no weights were chosen: such a network is random, as a rule."""
     named = {"weights", "weights_path", "pretrained", "checkpoint"} & set(options.model_args)
     return options.weights is None and options.model != "demo" and not named
 
 
 def _assumptions(options: Namespace, spec: InputSpec) -> Iterator[str]:
-    """What is taken for granted: wrong, it makes every picture and number one of something else."""
+    """Yield the assumptions made; if one is wrong, so are all pictures and numbers."""
     if is_as_made(options):
         yield (
             f"no --weights: the network has those that {options.model} makes it with, which are "

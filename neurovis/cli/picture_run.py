@@ -1,4 +1,4 @@
-"""What commands on a person's own pictures share: finding and reading them, a place for results."""
+"""Common parts of commands on your own pictures: find and read them, and keep results."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class PictureRun:
 
     @property
     def number(self) -> int:
-        """How many pictures there are, without those that turned out to be unreadable."""
+        """Number of pictures, without those that turned out to be unreadable."""
         return len(self._pictures) - len(self._unreadable)
 
     @cached_property
@@ -134,7 +134,7 @@ class PictureRun:
 
     @property
     def kept(self) -> str:
-        """What there is when the run is stopped."""
+        """Text about the results that exist when the run is stopped."""
         if not self._figures:
             return "before the first figure; there are no results yet"
         kept = f"{self._figures} figures and their arrays are in {self.folder}"

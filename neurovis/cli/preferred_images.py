@@ -93,7 +93,7 @@ class Comparison:
 
     @property
     def pictures(self) -> Tensor:
-        """What the units see, by kernel of the whole layer; NaN for those without an image."""
+        """Image that each unit sees, by kernel of the whole layer; NaN for those without one."""
         pictures = torch.full((len(self.gratings.ranking), *self.seen.shape[1:]), torch.nan)
         pictures[self.gratings.kernels] = self.seen
         return pictures

@@ -1,4 +1,4 @@
-"""What commands print when they are done."""
+"""Print the results of commands when they are done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_ROWS = 24
 
 
 def console() -> Console:
-    """Where commands print: as wide as the terminal, and wide enough where there is none."""
+    """Return the console to print to: as wide as the terminal, or 140 columns without one."""
     width = None if sys.stdout.isatty() else 140
     # Names of files and layers are printed as they are, also [red] and :smile:.
     return Console(width=width, highlight=False, markup=False, emoji=False)

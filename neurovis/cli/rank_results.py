@@ -1,4 +1,4 @@
-"""What ``neurovis rank`` writes and prints."""
+"""Files and printed tables of ``neurovis rank``."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _cells(ranking: KernelRanking) -> dict[str, str]:
 
 
 def _above(ranking: KernelRanking) -> str:
-    """How many of the kernels with a score are beyond what chance gives."""
+    """Return the percentage of kernels with a score beyond chance, one per direction."""
     scored = ranking.null_percentile.isfinite()
     shares = [ranking.above_null()[scored].double().mean().item()]
     if ranking.is_signed:

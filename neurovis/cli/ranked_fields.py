@@ -31,7 +31,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class RankedFields:
-    """What the first ``N`` kernels of a layer see.
+    """Receptive fields and preferred sizes of the first ``N`` kernels of a layer.
 
     Attributes:
         gratings: The gratings that they prefer.

@@ -140,7 +140,7 @@ def _tuning(
     module: ActivationMaximization,
     rankings: Sequence[AnyRanking],
 ) -> TuningProbe:
-    """What ranks the kernels of the layers whose images are made."""
+    """Return the probe that ranks the kernels of the layers whose images are generated."""
     needs_images = any(isinstance(ranking, ImageRanking) for ranking in rankings)
     images = choose_images(options, rankings, spec) if needs_images else None
     if isinstance(images, RankedPictures):

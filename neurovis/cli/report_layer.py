@@ -48,7 +48,7 @@ _FLAT = 5e-3
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report is made of.
+    """Network and results that a report is made of.
 
     Args:
         network: As it was loaded.

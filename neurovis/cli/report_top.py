@@ -46,7 +46,7 @@ class TopPictures:
         return next(iter(self._activations(kernel)), float("nan"))
 
     def remarks(self, kernel: int, preferred: float) -> Iterator[str]:
-        """What there is to say of them.
+        """Yield remarks on a kernel's top images.
 
         Args:
             kernel: 0-based.
@@ -69,7 +69,7 @@ class TopPictures:
         return [value for value in values if value == value]
 
     def _is_unmoved(self, kernel: int) -> bool:
-        """Whether no picture drives it more than another, of all that it was shown."""
+        """True if all pictures that the kernel was shown drive it alike."""
         values = self._activations(kernel)
         if self._found is None or not values or values[0] != values[-1]:
             return False

@@ -140,7 +140,7 @@ def _settings(options: Namespace, spec: InputSpec) -> SaliencyOptions:
 
 
 class _Question:
-    """What is explained, and how.
+    """Kernels to explain, and the method and settings to explain them with.
 
     Args:
         network: Moved to its device before maps are asked for.

@@ -1,4 +1,4 @@
-"""What ``neurovis saliency`` writes and prints."""
+"""Files and printed tables of ``neurovis saliency``."""
 
 from __future__ import annotations
 

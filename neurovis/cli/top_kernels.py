@@ -74,7 +74,7 @@ def resolve_groups(
 
 
 def is_top(part: KernelSelection) -> bool:
-    """Whether a selection asks for the first kernels of a ranking."""
+    """True if a selection asks for the first kernels of a ranking."""
     return isinstance(part, str) and part.strip().startswith(_PREFIX)
 
 
@@ -122,7 +122,7 @@ class _Chooser:
 
 
 def _parse(text: str) -> tuple[int, str]:
-    """How many, and by which ranking."""
+    """Return the number of kernels, and the name of the ranking."""
     match = _FORM.fullmatch(text.strip())
     if match is None or int(match[1]) < 1:
         raise ValueError(

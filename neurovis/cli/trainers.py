@@ -126,7 +126,7 @@ def _mentioned(arguments: Mapping[str, Any], reason: str) -> list[str]:
 
 
 def _chosen(arguments: Mapping[str, Any]) -> list[str]:
-    """What was chosen of that which may not go together, or not be there."""
+    """Return the options that were set and may conflict, or need what is not available."""
     return [name for name, plain in _CHOICES.items() if arguments.get(name, plain[0]) not in plain]
 
 

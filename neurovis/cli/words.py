@@ -1,4 +1,4 @@
-"""What TensorBoard says of the pictures that commands log."""
+"""TensorBoard's descriptions of the pictures that commands log."""
 
 from __future__ import annotations
 
