@@ -1,4 +1,4 @@
-"""Which pixels drove this kernel? Nine methods, and a check that a map is worth reading."""
+"""Saliency maps of kernels by nine methods, and a check that a map is worth reading."""
 
 from __future__ import annotations
 

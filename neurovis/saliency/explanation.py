@@ -44,7 +44,7 @@ def kernel_saliency(
     method: Method = "gradient",
     **options: Unpack[SaliencyOptions],
 ) -> SaliencyMaps:
-    """Which pixels drove this kernel?
+    """Compute how much each pixel drove a kernel.
 
     The network is left exactly as it was found, and may be in the middle of its training, compiled,
     or in inference mode. It runs in evaluation mode and without autocast, and no further than the

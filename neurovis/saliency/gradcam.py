@@ -22,7 +22,7 @@ from neurovis.saliency.target import Question
 
 
 def gradcam(question: Question) -> Tensor:
-    """Where a convolution's map speaks for the value, ``(B, 1, H, W)``, nowhere negative."""
+    """Return Grad-CAM's map of evidence for the value, ``(B, 1, H, W)``, nowhere negative."""
     chosen = question.settings.gradcam_layer
     if chosen is not None:
         reader = LayerReader(question.value.model, chosen, question.images[:1])

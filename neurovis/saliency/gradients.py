@@ -12,7 +12,7 @@ _BATCH_SIZE = 32
 
 
 def gradient(question: Question) -> Tensor:
-    """How much the value changes with each input, ``(B, C, H, W)`` (Simonyan et al. 2014)."""
+    """Return the value's gradient by each input, ``(B, C, H, W)`` (Simonyan et al. 2014)."""
     return gradient_at(question, question.images)
 
 

@@ -14,7 +14,7 @@ SIGNED = ("input_x_gradient", "integrated_gradients", "occlusion")
 
 @dataclass
 class SaliencyMaps:
-    """What each pixel has to do with the value of a layer's kernel.
+    """Saliency of each pixel for the value of a layer's kernel.
 
     Args:
         maps: ``(B, C, H, W)``, float32 on the CPU, with signs; ``(B, 1, H, W)`` for ``gradcam``,
@@ -40,7 +40,7 @@ class SaliencyMaps:
 
     @property
     def is_signed(self) -> bool:
-        """Whether a pixel's sign says if it raised or lowered the value."""
+        """True if the sign of a pixel tells whether it raised or lowered the value."""
         return self.method in SIGNED
 
     def pooled(self, spec: InputSpec | None = None) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Which modules' parameters work towards a layer, in the order in which they come in.
+"""Find the modules whose parameters work towards a layer, in order of first use.
 
 The operations of a forward are watched rather than the calls of modules, so that a parameter is
 found where it is used, also where a parent hands it to a function (multi-head attention's

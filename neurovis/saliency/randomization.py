@@ -85,7 +85,7 @@ def cascading_randomization(
     max_stages: int | None = None,
     **options: Unpack[SaliencyOptions],
 ) -> RandomizationCheck:
-    """How much of a saliency map is left as the network's layers lose what they have learned.
+    """Measure how much of a saliency map is left as the network's layers are randomized.
 
     Modules that own parameters and work towards the layer, itself included, are randomized one
     after another, from the one that comes in last to the first, and stay so. Each is given what its
@@ -152,7 +152,7 @@ def _check_stages(max_stages: object) -> None:
 
 
 def _constant(found: SaliencyMaps) -> Tensor:
-    """Which images ``(B,)`` have a map that is the same everywhere."""
+    """Return a mask ``(B,)`` of the images whose map is the same everywhere."""
     values = found.maps.flatten(1)
     return (values == values[:, :1]).all(1)
 

@@ -1,4 +1,4 @@
-"""How saliency maps are made: the methods there are, and the options that shape what they find."""
+"""Settings of saliency maps: the available methods, and the options that shape their results."""
 
 from __future__ import annotations
 

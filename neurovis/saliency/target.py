@@ -1,4 +1,4 @@
-"""What is explained: one number for each image, read from a layer, that pixels can account for."""
+"""Target of an explanation: one number for each image, read from a layer."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class LayerTarget:
 
 
 def kernel_word(layer: str) -> str:
-    """What the kernels of a layer are called, by its label: those of the output are classes."""
+    """Return ``"class"`` for the label of the output, ``"kernel"`` for any other layer's."""
     return "class" if layer == OUTPUT else "kernel"
 
 
@@ -88,7 +88,7 @@ class _WholeNetwork(nn.Module):
         self.output = network
 
     def forward(self, images: Tensor) -> object:
-        """What the network returns."""
+        """Return the network's output."""
         return self.output(images)
 
 
@@ -214,7 +214,7 @@ class TargetValue:
 
 @dataclass(frozen=True)
 class Question:
-    """What a method is asked: which pixels of these images account for these values?
+    """Question to a saliency method: which pixels of these images account for these values?
 
     Args:
         value: From images and kernels to what is explained.
@@ -235,14 +235,14 @@ class Question:
 
     @property
     def forward_arguments(self) -> tuple[Tensor, ...] | None:
-        """What a forward is given besides images; captum repeats it as it repeats images."""
+        """Arguments of a forward besides images; captum repeats them as it repeats images."""
         return None if self.kernels is None else (self.kernels,)
 
 
 def kernel_choices(
     model: nn.Module, target: LayerTarget, selection: KernelSelection, images: Tensor
 ) -> list[KernelChoice]:
-    """What is explained, one after the other: the strongest kernel, or each of those selected.
+    """Return the kernels to explain one by one: the strongest, or each of those selected.
 
     Args:
         model: The network, inside :func:`~neurovis.recording.undisturbed`.
@@ -263,7 +263,7 @@ def kernel_choices(
 def choose_kernels(
     value: TargetValue, kernel: KernelChoice | list[int], images: Tensor
 ) -> tuple[Tensor | None, Tensor]:
-    """Which kernel is explained for each image, and the values that are.
+    """Return the kernel that is explained for each image, and the explained values.
 
     Args:
         value: From images and kernels to what is explained.
