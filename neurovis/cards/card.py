@@ -1,4 +1,4 @@
-"""What is on a card: pictures, curves, scores, and the evidence for each."""
+"""Content of a card: pictures, curves, scores, and the evidence for each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Score:
-    """What a ranking says of one kernel; numbers are NaN where undefined.
+    """Score of one kernel in a ranking; numbers are NaN where undefined.
 
     Args:
         value: The score.
@@ -44,7 +44,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How far a preferred image drives its kernel.
+    """Evidence that a preferred image drives its kernel, and by how much.
 
     Args:
         activation: Of the image, on the network as it is.
@@ -100,7 +100,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What a kernel's central unit sees.
+    """Receptive field of a kernel's central unit.
 
     Args:
         height: Of the middle part that holds 95 % of the effective field, in pixels; NaN for a
@@ -118,7 +118,7 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class CardLayer:
-    """What the cards of a layer share.
+    """Properties that the cards of a layer share.
 
     Args:
         name: Dotted name.

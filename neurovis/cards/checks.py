@@ -1,4 +1,4 @@
-"""Whether the parts of a page fit each other: what would be drawn wrong, or not at all."""
+"""Check that the parts of a page fit each other: others would be drawn wrong, or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_content(content: dict[str, Any]) -> None:
 
 
 def card_name(layer: object, kernel: object) -> str:
-    """What messages call a card."""
+    """Return a card's name for messages."""
     return f'the card of layer "{layer}", kernel {kernel}'
 
 

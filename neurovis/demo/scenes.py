@@ -21,7 +21,7 @@ BLANK = 0.5
 
 
 def demo_input_spec(size: int = SCENE_SIZE) -> InputSpec:
-    """What the demo network takes: color and depth in [0, 1], which it centers itself.
+    """Return the demo network's input: color and depth in [0, 1], which it centers itself.
 
     Depth runs from 0 (near) to 1 (far).
     """

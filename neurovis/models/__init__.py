@@ -104,7 +104,7 @@ def check_model_of_file(model: str) -> None:
 
 
 def suggested_input_spec(model: str, weights: str | Path | None = None) -> InputSpec | None:
-    """What a network is shown, as far as its name tells.
+    """Return the input that a network takes, as far as its name tells.
 
     Args:
         model: As for :func:`load_model`.

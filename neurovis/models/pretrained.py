@@ -14,7 +14,7 @@ _NAME = re.compile(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*")
 
 
 def is_weights_name(weights: str | Path) -> bool:
-    """Whether it is the name of torchvision weights rather than a file."""
+    """True if it is the name of torchvision weights rather than a file."""
     if isinstance(weights, Path) or Path(weights).exists():
         return False
     return _NAME.fullmatch(weights) is not None

@@ -52,7 +52,7 @@ _QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a file holds.
+    """Content of a picture file, read in strips of rows.
 
     Attributes:
         channels: Gray has 1, color 3; a NumPy file may have any number.
@@ -166,7 +166,7 @@ def _channels_of_scan(file: BinaryIO) -> int:
 
 
 def _kind(path: Path) -> str:
-    """What a file is that is no picture."""
+    """Return the reason why a file is not a picture."""
     if not path.stat().st_size:
         return "it is empty"
     return f"it is no {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"

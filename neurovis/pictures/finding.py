@@ -1,4 +1,4 @@
-"""Which files are pictures, and which of them belong to one image."""
+"""Find the files that are pictures, and match those that belong to one image."""
 
 from __future__ import annotations
 

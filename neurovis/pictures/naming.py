@@ -65,7 +65,7 @@ class Frames:
 
     @property
     def troubles(self) -> int:
-        """How many files and images are not complete."""
+        """Number of files without a partner and of images that are not complete."""
         whole = [
             all(len(files.get(name, [])) == 1 for name in self.names)
             for files in self.files.values()
@@ -95,7 +95,7 @@ class Frames:
 
 
 class Naming:
-    """How files' names tell modality and image: by their endings, or by patterns.
+    """Rule that tells modality and image by files' names: by their endings, or by patterns.
 
     Args:
         names: The modalities.
@@ -119,12 +119,12 @@ class Naming:
 
     @property
     def is_by_pattern(self) -> bool:
-        """Whether there are patterns."""
+        """True if there are patterns."""
         return self._patterns is not None
 
     @property
     def explanation(self) -> str:
-        """How files are told apart, and what to do where that fails."""
+        """Text for messages: the rule that files are told apart by, and the remedy if it fails."""
         if self._patterns is not None:
             return f"files are told apart by the patterns {json.dumps(self._patterns)}"
         ends = " and ".join(f'"{name}"' for name in self._names)
