@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside the data: what a tag means, and which curves belong together.
+"""Additions to TensorBoard's data: descriptions of tags, chart layouts and hyperparameters.
 
 Only torch's own SummaryWriter is written to; other loggers have no room for it and are left alone.
 """
@@ -133,7 +133,7 @@ def _layout_of(folder: Path) -> bytes:
 
 
 def _mentions(path: Path, text: bytes) -> bool:
-    """Whether a file has these bytes in it; much faster than reading its events."""
+    """True if a file contains these bytes; much faster than reading its events."""
     if not path.stat().st_size:
         return False
     with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:

@@ -1,4 +1,4 @@
-"""What a network is shown: named modalities, their size, and the way to the network's own numbers.
+"""Input of a network: named modalities, their size, and conversion to the network's own values.
 
 Everything in NeuroVis that a person looks at is an image in [0, 1], whatever the network takes:
 ImageNet-normalized RGB, depth in meters, infrared. :class:`InputSpec` is the one place that knows
@@ -93,7 +93,7 @@ class Modality:
 
     @property
     def is_rgb(self) -> bool:
-        """Whether the channels are red, green and blue, to be shown and decorrelated as color."""
+        """True if the channels are red, green and blue, to be shown and decorrelated as color."""
         return self.name == "rgb" and self.channels == 3
 
 

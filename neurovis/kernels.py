@@ -1,4 +1,4 @@
-"""Which kernels of a layer: from ``"all"``, ``"0-15,20"`` or numbers to a checked list."""
+"""Selection of a layer's kernels: from ``"all"``, ``"0-15,20"`` or numbers to a checked list."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class LayerReader:
 
     @property
     def calls(self) -> Mapping[str, int] | None:
-        """How often each layer is called in one forward; None before the first reading."""
+        """Number of calls of each layer in one forward; None before the first reading."""
         return self._recorder.calls
 
     def __call__(self, inputs: Tensor, keep: Keep | None = None) -> dict[str, Tensor]:

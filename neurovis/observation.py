@@ -1,4 +1,4 @@
-"""What was seen at one step: pictures, scalars and histograms by tag, and what they mean."""
+"""Data observed at one step: pictures, scalars and histograms by tag, with descriptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Picture = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Histogram:
-    """How values are distributed: exact counts in equal bins.
+    """Distribution of values: exact counts in equal bins.
 
     Attributes:
         edges: ``(bins + 1,)``, increasing.
@@ -65,7 +65,7 @@ class Histogram:
 
 @dataclass
 class Observation:
-    """What a monitor saw at one step, by tag; TensorBoard shows one kind of data under a tag.
+    """Data that a monitor observed at one step, by tag; TensorBoard shows one kind under a tag.
 
     Attributes:
         pictures: ``(H, W, 3)`` uint8.
@@ -117,7 +117,7 @@ class Observation:
 
     @property
     def words_on(self) -> set[tuple[str, ...]]:
-        """What there is to explain: tags, and charts by category and title."""
+        """Keys of everything to explain: tags, and charts by category and title."""
         charts = {(category, title) for category, titled in self.charts.items() for title in titled}
         return {(tag,) for tag in self.tags} | charts
 

@@ -1,4 +1,4 @@
-"""What a Trainer must be like to show a network all there is (``Trainer.predict``), each once."""
+"""Check that a Trainer's ``predict`` shows a network all inputs, each once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read from activations: a map for each kernel, and from a map one number."""
+"""Readouts of activations: a map for each kernel, and from a map one number."""
 
 from __future__ import annotations
 

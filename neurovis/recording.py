@@ -165,7 +165,7 @@ class Recorder:
         return outputs
 
     def _count_calls(self, image: Tensor) -> dict[str, int]:
-        """How often each layer is called, from a whole forward of one image without gradients."""
+        """Count the calls of each layer in a whole forward of one image, without gradients."""
         called, calls = dict.fromkeys(self.modules, 0), dict.fromkeys(self.modules, 0)
 
         def count(name: str, *_: Any) -> None:

@@ -136,7 +136,7 @@ class _Ruled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
-        """What the rule makes of the gradient."""
+        """Apply the rule to the gradient."""
         (gradient,) = gradients
         values, slope = ctx.saved_tensors
         return ctx.rule(gradient, values, slope), None, None, None, None

@@ -243,7 +243,7 @@ class _Failures:
 
 
 def picture_path(tag: str, step: int) -> Path:
-    """Where a picture goes if there is no logger for it: a relative path without surprises.
+    """Return the path of a picture that no logger takes: relative, and safe on any file system.
 
     Each part of the tag becomes a folder. Characters that are special to some file system become
     ``_``; as two tags must not share a folder, a changed part also ends in a digest of itself.

@@ -51,7 +51,7 @@ def trying(network: nn.Module, spec: InputSpec, remedy: str = "") -> Iterator[No
 
 
 def reason(error: BaseException) -> str:
-    r"""What an exception says, in one line; its name where it says nothing that tells.
+    r"""Return an exception's message in one line; its name where the message tells nothing.
 
     Example:
         >>> reason(RuntimeError("mat1 and mat2 cannot be multiplied\nDetails follow"))
