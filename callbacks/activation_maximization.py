@@ -1,4 +1,4 @@
-"""Preferred images as training goes on: what each kernel wants by now."""
+"""Preferred images of kernels during training."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ class ActivationMaximizationMonitorOptions(AscentOptions, MonitorOptions, total=
 class ActivationMaximizationMonitor(Monitor):
     """Logs the preferred images of some kernels, a few ascent steps further each time.
 
-    The images go on from the last ones while the network changes, so that they follow what their
-    kernels come to want; a new ``fit`` starts them anew. Where one has turned black or white it is
-    slow to follow, since pixels there hardly move. At its defaults a look at ResNet-18 costs
-    about as much as three training steps of 32 images.
+    Each ascent resumes from the last images while the network changes, so that the images follow
+    what their kernels prefer; a new ``fit`` restarts them. An image that has turned black or white
+    is slow to follow, since its pixels hardly move. At its defaults a look at ResNet-18 costs about
+    as much as three training steps of 32 images.
 
     Under the tag ``activation_maximization/<layer>`` it logs a picture of all images, with each
     kernel's activation and that of its noise image, and under tags that begin with it
@@ -71,7 +71,7 @@ class ActivationMaximizationMonitor(Monitor):
     - ``/first_and_now``: from the second look on, a picture of the images of this fit's first look
       above those now, with what the first ones did then and do now;
     - ``/activation`` and ``/noise_activation``: means over the kernels, of the readout that is
-      climbed. Means, not medians: the gap between the two curves is then what the kernels gained
+      maximized. Means, not medians: the gap between the two curves is then what the kernels gained
       on average, and one that falls silent is seen in it. Kernels with large activations weigh
       more; each one's own numbers are in the picture. Kernels whose activation is not finite are
       left out; NaN if there is no other.

@@ -69,7 +69,7 @@ class Monitor(Callback, ABC):
 
     A training run that works without a monitor works with it, to its end. An argument that is wrong
     in itself (an unknown layer, a kernel out of range) raises before the first training step.
-    Whatever else cannot be watched is one warning, and training goes on.
+    Anything else that cannot be watched gives one warning, and training continues.
 
     Args:
         layers: Dotted names as in ``pl_module.named_modules()``, types of modules or their names
@@ -162,7 +162,7 @@ class Monitor(Callback, ABC):
 
         Raises:
             ArgumentError: If an argument is wrong in itself, which ends the run. Anything else
-                that is raised is one warning, and training goes on.
+                that is raised gives one warning, and training continues.
         """
 
     def shown(self) -> object:

@@ -1,4 +1,4 @@
-"""Feature maps as training goes on: what each kernel makes of the same few images."""
+"""Feature maps of the same few images during training."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class FeatureMapMonitor(Monitor):
 
     - ``/activations``: a histogram of all of them;
     - ``/first_and_now``: a picture of the first image's maps when this fit began, also one that
-      goes on from a checkpoint, above those now, with the correlation of the two for each kernel;
+      resumes from a checkpoint, above those now, with the correlation of the two for each kernel;
     - ``/correlation_with_first``: the median of these correlations over all kernels;
     - ``/mean``: the mean activation;
     - ``/dead``: the fraction of kernels that do not respond: the same value at each unit for each
@@ -240,7 +240,7 @@ def _label(kernel: int, correlation: float) -> str:
 
 
 def _in_place(before: Sequence[int], wanted: Sequence[int]) -> list[int]:
-    """The wanted kernels; those that were there before keep their places."""
+    """Return the selected kernels; those that were there before keep their places."""
     newcomers = iter([kernel for kernel in wanted if kernel not in before])
     kept = [kernel if kernel in wanted else next(newcomers) for kernel in before[: len(wanted)]]
     return [*kept, *newcomers]

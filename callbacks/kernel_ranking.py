@@ -1,4 +1,4 @@
-"""Kernel rankings as training goes on: which kernels became selective for what, and when?"""
+"""Kernel rankings during training: which kernels became selective for what, and when?"""
 
 from __future__ import annotations
 
@@ -74,17 +74,17 @@ class KernelRankingMonitor(Monitor):
             ``activation``. Not ``class``: a monitor has images, but does not know their classes.
         max_kernels: Draw up to this many kernels of each layer, the first of the order.
         preferred_images: Whether to draw the preferred images of kernels that are not over the
-            image: 8 steps of an ascent each time, which goes on for as long as a kernel is drawn.
-            Of 24 kernels of ResNet-18's last layer they cost more than ten training steps of 32
-            images, where all else costs one or two.
+            image: 8 steps of an ascent each time, which continues for as long as a kernel is
+            drawn. For 24 kernels of ResNet-18's last layer they cost more than ten training steps
+            of 32 images, where all else costs one or two.
         first_and_now: Whether to compare with the scores when the fit began.
         **options: ``orientations`` (8), ``spatial_frequencies``, ``phases`` and all else of
             :class:`~neurovis.tuning.RankingSettings`; ``every_n_epochs``,
             ``every_n_train_steps``, ``input_spec``, ``on_error``, ``max_images`` (64 where the
             probe images are shown) and all else of :class:`~neurovis.callbacks.base.Monitor`.
             Without an ``input_spec`` stimuli have the size of the probe images, and values
-            between their lowest and highest, alike in all channels, three of which are taken for
-            color; with one, probe images are not needed for gratings.
+            between their lowest and highest, alike in all channels, three of which are treated
+            as color; with one, probe images are not needed for gratings.
 
     Raises:
         ValueError: If an argument is out of its range, or there is no such ranking.
@@ -214,7 +214,7 @@ class KernelRankingMonitor(Monitor):
     def _climb(
         self, pl_module: LightningModule, layer: RankedLayer, found: Rankings, device: torch.device
     ) -> Tensor:
-        """Climb on; preferred images ``(K, C, H, W)``, gray for kernels that are not drawn."""
+        """Continue the ascents; preferred images ``(K, C, H, W)``, gray for kernels not drawn."""
         kernels = sorted(
             {
                 kernel
@@ -244,12 +244,12 @@ class KernelRankingMonitor(Monitor):
         return self._spec
 
     def _responses(self, pl_module: LightningModule, images: Tensor) -> LayerResponses:
-        """Of the network as it is now; not kept, since they refer to it."""
+        """Return responses of the network as it is now; not kept, since they refer to it."""
         spec = self._spec_for(images)
         return LayerResponses(pl_module, self.layers, spec, self.settings, self._facts)
 
     def _battery(self, images: Tensor) -> Battery:
-        """The stimuli; made anew each time, which costs little."""
+        """Return the stimuli; generated each time, which costs little."""
         spec = self._spec_for(images)
         shown = spec.from_network(images.float()).cpu() if self._by_images else None
         return choose_battery(self.rankings, spec, self.settings, shown, None, None)

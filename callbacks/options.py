@@ -33,7 +33,7 @@ def refusal(cls: type, unknown: Iterable[str]) -> str:
 def option_names(cls: type) -> list[str]:
     """The names of all arguments, those behind ``**options: Unpack[...]`` too."""
     names: list[str] = []
-    with suppress(NameError):  # Of a type that is imported for type checkers only.
+    with suppress(NameError):  # A type may be imported for type checkers only.
         for parameter in inspect.signature(cls, eval_str=True).parameters.values():
             if parameter.kind is parameter.VAR_KEYWORD:
                 for options in get_args(parameter.annotation):

@@ -63,9 +63,9 @@ class ImageFinder:
 
 
 class Probe:
-    """A fixed batch of images: given, or copied from the first batch that comes by.
+    """A fixed batch of images: given, or copied from the first batch.
 
-    Batches are taken as the Trainer hands them to its hooks. To iterate somebody's dataloader
+    Batches are taken as the Trainer hands them to its hooks. Iterating the user's dataloader
     would draw from the random generators, and training would end with other weights.
 
     Args:

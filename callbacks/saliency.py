@@ -1,4 +1,4 @@
-"""Saliency as training goes on: which pixels of the same few images drive a kernel or a class."""
+"""Saliency maps during training: the pixels of a few images that drive a kernel or a class."""
 
 from __future__ import annotations
 

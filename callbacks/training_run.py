@@ -65,7 +65,7 @@ def parameter_dtypes(module: nn.Module) -> list[str]:
 
 
 def builds_layers_itself(pl_module: LightningModule) -> bool:
-    """True if layers may come after the callbacks' ``setup``."""
+    """True if layers may be added after the callbacks' ``setup``."""
     return defines(pl_module, "configure_model") or defines(pl_module, "setup")
 
 
@@ -79,7 +79,7 @@ class FilesFolder(os.PathLike[str]):
     """Folder for what no logger takes, announced in the log when the first file is written.
 
     Args:
-        folder: Of the run's files.
+        folder: Folder of the run's files.
         is_shared: Whether other runs have the same folder; files then go to a numbered folder in
             it, as Lightning's default logger makes them.
     """
