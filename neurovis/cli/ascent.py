@@ -121,7 +121,7 @@ def make_trainer(
 
     Args:
         module: What is to be run.
-        options: Of the command.
+        options: The command's options.
         last_file: What the command writes in the end.
     """
     for name in ("max_epochs", "max_steps"):
@@ -170,12 +170,12 @@ def resumes(options: Namespace, trainer: pl.Trainer) -> bool:
 
 
 def climb(module: TargetMaximization, options: Namespace, trainer: pl.Trainer) -> Path:
-    """Run the ascent and print what came of it.
+    """Run the ascent and print its results.
 
     Args:
         module: What is to be run.
-        options: Of the command.
-        trainer: Of :func:`make_trainer`.
+        options: The command's options.
+        trainer: From :func:`make_trainer`.
 
     Returns:
         The folder of the run.

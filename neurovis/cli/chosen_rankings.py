@@ -1,4 +1,4 @@
-"""Rankings by the names that a command is given, or the import paths of one's own."""
+"""Rankings by the names that a command is given, or the import paths of custom ones."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def check_configs(arguments: Sequence[str]) -> list[str]:
     """Refuse config files that are none, and say why.
 
     Args:
-        arguments: Of the command line. A config may also be written out there, as a mapping.
+        arguments: The command line. A config may also be written out there, as a mapping.
 
     Returns:
         The arguments. Where a config has a section that is empty, as where all its lines are

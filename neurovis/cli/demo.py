@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    """Train with monitors, maximize activations, and say what came of it."""
+    """Train with monitors, maximize activations, and report the results."""
     # These import Lightning, which --help does without.
     with importing():
         from neurovis.cli.demo_runs import check, show

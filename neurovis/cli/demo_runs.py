@@ -49,7 +49,7 @@ _CLASS_TV = 600.0
 
 
 def show(demo: DemoOptions, folder: Path) -> None:
-    """Train with monitors, maximize activations, and print what came of it."""
+    """Train with monitors, maximize activations, and print the results."""
     accuracies = {}
     if demo.seconds > 0:
         console().rule("1. A network learns shapes, and monitors watch it")

@@ -8,7 +8,7 @@ from traceback import walk_tb
 
 from neurovis.cli.option_errors import option_error, shortened
 
-#: Signs of a message: more than any of ours has, unless what it quotes is endless.
+#: Characters of a message: more than any of ours has, unless what it quotes is endless.
 _MOST_SIGNS = 2000
 _MOST_SIGNS_OF_A_PATH = 300
 #: How torch says on a CPU that there is no memory; its error is no OutOfMemoryError there.
@@ -30,10 +30,10 @@ def one_line(
     """Return an error's message as one printable line, or its type if it has no message.
 
     Args:
-        error: Of any kind.
+        error: Any exception.
         command: The subcommand, if one was given.
         known: The subcommand's options, or the commands where none was given.
-        arguments: Of the command line; what they hold is quoted as it was given.
+        arguments: The command line's arguments; what they hold is quoted as it was given.
     """
     said = _said(error)
     for given in arguments:

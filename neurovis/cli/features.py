@@ -1,4 +1,4 @@
-"""``neurovis features``: what each kernel makes of one's own pictures."""
+"""``neurovis features``: feature maps of your own pictures."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class _Layer:
         name: Dotted name.
         kernels: The ``K`` chosen ones.
         count: How many the layer has.
-        size: Of its maps.
+        size: Height and width of its maps.
     """
 
     name: str

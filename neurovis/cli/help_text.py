@@ -54,7 +54,7 @@ class HelpFormatter(DefaultHelpFormatter):
     """jsonargparse's, for a screen of 80 columns and a person who is new to it."""
 
     def add_argument(self, action: Action) -> None:
-        """Leave out what is seldom wanted; it is read all the same."""
+        """Leave out seldom used options, which are accepted all the same."""
         name = _of_trainer(action)
         if action.dest == "trainer" or (name and name not in TRAINER_OPTIONS):
             return
@@ -63,7 +63,7 @@ class HelpFormatter(DefaultHelpFormatter):
         super().add_argument(action)
 
     def _expand_help(self, action: Action) -> str:
-        text = super()._expand_help(action).removeprefix(" (required)")  # Of commands.
+        text = super()._expand_help(action).removeprefix(" (required)")  # Commands have it.
         name = _of_trainer(action)
         if name:
             return _TRAINER_HELP.get(name, text)
@@ -110,7 +110,7 @@ def prepare(parser: ArgumentParser, name: str) -> None:
 
     Args:
         parser: With all options added.
-        name: Of the command.
+        name: The command's name.
     """
     required = [
         f"{action.option_strings[0]} {action.metavar or action.dest.upper()}"

@@ -44,7 +44,7 @@ def build_parser(only: str | None = None) -> ArgumentParser:
         description="What do a CNN's kernels respond to, how selectively, and when did they learn "
         "it?",
         exit_on_error=False,
-        # Else "am --top 16" would be so many top images; subcommands do the same.
+        # Else "am --top 16" would be read as --top_images; subcommands do the same.
         allow_abbrev=False,
         version=__version__,
     )
@@ -198,7 +198,7 @@ def _hushed(signals: Signals) -> Iterator[None]:
             warnings.filterwarnings("ignore", message="The number of training batches")
             # A ranking by weights shows nothing.
             warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
-            # Of pictures with names in scripts that the font does not have.
+            # For pictures with names in scripts that the font does not have.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             yield
     finally:
@@ -207,7 +207,7 @@ def _hushed(signals: Signals) -> Iterator[None]:
 
 
 def _interrupting_again(signals: Signals, arguments: sys.UnraisableHookArgs) -> None:
-    """A Ctrl-C that came where nothing can be raised, as objects are let go of, comes once more."""
+    """Repeat a Ctrl-C that arrived where nothing can be raised, as objects are released."""
     if issubclass(arguments.exc_type, KeyboardInterrupt):
         signals.is_stopping = False
         main_thread = threading.main_thread().ident
@@ -218,6 +218,6 @@ def _interrupting_again(signals: Signals, arguments: sys.UnraisableHookArgs) -> 
 
 
 def _without_full_disks(arguments: threading.ExceptHookArgs) -> None:
-    """Keep back what TensorBoard's thread cannot write: the run hears of it, and says it."""
+    """Hide that TensorBoard's thread cannot write: the run finds out, and reports it."""
     if not issubclass(arguments.exc_type, OSError):
         threading.__excepthook__(arguments)

@@ -25,10 +25,10 @@ _TRUST = "--trust"
 
 
 def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractContextManager[None]:
-    """Refuse what a file names and only a person may, before anything is made of it.
+    """Refuse what a file names and only a person may, before anything is instantiated.
 
     Args:
-        options: Of the command line, parsed and not instantiated.
+        options: The command line, parsed and not instantiated.
         arguments: The command line; what is on it was typed.
 
     Returns:

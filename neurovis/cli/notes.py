@@ -1,4 +1,4 @@
-"""Notes on pictures, kept for the end and cut short: of a thousand there may be a thousand."""
+"""Notes on pictures, kept for the end and cut short: a thousand pictures may give as many."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.text import Text
 from neurovis.cli.printing import console
 from neurovis.pictures import StretchedWarning, ZeroDepthWarning
 
-#: So many notes of a kind are printed.
+#: Most notes of a kind that are printed.
 _MOST_NOTES = 3
-#: Of these one is: what it says holds for a whole folder, as a rule.
+#: Kinds of which one is printed: what it says holds for a whole folder, as a rule.
 _SAID_ONCE = (StretchedWarning, ZeroDepthWarning)
 
 
@@ -39,7 +39,7 @@ class Notes:
 
 
 def print_notes(notes: Sequence[str], most: int = _MOST_NOTES) -> None:
-    """Print notes of one kind, at most so many."""
+    """Print notes of one kind, at most ``most``."""
     output = console()
     for note in notes[:most]:
         output.print(Text(f"note: {note}"), soft_wrap=True)

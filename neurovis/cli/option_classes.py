@@ -14,7 +14,7 @@ def arguments_of(path: str) -> list[str]:
 
 
 def classes_below(bases: Sequence[str]) -> list[str]:
-    """Names of the classes of one's own types that an option takes; others are too many."""
+    """Return the names of the imported subclasses of the types that an option takes."""
     names: dict[str, None] = {}
     for path in bases:
         base = _imported(path)

@@ -16,7 +16,7 @@ from neurovis.cli.option_classes import arguments_of, classes_below
 
 _KEY = re.compile(r'\s*Parser key "(?P<key>[^"]+)":\s*')
 _UNION = "Does not validate against any of the Union subtypes"
-#: Of a group of options.
+#: Message for a group of options.
 _NO_SECTION = re.compile(r"Unable to load config '(?P<value>.*)'")
 _TELL_NOTHING = (
     *(_UNION, "Type collections.abc.Callable", "Expected a", "Not a valid subclass of"),
@@ -50,9 +50,9 @@ _KINDS = {
 }
 #: At which two names are alike: row and rwo are, groups and crop are not.
 _LIKENESS = 0.65
-#: Signs of a value that are shown.
+#: Characters of a value that are shown.
 _MOST_SIGNS = 120
-#: So many classes are listed where none is near to what was given.
+#: Most classes that are listed where none is near to what was given.
 _MOST_CLASSES = 12
 
 
@@ -215,7 +215,7 @@ def _of_value(said: str) -> str | None:
     if found.reasons:
         return f"{named}{found.reasons[0]}"
     if found.bases and not (found.literals or found.kinds):
-        # Of what is neither a path nor a mapping nothing else is said.
+        # For what is neither a path nor a mapping jsonargparse says nothing else.
         takes_functions = "collections.abc.Callable" in text
         found.kinds.append(f"{_OBJECT}, or a function by its path" if takes_functions else _OBJECT)
     if not found.option or not (found.literals or found.kinds):

@@ -67,7 +67,7 @@ class InputOptions:
         if isinstance(self.modalities, str):
             known = {"rgb": InputSpec.rgb(default.size), "rgbd": InputSpec.rgbd(default.size)}
             if self.modalities not in known:
-                # What is no list of modalities is taken for a name.
+                # Anything but a list of modalities is read as a name.
                 raise ValueError(
                     'input.modalities must be "rgb", "rgbd" or a list of {name: …, channels: …}, '
                     "each with a range, mean and std if need be; got "

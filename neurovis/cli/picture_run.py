@@ -87,13 +87,13 @@ class Numbered:
 
 
 class PictureRun:
-    """The pictures of a run, and the place for what comes of them.
+    """Pictures of a run, and the folder for their results.
 
     Nothing is written before the first result. Pictures that cannot be read are left out; the
     others keep their index.
 
     Args:
-        options: Of :func:`add_picture_arguments`.
+        options: Those of :func:`add_picture_arguments`.
         spec: What the network is shown.
 
     Raises:
@@ -159,7 +159,7 @@ class PictureRun:
         """The readable pictures ``(B, C, H, W)`` in [0, 1], some at a time.
 
         Args:
-            size: At most so many; by default the batch size that was asked for.
+            size: Most pictures in a batch; by default the batch size that was asked for.
         """
         size = min(size or self.batch_size, self.batch_size)
         number = len(self._pictures)
@@ -196,7 +196,7 @@ class PictureRun:
         """Write a table row by row; it appears when it is complete.
 
         Args:
-            name: Of the file.
+            name: Name of the file.
             columns: After those of the picture.
         """
         names = ["index", "picture", "file", *columns]

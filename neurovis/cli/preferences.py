@@ -19,7 +19,7 @@ from neurovis.tuning.measures import (
 )
 from neurovis.tuning.results import KernelRanking, Rankings
 
-#: gOSI; of random kernels over an image 95 % have less.
+#: gOSI; 95 % of random kernels over an image have less.
 _TUNED = 0.4
 
 
@@ -30,7 +30,7 @@ class RankedNetwork:
     Args:
         network: As it was loaded, perhaps on another device by now.
         spec: What it is shown.
-        options: Of the command.
+        options: The command's options.
         trainer: That showed the stimuli.
         folder: For results.
     """
@@ -70,7 +70,7 @@ class PreferredGratings:
 
 
 def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGratings]:
-    """Of each ranking by gratings that applies, those of its first kernels.
+    """Yield the gratings that the first kernels of each applicable ranking prefer.
 
     Where gratings differ in color or modality too, they count together.
     """

@@ -100,7 +100,7 @@ class Comparison:
 
 
 def compare(ranked: RankedNetwork, rankings: Rankings, files: RankingFiles) -> list[Comparison]:
-    """Make the preferred images, compare them with the gratings, and write what came of it.
+    """Generate the preferred images, compare them with the gratings, and write the results.
 
     A kernel that is among the first of several rankings has one image.
     """

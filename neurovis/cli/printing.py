@@ -78,8 +78,8 @@ def print_written(folder: str | Path | None, loggers: Iterable[object]) -> None:
     """Print where everything was written, and how to look at what TensorBoard was given.
 
     Args:
-        folder: Of the run; None after a trial.
-        loggers: Of the Trainer.
+        folder: Folder of the run; None after a trial.
+        loggers: The Trainer's loggers.
     """
     output = console()
     if folder is None:

@@ -41,7 +41,7 @@ _HEADINGS: dict[str, dict[str, Any]] = {
 #: Those that are shown where there is room, the ones that say most first.
 _IF_ROOM = ("reliability", "null's 95 %", "score", "kernels")
 _UNLIMITED = 10_000
-#: Of a tag ``kernel_ranking/<by>/<layer>/<what>``; dots, not slashes, are in layers' names.
+#: Parts of a tag ``kernel_ranking/<by>/<layer>/<what>``; dots, not slashes, are in layers' names.
 _PARTS = 4
 
 
@@ -50,7 +50,7 @@ class RankingFiles:
 
     Args:
         folder: For the files.
-        loggers: Of the Trainer.
+        loggers: The Trainer's loggers.
         top: Kernels in a figure, at most.
         sheets: First kernels of a ranking by gratings that get a figure of their own.
     """

@@ -22,7 +22,7 @@ from neurovis.pictures import PICTURE_SUFFIXES, PictureFiles, find_pictures, rea
 from neurovis.tuning.battery import Images
 from neurovis.tuning.rankings import AnyRanking, ImageRanking
 
-#: Of the demo; each class as often.
+#: Number of the demo's scenes; each class as often.
 _SCENES = 256
 #: Scenes that the shipped network was not trained on.
 _SCENES_SEED = 2000
@@ -33,7 +33,7 @@ class RankedPictures(Dataset[Tensor | tuple[Tensor, int]]):
 
     Args:
         pictures: Their files.
-        labels: Of each its class, or None.
+        labels: The class of each, or None.
         classes: The classes' names, or None.
         spec: What the network is shown.
         notes: Where warnings of pictures go.

@@ -102,7 +102,7 @@ def run(options: Namespace) -> None:
     ):
         found = {}
         if of_pictures is not None:
-            # Of a picture, any unit may be the one that is driven most.
+            # Any unit may be the one that a picture drives most.
             objective = "max" if options.objective == "center" else None
             found = of_pictures.run(network, module, trainer, folder, objective)
         trainer.predict(tuning, return_predictions=False)

@@ -54,7 +54,7 @@ class Findings:
         network: As it was loaded.
         spec: What it is shown.
         module: With the preferred images of each layer.
-        rankings: Of the same layers.
+        rankings: Rankings of the same layers.
         top_images: By layer; empty without images.
         probe: The picture for saliency maps, if there is one.
     """
@@ -160,7 +160,7 @@ class LayerCards:
         return None if weights is None else weight_pictures(weights, self._spec)
 
     def _curves(self) -> list[Curves] | None:
-        """Of each kernel of the layer, its responses to the gratings that drive it most."""
+        """Return each kernel's responses to the gratings that drive it most."""
         ranking = self._gratings
         if ranking is None or ranking.seen is None:
             return None

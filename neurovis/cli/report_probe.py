@@ -33,7 +33,7 @@ class ProbePicture:
     Args:
         image: ``(C, H, W)`` in [0, 1].
         name: What the page calls it.
-        method: Of the maps.
+        method: Saliency method of the maps.
         spec: What the network is shown.
     """
 

@@ -17,7 +17,7 @@ class TopPictures:
     """The top images of a layer's kernels.
 
     Args:
-        found: Of all kernels that have a card; None without images.
+        found: Top images of all kernels that have a card; None without images.
         spec: What the network is shown.
     """
 

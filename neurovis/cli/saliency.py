@@ -1,4 +1,4 @@
-"""``neurovis saliency``: which pixels of one's own pictures drove a kernel or a class."""
+"""``neurovis saliency``: the pixels of your own pictures that drove a kernel or a class."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class _Question:
         layer: Dotted name; None for the output.
         kernels: Which, or ``"strongest"``.
         method: One of the saliency methods.
-        settings: Of the method.
+        settings: Options of the method.
         spec: What the network is shown.
 
     Raises:

@@ -20,9 +20,9 @@ from neurovis.saliency import RandomizationCheck, SaliencyMaps, kernel_word
 from neurovis.saliency.maps import SIGNED
 from neurovis.tables import TableWriter
 
-#: Of the table of maps.
+#: Columns of the table of maps.
 COLUMNS = ("layer", "kernel", "method", "value", "completeness_error")
-#: Of the table of randomizations.
+#: Columns of the table of randomizations.
 _RANDOMIZATION_COLUMNS = (
     *("layer", "method", "kernel", "stage", "randomized"),
     *("correlation", "signed_correlation"),
@@ -36,7 +36,7 @@ class Explained:
     Args:
         image: ``(C, H, W)`` in [0, 1].
         found: For each kernel the maps of a batch of pictures.
-        place: Of the picture in the batch.
+        place: Place of the picture in the batch.
     """
 
     image: Tensor
@@ -147,7 +147,7 @@ class Randomization:
 
     Args:
         run: Whose pictures were checked.
-        tag: Of the maps that were checked.
+        tag: Tag of the maps that were checked.
         max_kernels: Kernels in a figure.
     """
 
@@ -277,6 +277,6 @@ def _of_picture(found: list[Tensor], place: int) -> Tensor:
 
 
 def _median(correlations: Tensor) -> str:
-    """Of those that are not NaN; of an even number the mean of the middle two."""
+    """Return the median without NaN, for an even number the mean of the middle two."""
     median = torch.nanquantile(correlations, 0.5).item()
     return "-" if math.isnan(median) else f"{median:.3f}"

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody wanted it.
+class Stopped(Exception):  # noqa: N818 - no error: the user asked for it.
     """Work was stopped by hand.
 
     Attributes:
@@ -52,7 +52,7 @@ def terminable() -> Iterator[Signals]:
 
     By itself SIGTERM would end Python where it stands, with files half written; and Lightning,
     which takes it over, looks for it between steps of a training, and nowhere while it predicts. An
-    exception raised by a second signal would come where the first one is handled, and be printed
+    exception raised by a second signal would occur where the first one is handled, and be printed
     with its traceback.
     """
     signals = Signals()
@@ -111,7 +111,7 @@ def _stop_fork(number: int, frame: FrameType | None) -> None:
 def end_at_once(status: int) -> NoReturn:
     """End the process without waiting for anything; files appear whole or not at all anyway."""
     for stream in (sys.stdout, sys.stderr):
-        # A signal may come in the middle of a write.
+        # A signal may arrive in the middle of a write.
         with suppress(OSError, RuntimeError, ValueError):
             stream.flush()
     os._exit(status)
@@ -122,7 +122,7 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     """Around long work.
 
     Args:
-        kept: Says, when work was stopped, how far it was and what there is of it.
+        kept: Says, when work was stopped, how far it was and which results exist.
 
     Raises:
         Stopped: After Ctrl-C or SIGTERM.

@@ -56,9 +56,9 @@ class TopImagesRun:
     """The pictures of a run, checked before hours go into the ascent.
 
     Args:
-        options: Of :func:`add_arguments`, with ``model``; images or their number are given.
+        options: Those of :func:`add_arguments`, with ``model``; images or their number are given.
         spec: What the network is shown.
-        trainer: Of the run.
+        trainer: The run's Trainer.
 
     Raises:
         OSError: If a picture or folder does not exist.
@@ -96,8 +96,8 @@ class TopImagesRun:
             module: With the preferred images of each layer, one kernel to an image; no kernel is
                 looked at twice.
             trainer: That made them; it has done its fit.
-            folder: Of the run.
-            objective: What pictures are compared by; by default what was climbed.
+            folder: Folder of the run.
+            objective: What pictures are compared by; by default what was maximized.
             batch_size: Images at a time, on each device.
 
         Returns:
@@ -144,7 +144,7 @@ def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
         ValueError: If pictures could not be read; how many, and why the first.
     """
     for one in found.values():
-        if one.notes:  # Of all layers the same.
+        if one.notes:  # All layers have the same.
             raise ValueError(one.notes[0])
 
 

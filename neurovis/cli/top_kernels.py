@@ -21,11 +21,11 @@ from neurovis.layers import resolve_layer
 from neurovis.tuning import KernelRanking, Rankings, rank_kernels
 from neurovis.tuning.rankings import ImageRanking
 
-#: What a selection that asks for a ranking begins with.
+#: Prefix of a selection that asks for a ranking.
 _PREFIX = "top"
 _FORM = re.compile(r"top:(\d+)(?::([^:]+))?")
 _DEFAULT_RANKING = "orientation"
-#: So many are printed with their scores.
+#: Most kernels that are printed with their scores.
 _MOST_PRINTED = 16
 
 

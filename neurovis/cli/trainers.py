@@ -31,8 +31,8 @@ def add_trainer_arguments(parser: ArgumentParser, **defaults: object) -> None:
     """Add the options of ``Trainer``.
 
     Args:
-        parser: Of a command.
-        defaults: Of options, where they are not Lightning's.
+        parser: Parser of a command.
+        defaults: Defaults of options, where they are not Lightning's.
     """
     parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
     parser.set_defaults(
@@ -48,7 +48,7 @@ def with_late_folders(logger: object) -> object:
     """Return the option of loggers with those of Lightning's that make their folders later.
 
     Args:
-        logger: As it was parsed: of a class its path and its arguments.
+        logger: As it was parsed: for a class its path and its arguments.
     """
     if isinstance(logger, list):
         return [with_late_folders(one) for one in logger]
@@ -70,7 +70,7 @@ def build_trainer(arguments: Mapping[str, Any], prefix: str = "--trainer.") -> p
     nothing is left of a command that is refused.
 
     Args:
-        arguments: Of ``Trainer``.
+        arguments: Arguments of ``Trainer``.
         prefix: What the options are called by before these names.
 
     Raises:
@@ -102,10 +102,10 @@ def run_logger(
     """A TensorBoardLogger whose own folder appears with the first thing that is logged.
 
     Args:
-        folder: Of all runs.
+        folder: Folder of all runs.
         name: A folder in it.
-        version: Of the run, within that.
-        options: Of ``TensorBoardLogger``.
+        version: Version of the run, within that.
+        options: Options of ``TensorBoardLogger``.
     """
     from neurovis.cli.run_logger import RunLogger
 

@@ -22,7 +22,7 @@ TOP_IMAGES = (
     "reaches in the layer's own unit, beside the kernel's preferred image where there is one. The "
     "slider goes through the pages; all numbers are in `top_images.csv`."
 )
-#: Of a ranking, by the last part of the tag.
+#: Descriptions of a ranking's pictures, by the last part of the tag.
 RANKED = {
     "sheets": "**What one kernel is tuned to**: its response to gratings of all orientations and "
     "spatial frequencies (cycles per pixel of the input), in the layer's own unit. The slider goes "
