@@ -55,7 +55,8 @@ def kernel_saliency(
         images: ``(B, C, H, W)`` in the network's space, floating-point, on the network's device.
         layer: Dotted name; None for the network's output, such as class logits, which has its
             kernels in dimension 1. A :class:`~neurovis.saliency.LayerTarget` saves finding a
-            layer's kernel dimension in every call. Of a tuple, list or dict the first tensor.
+            layer's kernel dimension in every call. If the layer returns a tuple, list or
+            dict, its first tensor is used.
         kernel: 0-based; or ``"strongest"``, for each image the kernel with the largest readout (the
             predicted class, for logits); or a function from the layer's activation
             ``(B, K, ...)``, kernels second, to ``(B,)``, each image's number from that image's
@@ -72,8 +73,8 @@ def kernel_saliency(
             - ``deconvnet``: Zeiler, Fergus 2014.
             - ``gradcam``, ``guided_gradcam``: Selvaraju et al. 2017.
             - ``occlusion``: Zeiler, Fergus 2014.
-        **options: Of :class:`~neurovis.saliency.SaliencySettings`, which says which method uses
-            which.
+        **options: Those of :class:`~neurovis.saliency.SaliencySettings`, which says which method
+            uses which.
 
     Returns:
         ``maps`` ``(B, C, H, W)`` with signs (``(B, 1, H, W)`` for ``gradcam``), the explained

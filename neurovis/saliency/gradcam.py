@@ -1,4 +1,4 @@
-"""Grad-CAM: where in a convolution's map, rather than in which pixels, the value comes from.
+"""Grad-CAM: the places in a convolution's map, rather than the pixels, that raise a value.
 
 It is ours, a few lines, because captum's reads a map that an in-place rectifier has overwritten.
 

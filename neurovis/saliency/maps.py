@@ -18,10 +18,10 @@ class SaliencyMaps:
 
     Args:
         maps: ``(B, C, H, W)``, float32 on the CPU, with signs; ``(B, 1, H, W)`` for ``gradcam``,
-            which knows no channels. Of ``input_x_gradient``, ``integrated_gradients`` and
-            ``occlusion`` in units of the value; of ``gradient``, ``smoothgrad``,
-            ``guided_backprop`` and ``deconvnet`` in units of the value for a unit of the network's
-            input.
+            which knows no channels. ``input_x_gradient``, ``integrated_gradients`` and
+            ``occlusion`` give units of the value; ``gradient``, ``smoothgrad``,
+            ``guided_backprop`` and ``deconvnet`` give units of the value for a unit of the
+            network's input.
         values: The number that was explained, ``(B,)``, float32 on the CPU.
         kernels: The kernel of each image; None where the target was a function.
         layer: Dotted name; ``"output"`` for the network's output.
@@ -46,7 +46,7 @@ class SaliencyMaps:
     def pooled(self, spec: InputSpec | None = None) -> dict[str, Tensor]:
         """One map for each image and modality, ``(B, H, W)``, by the modality's name.
 
-        Signed methods are summed over a modality's channels; of the others the largest magnitude
+        Signed methods are summed over a modality's channels; for the others the largest magnitude
         is taken (Simonyan, Vedaldi, Zisserman, "Deep inside convolutional networks", 2014).
 
         Args:

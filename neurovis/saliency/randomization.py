@@ -28,7 +28,7 @@ from neurovis.saliency.target import KernelChoice, LayerTarget
 #: How the stage is called at which nothing is randomized.
 TRAINED = "trained"
 
-#: So often a stage's weights are drawn until none of the kernels is silent.
+#: Most draws of a stage's weights until none of the kernels is silent.
 _MOST_DRAWS = 8
 #: From the seed of a draw to that of the next, more than a network has stages.
 _NEXT_DRAW = 100_003
@@ -45,7 +45,7 @@ class RandomizationCheck:
             the trained network, 1 at stage 0. NaN where a map is the same everywhere and has no
             ranks: random weights may silence a kernel behind a rectifier, and a map of a silent
             kernel is all zero, which says nothing of the method.
-        signed_correlations: ``(S, B)``: of the maps with their signs, summed over channels.
+        signed_correlations: ``(S, B)``: those of the maps with their signs, summed over channels.
         method: One of :data:`~neurovis.saliency.METHODS`.
         layer: Dotted name of the layer; ``"output"`` for the network's output.
         kernels: The kernel of each image; None where the target was a function.
@@ -88,7 +88,7 @@ def cascading_randomization(
     """Measure how much of a saliency map is left as the network's layers are randomized.
 
     Modules that own parameters and work towards the layer, itself included, are randomized one
-    after another, from the one that comes in last to the first, and stay so. Each is given what its
+    after another, from the one used last to the first, and stay so. Each is given what its
     ``reset_parameters()`` gives, or, where it has none or is left as it was by it, normal
     numbers of the parameter's own mean and standard deviation. Weights that silence a kernel that
     responds when trained are drawn again, all of them and for all images, up to eight times. The
@@ -105,7 +105,7 @@ def cascading_randomization(
         layer: As there.
         kernel: As there. ``"strongest"`` is decided by the trained network, and then kept.
         method: As there.
-        max_stages: At most so many stages after the first; each then randomizes several modules.
+        max_stages: Most stages after the first; each then randomizes several modules.
             The last has everything randomized in any case. By default one for each module.
         **options: As there; ``seed`` also fixes the random weights.
 
@@ -184,7 +184,7 @@ def randomize(module: nn.Module) -> None:
     if callable(reset):
         reset()
     for parameter, before in zip(parameters, trained, strict=True):
-        # A weight norm's reset writes into a weight that is computed anew in the next forward.
+        # A weight norm's reset writes into a weight that is computed again in the next forward.
         if parameter.is_floating_point() and torch.equal(parameter, before):
             parameter.normal_(before.mean().item(), before.std(correction=0).item())
 

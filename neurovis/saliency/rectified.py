@@ -1,4 +1,4 @@
-"""Methods that let a gradient pass rectifiers by another rule, be they modules or functions.
+"""Methods that change the gradient of rectifiers, both modules and functions.
 
 They are ours because hooks on ``nn.ReLU``, as captum's are, miss ``F.relu`` and then give the plain
 gradient under another name.

@@ -68,7 +68,7 @@ class LayerTarget:
 
     @property
     def without_gradient(self) -> str:
-        """The message where no gradient comes to the images."""
+        """Message for a value without a gradient to the images."""
         return (
             f'the value of layer "{self.label}" has no gradient to the images: on the way '
             'something is detached, rounded or an integer; method "occlusion" needs none'
