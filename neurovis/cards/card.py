@@ -47,11 +47,11 @@ class Evidence:
     """Evidence that a preferred image drives its kernel, and by how much.
 
     Args:
-        activation: Of the image, on the network as it is.
-        noise_activation: Of the noise that the ascent started from.
+        activation: Activation of the image, on the network as it is.
+        noise_activation: Activation of the noise that the ascent started from.
         dead: Whether the kernel stayed silent.
         ended: ``converged``, ``steps`` or ``cut short``.
-        steps: Of the ascent.
+        steps: Steps of the ascent.
         unit: What activations are counted in; empty for the layer's own.
     """
 
@@ -103,9 +103,9 @@ class ReceptiveField:
     """Receptive field of a kernel's central unit.
 
     Args:
-        height: Of the middle part that holds 95 % of the effective field, in pixels; NaN for a
-            unit that nothing drives.
-        width: Likewise.
+        height: Height in pixels of the middle part that holds 95 % of the effective field; NaN for
+            a unit that nothing drives.
+        width: Its width.
         picture: The effective field.
         over: What it was measured over, in words.
     """
@@ -123,8 +123,8 @@ class CardLayer:
     Args:
         name: Dotted name.
         kernels: How many it has.
-        orientations: Of the gratings, in degrees counter-clockwise from horizontal.
-        spatial_frequencies: Of the gratings, in cycles per pixel.
+        orientations: The gratings' orientations, in degrees counter-clockwise from horizontal.
+        spatial_frequencies: The gratings' spatial frequencies, in cycles per pixel.
         receptive_field: Height and width in pixels of the theoretical field; None where unknown.
         response: What curves are of, such as ``"F1 amplitude"``.
         notes: What there is to know of all its kernels.
@@ -150,11 +150,11 @@ class Card:
         preferred: Preferred images; several are variants.
         scores: By the name of their :class:`Measure`.
         curves: Tuning.
-        weights: Of a first layer.
+        weights: Weights of a first layer.
         field: What its central unit sees.
         saliency: Which pixels of a probe picture drive it: the map over the picture.
         top_images: Real pictures that drive it most, best first.
-        top_activation: Of the best of them.
+        top_activation: Activation of the best of them.
         remarks: Further words of evidence.
     """
 

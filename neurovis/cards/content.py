@@ -19,7 +19,7 @@ from torch import Tensor
 
 #: Digits that mean something.
 _DIGITS = 4
-#: So much of what was given is said.
+#: Abbreviates what was given, for messages.
 _SAID = Repr()
 _SAID.maxstring = _SAID.maxother = 60
 
@@ -30,7 +30,7 @@ def record(value: object, kind: type, where: str) -> dict[str, Any]:
     Numbers have the digits that mean something, and None stands for what is not finite.
 
     Args:
-        value: Of that class.
+        value: An instance of that class.
         kind: A dataclass whose fields are annotated with texts, numbers, truth values, other such
             dataclasses, sequences and mappings of these, or None.
         where: What messages call it.

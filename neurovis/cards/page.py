@@ -25,7 +25,7 @@ class CardPage:
 
     Args:
         title: Stands over it.
-        layers: Of the cards.
+        layers: Layers of the cards.
         measures: What cards can be sorted and filtered by, beside activation.
         facts: What there is to know of the whole: names with words, such as the network's.
         notes: Further sentences.

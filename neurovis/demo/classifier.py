@@ -129,7 +129,7 @@ def blank_at_random(images: Tensor, probability: float) -> tuple[Tensor, Tensor]
 
     Args:
         images: RGB-D images ``(B, 4, H, W)`` in [0, 1].
-        probability: Of each modality being withheld, in [0, 0.5]; never are both.
+        probability: Probability of each modality being withheld, in [0, 0.5]; never are both.
 
     Returns:
         The images with withheld modalities at ``BLANK``, and which channels are shown: 1 or 0,
@@ -160,7 +160,7 @@ def perturb(
         images: ``(B, C, H, W)`` in [0, 1].
         labels: Their classes, ``(B,)``.
         shown: 1 where a channel may be changed and 0 where not, ``(B, C, 1, 1)``.
-        radius: Of the ball, in image values.
+        radius: Radius of the ball, in image values.
         steps: Gradient steps, at least 1.
 
     Returns:

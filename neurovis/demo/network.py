@@ -65,7 +65,7 @@ class ShapeNet(nn.Module):
 
 
 def load_demo_network() -> ShapeNet:
-    """Loads the trained network that comes with the package.
+    """Load the trained network that is shipped with the package.
 
     Returns:
         The network in evaluation mode, in float32, on the CPU. The recipe that trained it is

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Trains the demo network, tests it on fresh scenes and exports its weights.
 
     Args:
-        arguments: Of the command line; those of the process when None.
+        arguments: The command line; that of the process when None.
     """
     # With another number of threads sums are taken in another order, and the weights differ.
     torch.set_num_threads(1)

@@ -38,7 +38,7 @@ def import_by_path(
     Args:
         path: ``"package.module.name"``, or deeper, as for a class inside a class.
         what: Kind of the thing, for messages.
-        example: Of a path to such a thing, for messages.
+        example: A path to such a thing, for messages.
 
     Raises:
         ValueError: If there is no such thing, or its module cannot be imported.

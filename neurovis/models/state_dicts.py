@@ -49,7 +49,7 @@ def load_strictly(network: nn.Module, state_dict: StateDict, path: Path, partial
         state_dict: Tensors by name.
         path: Where it is from, for messages.
         partial: Whether the file may hold other modules as well, as a LightningModule's checkpoint
-            does whose network is only one part of it.
+            does whose network is only one part.
 
     Raises:
         ValueError: If names or shapes differ, or a parameter is not finite.

@@ -72,9 +72,9 @@ def check_hyperparameters(path: Path, content: Mapping[str, Any], module_class: 
     Older versions of Lightning import and call whatever is named there.
 
     Args:
-        path: Of the checkpoint.
+        path: Path of the checkpoint.
         content: What it holds.
-        module_class: Class of the LightningModule that is made of it.
+        module_class: Class of the LightningModule to restore from it.
 
     Raises:
         ValueError: If it names anything but what Lightning itself writes.
@@ -153,7 +153,7 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
     try:
         problem = archive_problem(path)
-    except Exception as error:  # Of damaged archives anything is raised.
+    except Exception as error:  # Damaged archives raise anything.
         raise ValueError(_damaged(path, error)) from error
     if problem is not None:
         raise ValueError(f'weights file "{path}" {problem}')

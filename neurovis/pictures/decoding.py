@@ -18,7 +18,7 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
-#: Pillow opens more, and runs other programs for some of it (EPS).
+#: Pillow opens more, and runs other programs for some formats (EPS).
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM", "WEBP")
 #: Pillow's names of what is JPEG; the second may hold more pictures, as those of telephones do.
 _JPEG = frozenset({"JPEG", "MPO"})
@@ -112,7 +112,7 @@ def decode_picture(path: Path) -> Decoded:
             needed = _bytes_per_pixel(picture, file) * picture.width * picture.height
             if not too_large and needed <= _MOST_BYTES:
                 picture.load()
-                # Of a TIFF file, loading has turned it and taken this out.
+                # Loading has turned a TIFF file, and removed this.
                 orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
                 _rows(picture, 0, 1)  # Not all kinds of color can be made red, green and blue.
         except UnidentifiedImageError as error:

@@ -12,7 +12,7 @@ from neurovis.pictures.naming import Frames, Naming
 
 #: A NumPy file, which holds all modalities of an image.
 ARRAY_SUFFIX = ".npy"
-#: Files of a folder that are taken for pictures, in lower case.
+#: Suffixes, in lower case, of the files in a folder that are pictures.
 PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".webp"}
     | {ARRAY_SUFFIX}
@@ -37,18 +37,18 @@ class PictureFiles:
 def find_pictures(
     paths: Paths, spec: InputSpec, patterns: Mapping[str, str] | None = None
 ) -> list[PictureFiles]:
-    """Find pictures, and of several modalities the files that make up each image.
+    """Find pictures, and for several modalities the files that make up each image.
 
     For one modality every picture is an image. For several, files are told apart by how their names
-    end before the suffix, in upper or lower case: ``X_RGB.png`` is of ``rgb``, and of ``depth`` is
-    the file in the same folder that begins with the same ``X_`` and ends in depth, be it
+    end before the suffix, in upper or lower case: ``X_RGB.png`` is ``rgb``, and ``depth`` is the
+    file in the same folder that begins with the same ``X_`` and ends in depth, such as
     ``X_depth.png`` or ``X_perfect_depth.tiff``. A NumPy file ``.npy`` is an image by itself.
 
     Args:
         paths: A file; a folder, of which all pictures are taken, by name, without those in folders
-            in it; or several of these. Of several modalities any file of an image finds the
-            others, and an image whose files are all listed is found once. Where names do not tell,
-            a mapping from each modality to its file is one image.
+            in it; or several of these. With several modalities any file of an image finds
+            the others, and an image whose files are all listed is found once. Where names do not
+            tell, a mapping from each modality to its file is one image.
         spec: The modalities.
         patterns: For each modality its files' names, such as ``{"rgb": "*_RGB.png", "depth":
             "*_perfect_depth.tiff"}`` or ``{"rgb": "rgb/*.png", "depth": "depth/*.png"}``, relative
@@ -80,7 +80,7 @@ def find_picture(path: str | Path, spec: InputSpec) -> PictureFiles:
     """Find one picture, as :func:`find_pictures` does.
 
     Args:
-        path: A file; of several modalities, any of an image's.
+        path: A file; with several modalities, any of an image's.
         spec: The modalities.
 
     Raises:

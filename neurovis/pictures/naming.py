@@ -100,7 +100,7 @@ class Naming:
     Args:
         names: The modalities.
         patterns: For each a pattern such as ``"*_RGB.png"``; None for endings.
-        may_have_patterns: Whether somebody could give any; else messages do not speak of them.
+        may_have_patterns: Whether the user can give any; else messages do not mention them.
 
     Raises:
         ValueError: If a modality has no pattern or a pattern no modality, or it is not one name
@@ -148,7 +148,7 @@ class Naming:
         """The images of a folder, whose pictures ``pictures_in`` lists."""
         if self._patterns is None:
             by_name = self._by_ending(pictures_in(folder))
-            # A modality whose files say more, as in "perfect_depth", is no good to begin with.
+            # A modality whose files say more, as in "perfect_depth", is no good to start from.
             tries = [self._beginning_as(first, by_name) for first in self._names]
             return min(tries, key=lambda frames: frames.troubles)
         frames = Frames(self._names, self.explanation)

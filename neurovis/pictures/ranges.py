@@ -26,12 +26,12 @@ class Survey:
     """Facts about a file's values.
 
     Attributes:
-        number: Of values.
+        number: How many values there are.
         not_finite: How many are NaN or infinite.
         outside: How many are outside the range, NaN not counted.
         zeros: How many are exactly 0.
-        lowest: Of all.
-        highest: Of all.
+        lowest: Lowest of all.
+        highest: Highest of all.
         holds_integers: Whether all are integers.
     """
 
@@ -49,7 +49,7 @@ def survey(strips: Iterator[Tensor], limits: tuple[float, float]) -> Survey:
 
     Args:
         strips: All of them, in parts.
-        limits: Of the range that they are to be in.
+        limits: Ends of the range that they are to be in.
     """
     found = Survey()
     low, high = limits

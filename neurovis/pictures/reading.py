@@ -89,7 +89,7 @@ def _shrunk(decoded: Decoded, strips: Iterator[Tensor], channels: int, spec: Inp
     Args:
         decoded: The picture.
         strips: Its values in [0, 1], as it is stored.
-        channels: Of the strips.
+        channels: Channels of the strips.
         spec: Whose size it gets.
     """
     height, width = decoded.turned_size(spec.size)

@@ -2,7 +2,7 @@
 
 A forward in evaluation mode may still count, draw random numbers, or update statistics, and keep
 them in buffers, parameters, attributes, lists, objects of its own, closures or global variables.
-Each of these, left changed, would change what comes of a training.
+Each of these, left changed, would change the results of a training.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
     "same_state",
 ]
 
-#: Parameters, and tensors that are not a module's own, are copied up to this many values; of larger
-#: ones it is noticed if they are changed.
+#: Parameters, and tensors that are not a module's own, are copied up to this many values; of
+#: larger ones it is noticed if they are changed.
 _LARGEST = 2**20
 #: How many values of tensors that are not a module's own are copied.
 _MOST_VALUES = 2**26

@@ -144,7 +144,7 @@ def _memory_of_collection(items: Any) -> Restore:
 def _memory_of_array(values: Any) -> Restore | None:
     if values.size > _LARGEST:
         return None
-    before = values.copy()  # Of objects these are the references, whose bytes are compared.
+    before = values.copy()  # For objects these are the references, whose bytes are compared.
 
     def restore() -> None:
         if values.tobytes() != before.tobytes():
