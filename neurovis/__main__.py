@@ -19,14 +19,14 @@ def main() -> int:
 
     load_command()
     status = run()
-    # All is done; what is left to do is to let go of it.
+    # All is done; only its resources are left to release.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _end(status))
     return status
 
 
 def _end(status: int) -> None:
-    """Let go of everything at once."""
+    """Release everything at once."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

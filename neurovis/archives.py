@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-#: Torch compresses nothing; an archive that somebody compressed shrinks to no less than this part.
+#: Torch compresses nothing; an archive compressed otherwise shrinks to no less than this part.
 _LEAST_PART = 0.1
 #: Bytes; a small archive of zeros does no harm.
 _HARMLESS = 2**24
-#: Torch takes what begins like this for an archive, whatever comes after it.
+#: Torch reads a file that starts with this as an archive, whatever follows.
 _START = b"PK\x03\x04"
 #: Bytes of the records at an archive's end: of the archive, of its place, and of a large one.
 _END, _LOCATOR, _LARGE_END = 22, 20, 56
@@ -24,7 +24,7 @@ def archive_problem(path: Path) -> str | None:
     Torch looks neither at checksums nor at what an archive unpacks to.
 
     Raises:
-        Exception: Of any kind, if the archive is damaged.
+        Exception: Any kind, if the archive is damaged.
     """
     with path.open("rb") as file:
         is_archive = file.read(len(_START)) == _START

@@ -30,15 +30,15 @@ def describe(
     """Say what tags mean: TensorBoard shows it behind the icon beside a tag's name.
 
     The name is given, too, without the first part of the tag, over which it stands anyway: a long
-    name leaves no room for the icon. Of a tag only the first event is asked for its description, so
-    this comes before the data. It is an event by itself, which both of TensorBoard's ways of
+    name leaves no room for the icon. Only the first event of a tag is asked for its description, so
+    this is written before the data. It is an event by itself, which both of TensorBoard's ways of
     reading take; a description in an event with data of torch's kind is lost by the faster one.
 
     Args:
         loggers: As in ``trainer.loggers``.
         kind: What there is under the tags.
         descriptions: Markdown by tag.
-        step: Of the data that follow.
+        step: Step of the data that follow.
     """
     for writer in _writers(loggers) if descriptions else ():
         from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
@@ -63,7 +63,7 @@ def arrange(loggers: Iterable[object], charts: Charts) -> None:
 
     TensorBoard shows the last layout that a run has written. What is in the run's folder already is
     therefore kept, and written again with the new charts after it: other charts of this kind, and a
-    layout of somebody's own (``add_custom_scalars``) that was there before. A chart that is there
+    layout of the user's (``add_custom_scalars``) that was there before. A chart that is there
     under the same title takes up the tags that it does not have.
 
     Args:
@@ -91,14 +91,14 @@ def log_hyperparameters(
     metrics: Mapping[str, float],
     step: int,
 ) -> None:
-    """Log what a run was asked to do with what came of it, for TensorBoard's page of HParams.
+    """Log a run's hyperparameters with its metrics, for TensorBoard's page of HParams.
 
     Args:
         loggers: As in ``trainer.loggers``; those that do not write for TensorBoard are left alone.
         values: By name.
         metrics: By tag; logged as scalars, too. Without any, nothing is logged, since Lightning
             would put a metric of its own in their place.
-        step: Of the metrics.
+        step: Step of the metrics.
     """
     for logger in loggers if metrics else ():
         log = getattr(logger, "log_hyperparams", None)

@@ -1,4 +1,4 @@
-"""Copies of somebody's network, to be changed or run frozen while the original is left alone."""
+"""Copies of a network, to be changed or run frozen while the original is left alone."""
 
 from __future__ import annotations
 

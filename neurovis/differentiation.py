@@ -1,6 +1,6 @@
 """Make a forward differentiable with respect to its input, in evaluation mode and by any method.
 
-Two things that are fine in training are not when an input's gradient is wanted: reentrant
+Two things that are fine in training are not when an input's gradient is needed: reentrant
 checkpoints refuse :func:`torch.autograd.grad`, and cuDNN's recurrent layers a backward pass in
 evaluation mode.
 """
@@ -22,7 +22,7 @@ def differentiable(network: nn.Module, images: Tensor) -> Iterator[None]:
     """Run the network so that whatever it returns can be differentiated.
 
     Inside, checkpoints that ask for the reentrant form get the other one, whose memory and values
-    are the same. Recurrent layers run without cuDNN if a gradient is wanted.
+    are the same. Recurrent layers run without cuDNN if a gradient is needed.
 
     Args:
         network: Whose forward is run inside.

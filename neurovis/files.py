@@ -62,7 +62,7 @@ def link(existing: str | Path, path: str | Path) -> None:
 
 
 def check_readable(path: str | Path) -> None:
-    """Refuse to read from a pipe, a socket or a device, which may never come to an end.
+    """Refuse to read from a pipe, a socket or a device, which may never end.
 
     Raises:
         OSError: If that is what has this name.
@@ -134,7 +134,7 @@ def check_writable(folder: str | Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Bring a file's content to the disk, so that not even a power failure leaves half of it."""
+    """Bring a file's content to the disk, so that not even a power failure leaves half a file."""
     if not path.exists():
         return
     descriptor = os.open(path, os.O_RDONLY)

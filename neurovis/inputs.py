@@ -151,8 +151,8 @@ class InputSpec:
 
         Args:
             size: Height and width in pixels; one number means a square.
-            mean: Of each channel, subtracted before the network.
-            std: Of each channel, divided by.
+            mean: Mean of each channel, subtracted before the network.
+            std: Standard deviation of each channel, divided by.
 
         Raises:
             ValueError: As for the class.
@@ -177,8 +177,8 @@ class InputSpec:
                 for.
             depth_mean: In that unit, subtracted before the network.
             depth_std: In that unit, divided by.
-            mean: Of each color channel, in [0, 1].
-            std: Of each color channel.
+            mean: Mean of each color channel, in [0, 1].
+            std: Standard deviation of each color channel.
 
         Raises:
             ValueError: As for the class.
@@ -279,8 +279,8 @@ def check_values(image: Tensor, number: int) -> None:
     """Refuse an image of a data set that is not floating-point, or not in [0, 1].
 
     Args:
-        image: Of any shape; rounding may take it a thousandth beyond.
-        number: Of the image, for the message.
+        image: A tensor of any shape; rounding may take it a thousandth beyond.
+        number: Number of the image, for the message.
 
     Raises:
         ValueError: If it is not.

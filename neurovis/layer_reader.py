@@ -76,7 +76,7 @@ class LayerReader:
         return self._recorder.calls
 
     def __call__(self, inputs: Tensor, keep: Keep | None = None) -> dict[str, Tensor]:
-        """The activation of each layer, or what is kept of it.
+        """Return the activation of each layer, or the part that ``keep`` keeps.
 
         Args:
             inputs: ``(B, C, H, W)`` in the network's space and on its device.

@@ -82,8 +82,8 @@ def list_layers(
         model: The network; it is left exactly as it was found.
         input_spec: What it is shown.
         kinds: ``"kernels"`` for the layers that own kernels (convolutions and linear layers),
-            ``"all"`` for every named module. A block comes after the layers inside it, as its
-            output does. Layers that are not reached come last.
+            ``"all"`` for every named module. A block follows the layers inside it, as its
+            output does. Layers that are not reached are last.
 
     Returns:
         A row for each layer: its name, number of kernels, output size ``(H, W)``, stride and
@@ -149,9 +149,9 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
 def usable_layers(model: nn.Module, selection: LayerSelection, example: Tensor) -> dict[str, int]:
     """The layers that a selection means and whose activations can be taken, with the kernels' axes.
 
-    Layers that are named must be usable, see :func:`kernel_axes`. Of those that are selected by
-    type, those are left out that a forward does not call exactly once, or that do not tell which
-    dimension counts kernels.
+    Layers that are named must be usable, see :func:`kernel_axes`. Layers selected by type are left
+    out if a forward does not call them exactly once, or if nothing tells which dimension counts
+    their kernels.
 
     Args:
         model: The network; it is left exactly as it was found.
@@ -197,7 +197,7 @@ def _kernel_axis(module: nn.Module, field: Field | None) -> int | None:
 
 
 def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:
-    """The row of one layer; of one that is not reached, if ``field`` is None."""
+    """Return the row of one layer, which is not reached if ``field`` is None."""
     axis = _kernel_axis(module, field)
     kernels = getattr(module, "out_channels", getattr(module, "out_features", None))
     output_size = None

@@ -97,7 +97,7 @@ class Observation:
             self.charts.setdefault(category, {}).update(titled)
 
     def describe(self, tag: str, words: Mapping[str, str]) -> None:
-        """Add descriptions by the ends of tags that begin alike, of those there is data under.
+        """Add descriptions by the ends of tags that begin alike, if there is data under them.
 
         Example:
             >>> seen = Observation(scalars={"maps/conv1/mean": 0.5})

@@ -19,7 +19,7 @@ def check_prediction(
 
     Args:
         trainer: As it was made.
-        what: What comes of it, such as ``a ranking``, for the message.
+        what: The result, such as ``a ranking``, for the message.
         shown: What is shown, such as ``images``, for the message.
         number: How many of these there are; None where that is not known.
         precisions: Those in which numbers are right; the first is recommended.

@@ -17,7 +17,7 @@ def rank_correlations(maps: Tensor, reference: Tensor) -> Tensor:
 
     Args:
         maps: ``(B, ...)``.
-        reference: Of the same shape.
+        reference: A tensor of the same shape.
 
     Example:
         >>> rank_correlations(torch.tensor([[0.0, 0.0, 3.0, 9.0]]), torch.tensor([[1.0, 1, 2, 3]]))

@@ -1,6 +1,6 @@
 """The only owner of hooks: record activations, stop the forward early, and leave no trace.
 
-Whatever NeuroVis changes on somebody's network (a hook, a mode, a flag) is changed by a context
+Whatever NeuroVis changes on a user's network (a hook, a mode, a flag) is changed by a context
 manager here or in ``restoration``, and put back in its ``finally``.
 """
 
@@ -42,7 +42,7 @@ class Recorder:
     """Records the outputs of any layers in one forward that runs no further than the last of them.
 
     The network runs in whatever mode it is in (training flags, gradients); see :func:`undisturbed`
-    to watch a network that somebody is training. Hooks are on the network only while it runs.
+    to watch a network that is being trained. Hooks are on the network only while it runs.
 
     A layer that returns a tuple, list or dict is recorded by its first tensor. A recording holds
     what the layer returned, also when the next layer then works in place. Under gradients it is
@@ -177,7 +177,7 @@ class Recorder:
                 with differentiable(self.model, image.detach()):
                     self.model(image.detach())
             except (Exception, SystemExit):
-                # What comes after the layers asked for need not work: a classifier may want
+                # What follows the layers asked for need not work: a classifier may need
                 # another image size than its convolutions do.
                 if not all(calls.values()):
                     raise

@@ -1,4 +1,4 @@
-"""Another gradient through rectifiers, be they modules or functions: forward values stay the same.
+"""Replace the gradient of rectifiers, modules and functions; forward values stay the same.
 
 Methods that change how gradients pass a ReLU are commonly written with hooks on ``nn.ReLU``, and do
 nothing, silently, where a forward calls ``F.relu``. Here functions are caught as they are called.

@@ -13,7 +13,7 @@ from neurovis.files import whole_file
 
 Row = Mapping[str, object]
 
-#: A spreadsheet takes a cell that begins with one of these for a formula.
+#: A spreadsheet reads a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@")
 #: Control characters, halves of characters, and ends of lines and paragraphs.
 _CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -62,7 +62,7 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Row]) -
     """Write a table; its file appears whole or not at all.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         columns: Names of the columns; what a row does not have is left empty.
         rows: By column.
 
@@ -88,7 +88,7 @@ def append_to_table(path: str | Path, columns: Sequence[str], rows: Iterable[Row
 
 
 def harmless(value: object) -> object:
-    r"""Return a cell that no spreadsheet takes for a formula and no terminal for a command.
+    r"""Return a cell that no spreadsheet reads as a formula and no terminal as a command.
 
     Numbers stay numbers, also those that are written out.
 

@@ -1,4 +1,4 @@
-"""The first forwards of somebody's network, which may have been made for other images.
+"""First forwards of a network, which may have been made for other images.
 
 What a network raises on what it was not made for may be anything: torch's own errors, assertions,
 keys that are missing, even the end of the program.
