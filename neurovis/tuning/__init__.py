@@ -1,4 +1,4 @@
-"""What is a kernel tuned to? Stimuli, measures, and rankings of kernels with their evidence.
+"""Tuning of kernels: stimuli, measures, and rankings of kernels with their evidence.
 
 In-silico electrophysiology, after Pospisil, Pasupathy & Bair (2018) and Marques et al. (2021).
 """

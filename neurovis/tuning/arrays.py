@@ -1,4 +1,4 @@
-"""Rankings as arrays, for those who go on with the numbers themselves."""
+"""Rankings as NumPy arrays, for further analysis of the numbers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NOT_FOR_ARRAYS = ("file", "allow_pickle")
 
 
 def save_arrays(path: str | Path, ranking: KernelRanking) -> None:
-    """Write what :meth:`KernelRanking.to_npz` says; the file appears whole or not at all.
+    """Write the arrays of :meth:`KernelRanking.to_npz`; the file is written whole or not at all.
 
     Args:
-        path: Of the file.
-        ranking: That applies to its layer.
+        path: Path of the file.
+        ranking: Ranking that applies to its layer.
 
     Raises:
         OSError: If the file cannot be written.
@@ -35,14 +35,14 @@ def save_arrays(path: str | Path, ranking: KernelRanking) -> None:
         arrays |= _of_gratings(ranking.seen)
     taken = {*arrays, *_NOT_FOR_ARRAYS}
     for name, column in ranking.values.items():
-        # Rankings may be anybody's, and give their columns any names.
+        # Custom rankings may give their columns any names.
         arrays[f"value_{name}" if name in taken else name] = _array(column)
     with whole_file(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **arrays)
 
 
 def _arrays(ranking: KernelRanking) -> dict[str, Any]:
-    """What there is of every ranking."""
+    """Return the arrays that every ranking has, by name."""
     arrays: dict[str, Any] = {
         "layer": np.array(ranking.layer),
         "by": np.array(ranking.by),
@@ -75,7 +75,7 @@ def _of_gratings(seen: GratingResponses) -> dict[str, Any]:
 
 
 def _array(column: Column) -> Any:
-    """Words as words of a fixed length, so that no pickles are needed to read them."""
+    """Return a column as an array; words get a fixed length, so that no pickles are needed."""
     if not isinstance(column, Tensor):
         return np.array(list(column), dtype=np.str_)
     # NumPy has no bfloat16.

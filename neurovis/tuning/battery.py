@@ -1,4 +1,4 @@
-"""Which stimuli a list of rankings needs: each set is shown once, for all layers and rankings."""
+"""Choose the stimuli for rankings: each set is shown once, for all layers and all rankings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from neurovis.tuning.stimuli import (
 )
 
 IMAGES = "images"
-#: So many there must be, for halves, and to say much.
+#: Minimum number of images: to rank by, to split into halves, and to say much.
 _FEWEST, _FEWEST_TO_SPLIT, _FEW = 2, 4, 20
 
 #: Images ``(B, C, H, W)`` or a dataset of ``(C, H, W)``, each alone or with its class, in [0, 1].
@@ -50,11 +50,11 @@ class Battery:
 
     @property
     def can_be_split(self) -> bool:
-        """Whether both halves of the images are several."""
+        """True if there are enough images for several in each half."""
         return self.images is not None and len(self.images) >= _FEWEST_TO_SPLIT
 
     def images_note(self, ranking: ImageRanking) -> str:
-        """How many images a ranking is made with; what is dead is so on these."""
+        """Return a note on the number of images, on which scores and dead kernels depend."""
         number = 0 if self.images is None else len(self.images)
         classes = f" of {len(self.classes)} classes" if ranking.needs_labels else ""
         few = ": too few to say much" if number < _FEW else ""
@@ -63,7 +63,7 @@ class Battery:
     def loaders(self, batch_size: int) -> dict[str, DataLoader[Any]]:
         """A loader for each set, of batches ``(images, numbers)`` or with classes behind.
 
-        Any sampler may share the stimuli out among processes.
+        Any sampler may distribute the stimuli across processes.
         """
         return {name: DataLoader(one, batch_size=batch_size) for name, one in self.sets.items()}
 
@@ -76,12 +76,12 @@ def choose_battery(
     labels: Tensor | None,
     classes: Sequence[str] | None,
 ) -> Battery:
-    """The stimuli that these rankings need.
+    """Choose the stimuli that these rankings need.
 
     Args:
-        rankings: What is asked.
+        rankings: The rankings.
         spec: What the network is shown.
-        settings: Of the gratings.
+        settings: Options of the gratings.
         images: For the rankings by images.
         labels: ``(B,)``, a class for each of the images, where they are a tensor.
         classes: Names of the classes, in the order of their numbers.

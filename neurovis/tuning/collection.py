@@ -1,6 +1,6 @@
 """One pass over the stimuli: responses are reduced as they stream, and ranked at the end.
 
-Used alike by the function, by the LightningModule under a Trainer, and by the monitor.
+Shared by the function, the LightningModule under a Trainer, and the monitor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
 from neurovis.tuning.scoring import not_applicable, rank_layer
 
-#: All images, and the halves of them.
+#: All images, and their two halves.
 _ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
 
 
@@ -39,7 +39,7 @@ class Collection:
 
     Args:
         responses: Reads the layers.
-        rankings: What is asked.
+        rankings: The rankings.
         battery: The stimuli that will be shown.
         synchronize: Whether to add up what all processes saw; not while other processes do
             something else, as in a monitor.
@@ -74,17 +74,17 @@ class Collection:
         if not synchronize:
             for metric in self._metrics.values():
                 metric.distributed_available_fn = _is_alone
-        # Drawn by lot, since images may come in turns; the same on every process.
+        # A random split, since images may alternate; the same on every process.
         number = 0 if battery.images is None else len(battery.images)
         lots = torch.randperm(number, generator=torch.Generator().manual_seed(0))
         self._in_first_half = lots % 2 == 0
 
     @torch.no_grad()
     def see(self, name: str, images: Tensor, numbers: Tensor, labels: Tensor | None = None) -> None:
-        """Show a batch, and keep what came of it.
+        """Show a batch, and add the responses to the metrics.
 
         Args:
-            name: Of the set of stimuli.
+            name: Name of the set of stimuli.
             images: ``(B, C, H, W)`` in [0, 1].
             numbers: ``(B,)``, which of the set they are; on the CPU, as the labels.
             labels: ``(B,)``, the images' classes.
@@ -124,8 +124,9 @@ class Collection:
                         metric.update(responses[rows], shown[rows])
 
     def rankings(self) -> Rankings:
-        """Rank all layers by all rankings; every process must ask."""
-        self._place_metrics()  # Processes without a batch add up their nothing where all do.
+        """Rank all layers by all rankings; every process must call this."""
+        # Processes without a batch must sum their zeros on the device where the others sum.
+        self._place_metrics()
         return Rankings(
             [self._ranked(layer, ranking) for layer in self._layers for ranking in self._rankings]
         )
@@ -199,7 +200,7 @@ class Collection:
 
     def _computed(self, layer: RankedLayer, name: str, part: str) -> Tensor:
         with warnings.catch_warnings():
-            # Of several processes one may have had no stimulus of its own.
+            # One of several processes may have been shown no stimulus.
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
             computed: Tensor = self._metrics[layer.name, name, part].compute()
         # Torchmetrics makes scalars of single elements.
@@ -214,9 +215,9 @@ def rank_alone(
 
     Args:
         responses: Reads the layers of a network that is undisturbed.
-        rankings: What is asked.
+        rankings: The rankings.
         battery: The stimuli.
-        batch_size: How many at a time.
+        batch_size: Number of stimuli at a time.
     """
     collection = Collection(responses, rankings, battery, synchronize=False)
     for name, loader in battery.loaders(batch_size).items():
@@ -245,5 +246,5 @@ def _refuse_labels(numbers: Tensor, labels: Tensor, classes: Sequence[str]) -> N
 
 
 def _is_alone() -> bool:
-    """What a metric hears that must not wait for other processes."""
+    """Return False: a metric with this availability check never waits for other processes."""
     return False

@@ -1,4 +1,4 @@
-"""What measures ask of the responses they are given, so that all refuse in the same words."""
+"""Checks of the responses that measures are given, with the same messages for all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 def check_responses(
     name: str, responses: Tensor, least: int, of: str, *, non_negative: bool = True
 ) -> None:
-    """Refuse responses that a measure has no meaning for.
+    """Refuse responses that a measure is not defined for.
 
-    NaN passes: it says that a response is undefined, and makes what is computed of it undefined.
+    NaN passes: it marks an undefined response, and results that depend on it are undefined too.
 
     Args:
         name: What the caller calls the argument.
@@ -56,7 +56,7 @@ def check_same_shape(name: str, responses: Tensor, other_name: str, other: Tenso
 
 
 def check_axis(name: str, axis: Tensor, count: int, unit: str) -> None:
-    """Refuse an axis that does not increase, or that is not the responses' own.
+    """Refuse an axis that does not increase, or that does not match the responses.
 
     Raises:
         ValueError: If it is not ``(count,)``, positive, finite and increasing.

@@ -1,4 +1,4 @@
-"""The figures of a ranking: which numbers go where."""
+"""Figures of a ranking, drawn from its numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from neurovis.tuning.results import KernelRanking
 
 _SHORT = 8
-#: Of the response of the layer's most responsive kernel.
+#: Fraction of the response of the layer's most responsive kernel.
 _WEAK = 0.05
 #: Curves over more words than these are not drawn.
 _MOST_DRAWN = 20
@@ -160,7 +160,7 @@ def _notes(ranking: KernelRanking) -> list[str]:
 
 
 def _evidence(ranking: KernelRanking, kernel: int) -> list[str]:
-    """What there is to say of one kernel beside its score."""
+    """Return notes on one kernel beside its score: its responses and their reliability."""
     words = []
     if ranking.seen is not None:
         words.append(f"peak response {ranking.seen.tuning[kernel].max().item():.3g}")
@@ -195,7 +195,7 @@ def _score_text(ranking: KernelRanking, kernel: int) -> str:
 
 
 def preferred_text(ranking: KernelRanking, kernel: int) -> str:
-    """What a kernel prefers of what it was ranked by, such as ``35°``; empty if it is unknown."""
+    """Return a kernel's preferred value in words, such as ``35°``; empty if it is unknown."""
     for name, column in ranking.values.items():
         if name.startswith("preferred_"):
             return _value_text(name, column, kernel)
@@ -203,7 +203,7 @@ def preferred_text(ranking: KernelRanking, kernel: int) -> str:
 
 
 def is_weak(ranking: KernelRanking, kernel: int) -> bool:
-    """Whether gratings hardly drive it: selective it may be, but in next to nothing."""
+    """True if gratings hardly drive the kernel, however selective its weak responses are."""
     if ranking.seen is None:
         return False
     peaks = ranking.seen.tuning.flatten(1).amax(1)
@@ -235,7 +235,7 @@ def _pictures(ranking: KernelRanking, pictures: Tensor | None) -> Tensor | None:
 
 
 def _values_name(ranking: KernelRanking) -> str:
-    """What curves are over that are not over orientations."""
+    """Return the name of the curves' axis; empty for orientations, or if there are no curves."""
     if ranking.seen is not None:
         over_frequency = ranking.drawn_over == "spatial_frequency"
         return "spatial frequency (cycles/pixel)" if over_frequency else ""

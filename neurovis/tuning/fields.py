@@ -1,4 +1,4 @@
-"""How much each pixel matters to a unit: effective receptive fields, and how wide they are."""
+"""Effective receptive fields: the effect of each pixel on a unit, and the fields' widths."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def effective_receptive_field(
     unit: tuple[int, ...] | None = None,
     batch_size: int = 16,
 ) -> Tensor:
-    """How much each pixel changes a unit: the mean over images of the gradient's absolute value.
+    """Compute each pixel's effect on a unit: the mean over images of the absolute gradient.
 
     Luo, Li, Urtasun, Zemel (2016), "Understanding the effective receptive field in deep
     convolutional neural networks". The theoretical field is only its outline: the effective one is
@@ -42,7 +42,7 @@ def effective_receptive_field(
 
     Returns:
         ``(K, H, W)``, non-negative, float32, on the CPU: response per unit of image value, summed
-        over channels. All 0 for a unit behind a ReLU that none of the images wakes.
+        over channels. All 0 for a unit behind a ReLU that no image activates.
 
     Raises:
         ValueError: If the network cannot take such images, there is no such layer, kernel or unit,
@@ -54,7 +54,7 @@ def effective_receptive_field(
 
 
 def mean_gradients(units: Units, images: Tensor | None, batch_size: int) -> Tensor:
-    """As :func:`effective_receptive_field`, of units that were found already."""
+    """Compute :func:`effective_receptive_field` for units that are already known."""
     if images is None:
         images = DenseNoise(units.spec, _NOISE_IMAGES, seed=0).images(range(_NOISE_IMAGES))
     if images.ndim != 4 or len(images) == 0 or images.shape[1:] != units.spec.shape:
@@ -76,7 +76,7 @@ def mean_gradients(units: Units, images: Tensor | None, batch_size: int) -> Tens
 
 
 def gradients_at(units: Units, images: Tensor) -> Tensor:
-    """How much each pixel of its own image changes each unit: the gradient's absolute value.
+    """Compute each pixel's effect on the unit that its image is for: the absolute gradient.
 
     Args:
         units: ``K`` units.
@@ -84,7 +84,7 @@ def gradients_at(units: Units, images: Tensor) -> Tensor:
 
     Returns:
         ``(K, H, W)``, as :func:`effective_receptive_field`; all 0 for a unit that its image does
-        not wake.
+        not activate.
 
     Raises:
         ValueError: If there is another number of images.
@@ -95,16 +95,16 @@ def gradients_at(units: Units, images: Tensor) -> Tensor:
         )
     with undisturbed(units.network):
         pixels = images.detach().clone().requires_grad_()
-        # An image is in no way of another's.
+        # No image affects another's response.
         (gradient,) = torch.autograd.grad(units(pixels).diagonal().sum(), pixels)
     return gradient.abs().sum(1).float().cpu()
 
 
 def field_sigma(fields: Tensor) -> Tensor:
-    """How wide fields are: the standard deviation of their mass along each axis.
+    """Compute the width of fields: the standard deviation of their mass along each axis.
 
-    Of a field that is a Gaussian it is the Gaussian's sigma; ``n`` uniform 3x3 convolutions on
-    each other have ``sqrt(2n / 3)``.
+    For a Gaussian field it is the Gaussian's sigma; ``n`` uniform 3x3 convolutions on each other
+    have ``sqrt(2n / 3)``.
 
     Args:
         fields: ``(..., H, W)``, non-negative.
@@ -121,14 +121,14 @@ def field_sigma(fields: Tensor) -> Tensor:
 
 
 def field_width(fields: Tensor, mass: float = 0.95) -> Tensor:
-    """The full width of the middle part of fields that holds most of their mass along each axis.
+    """Compute the width of the middle part of fields that holds most of their mass along each axis.
 
-    As much is left out at one end as at the other; a pixel's mass is spread evenly over it. Of a
-    field that is a Gaussian, 95 % of the mass is within 3.92 sigma.
+    As much is left out at one end as at the other; a pixel's mass is spread evenly over the
+    pixel. In a Gaussian field 95 % of the mass is within 3.92 sigma.
 
     Args:
         fields: ``(..., H, W)``, non-negative.
-        mass: How much of it, in (0, 1).
+        mass: Fraction of the mass, in (0, 1).
 
     Returns:
         ``(..., 2)`` in pixels, down and across; NaN for fields that are 0 everywhere.
@@ -153,7 +153,7 @@ def _profiles(fields: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _quantile(profile: Tensor, part: float) -> Tensor:
-    """Where so much of a profile's mass lies before, in pixels from its edge."""
+    """Return the pixels from a profile's edge before which ``part`` of its mass lies."""
     before = profile.cumsum(-1)
     index = (before < part).sum(-1, keepdim=True).clamp(max=profile.shape[-1] - 1)
     inside = profile.gather(-1, index)

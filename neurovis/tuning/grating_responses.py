@@ -1,4 +1,4 @@
-"""What kernels did to gratings: a table of responses, and the tuning curves in it."""
+"""Responses of kernels to gratings as a table, and the tuning curves in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neurovis.tuning.measures import first_harmonic
 
-#: What is called dead varies less than this part of what the layer's most responsive kernel does.
+#: Dead kernels vary less than this fraction of the range of the layer's most responsive kernel.
 _SILENCE = 1e-6
 _ROUNDING = 1e-5
 #: With fewer phases F1 cannot be told from half of them.
@@ -42,7 +42,7 @@ class GratingResponses:
     def tuning(self) -> Tensor:
         """The responses without phase, non-negative, ``(K, M, O, F)``.
 
-        The amplitude of the modulation with phase, or, of rectified responses, the mean over
+        The amplitude of the modulation with phase, or, for rectified responses, the mean over
         phases above the response to the blank, 0 where it is below.
         """
         if self.is_rectified:
@@ -58,7 +58,7 @@ class GratingResponses:
 
     @property
     def suppression(self) -> Tensor:
-        """Which part of the gratings a kernel responds to less than to the blank, ``(K,)``."""
+        """Fraction ``(K,)`` of the gratings that a kernel responds to less than to the blank."""
         below = self.blank.view(-1, 1, 1, 1) - self.table.mean(-1)
         return (below > self._rounding).double().flatten(1).mean(1)
 
@@ -70,7 +70,7 @@ class GratingResponses:
 
     @property
     def dead(self) -> Tensor:
-        """Which kernels gave the same to all, the blank included, ``(K,)``."""
+        """True for kernels with the same response to all stimuli, the blank included, ``(K,)``."""
         responses = torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1)
         spread = responses.amax(1) - responses.amin(1)
         # What is not finite is neither dead nor alive.
@@ -78,11 +78,11 @@ class GratingResponses:
         return spread <= _SILENCE * largest
 
     def kernels(self, rows: slice) -> GratingResponses:
-        """Those of some of the kernels."""
+        """Return the responses of some of the kernels."""
         return replace(self, table=self.table[rows], blank=self.blank[rows])
 
     def half(self, number: int, axis: str, split_phases: bool = True) -> GratingResponses | None:
-        """Every second stimulus along an axis, and every second phase if there are enough.
+        """Return every second stimulus along an axis, and every second phase if there are enough.
 
         Args:
             number: 0 or 1.

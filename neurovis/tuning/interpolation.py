@@ -1,4 +1,4 @@
-"""Tuning curves between their samples, which are few: their peaks, and where they cross a height.
+"""Interpolation of tuning curves between their few samples, for peaks and crossings of a height.
 
 All take curves relative to their largest response, with any leading dimensions.
 """
@@ -43,7 +43,10 @@ def around_the_circle(curves: Tensor, smoothing: float) -> Tensor:
 
 
 def first_crossing(curves: Tensor, height: float) -> Tensor:
-    """After how many steps curves ``(..., N)`` that begin above a height fall below it, or NaN."""
+    """Return the steps after which curves ``(..., N)`` fall below a height; NaN if they do not.
+
+    The curves begin above the height.
+    """
     low = curves < height
     after = low.int().argmax(-1, keepdim=True)
     before = (after - 1).clamp(min=0)
@@ -91,9 +94,9 @@ def _parabola(x: Sequence[Tensor], y: Sequence[Tensor]) -> tuple[Tensor, Tensor]
 
 
 def half_height_crossings(curves: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Where curves fall to half of :func:`frequency_peak`'s height, below the peak and above it.
+    """Find the frequencies where curves fall to half of :func:`frequency_peak`'s height.
 
-    Between samples each flank is that of a Gaussian.
+    One is below the peak and one above it. Between samples each flank is that of a Gaussian.
 
     Args:
         curves: ``(..., F)``.

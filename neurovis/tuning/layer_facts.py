@@ -1,4 +1,4 @@
-"""What is true of a layer whose kernels are ranked, found out in a few forwards."""
+"""Facts about a layer whose kernels are ranked, determined in a few forwards."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _TRIAL_IMAGES = 16
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:
-    """What is true of a layer for as long as its network is trained, without the network.
+    """Facts about a layer that hold while its network is trained, stored without the network.
 
     Attributes:
         name: Dotted name.
         spec: What the network is shown.
-        kernels: How many, ``K``.
+        kernels: Number of kernels, ``K``.
         kernel_axis: Dimension of its output that counts them.
         unit: Place of the unit in the center of its map; ``()`` for vectors.
         is_rectified: Whether responses are cut off at 0, so that their mean over phases means
@@ -48,7 +48,7 @@ class LayerFacts:
         before: The module whose output the layer rectifies; the layer itself if it is no rectifier.
         readout: What is read of its maps.
         field: Its units' receptive field, as far as it is known.
-        notes: What there is to know of its responses, for all rankings but those of weights.
+        notes: Notes on its responses, for all rankings except those by weights.
     """
 
     name: str
@@ -68,7 +68,7 @@ class LayerFacts:
 def find_layers(
     network: nn.Module, selection: LayerSelection, spec: InputSpec, settings: RankingSettings
 ) -> dict[str, LayerFacts]:
-    """The layers that a selection means, by name, on a network that is undisturbed.
+    """Find the layers of a selection, by name, in a network that is undisturbed.
 
     Raises:
         ValueError: If the network cannot take the images, or a layer is not usable.
@@ -125,7 +125,7 @@ def _try(
 
 
 def _notes(layer: LayerFacts, settings: RankingSettings) -> tuple[str, ...]:
-    """What there is to know of a layer's responses."""
+    """Return notes on a layer's responses: readout, null, receptive field and stimuli."""
     notes = []
     if layer.unit:
         unit = "unit in the center" if settings.readout == "center" else settings.readout
@@ -169,10 +169,10 @@ def _is_inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
 
 
 def is_rectified(module: nn.Module, lowest: Tensor) -> bool:
-    """Whether a layer's responses are cut off at 0.
+    """True if a layer's responses are cut off at 0.
 
-    Its type tells, or, where that says nothing (pooling, whole blocks), that nothing among its
-    responses to some noise is negative.
+    This follows from the layer's type or, where the type does not tell (pooling, whole blocks),
+    from responses to some noise that are never negative.
 
     Args:
         module: The layer.

@@ -1,11 +1,11 @@
-"""What neuroscientists read off a tuning curve: orientation, spatial frequency and phase.
+"""Measures of tuning curves from neuroscience: orientation, spatial frequency and phase.
 
 Plain functions of responses with any leading dimensions, such as one for each kernel. An
 orientation curve holds responses at orientations that are evenly spaced over [0, 180) degrees,
 without the endpoint: 0 and 180 are the same orientation. Responses are non-negative and count from
 the blank's. NaN is a measure that is undefined, such as that of a kernel that never responds.
 
-How selective a kernel is for other things is in :mod:`neurovis.tuning.selectivity`.
+Selectivity for other properties is in :mod:`neurovis.tuning.selectivity`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HEIGHT = math.sqrt(0.5)
 
 
 def global_orientation_selectivity(curves: Tensor) -> Tensor:
-    r"""How much of the response is at one orientation: gOSI, one minus the circular variance.
+    r"""Compute gOSI, one minus the circular variance: the part of the response at one orientation.
 
     :math:`|\sum R e^{2i\theta}| / \sum R` (Ringach, Shapley, Hawken 2002).
 
@@ -54,7 +54,7 @@ def global_orientation_selectivity(curves: Tensor) -> Tensor:
 def orientation_selectivity_index(curves: Tensor) -> Tensor:
     r"""OSI: the preferred orientation against the one at a right angle to it.
 
-    :math:`(R_{pref} - R_{orth}) / (R_{pref} + R_{orth})`. It saturates and hears two orientations
+    :math:`(R_{pref} - R_{orth}) / (R_{pref} + R_{orth})`. It saturates and uses two orientations
     only; Mazurek, Kager, Van Hooser 2014 advise
     :func:`global_orientation_selectivity` instead.
 
@@ -86,7 +86,7 @@ def orientation_selectivity_index(curves: Tensor) -> Tensor:
 def preferred_orientation(curves: Tensor, *, first: float = 0.0) -> Tensor:
     r"""The direction of the curve's mean vector: :math:`\frac12 \arg \sum R e^{2i\theta}`.
 
-    Of little meaning where :func:`global_orientation_selectivity` is small.
+    It means little where :func:`global_orientation_selectivity` is small.
 
     Args:
         curves: ``(..., O)``, non-negative, O of at least 3.
@@ -113,7 +113,7 @@ def preferred_orientation(curves: Tensor, *, first: float = 0.0) -> Tensor:
 
 
 def orientation_difference(first: Tensor, second: Tensor) -> Tensor:
-    """How far apart orientations are, the short way around.
+    """Return the smaller of the two angles between orientations, which repeat after 180 degrees.
 
     Args:
         first: Degrees.
@@ -251,7 +251,7 @@ def first_harmonic(responses: Tensor) -> Tensor:
 def modulation_ratio(responses: Tensor) -> Tensor:
     """F1/F0: above 1 a simple cell, below 1 a complex cell (Skottun et al. 1991).
 
-    The first harmonic over the mean. Of responses after a ReLU, less the blank's: before one the
+    The first harmonic over the mean, for responses after a ReLU, less the blank's: before one the
     mean over phases says nothing. A half-wave rectified sinusoid has pi/2.
 
     Args:

@@ -1,4 +1,4 @@
-"""Torchmetrics that reduce responses as they stream, and add up what several devices saw.
+"""Torchmetrics that reduce responses as they stream, and sum them across devices.
 
 Memory grows with kernels and conditions, not with the images shown.
 """
@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from neurovis.tuning.selectivity import lifetime_sparseness_of_sums
 
-#: Of sums over thousands of responses; where there is none, sums are kept on the CPU.
+#: Precision of sums over thousands of responses; for devices without it sums are on the CPU.
 _PRECISION = torch.float64
 
 
@@ -38,8 +38,8 @@ class ConditionMeans(ResponseMetric):
 
     Args:
         kernels: ``K``.
-        conditions: How many there are.
-        **options: Of :class:`torchmetrics.Metric`.
+        conditions: Number of conditions.
+        **options: Options of :class:`torchmetrics.Metric`.
 
     Example:
         >>> means = ConditionMeans(kernels=1, conditions=3)
@@ -69,11 +69,11 @@ class ConditionMeans(ResponseMetric):
 
 
 class LifetimeSparseness(ResponseMetric):
-    """How few of the stimuli each kernel responds to, Vinje & Gallant (2000).
+    """Lifetime sparseness: high if a kernel responds to few of the stimuli, Vinje & Gallant (2000).
 
     Args:
         kernels: ``K``.
-        **options: Of :class:`torchmetrics.Metric`.
+        **options: Options of :class:`torchmetrics.Metric`.
 
     Example:
         >>> sparseness = LifetimeSparseness(kernels=2)
@@ -110,7 +110,7 @@ class ResponseRange(ResponseMetric):
 
     Args:
         kernels: ``K``.
-        **options: Of :class:`torchmetrics.Metric`.
+        **options: Options of :class:`torchmetrics.Metric`.
 
     Example:
         >>> span = ResponseRange(kernels=1)

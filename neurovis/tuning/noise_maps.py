@@ -1,7 +1,7 @@
-"""What a unit sees in white noise: the pixels that go up and down with its response.
+"""Reverse correlation with white noise: maps of the pixels that vary with a unit's response.
 
-Of a linear unit the result is its weights, channel by channel and with their sign, wherever it
-stands in the network; of any other the best linear approximation of it to that noise.
+For a linear unit the result is its weights, channel by channel and with their sign, wherever it
+stands in the network; for any other, its best linear approximation for that noise.
 
 Source: Marmarelis & Marmarelis (1978), "Analysis of physiological systems"; Ringach & Shapley
 (2004), "Reverse correlation in neurophysiology", Cognitive Science 28.
@@ -36,7 +36,7 @@ _NOISE_IMAGES, _CHECKS_ACROSS = 4096, 8
 
 
 class ReverseCorrelationMaps(NamedTuple):
-    """What :class:`ReverseCorrelation` computes of ``K`` kernels.
+    """Results of :class:`ReverseCorrelation` for ``K`` kernels.
 
     Attributes:
         maps: ``(K, *shape)``, the slope of the response on each pixel: response per unit of image
@@ -57,12 +57,12 @@ class ReverseCorrelationMaps(NamedTuple):
 class ReverseCorrelation(Metric):
     """Correlates responses with the pixels of the noise that they are to, as both stream.
 
-    Its memory does not grow with the stimuli, and what several devices saw adds up.
+    Its memory does not grow with the stimuli, and its states are summed across devices.
 
     Args:
         kernels: ``K``.
-        shape: Of an image, or of the part of it that units may see.
-        **options: Of :class:`torchmetrics.Metric`.
+        shape: Shape of an image, or of the part that units may see.
+        **options: Options of :class:`torchmetrics.Metric`.
 
     Example:
         >>> noise = torch.rand(1000, 3, generator=torch.Generator().manual_seed(0))
@@ -122,7 +122,7 @@ class ReverseCorrelation(Metric):
     def compute(self) -> ReverseCorrelationMaps:
         """Maps, their reliability and the height of their peaks, float64.
 
-        What has a single element is a scalar, as torchmetrics has it.
+        A result with a single element is a scalar, as in torchmetrics.
         """
         slopes = self._slopes(*self._moments())
         halves = [self._slopes(*self._moments(half)) for half in (0, 1)]
@@ -159,7 +159,7 @@ class ReverseCorrelation(Metric):
         return torch.where(changes, covariance / of_pixels.where(changes, 1.0), 0.0)
 
     def _responds(self) -> Tensor:
-        """Which kernels gave different responses to different stimuli."""
+        """True for kernels that gave different responses to different stimuli, ``(K,)``."""
         _, of_responses, _ = self._moments()
         mean_square = self.response_squared.sum(0) / self.count.sum()
         return of_responses > _ROUNDING * mean_square
@@ -207,7 +207,7 @@ def reverse_correlation(
 def correlate(
     units: Units, noise: Dataset[tuple[Tensor, int]] | None, batch_size: int
 ) -> ReverseCorrelationMaps:
-    """As :func:`reverse_correlation`, of units that were found already."""
+    """Compute :func:`reverse_correlation` for units that are already known."""
     spec, box = units.spec, units.clipped_box
     noise = default_noise(units) if noise is None else noise
     top, left, bottom, right = box

@@ -1,4 +1,4 @@
-"""Random kernels of a layer's own shape, on the layer's own input: what selectivity chance gives.
+"""Random kernels of a layer's shape on the layer's input, for the selectivity that chance gives.
 
 Random Gaussian kernels are not untuned (their median gOSI is about 0.2), so that a score means
 little unless it stands out from theirs.
@@ -22,10 +22,10 @@ class NullKernels(ABC):
     """Gaussian kernels without bias, as many as asked for, of a layer's shape and spread.
 
     Args:
-        name: Of the layer; layers have different random numbers.
+        name: Name of the layer; layers have different random numbers.
         weight: The layer's own, ``(K, ...)``.
-        count: How many, ``N``.
-        seed: Of the random numbers, which are the same on every device.
+        count: Number of random kernels, ``N``.
+        seed: Seed of the random numbers, which are the same on every device.
 
     Attributes:
         weights: ``(N, C / groups, kh, kw)``, or ``(N, C)`` for a linear layer.
@@ -117,7 +117,7 @@ def null_kernels(name: str, module: nn.Module, count: int, seed: int) -> NullKer
 
 
 def _window(module: nn.Conv2d, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
-    """What one unit of a convolution reads, ``(B, C, kh, kw)``."""
+    """Return the window of the inputs that one unit of a convolution reads, ``(B, C, kh, kw)``."""
     margins = _margins(module)
     starts = [place * step for place, step in zip(unit, module.stride, strict=True)]
     spans = [
@@ -146,7 +146,7 @@ def _padded(module: nn.Conv2d, inputs: Tensor) -> Tensor:
 
 
 def _margins(module: nn.Conv2d) -> list[tuple[int, int]]:
-    """Rows before and after the image, and columns likewise, that padding adds."""
+    """Return the numbers of rows, then of columns, that padding adds before and after the image."""
     if module.padding == "valid":
         return [(0, 0), (0, 0)]
     if module.padding == "same":

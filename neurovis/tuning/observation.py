@@ -1,4 +1,4 @@
-"""What a ranking has to say in a log: pictures, scalars and histograms by tag."""
+"""Logged results of a ranking: pictures, scalars and histograms by tag."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from neurovis.observation import Histogram, Observation
 from neurovis.tuning.drawing import score_changes
 from neurovis.tuning.results import KernelRanking
 
-#: What a score says, by the ranking's name.
+#: Meaning of a score, by the ranking's name.
 _SCALES = {
     "orientation": "from 0, the same response to all orientations, to 1, to one alone",
     "spatial_frequency": "from 0, the same response to all frequencies, to 1, to one alone",
@@ -21,8 +21,8 @@ _SCALES = {
     "activation": "in the layer's own unit",
     "weight": "the sum of the weights' magnitudes",
 }
-#: What TensorBoard says of what is logged of a layer, by the ends of the tags; {score} is the
-#: score's name, with what it says.
+#: Descriptions in TensorBoard of a layer's logged results, by the ends of the tags; {score} is
+#: the score's name with its meaning.
 _WORDS = {
     "": "**The kernels in the order of their ranks by {by}**, the first at the upper left: each "
     "with its weights or preferred image, its tuning and its score. The score is {score}; the "
@@ -70,12 +70,12 @@ def ranking_observation(
     orientations if there are such. Histograms are of the scores and of the null's.
 
     Args:
-        ranking: One that applies to its layer; others are nothing to see.
-        previous: Of the same layer by the same question, at an earlier time.
+        ranking: Ranking that applies to its layer; for others nothing is logged.
+        previous: Ranking of the same layer by the same measure, at an earlier time.
         pictures: ``(K, C, H, W)`` in [0, 1] to be drawn in place of the weights.
-        step: Of training, for the titles.
-        count: At most so many kernels are drawn.
-        first: A ranking to draw this one against, and its step.
+        step: Training step, for the titles.
+        count: Maximum number of kernels that are drawn.
+        first: Step of an earlier ranking to draw this one against, and that ranking.
     """
     seen = Observation()
     if ranking.reason is not None:
@@ -110,7 +110,7 @@ def ranking_observation(
 
 
 def _explain(seen: Observation, ranking: KernelRanking, tag: str) -> None:
-    """Add what the tags mean, and which of the scalars belong together."""
+    """Add descriptions of the tags, and charts of scalars that belong together."""
     score = ", ".join(filter(None, [ranking.score_name, _SCALES.get(ranking.by)]))
     seen.describe(
         tag, {end: text.format(score=score, by=ranking.by) for end, text in _WORDS.items()}
@@ -124,7 +124,7 @@ def _explain(seen: Observation, ranking: KernelRanking, tag: str) -> None:
 
 
 def kendall_tau(first: KernelRanking, second: KernelRanking) -> float:
-    """How alike two rankings of the same kernels are: Kendall's tau-b, in [-1, 1].
+    """Return the similarity of two rankings of the same kernels: Kendall's tau-b, in [-1, 1].
 
     Kernels that have no score in one of them are left out; NaN if fewer than two are left.
     """

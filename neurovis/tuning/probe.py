@@ -26,7 +26,7 @@ from neurovis.tuning.settings import RankingOptions, RankingSettings
 class TuningProbe(pl.LightningModule):
     """Ranks kernels under a Trainer: ``trainer.predict(probe)``, then ``probe.results``.
 
-    The Trainer shares the stimuli out among its devices, and every process ends with all results.
+    The Trainer distributes the stimuli across its devices; every process ends with all results.
 
     Args:
         model: The network; it is left alone, a frozen copy is run.
@@ -39,7 +39,7 @@ class TuningProbe(pl.LightningModule):
         **settings: The options of :class:`RankingSettings`.
 
     Attributes:
-        results: What was found; once the Trainer is done.
+        results: The rankings, once the Trainer is done.
 
     Raises:
         ValueError: If a layer, ranking, stimulus or option is not usable.
@@ -78,7 +78,7 @@ class TuningProbe(pl.LightningModule):
         self._begin()
 
     def _begin(self) -> None:
-        """Nothing is seen yet, of the network as it is now."""
+        """Start with the network as it is now, before any stimulus is shown."""
         # Its weights are the user's until it moves to a device.
         network = frozen_copy(*self._model, share=True)
         self._responses = LayerResponses(network, self._layers, self._spec, self._settings)
@@ -91,16 +91,16 @@ class TuningProbe(pl.LightningModule):
 
     @override
     def setup(self, stage: str) -> None:
-        """Look at the Trainer.
+        """Check the Trainer.
 
         Raises:
-            ValueError: If the Trainer does not suit, see :meth:`check_trainer`.
+            ValueError: If the Trainer is not usable, see :meth:`check_trainer`.
         """
         self.check_trainer(self.trainer)
 
     @override
     def predict_dataloader(self) -> list[DataLoader[Any]]:
-        """One for each set of stimuli."""
+        """Return one DataLoader for each set of stimuli."""
         return list(self._battery.loaders(self._settings.batch_size).values())
 
     def check_trainer(self, trainer: pl.Trainer) -> None:
@@ -108,14 +108,14 @@ class TuningProbe(pl.LightningModule):
 
         Raises:
             ValueError: If it would show some of the stimuli only, show them in another precision,
-                share out too few, or lose what was found.
+                distribute too few, or lose the results.
         """
         fewest = min(map(len, self._battery.sets.values()), default=None)
         check_prediction(trainer, "a ranking", "stimuli", fewest, ("32-true",))
 
     @override
     def on_predict_start(self) -> None:
-        """Bring the network to the stimuli's device, and forget earlier passes."""
+        """Move the network to the stimuli's device, and discard earlier passes."""
         if self._is_used:
             self._begin()
         self._is_used = True
@@ -138,6 +138,6 @@ class TuningProbe(pl.LightningModule):
 
     @override
     def on_predict_end(self) -> None:
-        """Add up what all processes saw, rank, and free the device."""
+        """Sum the responses of all processes, rank, and free the device."""
         self.results = self._collection.rankings()
         self._responses.to(torch.device("cpu"))

@@ -1,4 +1,4 @@
-"""Rank a network's kernels: shows it stimuli, and orders the kernels by what they did."""
+"""Rank a network's kernels: show stimuli, and order the kernels by their responses."""
 
 from __future__ import annotations
 

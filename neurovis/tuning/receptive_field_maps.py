@@ -1,4 +1,4 @@
-"""What units see: the pixels that could change them, those that do, and how.
+"""Receptive fields of units: the pixels that could change them, those that do, and how.
 
 Three answers, each for the unit of a kernel at one place: the *theoretical* receptive field, the
 box of pixels that can reach it at all; the *effective* one, how much each pixel does; and the map
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReceptiveFieldMaps:
-    """What the units of ``K`` kernels see, all at the same place of their maps.
+    """Receptive fields of the units of ``K`` kernels, all at the same place of their maps.
 
     Attributes:
         layer: The layer's name.
@@ -62,8 +62,8 @@ class ReceptiveFieldMaps:
     def figure(self) -> Figure:
         """Heat maps of each kernel's fields around the box of the theoretical one.
 
-        Of the maps of reverse correlation each modality has one: the channels in that combination
-        in which they vary most together (their first principal component), such as red minus green.
+        Each modality has one map of reverse correlation: the channels in the combination in which
+        they vary most together (their first principal component), such as red minus green.
         """
         from neurovis.figures import receptive_field_figure
 

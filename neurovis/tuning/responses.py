@@ -41,18 +41,18 @@ class RankedLayer(LayerFacts):
 
     @property
     def grating_note(self) -> str:
-        """How its responses to gratings are read."""
+        """Note on the way its responses to gratings are read."""
         way = "mean over phases above the blank's" if self.is_rectified else "F1 over phases"
         return f"response to a grating: {way}"
 
     @property
     def null_count(self) -> int:
-        """How many random kernels are read beside its own."""
+        """Number of random kernels that are read beside its own."""
         return 0 if self.null is None else len(self.null.weights)
 
     @property
     def null_dtype(self) -> torch.dtype:
-        """Of the network's own numbers."""
+        """Type of the null kernels' weights, which is the network's; float32 if there are none."""
         return torch.float32 if self.null is None else self.null.weights.dtype
 
     @property
@@ -64,7 +64,7 @@ class RankedLayer(LayerFacts):
 
     @property
     def null_weights(self) -> Tensor | None:
-        """Those of the random kernels, ``(N, ...)``."""
+        """Weights of the random kernels, if there are any, ``(N, ...)`` on the CPU in float32."""
         if self.null is None or not isinstance(self.module, WITH_NULL):
             return None
         return self.null.weights.float().cpu()
@@ -84,7 +84,7 @@ class LayerResponses:
 
     Attributes:
         layers: The layers by name.
-        facts: What is true of them for as long as the network is trained, without the network.
+        facts: Facts about them that hold while the network is trained, without the network.
 
     Raises:
         ValueError: If the network cannot take the images, or a layer is not usable.
@@ -133,7 +133,7 @@ class LayerResponses:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return next((p.device for p in self.network.parameters()), torch.device("cpu"))
 
     def to(self, device: torch.device) -> None:
@@ -151,7 +151,7 @@ class LayerResponses:
         """Scale and shift ``(N,)`` that give random kernels the levels of a layer's own.
 
         What a batch norm and a rectifier do to a kernel depends on what gray does to it, and on how
-        far gratings drive it from there: the n-th random kernel has both from the n-th of the own.
+        far gratings drive it from there: the n-th random kernel takes both from the layer's n-th.
         """
         placed = {
             name: layer
@@ -207,7 +207,7 @@ class LayerResponses:
             self._null[layer.name] = own if self._is_centered else self._readout(own)
 
     def _as_the_layer_s_own(self, layer: RankedLayer, maps: Tensor) -> Tensor:
-        """What random kernels give at the source, ``(B, N, ...)``, as it comes out of the layer."""
+        """Turn random kernels' responses ``(B, N, ...)`` at the source into those of the layer."""
         if layer.name not in self._placements:
             return maps
         scale, shift = (
@@ -219,7 +219,7 @@ class LayerResponses:
         if isinstance(layer.module, nn.PReLU):  # It may have a slope for each kernel.
             return functional.leaky_relu(placed, layer.module.weight.mean().item())
         if isinstance(layer.module, RECTIFIERS):
-            # Not by a call, which hooks would hear; it may work in place on what is passed.
+            # Not by a call, which would run hooks; it may work in place on what is passed.
             activated: Tensor = layer.module.forward(placed.to(layer.null_dtype)).float()
             return activated
         return placed.relu()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KernelRanking:
-    """The ``K`` kernels of a layer, scored by one question; tensors are on the CPU.
+    """The ``K`` kernels of a layer, scored by one measure; tensors are on the CPU.
 
     Attributes:
         layer: Dotted name.
@@ -35,9 +35,9 @@ class KernelRanking:
         reliability: ``(K,)``, how well two halves of the stimuli agree on each kernel's tuning
             curve: Spearman's correlation, stepped up to all stimuli by Spearman and Brown's
             formula. For a score without a curve, ``rank_reliability``.
-        rank_reliability: How well the halves agree on the order of the kernels, likewise.
+        rank_reliability: How well the halves agree on the order of the kernels, stepped up too.
         values: Further columns by name, such as the preferred orientation in degrees.
-        notes: What there is to know of the responses.
+        notes: Notes on the responses.
         spec: What the network was shown.
         reason: Why the ranking does not apply to the layer; None if it does. All numbers are NaN
             then.
@@ -145,7 +145,7 @@ class KernelRanking:
           at 0.
 
         Args:
-            path: Of the file; it appears whole or not at all.
+            path: Path of the file, which is written whole or not at all.
 
         Raises:
             ValueError: If the ranking does not apply to the layer.
@@ -160,10 +160,10 @@ class KernelRanking:
         """The first kernels of the order: weights or pictures, tuning curve, score, evidence.
 
         Args:
-            count: At most so many kernels.
+            count: Maximum number of kernels.
             pictures: ``(K, C, H, W)`` in [0, 1] to be drawn in place of the weights; NaN for
                 kernels without one.
-            step: Of a training run, for the title.
+            step: Step of a training run, for the title.
         """
         from neurovis.tuning.drawing import ranking_page
 
@@ -173,7 +173,7 @@ class KernelRanking:
         """All scores with those of the random kernels over them.
 
         Args:
-            step: Of a training run, for the title.
+            step: Step of a training run, for the title.
         """
         from neurovis.tuning.drawing import histogram
 
@@ -183,7 +183,7 @@ class KernelRanking:
         """All kernels in their own order: preferred orientation as hue, score as brightness.
 
         Args:
-            step: Of a training run, for the title.
+            step: Step of a training run, for the title.
 
         Raises:
             ValueError: If the ranking gives no preferred orientations.
@@ -209,10 +209,10 @@ class KernelRanking:
 
 @dataclass(frozen=True)
 class Rankings(Sequence[KernelRanking]):
-    """The rankings of several layers by several questions, layer by layer.
+    """The rankings of several layers by several measures, layer by layer.
 
     ``rankings["features.0"]``, or ``rankings["features.0", "phase"]`` where there are several of a
-    layer; where there is one alone, what it can do can be asked of all: ``rankings.top(16)``.
+    layer; a single ranking's methods can be called on the whole: ``rankings.top(16)``.
 
     Args:
         items: The rankings, in their order.
@@ -266,7 +266,7 @@ class Rankings(Sequence[KernelRanking]):
         """As :meth:`KernelRanking.figure`, of the only ranking.
 
         Args:
-            count: At most so many kernels.
+            count: Maximum number of kernels.
             pictures: ``(K, C, H, W)`` in [0, 1] in place of the weights.
 
         Raises:
@@ -286,6 +286,6 @@ class Rankings(Sequence[KernelRanking]):
         """Write the table of all rankings, one row for each kernel of each; empty is undefined.
 
         The columns ``layer, kernel, by, score, rank, null_percentile, reliability, dead`` come
-        first, ``note`` last, and between them what the rankings say further.
+        first, ``note`` last, and the rankings' own columns between them.
         """
         save_table(path, [row for item in self.items for row in item.rows()])

@@ -31,11 +31,11 @@ def rank_layer(
     """Rank a layer's kernels.
 
     Args:
-        layer: Whose kernels they are.
-        ranking: What is asked.
-        seen: What the kernels did, as the ranking takes it.
-        of_null: What the random kernels did; None if there are none.
-        halves: What the kernels did in two halves of the stimuli; None if there are none.
+        layer: Layer of the kernels.
+        ranking: The ranking.
+        seen: Responses or weights of the kernels, as the ranking takes them.
+        of_null: Responses or weights of the random kernels; None if there are none.
+        halves: Responses of the kernels to two halves of the stimuli; None if there are none.
     """
     scores = ranking.score(seen, layer)
     _check(scores, ranking, layer)
@@ -68,12 +68,12 @@ def rank_layer(
 
 
 def not_applicable(layer: RankedLayer, ranking: AnyRanking, reason: str) -> KernelRanking:
-    """What is said of a layer that a ranking does not apply to.
+    """Return a ranking without scores, for a layer that the ranking does not apply to.
 
     Args:
-        layer: Whose kernels all get no score.
-        ranking: That does not apply.
-        reason: As it will be printed.
+        layer: Layer whose kernels all get no score.
+        ranking: Ranking that does not apply.
+        reason: Reason, as it will be printed.
     """
     nothing = torch.full((layer.kernels,), torch.nan, dtype=torch.float64)
     return KernelRanking(
@@ -96,7 +96,7 @@ def not_applicable(layer: RankedLayer, ranking: AnyRanking, reason: str) -> Kern
 def _scored_halves(
     ranking: AnyRanking, halves: tuple[Any, Any], layer: RankedLayer
 ) -> list[Scores] | None:
-    """None where a half is too little, such as images of one class alone."""
+    """Score both halves; None where one is too small, such as images of one class alone."""
     try:
         return [ranking.score(half, layer) for half in halves]
     except ValueError:
@@ -104,7 +104,7 @@ def _scored_halves(
 
 
 def null_percentiles(score: Tensor, null: Tensor) -> Tensor:
-    """How many percent of the null's scores are below each score, ``(K,)``; NaN where undefined.
+    """Return the percentage of null scores below each score, ``(K,)``; NaN where undefined.
 
     Example:
         >>> null_percentiles(torch.tensor([0.3, torch.nan]), torch.tensor([0.1, 0.2, 0.4, 0.5]))
@@ -118,7 +118,7 @@ def null_percentiles(score: Tensor, null: Tensor) -> Tensor:
 
 
 def _with_peak(scores: Scores, seen: Any) -> dict[str, Column]:
-    """The ranking's own columns, and whether gratings drive a kernel or rather suppress it."""
+    """Return the ranking's own columns, with peak responses and suppression by gratings."""
     if not isinstance(seen, GratingResponses):
         return dict(scores.values)
     further = {"peak_response": seen.tuning.flatten(1).amax(1)}
@@ -146,7 +146,7 @@ def _notes(
 
 
 def _check(scores: Scores, ranking: AnyRanking, layer: RankedLayer) -> None:
-    """Rankings may be anybody's: say which one does not give a number for each kernel."""
+    """Check that a ranking, which may be custom, gives a value for each kernel."""
     for name, column in {"score": scores.score, "dead": scores.dead, **scores.values}.items():
         if len(column) != layer.kernels:
             raise ValueError(
@@ -165,7 +165,7 @@ def _reliability(
         first, second = (half.curve for half in halves)
         if first is None or second is None:
             raise ValueError("a ranking that gives a curve must give one for half of the stimuli")
-        # Of a rare class, there may be no image in one of the halves.
+        # One of the halves may have no image of a rare class.
         shown = first.isfinite().any(0) & second.isfinite().any(0)
         if shown.sum() < _FEWEST_POINTS:
             reliability = torch.full(score.shape, rank_reliability, dtype=torch.float64)
@@ -186,5 +186,5 @@ def _rank_reliability(score: Tensor, halves: list[Scores] | None) -> float:
 
 
 def _stepped_up(correlations: Tensor) -> Tensor:
-    """From half of the stimuli to all; what disagrees is not made to disagree more."""
+    """Extrapolate correlations of halves to all stimuli; negative ones stay as they are."""
     return torch.where(correlations > 0, spearman_brown(correlations), correlations)

@@ -1,4 +1,4 @@
-"""How selective a kernel is for stimuli, classes, color, a modality or a size; how sure a rank is.
+"""Measures of selectivity for stimuli, classes, color, modality and size, and of reliability.
 
 Plain functions of non-negative responses with any leading dimensions, such as one for each kernel.
 NaN is a measure that is undefined, such as that of a kernel that never responds. Orientation,
@@ -21,7 +21,7 @@ _CORRELATION_TOLERANCE = 1e-4
 
 
 def lifetime_sparseness(responses: Tensor) -> Tensor:
-    r"""How few of the stimuli drive a kernel: 0 all of them equally, 1 a single one.
+    r"""Compute lifetime sparseness: 0 if all stimuli drive a kernel equally, 1 if only one does.
 
     :math:`[1 - (\sum r / n)^2 / (\sum r^2 / n)] / (1 - 1/n)` (Vinje, Gallant 2000).
 
@@ -49,7 +49,7 @@ def lifetime_sparseness(responses: Tensor) -> Tensor:
 def lifetime_sparseness_of_sums(
     total: Tensor, total_squared: Tensor, count: int | Tensor
 ) -> Tensor:
-    """As :func:`lifetime_sparseness`, of sums over stimuli that are not kept.
+    """Compute :func:`lifetime_sparseness` from sums over stimuli that are not kept.
 
     Args:
         total: Sums of non-negative responses, of any shape.
@@ -101,9 +101,9 @@ def class_selectivity(class_means: Tensor) -> Tensor:
 
 
 def color_selectivity(gray: Tensor, rgb: Tensor) -> Tensor:
-    r"""How much of the response is lost without color: :math:`1 - \sum R_{gray} / \sum R_{rgb}`.
+    r"""Compute the part of the response that needs color: :math:`1 - \sum R_{gray} / \sum R_{rgb}`.
 
-    After Rafegas, Vanrell 2018. Of color in RGB, which is not a space of cones.
+    After Rafegas, Vanrell 2018. Color means RGB here, which is not a space of cones.
 
     Args:
         gray: ``(..., n)`` responses to n stimuli made gray, non-negative.
@@ -128,7 +128,7 @@ def color_selectivity(gray: Tensor, rgb: Tensor) -> Tensor:
 
 
 def modality_selectivity(first: Tensor, second: Tensor) -> Tensor:
-    r"""Which of two modalities drives a kernel: :math:`(R_2 - R_1) / (R_2 + R_1)`.
+    r"""Compute the preference between two modalities: :math:`(R_2 - R_1) / (R_2 + R_1)`.
 
     This project's own index, in the form of an ocular dominance index. Responses must be to the
     same contrast in the network's space; the norms of a kernel's weights do as well.
@@ -155,7 +155,7 @@ def modality_selectivity(first: Tensor, second: Tensor) -> Tensor:
 
 
 def surround_suppression(curves: Tensor) -> Tensor:
-    """How much of the strongest response the largest stimulus takes away: (peak - plateau) / peak.
+    """Compute the part of the peak response lost at the largest stimulus: (peak - plateau) / peak.
 
     The plateau is the response to the largest diameter (Cavanaugh, Bair, Movshon 2002).
 

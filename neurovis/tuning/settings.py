@@ -1,4 +1,4 @@
-"""How kernels are ranked: the options that the function, the command and the monitor share."""
+"""Options of rankings, shared by the function, the command and the monitor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 #: From a kernel's map to its response; the names of :data:`neurovis.readouts.READOUTS`.
 ReadoutName = Literal["center", "mean", "max"]
 
-#: Ten gratings for each degree, and more than memory holds of the rest: what is larger is a slip.
+#: Ten gratings per degree, and more than memory holds of the rest: larger values are mistakes.
 _MOST = {"orientations": 1800, "phases": 360, "null_kernels": 100_000, "batch_size": 1_000_000}
 
 
@@ -30,14 +30,14 @@ class RankingOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class RankingSettings:
-    """How kernels are ranked.
+    """Options for ranking kernels: gratings, readout, null kernels and batches.
 
     Args:
-        orientations: Of the gratings, evenly spaced over 180 degrees.
+        orientations: Number of orientations of the gratings, evenly spaced over 180 degrees.
         spatial_frequencies: Cycles per pixel, at most 0.35; by default half-octave steps down
             from there, at most eight and none below one cycle per image.
-        phases: Of each grating, evenly spaced over a cycle.
-        contrast: Of the gratings, in (0, 1].
+        phases: Number of phases of each grating, evenly spaced over a cycle.
+        contrast: Contrast of the gratings, in (0, 1].
         aperture: Diameter in pixels of the gratings' window; by default they fill the image,
             surround included.
         readout: What a kernel's response is: its unit in the center of the map, or the mean or
@@ -46,7 +46,7 @@ class RankingSettings:
             a network calls one as a function.
         null_kernels: How many random kernels of the same shape each layer is compared with.
         batch_size: Stimuli in a forward.
-        seed: Of the random kernels.
+        seed: Seed of the random kernels.
 
     Raises:
         ValueError: If an option is out of its range.

@@ -1,4 +1,4 @@
-"""How large a stimulus a unit wants, and what happens when it grows beyond that."""
+"""Size tuning: the size of stimulus that a unit prefers, and its response to larger ones."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def size_tuning(
         input_spec: What the network is shown.
         diameters: Increasing, in pixels, two or more, none larger than the image's smaller side;
             by default :func:`default_diameters`.
-        phases: Of each grating, at least 3.
+        phases: Number of phases of each grating, at least 3.
         contrast: In (0, 1].
         modulation: Which channels are driven; by default all alike.
         rectify: Pass responses that can be negative through a ReLU first, as where a network
@@ -177,12 +177,12 @@ class _Stimuli:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Kernels, diameters, phases."""
+        """Numbers of kernels, diameters and phases."""
         return len(self.orientation), len(self.diameters), self.phases
 
     @property
     def numbers(self) -> Tensor:
-        """Of the stimuli that there are."""
+        """Numbers of the stimuli, which only kernels with a preferred grating have."""
         exists = self.orientation.isfinite() & self.spatial_frequency.isfinite()
         return exists[:, None, None].expand(self.shape).flatten().nonzero().flatten()
 

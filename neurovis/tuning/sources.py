@@ -1,4 +1,4 @@
-"""Whose kernels a layer's are: the convolution behind a batch norm, a rectifier, or both."""
+"""Find the convolution whose kernels a layer has, through a batch norm, a rectifier, or both."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _FOLLOWS = 1 - 1e-4
 
 @dataclass(frozen=True)
 class Source:
-    """Where a layer's kernels come from.
+    """Source of a layer's kernels.
 
     Attributes:
         layer: The convolution or linear layer that has them; perhaps the layer itself. It names
             the call (``"conv@2"``) of one that is called several times in a forward.
-        before: The module whose output a rectifier is given, likewise; the layer itself if it is
-            none.
+        before: The module whose output a rectifier is given, named in the same way; the layer
+            itself if it is no rectifier.
     """
 
     layer: str
@@ -48,12 +48,12 @@ class Source:
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of a module without parts, in a forward of an image.
+    """One call of a module without submodules, in a forward of an image.
 
     Attributes:
         name: The module's first name, with the number of the call where there are several.
         module: The module.
-        number: Of its calls, from 1.
+        number: Number of the call among the module's calls, from 1.
         output: What it returned.
     """
 
@@ -75,7 +75,7 @@ def find_sources(
         network: Undisturbed, without gradients.
         calls: How often each of the layers is called in one forward; none comes after the last.
         image: ``(1, C, H, W)`` in the network's space, unlike itself everywhere: noise.
-        fields: Of the network's layers and of their calls, by name.
+        fields: Receptive fields of the network's layers and of their calls, by name.
     """
     leaves = {
         name: module
@@ -118,7 +118,7 @@ def find_sources(
 
 
 def _chain(place: int, made: Sequence[_Call]) -> list[_Call] | None:
-    """A layer's call, what it works on, what that works on, up to the layer with the kernels."""
+    """Return the calls from a layer back to that with the kernels, or None if there is none."""
     chain = [made[place]]
     while not isinstance(chain[-1].module, WITH_NULL):
         last = chain[-1]
@@ -144,7 +144,7 @@ def _chain(place: int, made: Sequence[_Call]) -> list[_Call] | None:
 
 
 def _follows(module: nn.Conv2d, inputs: Any, image: Tensor) -> bool:
-    """Whether a convolution is given the image, its channels perhaps scaled and shifted."""
+    """True if a convolution is given the image, its channels perhaps scaled and shifted."""
     if not isinstance(inputs, Tensor) or inputs.shape != image.shape or module.groups > 1:
         return False
     pair = torch.stack([inputs.detach(), image]).cpu().double().flatten(3).squeeze(1)

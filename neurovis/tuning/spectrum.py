@@ -1,4 +1,4 @@
-"""What orientation and spatial frequency a picture has, without showing anything to a network.
+"""Orientation and spatial frequency of pictures, without showing anything to a network.
 
 For kernels' weights and for preferred images, to compare with what gratings say.
 """
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from neurovis.arithmetic import has_float64
 
-#: The frequency grid is this many times finer than the pictures' own, and has at least so many
+#: The frequency grid is this many times finer than the pictures' own, and has at least this many
 #: frequencies: fine enough that the search for the peak starts on the right slope.
 _FINER = 4
 _FEWEST_FREQUENCIES = 64
-#: The search looks at so many frequencies to each side, four to a step of the search before.
+#: The search covers this many frequencies to each side, four to a step of the search before.
 _SEARCH = 4
 _ROUNDS = 5
 #: Frequencies of all channels that are looked at together: some 130 MB of their spectrum.
@@ -26,7 +26,7 @@ _AT_ONCE = 2**24
 
 @dataclass(frozen=True)
 class SpectrumPeak:
-    """Where the Fourier energy of pictures is strongest; NaN for one without any.
+    """Peak of the Fourier energy of pictures; NaN for a picture without any.
 
     Attributes:
         orientation: ``(N,)`` of the bars, in degrees counter-clockwise from horizontal, in
@@ -49,7 +49,7 @@ def spectrum_peak(pictures: Tensor, window: bool) -> SpectrumPeak:
     Each channel's mean is removed and the channels' energies are added, at spatial frequencies of
     up to half a cycle per pixel in every direction.
 
-    Of sampled Gabors with two cycles or more in the picture and an envelope of at least 0.4
+    For sampled Gabors with two cycles or more in the picture and an envelope of at least 0.4
     wavelengths the orientation is right to 0.5 degrees and the frequency to 0.05 octaves. With
     fewer cycles the mean cannot be told from the bars: the frequency comes out too high, and
     diagonal bars turn towards others by up to tens of degrees.
@@ -97,7 +97,7 @@ def _check(pictures: Tensor) -> None:
 def _centered(pictures: Tensor, window: bool) -> Tensor:
     """In double precision, windowed, each channel summing to zero; a constant is exactly zero.
 
-    Of channels there may come back fewer, which have the same energy.
+    Fewer channels may be returned, which have the same energy.
     """
     pictures = pictures.double()
     pictures = pictures - pictures[..., :1, :1]

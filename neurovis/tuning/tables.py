@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Columns of every table, in their order; those of the rankings follow.
 _COLUMNS = ("layer", "kernel", "by", "score", "rank", "null_percentile", "reliability", "dead")
-#: Of the rankings' own columns, these come first in a table.
+#: The rankings' own columns that come first in a table.
 _LEADING = ("preferred_orientation", "preferred_spatial_frequency")
 
 
@@ -45,7 +45,7 @@ def save_table(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows of one or several rankings; the file appears whole or not at all.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         rows: As :func:`ranking_rows` gives them; those of one ranking may have columns that others
             do not have.
 

@@ -38,7 +38,7 @@ class Units:
         layer: The layer's name.
         kernels: The kernels' numbers, ``K`` of them.
         unit: The place that is read.
-        map_size: Of the layer's maps; ``()`` for layers without one.
+        map_size: Size of the layer's maps; ``()`` for layers without one.
         box: The pixels that the theoretical receptive field spans, which may lie beyond the image
             (see :meth:`neurovis.receptive_fields.Field.pixels`); None where it is unknown.
         is_rectified: Whether the layer's responses are cut off at 0.
@@ -70,7 +70,7 @@ class Units:
 
     @property
     def clipped_box(self) -> Box:
-        """The part of the image that the units may see; all of it where that is unknown."""
+        """The part of the image that the units may see; the whole image where that is unknown."""
         height, width = self.spec.size
         top, left, bottom, right = self.box or (0, 0, height, width)
         return max(top, 0), max(left, 0), min(bottom, height), min(right, width)

@@ -1,4 +1,4 @@
-"""What a ranking is: a question asked of each kernel of a layer, answered with a number."""
+"""Base classes of the rankings, which give each kernel of a layer a number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Seen = TypeVar("Seen")
 
 @dataclass(frozen=True)
 class Scores:
-    """What a ranking says of ``K`` kernels.
+    """Scores of ``K`` kernels by a ranking, and what else it finds about them.
 
     Attributes:
         score: ``(K,)``, the number that they are ranked by, highest first; NaN where undefined.
@@ -45,7 +45,7 @@ class Ranking(ABC, Generic[Seen]):
     """Base of the rankings.
 
     A subclass of :class:`GratingRanking`, :class:`ImageRanking` or :class:`WeightRanking` has a
-    ``name`` and a ``score_name``, and says in :meth:`score` what the number is.
+    ``name`` and a ``score_name``, and computes the number in :meth:`score`.
 
     Attributes:
         name: What ``by`` calls it.
@@ -63,7 +63,7 @@ class Ranking(ABC, Generic[Seen]):
         """Raise ValueError if the ranking does not apply to what the network is shown."""
 
     def why_not(self, layer: RankedLayer) -> str | None:
-        """Why the ranking does not apply to a layer; None if it does."""
+        """Return the reason why the ranking does not apply to a layer; None if it does."""
         if self.needs_rectifier and not layer.is_rectified:
             return (
                 f"{self.name} needs responses that are cut off at 0, as behind a ReLU; name the "
@@ -76,23 +76,23 @@ class Ranking(ABC, Generic[Seen]):
         """Score the layer's kernels, or the random ones beside them.
 
         Args:
-            seen: What they did.
-            layer: Whose they are.
+            seen: Responses or weights of the kernels.
+            layer: Layer of the kernels.
         """
 
 
 class GratingRanking(Ranking[GratingResponses]):
     """A ranking by responses to gratings.
 
-    Of maps that can be negative only a single unit can be read: where one unit is driven another is
-    suppressed, so that their mean or highest response to a grating says nothing of either.
+    In maps that can be negative only a single unit can be read: where one unit is driven another is
+    suppressed, so that their mean or highest response to a grating says nothing about either.
 
     Attributes:
         gratings: Which: ``"gratings"``, ``"color_gratings"`` or ``"modality_gratings"``.
         split: The axis of the gratings that is split for the reliability, every second value in
             either half: ``"orientation"`` or ``"spatial_frequency"``.
         split_phases: Whether every second phase goes into either half too.
-        drawn_over: What figures draw responses over, likewise.
+        drawn_over: The axis of the gratings that figures draw responses over.
     """
 
     gratings: ClassVar[str] = "gratings"
@@ -112,7 +112,7 @@ class GratingRanking(Ranking[GratingResponses]):
 
 @dataclass(frozen=True)
 class ImageResponses:
-    """What a metric makes of the responses of ``K`` kernels to any images.
+    """Responses of ``K`` kernels to any images, reduced by a metric.
 
     Attributes:
         values: ``(K, ...)``, what the metric computed.
@@ -134,11 +134,11 @@ class ImageRanking(Ranking[ImageResponses]):
 
     @abstractmethod
     def metric(self, kernels: int, classes: int) -> ResponseMetric:
-        """A new metric; :meth:`score` is given what it computes.
+        """Return a new metric; :meth:`score` is given its result.
 
         Args:
-            kernels: ``K``, of the layer and the random ones beside it.
-            classes: Of the images; 0 where they have none.
+            kernels: Number of kernels, those of the layer and the random ones beside it.
+            classes: Number of classes of the images; 0 where they have none.
         """
 
 

@@ -15,8 +15,8 @@ from neurovis.tuning.selectivity import modality_selectivity
 class ModalityRanking(GratingRanking):
     """(R(depth) - R(rgb)) / (R(depth) + R(rgb)) for gratings in one modality alone.
 
-    Of any two modalities the second stands for depth. Their gratings have the same amplitude in
-    the network's own space. For layers over the image there is also the form in weights,
+    With any two modalities the second stands for depth. Their gratings have the same amplitude
+    in the network's own space. For layers over the image there is also the form in weights,
     ||W depth|| / (||W depth|| + ||W rgb||). Both are NeuroVis's own measures.
     """
 

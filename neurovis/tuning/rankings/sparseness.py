@@ -25,5 +25,5 @@ class SparsenessRanking(ImageRanking):
 
     @override
     def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
-        # What never responded has none, and what gave the same to all has none to speak of.
+        # Kernels that never responded have NaN, and those with equal responses have about 0.
         return Scores(seen.values, dead=~(seen.values > _CONSTANT))

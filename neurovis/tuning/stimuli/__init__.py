@@ -1,4 +1,4 @@
-"""What kernels are shown to find what they are tuned to, each set a dataset of computed images."""
+"""Stimuli for measuring the tuning of kernels; each set is a dataset of computed images."""
 
 from __future__ import annotations
 

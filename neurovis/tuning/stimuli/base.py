@@ -1,4 +1,4 @@
-"""What all sets of stimuli have in common: items by number, alone or many at once."""
+"""Base class of all sets of stimuli: items by number, alone or many at once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Stimuli(Dataset[tuple[Tensor, int]], ABC):
     """A map-style dataset whose item ``i`` is ``(image (C, H, W), i)``.
 
     Images are float32 in [0, 1] on the CPU; :meth:`InputSpec.to_network` maps them to what the
-    network takes. An item is computed from its number alone, so that any sampler may deal the
-    items out to any number of processes.
+    network takes. An item is computed from its number alone, so that any sampler may
+    distribute the items across processes.
 
     Args:
         spec: What the network is shown.
@@ -52,7 +52,7 @@ class Stimuli(Dataset[tuple[Tensor, int]], ABC):
         return self.images([index])[0], index
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
-        """What a DataLoader calls with the numbers of a batch."""
+        """Return the items of a batch; a DataLoader calls this with their numbers."""
         return list(zip(self.images(indices), indices, strict=True))
 
 

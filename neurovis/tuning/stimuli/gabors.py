@@ -37,7 +37,7 @@ def gabor(
         size: Height and width in pixels.
         wavelength: Pixels per cycle.
         sigma: Standard deviation of the envelope across the bars, in pixels.
-        orientation: Of the bars, in degrees counter-clockwise from horizontal.
+        orientation: Orientation of the bars, in degrees counter-clockwise from horizontal.
         phase: Degrees: 0 is even with a bright central bar, 90 and 270 are odd.
         aspect: The envelope along the bars has the standard deviation ``sigma / aspect``.
         center: ``(row, column)`` in pixels; by default the middle.
@@ -79,7 +79,7 @@ class Gabors(Gratings):
         sigma: Standard deviation of the Gaussian, in pixels.
         orientations: As for :class:`Gratings`, like all that follow.
         spatial_frequencies: Cycles per pixel.
-        phases: How many.
+        phases: Number of phases.
         contrasts: At the center of the Gaussian, where a bright bar lies.
         modulations: Which channels are driven.
         center: ``(row, column)`` in pixels; by default the image's center.

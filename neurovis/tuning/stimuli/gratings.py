@@ -60,10 +60,10 @@ class Gratings(Stimuli):
 
     Args:
         spec: What the network is shown.
-        orientations: How many, evenly spaced over [0, 180) degrees from 0 on.
+        orientations: Number of orientations, evenly spaced over [0, 180) degrees from 0 on.
         spatial_frequencies: Cycles per pixel of the network's input, increasing, at most 0.35; by
             default :func:`default_spatial_frequencies`.
-        phases: How many, evenly spaced over [0, 360) degrees from 0 on.
+        phases: Number of phases, evenly spaced over [0, 360) degrees from 0 on.
         contrasts: In (0, 1], increasing.
         modulations: Which channels are driven; by default all alike.
         aperture: Diameter in pixels, at half height, of a round window with a raised cosine edge
@@ -143,7 +143,7 @@ class Gratings(Stimuli):
         return math.prod(self.shape) + 1
 
     def condition(self, index: int) -> dict[str, str | float | bool]:
-        """What stimulus ``index`` is, in words and numbers: degrees, cycles per pixel.
+        """Describe stimulus ``index`` in words and numbers: degrees, cycles per pixel.
 
         Returns:
             ``modulation``, ``orientation``, ``spatial_frequency``, ``contrast`` and ``phase``, or

@@ -1,4 +1,4 @@
-"""Which input channels a stimulus drives, and by how much: along gray, one modality, or a color.
+"""Gains of the input channels that a stimulus drives: along gray, one modality, or a color.
 
 A stimulus is one pattern around mid gray; a :class:`Modulation` is the direction in the space of
 the input's channels along which the pattern moves them.
@@ -23,7 +23,7 @@ class Modulation:
     [-1, 1].
 
     Args:
-        name: How figures and messages call it.
+        name: Name in figures and messages.
         gains: One for each input channel; a negative one turns the pattern's sign.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Noise for mapping receptive fields by reverse correlation, the same whoever asks for it.
+"""Noise for mapping receptive fields by reverse correlation, the same in every process.
 
 Random numbers belong to (seed, number of the stimulus), so that an image depends neither on the
-order in which images are asked for nor on the process that asks.
+order in which images are requested nor on the process.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ class SparseNoise(_Noise):
     Args:
         spec: What the network is shown.
         count: Number of images.
-        seed: Of all images; another seed gives other noise.
-        squares: In each image. Half of them are bright; of an odd number the last is either.
+        seed: Seed of all images; another seed gives other noise.
+        squares: Number of squares in each image. Half are bright; if it is odd, the last is either.
         check_size: Side of a square, and step of the grid, in pixels.
         contrast: In (0, 1]; 1 is white and black.
         modulation: Which channels are driven; by default all alike.
@@ -114,7 +114,7 @@ class SparseNoise(_Noise):
     def _draw(self, generator: np.random.Generator) -> Pattern:
         pattern = np.zeros(self.grid, np.float32)
         places = generator.choice(pattern.size, self.squares, replace=False)
-        # Places come in random order, so that alternating signs are dealt at random.
+        # Places come in random order, so that alternating signs are random.
         signs = 1 - 2 * ((np.arange(self.squares) + generator.integers(2)) % 2)
         pattern.flat[places] = signs
         return pattern[None]
@@ -129,7 +129,7 @@ class DenseNoise(_Noise):
     Args:
         spec: What the network is shown.
         count: Number of images.
-        seed: Of all images; another seed gives other noise.
+        seed: Seed of all images; another seed gives other noise.
         check_size: Side of a check in pixels.
         distribution: ``"binary"`` checks are at plus or minus the contrast with equal chance;
             ``"gaussian"`` ones have a third of the contrast as standard deviation, and those

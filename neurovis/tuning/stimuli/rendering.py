@@ -1,4 +1,4 @@
-"""How gratings become images: sinusoids, round windows, and their sum with mid gray.
+"""Render gratings as images: sinusoids, round windows, and their sum with mid gray.
 
 sin(a + b) over rows and columns makes a grating two outer products, so that thousands of images
 cost seconds.
@@ -35,11 +35,11 @@ def render_gratings(
     aperture: Tensor | None = None,
     center: tuple[float, float] | None = None,
 ) -> Tensor:
-    """Compute gratings, each with parameters of its own; :class:`Gratings` says what they mean.
+    """Compute gratings, each with its own parameters, which :class:`Gratings` defines.
 
     Args:
         spec: What the network is shown.
-        orientation: Of the bars, in degrees, ``(B,)``.
+        orientation: Orientation of the bars, in degrees, ``(B,)``.
         spatial_frequency: Cycles per pixel, in (0, 0.35], ``(B,)``.
         phase: Degrees, ``(B,)``.
         contrast: In [0, 1], ``(B,)``; 0 is the blank.
@@ -127,7 +127,7 @@ def aperture_windows(
     columns = (torch.arange(size[1]) - center[1]).float()
     distance = torch.hypot(rows[:, None], columns[None, :])
     edge = (APERTURE_EDGE * different).clamp(min=1.0).minimum(different)
-    # 0 where the edge begins and 1 where it ends, at half a diameter give or take half an edge.
+    # 0 where the edge begins and 1 where it ends, at half a diameter plus or minus half an edge.
     beyond = (distance - (different / 2).float()[:, None, None]) / edge.float()[:, None, None] + 0.5
     windows = 0.5 + 0.5 * torch.cos(math.pi * beyond.clamp_(0.0, 1.0))
     return windows[which]
