@@ -31,7 +31,7 @@ _STRIP = 10
 
 
 def color_words(signed: bool) -> str:
-    """What the colors stand for, in words, without numbers."""
+    """Return the meaning of the colors in words, without numbers."""
     if signed:
         return "blue negative, black 0, orange positive"
     return "violet 0, yellow high"
@@ -43,7 +43,7 @@ def color_limit(maps: Tensor) -> float:
     Zeros do not count, since the maps of units with small receptive fields are 0 nearly everywhere.
 
     Args:
-        maps: Of any shape.
+        maps: Maps of any shape.
 
     Returns:
         A positive number, or 0 if there is nothing but 0 and what is not finite.
@@ -106,7 +106,7 @@ def _table(signed: bool) -> Tensor:
 
 
 def stated_maps(maps: Mapping[str, Tensor], limit: float, signed: bool) -> str:
-    """What the key of some maps on one scale must say beside its ends.
+    """Return the notes that the key of some maps on one scale needs beside its ends.
 
     Args:
         maps: ``(H, W)`` by the name of their row.

@@ -1,4 +1,4 @@
-"""What training did: feature maps or images of the first look over those of now."""
+"""Figures of the effect of training: feature maps or images at first above those of now."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def first_and_now_figure(
 
     Args:
         first: ``(K, H', W')``, one map a kernel; ``(K, 1, 1)`` for a linear layer.
-        now: ``(K, H', W')`` likewise, of the same kernels.
+        now: ``(K, H', W')``, those of the same kernels now.
         labels: One for each kernel, such as ``"5: r 0.42"``.
         rows: What to call the two moments, such as ``("step 0", "step 120")``; they differ.
         title: Stands over the figure.
@@ -84,7 +84,7 @@ def first_and_now_images(
 
     Args:
         first: ``(N, C, H, W)`` in [0, 1]; small ones are enlarged, large ones shrunk.
-        now: ``(N, C, H, W)``, likewise.
+        now: ``(N, C, H, W)`` in [0, 1], of the same shape.
         labels: One for each pair; long ones are wrapped.
         rows: What to call the two moments, such as ``("step 0", "step 120")``; they differ.
         spec: The modalities, see :func:`~neurovis.figures.modality_rows`.

@@ -90,7 +90,7 @@ def signature_figure(
 
     Args:
         start: The image that the ascent began with, ``(C, H, W)`` in [0, 1].
-        preferred: The image that it ended with, ``(C, H, W)`` likewise.
+        preferred: The image that it ended with, ``(C, H, W)`` in [0, 1].
         target_map: ``(H', W')``, what was asked of each unit; ``(1, 1)`` for a linear layer.
         resulting_map: ``(H', W')``, the kernel's feature map on the preferred image.
         spec: The modalities, see :func:`modality_rows`.

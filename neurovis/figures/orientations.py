@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Colors of 0, 45, 90 and 135 degrees, a right angle apart for color-blind eyes too: amber and
-#: blue, dark red and pale green. Of any two of the eight in the legend, the distance in CIELAB is
-#: at least 15 in simulations of the three kinds of color blindness (Machado et al. 2009).
+#: blue, dark red and pale green. Any two of the eight in the legend are at least 15 apart in
+#: CIELAB in simulations of the three kinds of color blindness (Machado et al. 2009).
 _ANCHORS = ((0.95, 0.70, 0.10), (0.80, 0.15, 0.35), (0.30, 0.50, 1.00), (0.45, 0.92, 0.65))
 _UNDEFINED = "#d8d8d8"
 _ANGLES = tuple(22.5 * place for place in range(8))

@@ -55,7 +55,7 @@ def stacked(pictures: Sequence[Pixels]) -> Pixels:
 def save_png(
     path: str | Path, picture: Pixels | Tensor | Figure, colors: int | None = None
 ) -> None:
-    """Write a picture to a PNG file: all of it, or nothing.
+    """Write a picture to a PNG file, whole or not at all.
 
     Args:
         path: Its folder is made if need be.
@@ -90,7 +90,7 @@ def _with_palette(image: Image, colors: int) -> Image:
 
     every = math.ceil(math.sqrt(image.width * image.height / _LOOKED_AT))
     sample = image.resize((-(-image.width // every), -(-image.height // every)), 0)
-    # Median cut, Pillow's own choice, turns magenta into purple where there is little of it;
+    # Median cut, Pillow's default, turns magenta into purple where it is rare;
     # without k-means, cubes of maximum coverage tint what is gray.
     palette = sample.quantize(colors, Quantize.MAXCOVERAGE, kmeans=1)
     return image.quantize(palette=palette, dither=Dither.NONE)

@@ -255,7 +255,7 @@ def wrapped(text: str, width: int, size: int = LABEL) -> list[str]:
 
 
 def _fitting(word: str, width: int, size: int) -> int:
-    """How many characters of a word fit, at least one; rather up to a dot or dash."""
+    """Return the number of characters of a word that fit, at least 1; best up to a dot or dash."""
     end = max(1, len(word) * width // text_width(word, size))
     while end < len(word) and text_width(word[: end + 1], size) <= width:
         end += 1

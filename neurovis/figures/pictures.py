@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from neurovis.inputs import InputSpec
 
-#: How a value that is not finite is drawn among grays.
+#: Color of values that are not finite, among grays.
 NOT_FINITE = (0.85, 0.2, 0.15)
 
 
@@ -157,7 +157,7 @@ def number(value: float) -> str:
 
 
 def stated_range(values: Tensor, limits: tuple[float, float] | None) -> str:
-    """What black and white stand for, and what could not be shown, in words."""
+    """Return the values of black and white, and the number of those not finite, in words."""
     missing = values.numel() - int(values.isfinite().sum())
     if limits is None:
         return "no finite value (red)"
@@ -169,7 +169,7 @@ def stated_range(values: Tensor, limits: tuple[float, float] | None) -> str:
 
 
 def constant_maps(maps: Tensor) -> str:
-    """How many maps are the same everywhere, where that says something."""
+    """Return the number of constant maps in words; empty if there are none, or for single units."""
     flat = maps.flatten(1)
     if flat.shape[1] == 1:
         return ""

@@ -27,14 +27,14 @@ from neurovis.figures.pictures import number
 
 Values = npt.NDArray[np.float64]
 
-#: Of Okabe and Ito's colors, which color-blind eyes can tell apart; a tint of the blue.
+#: Two of Okabe and Ito's colors, which color-blind eyes can tell apart; a tint of the blue.
 BLUE, ORANGE, TINT = "#0072b2", "#d55e00", "#d6e6f2"
 FAINT, GRAY = "#d0d0d0", "#777777"
 _TICK = 4
 
 
 def line_top(middle: float, size: int = LABEL) -> float:
-    """Where the upper edge of a line of text belongs whose digits have their middle here."""
+    """Return the upper edge, in pixels, of a line of text whose digits have their middle here."""
     return middle - 0.635 * size
 
 
@@ -47,7 +47,7 @@ def as_values(values: Tensor) -> Values:
 
 @dataclass(frozen=True)
 class Axis:
-    """What a side of a frame stands for.
+    """Axis along a side of a frame: its range, ticks and scale.
 
     Args:
         low: The value at its beginning.
@@ -62,7 +62,7 @@ class Axis:
     logarithmic: bool = False
 
     def places(self, values: Values) -> Values:
-        """From 0 at the beginning to 1 at the end."""
+        """Return the places of values along the axis, from 0 at its beginning to 1 at its end."""
         if self.logarithmic:
             low, high = np.log2(self.low), np.log2(self.high)
             return np.asarray((np.log2(values) - low) / (high - low))
@@ -78,7 +78,7 @@ def linear_axis(
         low: Where it begins.
         high: Where it ends.
         most: Ticks, about.
-        wide: Whether it goes on to the ticks beyond its ends.
+        wide: Whether it extends to the ticks beyond its ends.
         whole: Whether ticks are whole numbers.
     """
     from matplotlib.ticker import MaxNLocator
@@ -198,7 +198,7 @@ class Plot:
         xlabel: Name of the axis at the bottom, with the unit.
         ylabel: Name of the upright axis, which stands over its upper end.
         title: Stands over all; may be empty.
-        grid: Whether faint lines go on from the ticks of the upright axis.
+        grid: Whether faint lines extend from the ticks of the upright axis.
         room: Pixels left free right above the frame.
     """
 

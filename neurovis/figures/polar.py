@@ -33,7 +33,7 @@ def draw_polar(
     Args:
         page: Where.
         center: ``(x, y)`` on the page.
-        radius: Of the circle, in pixels.
+        radius: Radius of the circle, in pixels.
         orientations: ``(O,)`` in degrees.
         curve: ``(O,)``, non-negative; without a positive value only the circle is drawn.
         preferred: Ticks are drawn at its two ends, in degrees; or none, if None or NaN.

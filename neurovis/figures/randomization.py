@@ -1,4 +1,4 @@
-"""Does a saliency map depend on what the network learned? Maps while its weights are randomized."""
+"""Saliency maps while weights are randomized, to test if maps depend on what was learned."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def randomization_figure(
 
 
 def _scale(signed: bool) -> str:
-    """What colors and numbers stand for."""
+    """Return the meaning of colors and numbers, in words."""
     kind = "with signs" if signed else "of magnitudes"
     return (
         f"each map on its own scale: {color_words(signed)}, up to the {PERCENTILE:g}th percentile "
@@ -116,7 +116,7 @@ def _panels(
 
 
 def _stated(one: Tensor, correlation: float) -> str:
-    """What stands below a map: of a constant one a correlation, were there any, says nothing."""
+    """Return the text below a map; a constant map has no meaningful correlation."""
     span, missing = finite_range(one), one.numel() - int(one.isfinite().sum())
     if not missing and span is not None and span[0] == span[1]:
         return "constant map"

@@ -48,7 +48,7 @@ _NARROWEST, _WIDEST = 420, 1700
 _PICTURE, _RADIUS, _TEXT = (80, 96), 42, 150
 _STEP = 16
 _DEAD = "dead"
-#: Rather wider than tall by so much, as screens are.
+#: About the ratio of width to height, as of screens.
 _LANDSCAPE = 1.3
 
 
@@ -246,7 +246,7 @@ def _responds(entry: RankedEntry) -> bool:
 
 
 def _said_of(entries: Sequence[RankedEntry], values_name: str) -> list[str]:
-    """How to read the curves that there are."""
+    """Return notes on how to read the curves that are drawn."""
     notes = []
     drawn = [entry for entry in entries if _responds(entry) and not entry.faded]
     circles = [entry for entry in drawn if entry.orientations is not None]

@@ -1,4 +1,4 @@
-"""What drove a kernel, where in an image: saliency maps beside and over the images."""
+"""Figure of what drove a kernel in images: saliency maps beside and over the images."""
 
 from __future__ import annotations
 

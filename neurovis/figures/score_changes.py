@@ -1,4 +1,4 @@
-"""What training did to scores: each kernel's at first against its score now."""
+"""Figure of the effect of training on scores: each kernel's score at first against that now."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Left, top, right, bottom in pixels.
 _Box = tuple[float, float, float, float]
-#: What makes ``across * x + down * y + offset`` 0.
+#: A line, as ``(across, down, offset)``: ``across * x + down * y + offset`` is 0 on it.
 _Line = tuple[float, float, float]
 
 _SIDE, _DOT = 420, 4
@@ -51,8 +51,8 @@ def score_change_figure(
 
     Args:
         first: ``(K,)``; kernels without a score, not finite, are left out and counted.
-        now: ``(K,)``, likewise.
-        names: Of the two axes.
+        now: ``(K,)``, the scores of the same kernels now.
+        names: Names of the two axes.
         title: Stands over the figure.
         limits: Scores that chance exceeds in one of twenty cases, at first and now; drawn as lines.
         notes: Lines under the title.

@@ -1,4 +1,4 @@
-"""How selective a layer's kernels are, beside what chance gives."""
+"""Histogram of the selectivity of a layer's kernels, beside what chance gives."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _axis(
 
 
 def _counted(kernels: Values, chance: Values, across: Axis, null_name: str) -> list[str]:
-    """What is not in the picture, and how many kernels are above chance, in words."""
+    """Return notes on scores that are not in the picture, and on kernels above chance."""
     notes = []
     for name, values in (("kernels", kernels), (null_name, chance)):
         missing = int(np.isnan(values).sum())

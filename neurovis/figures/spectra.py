@@ -1,4 +1,4 @@
-"""Whether a kernel's preferred image and its preferred grating agree: both in the image's spectrum.
+"""Comparison of a kernel's preferred image with its preferred grating, in the image's spectrum.
 
 Bars at an angle have their spectral peaks at right angles to it: a picture of horizontal bars
 changes from row to row, so that its peaks lie above and below the middle.
@@ -119,7 +119,7 @@ def grating_preference_figure(
 def frequency_place(
     orientation: float, spatial_frequency: float, size: tuple[int, int]
 ) -> tuple[float, float]:
-    """Where bars have one of their two peaks in a spectrum of ``size`` bins down and across.
+    """Return one of the two peaks of bars in a spectrum of ``size`` bins down and across.
 
     Frequency 0 is in the middle of bin ``size // 2``, as ``fftshift`` leaves it.
 

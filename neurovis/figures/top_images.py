@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Pixels of the longer side of a picture.
 _SMALLEST, _LARGEST = 84, 112
-#: Crops in a line; longer rows go on in another.
+#: Crops in a line; longer rows continue on the next.
 _ACROSS = 10
 _NARROWEST, _WIDEST_LABEL = 420, 150
 #: Font size of a kernel's name.
@@ -62,11 +62,11 @@ class TopImagesRow:
 
     Args:
         label: Its name.
-        crops: Of its top images, from the first.
+        crops: Crops of its top images, from the first.
         note: Said behind the name.
         preferred: Its preferred image ``(C, H, W)`` in [0, 1].
         preferred_labels: Stand over it, one below the other.
-        preferred_crop: A part of it, at the scale of the other crops.
+        preferred_crop: A part of the preferred image, at the scale of the other crops.
     """
 
     label: str
@@ -113,7 +113,7 @@ def top_images_figure(
 
 @dataclass(frozen=True)
 class _Scale:
-    """How large pictures that fit into some size are drawn."""
+    """Scale at which pictures that fit into some size are drawn."""
 
     size: tuple[int, int]
 
@@ -150,11 +150,11 @@ class _Scale:
 
 
 class _Column:
-    """What stands at one place of all rows: pictures of one scale, each under its label.
+    """Column at one place of all rows: pictures at one scale, each under its label.
 
     Args:
-        size: In pixels of the input, that all pictures fit into.
-        labels: All that are drawn here.
+        size: Size in pixels of the input that all pictures fit into.
+        labels: All labels of the column.
         spec: The modalities.
     """
 
@@ -300,7 +300,7 @@ class _Body:
 
 
 def _modalities(spec: InputSpec) -> list[str]:
-    """How the pictures of an image are called."""
+    """Return the names of an image's pictures, one for each modality."""
     return list(modality_rows(torch.zeros(1, spec.channels, 1, 1), spec))
 
 
