@@ -34,7 +34,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Field:
-    """What a layer's units see of the image.
+    """Receptive field of a layer's units in the image.
 
     Args:
         size: Height and width in pixels of the largest receptive field among the layer's units.
@@ -44,8 +44,8 @@ class Field:
             or where the layer is called several times with different fields.
         stride: Pixels from a unit to its neighbor below and to its right; None for layers without
             a map, and where it is unknown or not one whole number.
-        output_shape: Of the layer's output; None if that is not one tensor, or differs from call
-            to call.
+        output_shape: Shape of the layer's output; None if that is not one tensor, or differs from
+            call to call.
         kernel_axis: Dimension of the output that counts kernels, where the image's axes leave only
             one; None where that is unclear.
         calls: How often the layer is called in one forward.
@@ -111,8 +111,8 @@ def receptive_fields(
     """Compute the theoretical receptive field of every layer that a forward reaches.
 
     The model runs once, in evaluation mode, and is left exactly as it was found. What it computes
-    outside of torch, such as in NumPy, is taken for a constant, and so are numbers taken out of
-    tensors with ``.item()``.
+    outside of torch, such as in NumPy, is treated as a constant, and so are numbers taken out
+    of tensors with ``.item()``.
 
     Args:
         model: The network, on any device.
@@ -212,7 +212,7 @@ def _kernel_axis(trace: Trace) -> int | None:
 
 
 def _called_again(before: Field, field: Field) -> Field:
-    """What is true of all calls so far of a layer that is called several times."""
+    """Merge the fields of a layer's calls so far; what differs between calls is None."""
     calls = before.calls + 1
     same_shape = before.output_shape == field.output_shape
     same_place = (before.units, before.extents) == (field.units, field.extents)

@@ -15,7 +15,7 @@ class Call:
 
     Args:
         arguments: By the names in the operation's schema, with its defaults.
-        traces: Of the arguments and of the tensors in arguments that are lists, by ``id``.
+        traces: Traces of the arguments and of the tensors in arguments that are lists, by ``id``.
         outputs: The tensors that the operation returned.
     """
 

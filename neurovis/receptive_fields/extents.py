@@ -1,4 +1,4 @@
-"""Which input pixels the units along one axis see, as arithmetic on intervals.
+"""Interval arithmetic for the input pixels that the units along one axis see.
 
 A receptive field is separable: what a unit sees vertically does not depend on its column. So one
 :class:`Extent` per axis is enough, and every layer maps extents to extents.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 Interval = tuple[float, float]
 
-#: What a unit sees that depends on no pixel, and one that depends on all of them.
+#: Interval of a unit that depends on no pixel, and of one that depends on all of them.
 NOTHING: Interval = (math.inf, -math.inf)
 EVERYTHING: Interval = (-math.inf, math.inf)
 
@@ -24,7 +24,7 @@ class Extent:
     Unit ``q * period + p`` sees pixels ``q * jump + low`` to ``q * jump + high``, where
     ``(low, high) = intervals[p]`` and ``period = len(intervals)``. Most layers have period 1; what
     an upsampling layer's units see depends on their phase. Pixels below 0 and above ``pixels - 1``
-    are padding: an extent goes on beyond the image, as the theoretical receptive field does.
+    are padding: an extent reaches beyond the image, as the theoretical receptive field does.
 
     Args:
         pixels: Length of the image along this axis.
@@ -50,7 +50,7 @@ class Extent:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether every unit sees the same."""
+        """True if every unit sees the same pixels."""
         return self.jump == 0 and self.period == 1
 
     @property
@@ -95,7 +95,7 @@ class Extent:
         return replace(self, jump=jump, intervals=intervals)
 
     def window(self, kernel: int, stride: int, padding: int, dilation: int, units: int) -> Extent:
-        """What the ``units`` of a convolution or a pooling over this map see."""
+        """Return the extent of the ``units`` of a convolution or a pooling over this map."""
 
         def taps(unit: int) -> range:
             first = unit * stride - padding
@@ -106,7 +106,7 @@ class Extent:
     def transposed(
         self, kernel: int, stride: int, padding: int, dilation: int, units: int
     ) -> Extent:
-        """What the ``units`` of a transposed convolution over this map see."""
+        """Return the extent of the ``units`` of a transposed convolution over this map."""
 
         def taps(unit: int) -> list[int]:
             positions = (unit + padding - tap * dilation for tap in range(kernel))
@@ -115,7 +115,7 @@ class Extent:
         return self.upsampled(taps, stride, units)
 
     def upsampled(self, taps: Callable[[int], Iterable[int]], factor: int, units: int) -> Extent:
-        """What ``units`` see of which each ``factor`` lie on one old unit's place.
+        """Return the extent of ``units``, ``factor`` of them at the place of each old unit.
 
         Args:
             taps: The indices of the old units that a new unit depends on; those of
@@ -133,14 +133,14 @@ class Extent:
         return replace(self, jump=None, intervals=intervals)
 
     def whole(self, units: int) -> Extent:
-        """What something sees that depends on all ``units`` of this map."""
+        """Return the extent of something that depends on all ``units`` of this map."""
         low, high = hull(map(self.unit, range(units)))
         if low <= 0 and high >= self.pixels - 1:
             low, high = EVERYTHING
         return replace(self, jump=0, intervals=((low, high),))
 
     def union(self, other: Extent, units: int) -> Extent:
-        """What ``units`` see that depend on this map's unit and on the other map's at their place.
+        """Return the extent of ``units`` that depend on the units at their place in both maps.
 
         Where the maps do not advance alike (skip connections between different strides), the
         result is the list of its units.

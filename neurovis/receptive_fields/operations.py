@@ -1,4 +1,4 @@
-"""What convolutions, poolings, normalizations and reductions do to receptive fields."""
+"""Effects of convolutions, poolings, normalizations and reductions on receptive fields."""
 
 from __future__ import annotations
 

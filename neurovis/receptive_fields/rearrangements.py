@@ -1,4 +1,4 @@
-"""What copying, reshaping, slicing, joining and multiplying do to receptive fields."""
+"""Effects of copying, reshaping, slicing, joining and multiplying on receptive fields."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from neurovis.receptive_fields.trace import Trace
 #: values do not depend on the image. Raises ``UnknownFieldError`` where it cannot tell.
 Rule = Callable[[Call], Trace | list[Trace] | None]
 
-# What torch does not tag as pointwise, or did not before 2.13, and yet is.
+# Pointwise operations that torch does not tag as such, or did not before 2.13.
 _ELEMENTWISE = """
     _prelu_kernel _to_copy alias celu clone contiguous copy detach elu gelu hardsigmoid hardswish
     hardtanh leaky_relu lift lift_fresh log_sigmoid_forward masked_fill mish native_dropout

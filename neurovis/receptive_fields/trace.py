@@ -1,4 +1,4 @@
-"""What the elements of a tensor see of the image: which dimensions carry it, and how far they look.
+"""Trace the image through tensors: the dimensions that carry it, and what their elements see.
 
 Networks move the image's axes about (channels-last layers, flattening, channel shuffles), so a
 :class:`Trace` follows them through every reshaping and says so when it has lost them.
@@ -28,7 +28,7 @@ class UnknownFieldError(Exception):
 
 @dataclass(frozen=True)
 class Trace:
-    """Which dimensions of a tensor carry the image's axes, and what its units see along each.
+    """Dimensions of a tensor that carry the image's axes, and what its units see along each.
 
     Args:
         dims: The factors of each dimension. An axis occurs at most once.
@@ -204,7 +204,7 @@ def merged(dim: Sequence[Factor]) -> Dim:
 
 
 def _take(factors: list[Factor], size: int, taken: int) -> Factor:
-    """Remove and return the first factor, or as much of it as ``taken`` lacks of ``size``."""
+    """Remove and return the first factor, or only the part that ``taken`` lacks of ``size``."""
     axis, units = factors.pop(0)
     missing = size // taken
     if size % taken == 0 and missing % units == 0:

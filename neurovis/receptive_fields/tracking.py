@@ -1,4 +1,4 @@
-"""Follows images through a network's forward, one of torch's operations at a time."""
+"""Track images through a network's forward, one of torch's operations at a time."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Tracker(TorchDispatchMode):
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        # None: depends on the images, but how is not known. Not in it: a constant.
+        # None: depends on the images in an unknown way. Missing: a constant.
         self._traces: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
         # Memory of constants into which something was written that depends on the images.
         self._written: dict[int, torch.UntypedStorage] = {}
         self._traces[images] = Trace.image(images.shape)
 
     def trace(self, tensor: Tensor) -> Trace | None:
-        """What the elements of a tensor see; None if that is unknown, or nothing."""
+        """Return the trace of a tensor; None if it is unknown, or if its elements see nothing."""
         trace: Trace | None = self._traces.get(tensor)
         return trace
 
     def is_tracked(self, tensor: Tensor) -> bool:
-        """Whether a tensor may depend on the images."""
+        """True if a tensor may depend on the images."""
         if tensor in self._traces:
             return True
         return bool(self._written) and _memory(tensor).data_ptr() in self._written
