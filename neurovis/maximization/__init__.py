@@ -1,4 +1,4 @@
-"""What image does a kernel, or a group of kernels, want?"""
+"""Activation maximization: the images that a kernel, or a group of kernels, prefers."""
 
 from neurovis.maximization.activation_maximization import ActivationMaximization
 from neurovis.maximization.group_activation_maximization import GroupActivationMaximization

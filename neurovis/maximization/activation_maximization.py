@@ -21,7 +21,7 @@ class ActivationMaximization(TargetMaximization):
 
     After ``Trainer(...).fit(am)``, ``am.results`` holds images ``(K, C, H, W)`` in [0, 1] with
     their activations and those of noise, also written to the Trainer's log folder. Fitted again
-    after an interruption, in the same folder, it goes on with what is not finished.
+    after an interruption, in the same folder, it resumes with what is not finished.
 
     Args:
         model: The network as it is now; it is left alone, a frozen copy is run.

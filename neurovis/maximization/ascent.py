@@ -1,7 +1,7 @@
 """The ascent itself, as functions over tensors: used by the LightningModules and by monitors.
 
 An image goes through random views, the input's normalization and the network, which stops at the
-layer; the number that is climbed comes back, and the penalties are taken off.
+layer. The objective is read from the layer's activation, and the penalties are subtracted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from neurovis.trial import trying
 
 
 def default_views(settings: AscentSettings, response: LayerResponse) -> list[Transform]:
-    """What whole images are shown under: with a border, where network and objective allow it."""
+    """Return the transforms of whole images, with a border where network and objective allow it."""
     spec = response.spec
     views = settings.views(spec.size, border=settings.may_have_border)
     size = spec.size
@@ -49,10 +49,10 @@ def default_views(settings: AscentSettings, response: LayerResponse) -> list[Tra
 
 @torch.no_grad()
 def try_views(response: LayerResponse, settings: AscentSettings) -> None:
-    """Show the network noise images under somebody's own transforms.
+    """Show the network noise images under custom transforms.
 
     Raises:
-        ValueError: If it cannot take what they make of images.
+        ValueError: If it cannot take the images that they return.
     """
     size = response.spec.size
     transforms = settings.views(size)
@@ -69,7 +69,7 @@ def try_views(response: LayerResponse, settings: AscentSettings) -> None:
 
 @dataclass(frozen=True)
 class Views:
-    """What images are shown under at one step.
+    """Transforms that images are shown under at one step, with what was drawn for them.
 
     Attributes:
         transforms: In this order.
@@ -84,7 +84,7 @@ class Views:
 
         Args:
             images: In [0, 1].
-            rows: Their places in the batch; None for all of it.
+            rows: Their places in the batch; None for all rows.
         """
         drawn = self.drawn if rows is None else [values[list(rows)] for values in self.drawn]
         return apply_transforms(images, self.transforms, list(drawn))
@@ -97,7 +97,7 @@ class Climb(NamedTuple):
         losses: To be summed, since targets are independent; with gradients, on the device.
         climbed: The joint readouts on the step's views, on the CPU as all that follows.
         gains: What is left of these after the penalties.
-        asleep: Whether a rectifier silences what is to be climbed.
+        asleep: Whether a rectifier silences what is to be maximized.
         unsure: Whether an image may not keep to its constraints, so that the step is to be redone.
     """
 
@@ -123,7 +123,7 @@ def ascent_losses(
     may_wake: Tensor | None = None,
     sure: Sequence[Tensor] = (),
 ) -> Climb:
-    """What a step descends, and what it climbs, for each image.
+    """Compute the loss that a step minimizes and the readout that it maximizes, for each image.
 
     Where kernels of a target are silent, the loss has the gradient that wakes them as well (and
     its value then means nothing).
@@ -180,8 +180,8 @@ def waking_gradients(
 ) -> Tensor:
     """The direction for each image that wakes the silent kernels of its target.
 
-    A pass of its own over the images concerned, so that all others, and whatever the network does
-    in its backward pass, stay as they are.
+    This is a separate pass over the images concerned, so that all others, and everything that the
+    network does in its backward pass, stay as they are.
 
     Args:
         images: ``(B, C, H, W)`` in [0, 1].
@@ -209,7 +209,7 @@ def waking_gradients(
 
 @dataclass
 class Evidence:
-    """What an image does to its kernels, on the unmodified network and without random views.
+    """Responses of an image's kernels, on the unmodified network and without random views.
 
     Attributes:
         activations: ``(M,)`` readout of each of the target's kernels.
@@ -241,7 +241,7 @@ def gather_evidence(
     maps = objective.maps(activation.detach())
     evidence = []
     for index, target in enumerate(targets):
-        # Of either sign: kernels that are taken off would cancel others.
+        # Absolute values, since suppressed kernels would cancel others.
         weight = sensitivity[index].abs().sum(0)
         result = torch.stack([maps[index, kernel] for kernel in target.members], dim=-1)
         evidence.append(
@@ -257,7 +257,7 @@ def gather_evidence(
 def _not_finite(
     images: Tensor, activation: Tensor, response: LayerResponse, objective: Objective
 ) -> str:
-    """What gives values that are not finite: layer, objective, or the ascent before them."""
+    """Return a message that names the source of non-finite values: layer, objective or ascent."""
     if not images.isfinite().all():
         return (
             f'the ascent of layer "{response.layer}" came to NaN or infinite values: the objective '

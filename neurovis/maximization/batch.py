@@ -1,4 +1,4 @@
-"""The images that are optimized together: what each is to be of, how far it is, what it climbed."""
+"""Images that are optimized together, with their targets, progress and activation curves."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from neurovis.maximization.transforms import Transform, draw_transforms
 
 #: The part of an ascent's steps in which gradients leak, less and less.
 _LEAKING_PART = 0.4
-#: In so many steps what leaks wakes a kernel whose own rectifier silences it, and better than the
-#: gradient at its one nearest unit would.
+#: Number of steps in which the leak wakes a kernel whose own rectifier silences it, and does so
+#: better than the gradient at its single nearest unit.
 _WOKEN_BY_LEAK = 16
 
 
@@ -26,8 +26,8 @@ class Batch:
     """Slots of a batch; a slot works on a job, and takes up another when that is done.
 
     The number of slots never changes, since what a network computes for an image may depend, in
-    its last bits, on how many there are. Slots that have run out of jobs go on with what they had,
-    and nothing comes of it.
+    its last bits, on how many there are. Slots that have run out of jobs keep their last one, and
+    its further results are discarded.
 
     Args:
         jobs: What the slots begin with, one for each.
@@ -85,7 +85,7 @@ class Batch:
         self._gather_targets()
 
     def views(self) -> Views:
-        """What the images are shown under at their next steps."""
+        """Return the transforms of the images' next steps, with their drawn parameters."""
         # Slots that are done may have no steps left.
         step = self._made().clamp(max=self._settings.steps - 1)
         rows = torch.arange(len(step))
@@ -97,11 +97,11 @@ class Batch:
         return self._settings.leak * (1 - self._made() / until).clamp(min=0)
 
     def may_wake(self, leak: Tensor) -> Tensor:
-        """Which images' silent kernels have not been woken by what leaks, ``(B,)`` on the CPU."""
+        """Return True for images whose silent kernels no leak has woken, ``(B,)`` on the CPU."""
         return (leak == 0) | (self._made() >= _WOKEN_BY_LEAK)
 
     def record(self, climb: Climb) -> None:
-        """Note what a step came to."""
+        """Record the readouts and gains of a step."""
         step = self._made().clamp(max=self._settings.steps - 1)
         rows = torch.arange(len(step))
         self._curves[rows, step] = climb.climbed.float()
@@ -110,7 +110,7 @@ class Batch:
         self._steps = [steps + 1 for steps in self._steps]
 
     def ended(self) -> dict[int, Ended]:
-        """Which active slots are done, and why."""
+        """Return the active slots that are done, with the reason for each."""
         ended: dict[int, Ended] = {
             slot: "steps"
             for slot, steps in enumerate(self._steps)
@@ -126,7 +126,7 @@ class Batch:
         return sum(made) / self._settings.steps
 
     def curve(self, slot: int) -> Tensor:
-        """What the images of a slot climbed, ``(D, steps)``, on the CPU."""
+        """Return the readouts of a slot's images at each step, ``(D, steps)``, on the CPU."""
         return self._curves[self.rows(slot), : self._steps[slot]]
 
     def _made(self) -> Tensor:
@@ -157,7 +157,7 @@ class Batch:
         self.targets = TargetBatch(per_row, self._device)
 
     def _draw(self, jobs: Sequence[Job]) -> list[Tensor]:
-        """What jobs' images are shown under at every step, ``(steps, rows, P)`` on the CPU."""
+        """Draw the transforms of jobs' images at every step, ``(steps, rows, P)`` on the CPU."""
         keys = [
             (job.target.kernels[0], variant)
             for job in jobs

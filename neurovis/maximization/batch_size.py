@@ -17,7 +17,7 @@ from neurovis.restoration import same_random_state
 #: The largest batch size that is chosen. A converged image makes room for the next one, so that
 #: the larger a batch is, the more of its slots are idle at the end of a layer.
 _MOST = 64
-#: Images use at most one part of so many of the free memory. A batch takes less for each image than
+#: Images use at most the free memory divided by this. A batch takes less for each image than
 #: one image alone; the rest is for what comes later, such as the pass that wakes silent kernels.
 _PARTS = 2
 
@@ -89,14 +89,14 @@ def choose_batch_size(
 def _first_step(
     layer: ClimbedLayer, job: Job, settings: AscentSettings, device: torch.device
 ) -> tuple[int, int]:
-    """Return the free memory, and the most that a step of one job needs of it, in bytes."""
+    """Return the free memory, and the most that a step of one job needs, in bytes."""
     images = settings.image_parameters.images(1, layer.response.spec)
     optimizer = ImageAdam(images.parameters(), settings.learning_rates)
     memory = _QUERIES[device.type]
     ascent = LayerAscent(layer, [job], 1, settings, optimizer, device)
     try:
         # Then the allocator takes from the device what the step needs. Its own record of the peak
-        # would have to be reset, and may be somebody's.
+        # would have to be reset, and others may be reading it.
         torch.get_device_module(device).empty_cache()
         before = memory(device)
         ascent.climb().losses.sum().backward()

@@ -16,7 +16,7 @@ from neurovis.maximization.settings import AscentSettings
 
 @dataclass(frozen=True)
 class Beginning:
-    """What the images of a job start from, on the CPU.
+    """Initial parameters and images of a job, on the CPU.
 
     Attributes:
         values: ``(D, ...)`` parameters.
@@ -30,11 +30,11 @@ class Beginning:
 
 
 class Beginnings:
-    """Where ascents begin: the same for a job wherever and whenever it is begun.
+    """Initializer of ascents: a job starts the same wherever and whenever it is started.
 
     Args:
         settings: Seed, parametrization and start.
-        spec: Of the images that are optimized.
+        spec: Modalities and size of the images that are optimized.
         constrained: Makes images keep to the constraints, as at every step.
         init: The image to start from, ``(C, H, W)``, if one is given.
     """

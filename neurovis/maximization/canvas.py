@@ -21,7 +21,7 @@ class Canvas:
     Args:
         whole_spec: Modalities and size of the whole images.
         settings: How the ascent is done.
-        crop: The part that is optimized; None for all of it.
+        crop: The part that is optimized; None for the whole image.
     """
 
     whole_spec: InputSpec
@@ -38,7 +38,7 @@ class Canvas:
 
         Args:
             images: In [0, 1].
-            memory: Of the images' last step, if this is one of many.
+            memory: Gains and shifts of the images' last step, if this is one of many.
         """
         constraints = self.settings.constraints
         if self.crop is None:
@@ -59,7 +59,7 @@ class Canvas:
     def whole(self, images: Tensor) -> Tensor:
         """Images ``(B, C, H, W)`` as the network is to be shown them, of what is optimized.
 
-        Of a crop, what the unit sees; all else is gray.
+        With a crop, they show only what the unit sees; all else is gray.
         """
         if self.crop is None:
             return images

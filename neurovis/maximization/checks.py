@@ -1,4 +1,4 @@
-"""What a network and a Trainer must be like for the images to be what they are said to be."""
+"""Checks of the network, the pictures and the Trainer, before any image is made."""
 
 from __future__ import annotations
 
@@ -86,5 +86,5 @@ def check_trainer(trainer: pl.Trainer, images: Images) -> None:
 
 
 def is_trial(trainer: pl.Trainer) -> bool:
-    """Whether the Trainer only tries the code out (``fast_dev_run``) and is to write nothing."""
+    """Return True if the Trainer only tries the code (``fast_dev_run``) and is to write nothing."""
     return bool(getattr(trainer, "fast_dev_run", False))

@@ -1,4 +1,4 @@
-"""A layer whose kernels are climbed: the network as it is run, and the images as they are made."""
+"""A layer whose kernels are maximized: the network as it is run, the images as they are made."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from neurovis.maximization.tones import ToneMemory
 from neurovis.maximization.transforms import Transform
 from neurovis.receptive_fields import Box
 
-#: Side in pixels below which there is nothing to save, and too few spatial frequencies to climb in.
+#: Side in pixels below which a crop saves nothing, and has too few spatial frequencies.
 _SMALLEST_CROP = 32
 
 
@@ -37,11 +37,11 @@ def climbed_layers(
 ) -> dict[str, ClimbedLayer]:
     """All layers that a selection means, by name.
 
-    Of those that it does not name, but means by their type, what cannot be climbed is left out with
-    a warning.
+    Layers that it does not name, but means by their type, are left out with a warning if they
+    cannot be maximized.
 
     Raises:
-        ValueError: If there is no such layer, one that is named cannot be climbed, or none can.
+        ValueError: If there is no such layer, one that is named cannot be maximized, or none can.
     """
     parts = [selection] if isinstance(selection, (str, type)) else list(selection)
     layers: dict[str, ClimbedLayer] = {}
@@ -62,7 +62,7 @@ def climbed_layers(
 
 
 class ClimbedLayer:
-    """How one layer's kernels are climbed.
+    """A layer prepared for an ascent on its kernels: network, images and transforms.
 
     What takes memory or time (a folded copy of the network, say) is there between :meth:`enter`
     and :meth:`leave` only, since a sweep goes through many layers.
@@ -76,7 +76,7 @@ class ClimbedLayer:
     Attributes:
         response: The layer's response to whole images, of the unmodified network in float32.
         objective: What is read from it.
-        count: How many kernels (or whatever the objective reads) there are.
+        count: Number of kernels, or of whatever else the objective reads.
 
     Raises:
         ValueError: If the layer, the images' shape or the layer's response are not usable.
@@ -105,7 +105,7 @@ class ClimbedLayer:
         self._crop: FieldCrop | None = None
 
     def enter(self, device: torch.device) -> None:
-        """Make everything ready to climb on a device."""
+        """Prepare everything for an ascent on a device."""
         settings, whole = self._settings, self.response.spec
         network = self.response.network.to("cpu")
         self.canvas = Canvas(whole, settings, self._find_crop())
@@ -123,7 +123,7 @@ class ClimbedLayer:
         self._beginnings = self.canvas.beginnings()
 
     def leave(self) -> None:
-        """Let go of what only the ascent needs, and of the device's memory; harmless if done."""
+        """Release what only the ascent needs, and the device's memory; harmless if repeated."""
         for name in ("climbed", "_beginnings"):
             vars(self).pop(name, None)
         self.response.to(torch.device("cpu"))
@@ -131,11 +131,11 @@ class ClimbedLayer:
 
     @property
     def leaks(self) -> bool:
-        """Whether it ends in rectifiers through which gradients can leak."""
+        """True if the layer ends in rectifiers through which gradients can leak."""
         return bool(self._leaking)
 
     def leaking(self, leak: Tensor) -> AbstractContextManager[object]:
-        """Lets parts of gradients, ``(B,)`` on the CPU, through what ends the layer."""
+        """Let parts of gradients, ``(B,)`` on the CPU, through what ends the layer."""
         if not self._leaking or not leak.any():
             return nullcontext()
         return LeakingRectifiers(self._leaking, leak)
@@ -154,7 +154,7 @@ class ClimbedLayer:
         return top, left, top + height, left + width
 
     def beginning(self, job: Job) -> Beginning:
-        """Where the ascent of a job starts, on the CPU."""
+        """Return the start of a job's ascent, on the CPU."""
         return self._beginnings.of(job)
 
     def constrained(self, images: Tensor, memory: ToneMemory | None = None) -> Tensor:
@@ -162,7 +162,7 @@ class ClimbedLayer:
 
         Args:
             images: In [0, 1].
-            memory: Of the images' last step, if this is one of many.
+            memory: Gains and shifts of the images' last step, if this is one of many.
         """
         return self.canvas.constrained(images, memory)
 
@@ -205,6 +205,6 @@ class ClimbedLayer:
         return self._views_of(self._crop.box)
 
     def _views_of(self, box: Box) -> list[Transform]:
-        """Views that move a field by no more of it than a whole image is moved."""
+        """Return views for a field; by default they shift it in proportion to its size."""
         top, left, bottom, right = box
         return self._settings.views((bottom - top, right - left))

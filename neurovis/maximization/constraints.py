@@ -1,4 +1,4 @@
-"""What every image of an ascent must keep to: a contrast, a mean luminance, a part that is given.
+"""Constraints on every image of an ascent: a contrast, a mean luminance, a part that is given.
 
 Neurons are compared at equal contrast and luminance, for otherwise the brightest and starkest image
 wins. Here both are exact, not penalties: an image is shown as its nearest one that keeps to them.
@@ -20,8 +20,8 @@ from neurovis.maximization.options import is_number
 from neurovis.maximization.tones import ToneMemory, retoned
 from neurovis.pictures import read_picture
 
-#: Of the largest contrast that a mean luminance allows (half black, half white): what is closer to
-#: it is out of reach of nearly all images.
+#: Part of the largest contrast that a mean luminance allows (half black, half white): a contrast
+#: closer to the largest is out of reach of nearly all images.
 _MOST_OF_CONTRAST = 0.95
 
 #: One number for all modalities, or one for each of some.
@@ -30,7 +30,7 @@ Levels = float | Mapping[str, float] | None
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Constraints:
-    """What images keep to at every step; with the defaults, nothing.
+    """Constraints that images satisfy at every step; with the defaults, none.
 
     Contrast and luminance are set by shifting and scaling an image's logits, alike for all pixels
     and channels of a modality: values keep their order and stay in [0, 1], and the shape of a
@@ -41,14 +41,15 @@ class Constraints:
         contrast: RMS contrast: the standard deviation over the pixels and channels of a modality,
             in [0, 1] units; photographs have about 0.2. One number for every modality that is not
             frozen, or one for each of some. None: free.
-        luminance: The mean over the pixels and channels of a modality, in (0, 1), likewise. None:
-            free; with a contrast given, it is then kept where the contrast can be had.
+        luminance: The mean over the pixels and channels of a modality, in (0, 1). One number for
+            every modality that is not frozen, or one for each of some. None: free; with a contrast
+            given, it is then kept where the contrast can be reached.
         frozen: Modalities that are not optimized, by name: a picture ``(channels, H, W)`` in
             [0, 1], or a file of one.
 
     Raises:
-        ValueError: If a level is out of its range, a contrast cannot be had at its luminance, or a
-            frozen modality has levels of its own.
+        ValueError: If a level is out of its range, a contrast is out of reach at its luminance, or
+            levels are given for a frozen modality.
     """
 
     contrast: Levels = None
@@ -72,7 +73,7 @@ class Constraints:
 
     @property
     def is_none(self) -> bool:
-        """Whether images are left as they are."""
+        """True if images are left as they are."""
         levels = (self.contrast, self.luminance)
         return not self.frozen and all(level is None or level == {} for level in levels)
 
@@ -115,7 +116,7 @@ class Constraints:
         Args:
             images: ``(B, C, H, W)`` in [0, 1], float32.
             spec: Modalities and size.
-            memory: Of the images' last step, if this is one of many.
+            memory: Gains and shifts of the images' last step, if this is one of many.
 
         Returns:
             ``(B, C, H, W)`` in [0, 1]. Frozen modalities are exactly what is given and pass no
@@ -170,7 +171,7 @@ def _names(levels: object) -> set[str]:
 
 
 def _level(levels: Levels, name: str) -> float | None:
-    """What holds for a modality; of an empty name, what holds for all."""
+    """Return the level of a modality; for an empty name, that of all modalities."""
     return levels.get(name) if isinstance(levels, Mapping) else levels
 
 
@@ -217,7 +218,7 @@ def _check_frozen(name: str, picture: object) -> None:
 
 
 def _picture(modality: Modality, picture: Tensor | str | Path, spec: InputSpec) -> Tensor:
-    """What a modality is frozen at, ``(channels, H, W)`` in [0, 1]."""
+    """Return the picture that a modality is frozen at, ``(channels, H, W)`` in [0, 1]."""
     if not isinstance(picture, Tensor):
         return read_picture(picture, InputSpec((modality,), spec.size))
     expected = (modality.channels, *spec.size)

@@ -1,7 +1,7 @@
 """An ascent that is continued a few steps at a time, on a network that changes in between.
 
-What is remembered from one time to the next lives on the CPU and does not refer to the network, so
-that it can be pickled, and takes nothing from the device on which somebody trains.
+The state that is kept from one time to the next is on the CPU and does not refer to the network, so
+that it can be pickled, and takes no memory from the device that is used for training.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.transforms import draw_transforms
 
-#: How many kernels there are images of where none are asked for.
+#: Number of kernels that images are made for where none are asked for.
 FIRST_KERNELS = 8
 
 
 @dataclass(frozen=True)
 class Climbed:
-    """What some ascents have come to, on the CPU.
+    """Images and activations that some ascents have reached, on the CPU.
 
     Attributes:
         images: ``(N, C, H, W)`` in [0, 1].
@@ -63,7 +63,7 @@ class Climbed:
 
 
 class ContinuedAscent:
-    """The preferred images of some kernels, climbing on from wherever they were left.
+    """Ascents on some kernels' preferred images that continue from where they were left.
 
     On a network that stays as it is, ``n`` times ``settings.steps`` steps make the images of one
     ascent of as many steps, whatever ``settings.batch_size`` is; None is 8. All steps are made,
@@ -76,7 +76,7 @@ class ContinuedAscent:
         settings: How the ascent is done; ``steps`` are those of each time.
 
     Attributes:
-        steps: How many ascent steps were made so far.
+        steps: Number of ascent steps made so far.
 
     Raises:
         ValueError: If the image to start from is not of the spec's shape, or several variants of
@@ -102,7 +102,7 @@ class ContinuedAscent:
             self._noise = self._constraints(noise(), spec)
 
     def of(self, kernels: Sequence[int]) -> ContinuedAscent:
-        """The ascents of these kernels: those that are under way go on, the others start.
+        """Return the ascents of these kernels: those under way are continued, the others start.
 
         Args:
             kernels: 0-based.
@@ -122,7 +122,7 @@ class ContinuedAscent:
         the ascent, everything stays where it was.
 
         Args:
-            response: Of the network as it is now.
+            response: Response of the layer, in the network as it is now.
             device: Where it is.
         """
         objective = self.settings.readout.prepared(response)
@@ -160,7 +160,7 @@ class ContinuedAscent:
         values: Tensor,
         moments: Moments,
     ) -> Climbed:
-        """Bring some images' values and moments up to date; what they have come to."""
+        """Update the values and moments of some images, and return the images they have reached."""
         targets = [Target((self.kernels[slot],)) for slot in slots]
         images = self._parametrized(len(slots)).to(device)
         with torch.no_grad():
@@ -197,13 +197,13 @@ class ContinuedAscent:
         targets: TargetBatch,
         objective: Objective,
     ) -> None:
-        """Take steps up from where Adam was left, changing the images' parameters in place.
+        """Make steps from where Adam was left, changing the images' parameters in place.
 
         Args:
             images: On the network's device.
             moments: What Adam remembers of them.
             views: How they are shown at each step.
-            response: Of the network.
+            response: Response of the layer.
             targets: One for each image.
             objective: What is read from the layer.
         """
@@ -249,7 +249,7 @@ def read_out(
 
     Args:
         images: ``(B, C, H, W)`` in [0, 1], shown as they are.
-        response: Of the network.
+        response: Response of the layer.
         targets: One for each image, of one kernel.
         objective: What is read from the layer.
     """
@@ -261,13 +261,13 @@ def usable_kernels(
     selection: KernelSelection | None,
     objective: Objective | Callable[[Tensor], Tensor],
 ) -> list[int]:
-    """The kernels that a selection names, if their responses to images can be climbed.
+    """Return the kernels that a selection names, if their responses to images can be maximized.
 
     The values do not matter: a layer may be silent, constant or infinite at one time, and not so
     after some more training.
 
     Args:
-        response: Of the network as it is now.
+        response: Response of the layer, in the network as it is now.
         selection: See :func:`~neurovis.kernels.select_kernels`; None for the first eight.
         objective: What is to be read from the layer.
 

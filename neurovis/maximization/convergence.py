@@ -1,4 +1,4 @@
-"""When an image has stopped improving."""
+"""Detect that an image has stopped improving."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def has_converged(curves: Tensor, steps: Tensor, patience: int, min_improvement: float) -> Tensor:
-    """Whether ascents have stopped improving.
+    """Return True for ascents that have stopped improving.
 
-    One has if the mean of what it climbed in its last ``patience`` steps is not above that of the
+    An ascent has if the mean of its curve over the last ``patience`` steps is not above that of the
     ``patience`` steps before by more than ``min_improvement`` of its whole rise since its first
-    step. Means, since what is climbed varies with the random views.
+    step. Means are compared, since the curve varies with the random views.
 
     Args:
-        curves: ``(B, steps)`` what was climbed, on the CPU, since it is summed up in double
-            precision; what lies behind an ascent's last step is ignored.
+        curves: ``(B, steps)`` the maximized number at each step, on the CPU, since it is summed up
+            in double precision; values after an ascent's last step are ignored.
         steps: ``(B,)`` how many steps each has made.
         patience: At least 1.
         min_improvement: A fraction, at least 0.

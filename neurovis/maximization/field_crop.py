@@ -20,7 +20,7 @@ from neurovis.maximization.transforms import Transform
 from neurovis.readouts import center_unit
 from neurovis.receptive_fields import Box, Field, receptive_fields
 
-#: A crop of more than this part of the picture's pixels is not worth its while.
+#: A crop of more than this part of the picture's pixels saves too little.
 _LARGEST_PART = 0.75
 _TRIAL_IMAGES = 3
 #: How many sizes that a network refuses are tried, each some pixels larger than the one before.
@@ -89,10 +89,10 @@ def find_field_crop(
 
     On it the unit at ``size // 2`` of the layer's map sees the same pixels as on the whole picture,
     and nothing of the borders, however the transforms move the image: only real pixels come into
-    its field. (A function of somebody's own is taken to move nothing.)
+    its field. (A custom function is assumed to move nothing.)
 
     Args:
-        response: Of the layer, on whole pictures.
+        response: Response of the layer to whole pictures.
         margin: Pixels around the receptive field, at least, besides what transforms need.
         transforms: What images are shown under.
 
@@ -178,7 +178,7 @@ def _corner(
 def _lacks(
     box: Box, size: tuple[int, int], margin: float, transforms: Sequence[Transform]
 ) -> tuple[bool, bool]:
-    """Whether a crop of a size is too small for the field at ``box`` of it, down and across."""
+    """Return True, down and across, if a crop is too small for the field at its ``box``."""
     # Up to the centers of the field's last pixels, from the center about which images are turned.
     extents = [
         max(side / 2 - first, last - side / 2) + margin - 0.5
@@ -191,7 +191,7 @@ def _lacks(
 
 
 def _sees_the_same(response: LayerResponse, crop: FieldCrop) -> bool:
-    """Whether the center unit responds on crops as on the pictures, whatever lies around."""
+    """Return True if the center unit responds to crops as to the pictures, whatever lies around."""
     noise = noise_images(response.spec, _TRIAL_IMAGES)
     crops = crop.cropped(noise)
     expected = center_unit(response(torch.cat([noise, crop.paste(crops)]))).float()

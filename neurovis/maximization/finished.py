@@ -1,4 +1,4 @@
-"""Finished images, one file for each target, so that an ascent that was stopped can go on."""
+"""Finished images, one file for each target, so that an interrupted ascent can be resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FinishedImages:
     Nothing is written before :meth:`begin`, so that nothing is left of a run that is refused.
 
     Args:
-        folder: Of the run; None to keep images in memory.
+        folder: Folder of the run; None to keep images in memory.
         manifest: What makes the images. Files of another fingerprint are as if they were not there.
         keeper: Brings images into the form they are kept in.
         replaces: Whether the folder holds a run of another network or of other settings, whose
@@ -54,7 +54,8 @@ class FinishedImages:
         """Write the manifest, and remove what the run replaces; for one process to call.
 
         Args:
-            jobs: Of the run. Their files are left alone: other processes may have written them.
+            jobs: All jobs of the run. Their files are left alone: other processes may have written
+                them.
 
         Raises:
             OSError: If the folder cannot be written.
@@ -114,7 +115,7 @@ class FinishedImages:
             yield from self.load(job) or ()
 
     def finished(self, jobs: Iterable[Job]) -> set[Job]:
-        """Which of some jobs are finished."""
+        """Return those of some jobs that are finished."""
         if self.folder is None:
             return {job for job in jobs if job in self._kept}
         finished = set()
@@ -126,7 +127,7 @@ class FinishedImages:
         return finished
 
     def count(self, jobs: Iterable[Job]) -> int:
-        """How many of some jobs have a file, without looking into it."""
+        """Count those of some jobs that have a file, without reading it."""
         if self.folder is None:
             return len(self.finished(jobs))
         # What was there once is not looked for again: there may be thousands, on a slow disk.
@@ -150,16 +151,16 @@ def is_of(image: KeptImage, job: Job) -> bool:
 
 
 def open_folder(folder: Path, manifest: Manifest, keeper: ImageKeeper) -> FinishedImages:
-    """The finished images in a run's folder, for a run that is about to begin or to go on.
+    """Open the finished images in a run's folder, for a run that is about to start or to resume.
 
     A run of another network or of other settings is replaced if it is complete, or has not made
-    any image; :meth:`FinishedImages.begin` does so. A run that goes on keeps its batch size, unless
+    any image; :meth:`FinishedImages.begin` does so. A resumed run keeps its batch size, unless
     another one is asked for.
 
     Args:
-        folder: Of the run.
-        manifest: Of the run.
-        keeper: Of the run's images.
+        folder: Folder of the run.
+        manifest: Manifest of the run.
+        keeper: Brings the run's images into the form they are kept in.
 
     Raises:
         ValueError: If there is an unfinished run of another network or of other settings, or

@@ -27,7 +27,7 @@ class GroupActivationMaximization(TargetMaximization):
         groups: ``"all"``: the entire layer as one group; ``"each:N"``: batches of N kernels in
             order; text such as ``"0-7;8,9"``; or a sequence of kernel selections.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
-        joint: How members' readouts become the number that is climbed: ``mean``, ``min``, or
+        joint: How members' readouts become the number that is maximized: ``mean``, ``min``, or
             ``weighted``.
         member_weights: One sequence for each group, one number for each member; with
             ``weighted``.

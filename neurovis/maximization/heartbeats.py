@@ -22,8 +22,8 @@ class Heartbeats:
 
     Args:
         store: Where the counters are; in the process of rank 0.
-        rank: Of this process.
-        ranks: How many there are.
+        rank: Rank of this process.
+        ranks: Number of processes.
         beat: Seconds between two beats.
         patience: Seconds without a beat after which a process counts as ended.
     """
@@ -115,9 +115,9 @@ def open_store(address: str, port: int, rank: int) -> TCPStore:
     """The store of all processes, which rank 0 serves.
 
     Args:
-        address: Of the machine of rank 0.
-        port: That rank 0 serves; 0 there to choose a free one.
-        rank: Of this process.
+        address: Address of the machine of rank 0.
+        port: Port that rank 0 serves; 0 there to choose a free one.
+        rank: Rank of this process.
     """
     patience = timedelta(seconds=PATIENCE)
     return TCPStore(address, port, is_master=rank == 0, timeout=patience, wait_for_workers=False)

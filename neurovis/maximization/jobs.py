@@ -1,4 +1,4 @@
-"""Jobs of an ascent: an image, or several variants of it, for one target."""
+"""Jobs of an ascent: one image, or several variants, for one target."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OfImage(TypedDict):
 
 @dataclass(frozen=True)
 class Job:
-    """Target of one image, or of several variants of it.
+    """Target of one image, or of several variants.
 
     Args:
         index: Its place among what is asked for of its layer.
@@ -82,7 +82,7 @@ class Job:
         noise: Evidence,
         **of_image: Unpack[OfImage],
     ) -> PreferredImage:
-        """One of its images, with the evidence of it and of a noise image."""
+        """Return one of the job's images, with the evidence for this and for a noise image."""
         label = self.label if variants == 1 else f"{self.label} ({variant + 1} of {variants})"
         return PreferredImage(
             index=self.index,

@@ -21,7 +21,7 @@ from neurovis.files import check_readable, whole_file
 
 Array = npt.NDArray[Any]
 
-#: Names of arrays of pixels begin so, and go on with the modality.
+#: Prefix of the names of pixel arrays; the modality follows.
 LEVELS = "levels_"
 _RGB = f"{LEVELS}rgb"
 
@@ -49,9 +49,9 @@ def save_kept(path: Path, images: Sequence[KeptImage], fingerprint: str) -> None
     """Write the images of one target, each file whole or not at all, the ``.npz`` file last.
 
     Args:
-        path: Of the ``.npz`` file.
+        path: Path of the ``.npz`` file.
         images: Its variants, most often one image.
-        fingerprint: Of the network and settings that made them.
+        fingerprint: Fingerprint of the network and settings that made them.
 
     Raises:
         OSError: If a file cannot be written.
@@ -86,7 +86,7 @@ def load_kept(path: Path, fingerprint: str) -> list[KeptImage] | None:
                 _loaded(path, variant, fields, record["sums"][variant], arrays)
                 for variant, fields in enumerate(record["images"])
             ]
-    except Exception:  # What is damaged raises anything, and is made again.
+    except Exception:  # Damaged files may raise anything, and are made again.
         return None
 
 

@@ -22,10 +22,10 @@ class LayerAscent:
     """Works off a layer's jobs: when one is done, the next takes its place.
 
     Args:
-        layer: What is climbed; it is entered, and left by :meth:`close`.
+        layer: The layer to maximize; it is entered, and left by :meth:`close`.
         jobs: What images are to be of, at least one.
         slots: How many jobs are worked on together.
-        settings: How.
+        settings: How the ascent is done.
         optimizer: Moves the images; it takes up these in place of what it had.
         device: Where they are.
 
@@ -47,7 +47,7 @@ class LayerAscent:
         self._settings = settings
         self._optimizer = optimizer
         first, self._waiting = list(jobs[:slots]), list(jobs[slots:])
-        # Slots for which there is no job repeat the first, and nothing comes of them.
+        # Slots for which there is no job repeat the first, and their results are discarded.
         filled = first + first[:1] * (slots - len(first))
         self._batch = Batch(filled, settings, layer.transforms, layer.spec.size, device)
         self._beginnings: dict[int, Beginning] = {}
@@ -60,12 +60,12 @@ class LayerAscent:
             self._batch.is_active[slot] = slot < len(first)
 
     def close(self) -> None:
-        """Let go of what only this ascent needs."""
+        """Release what only this ascent needs."""
         self.layer.leave()
 
     @property
     def is_done(self) -> bool:
-        """Whether all jobs are."""
+        """True if all jobs are done."""
         return not any(self._batch.is_active)
 
     @property
@@ -74,7 +74,7 @@ class LayerAscent:
         return self._batch.progress
 
     def climb(self) -> Climb:
-        """What a step descends, and what it climbs; see :func:`ascent_losses`."""
+        """Compute the losses and readouts of a step, and record them; see :func:`ascent_losses`."""
         tones = self._tones
         # On the CPU nothing waits.
         tones.asks = tones.asks or self.images.values.device.type == "cpu"
@@ -180,7 +180,7 @@ class LayerAscent:
 
     @torch.no_grad()
     def _gains(self, job: Job, images: Tensor, evidence: Sequence[Evidence]) -> list[float]:
-        """What each image is worth, after penalties."""
+        """Return the joint readout of each image, less the penalties."""
         joint = torch.stack([job.target.join(one.activations) for one in evidence])
         for penalty in self._settings.penalties:
             joint = joint - penalty(images).to(joint)

@@ -1,4 +1,4 @@
-"""A layer's response to images, and what must hold of it before anything is made of it."""
+"""A layer's response to images, and checks that it can be maximized."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class LayerResponse:
 
 
 def try_layer(response: LayerResponse, objective: Objective) -> int:
-    """How many kernels, or whatever the objective reads, there are: a trial on two noise images.
+    """Count the kernels, or whatever else the objective reads, in a trial on two noise images.
 
     Raises:
         ValueError: If the network cannot take the images, the layer's response to them is not
@@ -99,7 +99,7 @@ def try_layer(response: LayerResponse, objective: Objective) -> int:
 
 
 def _try_objective(response: LayerResponse, objective: Objective, activation: Tensor) -> int:
-    """How many numbers it reads from an activation."""
+    """Count the numbers that the objective reads from an activation."""
     with torch.enable_grad():
         values = objective(activation.requires_grad_(True))
     if not values.requires_grad:
@@ -138,7 +138,7 @@ def noise_images(spec: InputSpec, count: int) -> Tensor:
 
 
 def _can_be_woken(response: LayerResponse, images: Tensor) -> bool:
-    """Whether a layer that is silent as a whole has a gradient behind its rectifier."""
+    """Return True if a layer that is silent as a whole has a gradient behind its rectifier."""
     images = images.requires_grad_(True)
     with torch.enable_grad(), WakingRectifiers():
         activation = response(images)

@@ -1,10 +1,10 @@
-"""Lets the positions of a map that a rectifier silences take part in an ascent from the start.
+"""Let the positions of a map that a rectifier silences take part in an ascent from the start.
 
-Of a rectified layer only the positions that respond pass a gradient, and in the beginning those are
-few: an image grows from them, while the rest of it waits. Here a part of the gradient leaks through
+In a rectified layer only the positions that respond pass a gradient, and in the beginning those are
+few: an image grows from them, while its other parts wait. Here a part of the gradient leaks through
 the rectifiers that end the layer, as through a leaky ReLU (Maas, Hannun & Ng 2013), less with every
 step until it is plain. Rectifiers further down keep their gradients: with those leaking as well,
-images climb more slowly.
+images improve more slowly.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def last_rectifiers(response: LayerResponse) -> frozenset[int]:
     Those whose output comes into the layer's without passing through another.
 
     Args:
-        response: Of the layer.
+        response: Response of the layer.
     """
     images = noise_images(response.spec, count=2)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def last_rectifiers(response: LayerResponse) -> frozenset[int]:
 
 
 class _Reached(RectifierGradients):
-    """Which rectifiers the layer's gradient comes to, where none lets it pass."""
+    """Record the rectifiers that the layer's gradient reaches, while none lets it pass."""
 
     def __init__(self) -> None:
         super().__init__(_blocked)

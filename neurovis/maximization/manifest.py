@@ -1,4 +1,4 @@
-"""Which network and which settings made an image, so that images of others are never mixed in."""
+"""Record of the network and settings behind images, so that those of others are not mixed in."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _PRECISION = "computed_in"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What made the images of a folder.
+    """Record of the network, input and settings that made the images of a folder.
 
     Args:
-        content: What is in ``manifest.json``.
+        content: Content of ``manifest.json``.
     """
 
     content: Mapping[str, Any]
@@ -86,12 +86,12 @@ class Manifest:
 
     @property
     def is_of_a_run(self) -> bool:
-        """Whether it is one; other programs have files of this name, too."""
+        """True if this is a run's manifest; other programs have files of this name, too."""
         return all(name in self.content for name in _IDENTITY)
 
     @property
     def is_complete(self) -> bool:
-        """Whether all images that were asked for are there."""
+        """True if all images that were asked for are there."""
         return self.content.get("complete") is True
 
     @property
@@ -109,13 +109,13 @@ class Manifest:
         return Manifest({**self.content, "complete": True, "images": list(images)})
 
     def asks_for_the_same(self, other: Manifest) -> bool:
-        """Whether two runs are to make the same images."""
+        """Return True if two runs are to make the same images."""
         return self.fingerprint == other.fingerprint and self.content.get(
             "layers"
         ) == other.content.get("layers")
 
     def differences(self, other: Manifest) -> list[str]:
-        """What shapes images and is not the same here and in another, ``name (here, there)``."""
+        """Return the entries that shape images and differ in another, ``name (here, there)``."""
         names = list(_IDENTITY)
         if _PRECISION in self.content and _PRECISION in other.content:
             names.append(_PRECISION)
@@ -137,7 +137,7 @@ def unfinished_run(
 
     Args:
         folder: With one folder for each run, such as ``lightning_logs``.
-        manifest: Of the run that is to go on.
+        manifest: Manifest of the run to resume.
         last_file: What a run writes in the end, where images are not all that it makes: one that
             does not have it was stopped, too.
     """
@@ -168,7 +168,7 @@ def make_manifest(
         network: As it is run.
         input_spec: What it is shown.
         settings: How the ascent is done.
-        objective: What is climbed, with what it has read from files.
+        objective: The objective, with what it has read from files.
         targets: What images are made of: kernels, or groups.
         layers: By name, the images that are asked for.
     """

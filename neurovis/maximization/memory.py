@@ -1,17 +1,17 @@
-"""Keeps the memory that an ascent frees and wants again at every step, with GNU's C library.
+"""Keep the memory that an ascent frees and needs again at every step, with GNU's C library.
 
-It would give large tensors' memory back to the system, and get it anew, emptied page by page, at
-the next step: up to a quarter of a step's time on the CPU.
+By default the library returns large tensors' memory to the system and requests it again, zeroed
+page by page, at the next step: up to a quarter of a step's time on the CPU.
 """
 
 from __future__ import annotations
 
 import ctypes
 
-# Of glibc's malloc.h.
+# From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 _MOST = 2**31 - 1
-#: What glibc's own adjustment comes to at most (mallopt(3)), in a process that used large tensors.
+#: The largest values that glibc adjusts itself to (mallopt(3)), after large tensors were used.
 _THRESHOLD, _MAPPED = 32 * 2**20, 65536
 
 
@@ -21,7 +21,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Go on as usual, and give back what was kept."""
+    """Restore the usual behavior, and give back the memory that was kept."""
     _set(
         {
             _M_MMAP_MAX: _MAPPED,

@@ -1,6 +1,6 @@
 """The network as activation maximization runs it: frozen, in eval mode, and no slower than need be.
 
-The user's own network is never touched: what runs is a copy.
+The user's network is never changed: a copy is run.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _conv_bn_pairs(
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a module is what its type says: no subclass, parametrization or hook changes it."""
+    """Return True for a convolution or batch norm without subclass, parametrization or hook."""
     return type(module) in (nn.Conv2d, nn.BatchNorm2d) and not (
         module._forward_hooks or module._forward_pre_hooks
     )

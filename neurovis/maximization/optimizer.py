@@ -35,7 +35,7 @@ Schedule = Callable[[Tensor], Tensor]
 
 @dataclass
 class Moments:
-    """What is remembered of each image.
+    """Adam's state for each image, and the running average of its values.
 
     Attributes:
         second: ``(B, ...)`` running mean of the squares of the gradients.
@@ -49,36 +49,36 @@ class Moments:
 
     @classmethod
     def none(cls, values: Tensor) -> Moments:
-        """Those of images that have made no step."""
+        """Return the moments of images that have made no step."""
         steps = torch.zeros(len(values))
         return cls(torch.zeros_like(values), torch.zeros_like(values), steps)
 
     def forget(self, rows: Sequence[int]) -> None:
-        """Start these images anew."""
+        """Reset the moments of these images."""
         for remembered in self._all:
             remembered[list(rows)] = 0
 
     def of(self, rows: Sequence[int]) -> Moments:
-        """Copies of what is remembered of these images."""
+        """Return copies of the moments of these images."""
         return Moments(*(remembered[list(rows)] for remembered in self._all))
 
     def put(self, rows: Sequence[int], others: Moments) -> None:
-        """Remember of these images what is remembered of others."""
+        """Replace the moments of these images by those of others."""
         for remembered, other in zip(self._all, others._all, strict=True):
             remembered[list(rows)] = other
 
     def to(self, device: torch.device) -> Moments:
-        """The same on a device."""
+        """Return the moments on a device."""
         return Moments(self.second.to(device), self.average.to(device), self.steps)
 
     def averaged(self, values: Tensor) -> Tensor:
-        """``(B, ...)`` the averages; of images that have made no step, their values."""
+        """Return the averages ``(B, ...)``; for images that have made no step, their values."""
         has_begun = sent(self.steps > 0, values.device)
         return torch.where(_beside(values, has_begun), self.average, values)
 
     @property
     def finite(self) -> Tensor:
-        """``(B,)`` whether what is remembered of an image is finite."""
+        """``(B,)`` whether all moments of an image are finite."""
         both = torch.stack([self.second.flatten(1), self.average.flatten(1)])
         return both.isfinite().all(-1).all(0)
 
@@ -94,12 +94,12 @@ def adam_step(values: Tensor, gradients: Tensor, moments: Moments, lr: float | T
     Args:
         values: ``(B, ...)``.
         gradients: ``(B, ...)``.
-        moments: Of these images; they are brought up to date.
+        moments: Moments of these images; they are updated in place.
         lr: Learning rate, or ``(B,)`` one for each image, on the CPU.
     """
     moments.steps += 1
     correction = (1 - _BETA**moments.steps).sqrt()
-    # Of a few values the later ones count for more, as they are so much better.
+    # Among the first values the later ones count for more, as they are much better.
     newest = (2 / (moments.steps + 1)).clamp(min=1 - _KEPT)
     factors = torch.stack([_EPS * correction, -lr * correction, newest])
     least, size, newest = (_beside(values, one) for one in sent(factors, values.device))
@@ -140,7 +140,7 @@ class ImageAdam(torch.optim.Optimizer):
         return loss
 
     def forget(self, rows: Sequence[int]) -> None:
-        """Let these images start anew."""
+        """Reset the moments of these images."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 self._moments(parameter).forget(rows)

@@ -10,7 +10,7 @@ LARGEST = 3.4e38
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number; True and False are none."""
+    """Return True for a finite number; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return -math.inf < value < math.inf

@@ -1,4 +1,4 @@
-"""Functions of a person's own, as objectives, penalties and transforms: tried before they are used.
+"""Custom functions as objectives, penalties and transforms: tried before they are used.
 
 Where one fails, what it was given says more than where in the ascent it was called.
 """
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def call_own(function: Callable[[Tensor], object], role: str, tensor: Tensor) -> object:
-    """What a function gives for a tensor.
+    """Call a custom function on a tensor, and return its result.
 
     Args:
-        function: Of somebody's own.
+        function: The custom function.
         role: What it is used as, for the message.
         tensor: Its argument.
 
@@ -41,9 +41,9 @@ def call_own(function: Callable[[Tensor], object], role: str, tensor: Tensor) ->
 
 
 def function_name(function: object) -> str:
-    """Where a function is defined; of what has no name, what it says of itself."""
+    """Return the module and name of a function; for one without a name, its ``repr``."""
     name = getattr(function, "__qualname__", None)
-    # Without places in memory, which are others in another process.
+    # Without memory addresses, which differ in another process.
     return (
         f"{getattr(function, '__module__', None)}.{name}"
         if name

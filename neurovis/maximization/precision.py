@@ -19,7 +19,7 @@ def fast_copy(response: LayerResponse, precision: Precision, device: torch.devic
     """A copy of a response's network on a device, channels last, and in bfloat16 where it may be.
 
     Args:
-        response: Of a layer, on the CPU.
+        response: Response of a layer, on the CPU.
         precision: ``float32`` and ``bfloat16`` are done; ``auto`` is bfloat16 if the device
             computes in it and the layer's response to noise hardly changes.
         device: Where it is to be run.
@@ -53,14 +53,14 @@ def fast_copy(response: LayerResponse, precision: Precision, device: torch.devic
 
 
 def chosen_precision(precision: Precision, device: torch.device) -> str:
-    """What networks are run in on a device, those that suit it."""
+    """Return the precision that suitable networks are run in on a device."""
     if precision != "auto":
         return precision
     return "bfloat16" if computes_in_bfloat16(device) else "float32"
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16, and is not slower in it."""
+    """Return True if a device has instructions for bfloat16, and is not slower in it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":

@@ -13,7 +13,7 @@ from neurovis.files import safe_name
 from neurovis.maximization.objectives import wanted_members
 from neurovis.receptive_fields import Box
 
-#: How an ascent came to its end: it made all its steps, it stopped improving before, or the
+#: How an ascent ended: it made all its steps, it stopped improving before, or the
 #: Trainer stopped it.
 Ended = Literal["steps", "converged", "cut short"]
 
@@ -28,23 +28,23 @@ class PreferredImage:
         label: How files and figures call it, such as ``kernel 5``.
         kernels: The ``M`` kernels it is to drive.
         weights: Their weights, or None where they count alike.
-        image: ``(C, H, W)`` in [0, 1], rounded to 8 or 16 bits before anything was measured of it.
+        image: ``(C, H, W)`` in [0, 1], rounded to 8 or 16 bits before anything was measured.
         start: The image that the ascent started from, ``(C, H, W)`` in [0, 1].
-        activation: The number that was climbed: for a group the joint one.
+        activation: The number that was maximized: for a group the joint one.
         noise_activation: The same number for a noise image.
         member_activations: ``(M,)`` each kernel's own readout.
         member_noise_activations: ``(M,)`` the same for the noise image.
         target_map: ``(H', W')`` weight of each position in the readout.
         resulting_map: ``(H', W')`` response to the image.
-        curve: ``(steps,)`` what was climbed at each step, on random views.
+        curve: ``(steps,)`` the maximized number at each step, on random views.
         ended: Why the ascent ended: ``steps``, ``converged`` or ``cut short``.
         variant: Which of several images of the same kernels it is, from 0.
-        unit: What the numbers that are climbed are counted in: ``SD`` for standard deviations above
-            the response to noise; empty for the layer's own.
+        unit: Unit of the numbers that are maximized: ``SD`` for standard deviations above the
+            response to noise; empty for the layer's own.
         box: ``(top, left, bottom, right)`` in pixels: what was optimized, where a receptive field
             is smaller than the image; else None.
-        crop: With a box, what was generated around it, likewise; the network was never shown more
-            of it than the box.
+        crop: With a box, the ``(top, left, bottom, right)`` that was generated around it; the
+            network was never shown more than the box.
     """
 
     index: int
@@ -75,12 +75,12 @@ class PreferredImage:
         return picture[..., top:bottom, left:right]
 
     def counted(self, activation: float) -> str:
-        """A number that is climbed, with its unit."""
+        """Format a number that is maximized, with its unit."""
         return f"{activation:.4g} {self.unit}".rstrip()
 
     @property
     def dead_members(self) -> list[bool]:
-        """Which kernels stayed silent: zero, or unmoved from what noise gave them.
+        """For each kernel, True if it stayed silent: zero, or unmoved from what noise gave it.
 
         Kernels that were to be silenced, with a weight of 0 or less, are not counted.
         """
@@ -90,12 +90,12 @@ class PreferredImage:
 
     @property
     def dead(self) -> bool:
-        """Whether every kernel that was to respond stayed silent."""
+        """True if every kernel that was to respond stayed silent."""
         return 0 < sum(self.wanted_members) == sum(self.dead_members)
 
     @property
     def wanted_members(self) -> list[bool]:
-        """Which kernels are to respond."""
+        """For each kernel, True if it is to respond."""
         return wanted_members(len(self.kernels), self.weights)
 
     @property

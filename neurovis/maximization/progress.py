@@ -148,14 +148,14 @@ class AscentProgress(ProgressBar):
             self._bar = None
 
     def _pass_line(self, module: pl.LightningModule, now: float) -> str:
-        """How far a pass is, for a log."""
+        """Return the progress of a pass as a line for a log."""
         known = math.isfinite(self._total)
         left = (self._total - self._passed) * (now - self._begun[0]) / self._passed
         of = f" of {self._total:.0f} batches, about {duration(left)} left" if known else " batches"
         return f"{_pass_name(module)}: {self._passed}{of}"
 
     def _line(self, module: TargetMaximization, now: float) -> str:
-        """How far it is, for a log."""
+        """Return the progress of the ascent as a line for a log."""
         start, before = self._begun
         progress, total = module.progress, len(module.jobs)
         rate = (progress - before) / (now - start)
@@ -193,7 +193,7 @@ def progress_bar(*columns: ProgressColumn) -> Progress:
 
 
 def _pass_name(module: pl.LightningModule) -> str:
-    """What a pass is for: modules may say so."""
+    """Return the name of a pass, which modules may give."""
     return str(getattr(module, "pass_name", "images"))
 
 

@@ -12,7 +12,7 @@ from neurovis.maximization.options import check_number
 
 
 class Regularizer(ABC):
-    """A penalty that is taken off what an image climbs, in units of activation.
+    """A penalty that is subtracted from what an image maximizes, in units of activation.
 
     Any function of the same signature does as well.
     """

@@ -1,4 +1,4 @@
-"""What activation maximization found: images with the numbers that say how much to believe them."""
+"""Results of activation maximization: images, and the numbers that say how far to trust them."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ class MaximizationResults:
 
     @property
     def activations(self) -> Tensor:
-        """``(N,)`` what was climbed, for the final images and without random views."""
+        """``(N,)`` the maximized number, for the final images and without random views."""
         return torch.tensor([item.activation for item in self.items])
 
     @property
     def noise_activations(self) -> Tensor:
-        """``(N,)`` the same for noise images."""
+        """``(N,)`` the maximized number for noise images."""
         return torch.tensor([item.noise_activation for item in self.items])
 
     @property
@@ -93,12 +93,12 @@ class MaximizationResults:
 
     @property
     def has_variants(self) -> bool:
-        """Whether there are several images of the same kernels."""
+        """True if there are several images of the same kernels."""
         return any(item.variant for item in self.items)
 
     @property
     def curves(self) -> Tensor:
-        """``(N, steps)`` what was climbed at each step; NaN behind an ascent that was cut short."""
+        """``(N, steps)`` the maximized number at each step; NaN after an ascent's last step."""
         return pad_sequence(
             [item.curve for item in self.items], batch_first=True, padding_value=torch.nan
         )
@@ -124,7 +124,7 @@ class MaximizationResults:
         return variants * max(1, round(math.sqrt(len(self.items)) / variants))
 
     def curves_figure(self) -> Figure:
-        """What was climbed over the steps."""
+        """Plot the maximized number over the steps."""
         return curve_figure(
             self.curves,
             [item.label for item in self.items],
@@ -139,7 +139,7 @@ class MaximizationResults:
 
         ``grid.png``, ``curves.png``, ``results.npz``, ``results.csv``, and for each image a picture
         under ``images/`` and its signature figure under ``signatures/``. Pictures of images of
-        which only a receptive field was optimized show that field. Of 8-bit RGB they hold the
+        which only a receptive field was optimized show that field. For 8-bit RGB they hold the
         image, pixel for pixel.
 
         Args:

@@ -1,7 +1,7 @@
-"""What a run of activation maximization tells TensorBoard beside its curves and pictures.
+"""Log the settings and results of activation maximization, beside curves and pictures.
 
-What the run was asked to do and what came of it are on the page of HParams, where runs are
-compared; descriptions say what is seen on the others.
+TensorBoard shows the run's settings and results on the page HParams, where runs are compared;
+descriptions say what is seen on the other pages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from neurovis.maximization.settings import AscentSettings
 
 Plain = bool | int | float | str
 
-#: Where the numbers stand that runs are compared by, be they of kernels or of groups.
+#: First part of the tags of numbers that runs are compared by, for kernels and for groups.
 _RESULTS = "results"
 _LONGEST = 80
 _MOST_NAMED = 3
@@ -65,10 +65,10 @@ def announce(loggers: Iterable[object], tag: str, layers: Sequence[str], step: i
     """Say what the run's tags mean, and put its curves together.
 
     Args:
-        loggers: Of the Trainer.
+        loggers: Loggers of the Trainer.
         tag: First part of the run's tags.
         layers: Dotted names.
-        step: Of what is logged first.
+        step: The step to log at.
     """
     loggers = list(loggers)
     target = "group" if tag.startswith("group") else "kernel"
@@ -126,9 +126,9 @@ class Outcome:
         """Log the metrics with what was asked for.
 
         Args:
-            loggers: Of the Trainer.
+            loggers: Loggers of the Trainer.
             asked: See :func:`hyperparameters`.
-            step: At which the run ended.
+            step: The step at which the run ended.
         """
         loggers, metrics = list(loggers), self.metrics()
         words = {f"{_RESULTS}/{name}": _METRICS[name] for name in metrics}
@@ -140,7 +140,7 @@ class Outcome:
 def hyperparameters(
     network: str, layers: Sequence[str], kind: str, spec: InputSpec, settings: AscentSettings
 ) -> dict[str, Plain]:
-    """What a run was asked to do, in numbers and words that a table can show.
+    """Return the settings of a run as numbers and words that a table can show.
 
     TensorBoard takes the columns of the table from one run, and cannot tell which matter: all runs
     have the same ones, and what is seldom changed shares the last, ``others``.
@@ -192,10 +192,10 @@ def _short(text: str) -> str:
 
 
 def _is_default(owner: object, option: Field[Any]) -> bool:
-    """Whether a field of a dataclass is as nobody has changed it."""
+    """Return True if a field of a dataclass has its default value."""
     value = getattr(owner, option.name)
     default = option.default if option.default_factory is MISSING else option.default_factory()
-    # Tensors, which are not compared by ==, are nobody's default.
+    # Tensors, which are not compared by ==, are never the default.
     return not isinstance(value, Tensor) and bool(value == default)
 
 

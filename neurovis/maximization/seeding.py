@@ -9,7 +9,7 @@ import torch
 
 
 class Stream(IntEnum):
-    """What random numbers are for: each purpose draws from a stream of its own."""
+    """Purposes of random numbers, each of which draws from a separate stream."""
 
     START = 0
     VIEWS = 1
@@ -22,8 +22,8 @@ def image_generator(
     """A CPU generator that depends on what an image is of and what it is for, and nothing else.
 
     Args:
-        seed: Of the run.
-        kernel: Of the image.
+        seed: Seed of the run.
+        kernel: Kernel of the image.
         stream: The purpose.
         variant: Which of several different images of one kernel.
         place: Which of several things that draw for one purpose, such as transforms in a row.

@@ -1,4 +1,4 @@
-"""How an ascent is done: everything that shapes a preferred image except what it is of."""
+"""Settings of an ascent: everything that shapes a preferred image except its target."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ class AscentSettings:
 
     Args:
         steps: Most ascent steps for each image, at least 1.
-        patience: An image is done when it has not improved for so many steps, on average over its
-            random views. None: it makes all its steps.
+        patience: An image is done when it has not improved for this number of steps, on average
+            over its random views. None: it makes all its steps.
         min_improvement: What counts as improvement: this part, 0 to 1, of the whole rise so far.
         lr: Adam's learning rate, in units of the parametrization (logits of pixel values for
             ``fourier`` and ``pixel``, radians for ``fixed_magnitude``); by default the
@@ -89,12 +89,12 @@ class AscentSettings:
             many as fit into the free memory of a GPU, at most 64; 8 on the CPU, and with
             ``Trainer(deterministic=True)``. A run that is resumed keeps its own.
         seed: Fixes noise starts and random views, together with the kernel's number.
-        precision: Of the network during the ascent: ``auto`` is bfloat16 where the device computes
-            in it and the layer's response hardly changes, else float32. Activations that are
-            reported are float32 always.
-        objective: What of a kernel's map is climbed: its ``mean``, its ``center`` unit or its
+        precision: Precision of the network during the ascent: ``auto`` is bfloat16 where the device
+            computes in it and the layer's response hardly changes, else float32. Activations that
+            are reported are float32 always.
+        objective: What of a kernel's map is maximized: its ``mean``, its ``center`` unit or its
             ``max``; an :class:`~neurovis.maximization.objectives.Objective`; or a function from
-            activations ``(B, K, ...)`` to ``(B, K)``. ``deep_dream`` climbs the layer as a whole.
+            activations ``(B, K, ...)`` to ``(B, K)``. ``deep_dream`` maximizes the whole layer.
         crop: With ``center``, optimize no more than what the unit sees, in a gray picture, where
             its receptive field is smaller than that.
         variants: Images of each kernel or group, at least 1.
@@ -114,9 +114,9 @@ class AscentSettings:
         lp: Weight of the mean of ``|image - 0.5| ** lp_order``, in units of activation.
         lp_order: Order of that norm, at least 1.
         regularizers: More penalties: from images ``(B, C, H, W)`` to ``(B,)``.
-        jitter: Views shift by up to so many pixels; by default 1/28 of the shorter side.
+        jitter: Views shift by up to this number of pixels; by default 1/28 of the shorter side.
         scale: Smallest and largest magnification of views.
-        rotate: Views rotate by up to so many degrees.
+        rotate: Views rotate by up to this angle, in degrees.
         transforms: What images are shown under, in place of ``jitter``, ``scale`` and ``rotate``:
             any number of :class:`~neurovis.maximization.transforms.Transform` or functions from
             images to images, in this order.
@@ -202,22 +202,22 @@ class AscentSettings:
 
     @cached_property
     def image_parameters(self) -> Parametrization:
-        """What images are made of."""
+        """The parametrization as an object: the parameters that images are made of."""
         return as_parametrization(self.parametrization)
 
     @cached_property
     def constraints(self) -> Constraints:
-        """What holds of every image."""
+        """Constraints that every image satisfies."""
         return Constraints(self.contrast, self.luminance, self.frozen)
 
     @property
     def learning_rate(self) -> float:
-        """Adam's, as asked for or by default."""
+        """Adam's learning rate, as asked for or by default."""
         return self.image_parameters.lr if self.lr is None else self.lr
 
     @property
     def penalties(self) -> list[Penalty]:
-        """All that is taken off what is climbed."""
+        """All penalties that are subtracted from what is maximized."""
         shorthand: list[Penalty] = []
         if self.tv:
             shorthand.append(TotalVariation(self.tv))
@@ -227,12 +227,12 @@ class AscentSettings:
 
     @property
     def may_crop(self) -> bool:
-        """Whether no more than a receptive field has to be optimized, where it is small enough."""
+        """True if no more than a receptive field has to be optimized, where it is small enough."""
         return self.crop and isinstance(self.readout, Center) and not self.frozen
 
     @property
     def may_have_border(self) -> bool:
-        """Whether the objective is the same on larger maps, so that views can have a border."""
+        """True if the objective is the same on larger maps, so that views can have a border."""
         return isinstance(self.readout, Mean)
 
     @property
@@ -245,7 +245,7 @@ class AscentSettings:
         return torch.full_like(steps, self.learning_rate)
 
     def views(self, size: tuple[int, int], border: bool = False) -> list[Transform]:
-        """What an image of this height and width is shown under.
+        """Return the transforms for an image of this height and width.
 
         Args:
             size: Height and width in pixels.

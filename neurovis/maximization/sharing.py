@@ -1,4 +1,4 @@
-"""How images are dealt out to processes, and how all of them come to know all results."""
+"""Distribute images across processes, and gather the results on all of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Value = TypeVar("_Value")
 
 
 def slots_for(jobs: int, at_once: int, ranks: int) -> int:
-    """How many jobs each process works on together: fewer where there are many processes.
+    """Return the number of jobs that each process works on together, fewer with many processes.
 
     Example:
         >>> slots_for(jobs=100, at_once=8, ranks=2), slots_for(jobs=6, at_once=8, ranks=2)
@@ -33,10 +33,10 @@ def share_of(jobs: Sequence[Job], slots: int, rank: int, ranks: int) -> list[Job
     batches, those with the least to do so far.
 
     Args:
-        jobs: Of all processes, those of a layer together.
+        jobs: Jobs of all processes, those of a layer together.
         slots: Jobs that a process works on together.
-        rank: Of the process.
-        ranks: How many there are.
+        rank: Rank of the process.
+        ranks: Number of processes.
     """
     loads = [0] * ranks
     share: list[Job] = []
@@ -89,7 +89,7 @@ def common_batch_size(stored: int | None, choose: Callable[[], int]) -> int:
     """Return the batch size of all processes. To be called by all of them together.
 
     Args:
-        stored: Asked for, or of the run that goes on, as far as this process knows.
+        stored: The one asked for, or that of the resumed run, as far as this process knows.
         choose: Returns the one that fits this process, for runs without one; the smallest counts.
     """
     if not _several_processes():

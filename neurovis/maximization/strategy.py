@@ -25,7 +25,7 @@ class IndependentDDPStrategy(DDPStrategy):
     :class:`Heartbeats`.
 
     Args:
-        **options: Of Lightning's ``DDPStrategy``.
+        **options: Options of Lightning's ``DDPStrategy``.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -45,7 +45,7 @@ class IndependentDDPStrategy(DDPStrategy):
 
     @override
     def on_train_start(self) -> None:
-        """Let every rank go its own way."""
+        """Let every rank work independently."""
         super().on_train_start()
         if self.cluster_environment is not None and self.world_size > 1:
             address = self.cluster_environment.main_address
@@ -88,13 +88,13 @@ class IndependentDDPStrategy(DDPStrategy):
 
     @override
     def on_train_end(self) -> None:
-        """Be together again."""
+        """Join the ranks again."""
         self._come_together()
         super().on_train_end()
 
     @override
     def teardown(self) -> None:
-        """Be together again, whatever happened."""
+        """Join the ranks again, also after an exception."""
         self._come_together()
         super().teardown()
 

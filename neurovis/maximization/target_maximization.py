@@ -58,7 +58,7 @@ class _Steps:
 
 
 class _LetGo(pl.Callback):
-    """Lightning tells callbacks of exceptions, and modules nothing."""
+    """Release resources after an exception; LightningModules have no ``on_exception`` hook."""
 
     @override
     def on_exception(
@@ -73,16 +73,16 @@ class TargetMaximization(pl.LightningModule):
 
     One ``training_step`` is one ascent step on a batch of images. When an image is done, the next
     takes its place in the batch, and its file appears in the Trainer's log folder; the Trainer
-    stops after the last. A run that was stopped goes on when it is started again in the same
-    folder: finished images are kept, the others begin anew and come out the same.
+    stops after the last. An interrupted run is resumed when it is started again in the same
+    folder: finished images are kept, the others start again, with the same result.
 
-    With several devices (``strategy="neurovis_independent"``) the images are dealt out to the
-    ranks, and every rank ends with all results.
+    With several devices (``strategy="neurovis_independent"``) the images are distributed
+    across the ranks, and every rank ends with all results.
 
     Args:
         model: The network as it is now; it is left alone, a frozen copy is run.
-        layers: Dotted names, types, or ``"all-conv"``. Of those that are not named, what cannot
-            be climbed (called twice, never reached, always the same) is left out with a warning.
+        layers: Dotted names, types, or ``"all-conv"``. Layers that are not named and cannot be
+            maximized (called twice, never reached, always the same) are left out with a warning.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         settings: How the ascent is done.
 
@@ -129,22 +129,22 @@ class TargetMaximization(pl.LightningModule):
 
     @property
     def targets(self) -> list[Target]:
-        """What images are made of."""
+        """Targets that images are made for, one for each job."""
         return [job.target for job in self.jobs]
 
     @property
     def layers(self) -> list[str]:
-        """The layers whose kernels are climbed, by their dotted names."""
+        """Dotted names of the layers whose kernels are maximized."""
         return list(self._layers)
 
     @property
     def kernel_counts(self) -> dict[str, int]:
-        """How many kernels each layer has."""
+        """Number of kernels of each layer."""
         return {name: layer.count for name, layer in self._layers.items()}
 
     @property
     def results(self) -> MaximizationResults:
-        """What was found in the layer.
+        """Results of the layer: its images with their activations.
 
         Raises:
             ValueError: If there are several layers; see :meth:`results_of`.
@@ -157,10 +157,10 @@ class TargetMaximization(pl.LightningModule):
         return self.results_of(self.layers[0])
 
     def results_of(self, layer: str) -> MaximizationResults:
-        """What was found in a layer so far, read from the run's folder.
+        """Return the results of a layer so far, read from the run's folder.
 
         Raises:
-            ValueError: If its kernels are not climbed.
+            ValueError: If it is not one of :attr:`layers`.
         """
         if layer not in self._layers:
             raise ValueError(f'layer "{layer}" is not climbed; the layers are {self.layers}')
@@ -178,11 +178,11 @@ class TargetMaximization(pl.LightningModule):
         )
 
     def folder_of(self, layer: str, folder: Path) -> Path:
-        """Where the files of a layer go: into the run's folder, or one of several in it.
+        """Return the folder for a layer's files: the run's folder, or one of several in it.
 
         Args:
             layer: Dotted name.
-            folder: Of the run.
+            folder: Folder of the run.
         """
         return folder / safe_name(layer) if len(self._layers) > 1 else folder
 
@@ -193,16 +193,16 @@ class TargetMaximization(pl.LightningModule):
 
     @property
     def progress(self) -> float:
-        """How many of :attr:`jobs` are finished, with the parts of those in the making."""
+        """Number of :attr:`jobs` that are finished, with the parts of those in the making."""
         return self.finished_count + (0.0 if self._ascent is None else self._ascent.progress)
 
     @property
     def finished_count(self) -> int:
-        """How many of :attr:`jobs` are finished, on all devices that share a file system."""
+        """Number of :attr:`jobs` that are finished, on all devices that share a file system."""
         return 0 if self._store is None else self._store.count(self.jobs)
 
     def manifest(self) -> Manifest:
-        """What makes the images: network, input, settings; and which are asked for."""
+        """Return the manifest: network, input and settings, and which images are asked for."""
         asked: dict[str, list[str]] = {layer: [] for layer in self._layers}
         for job in self.jobs:
             asked[job.layer].append(job.asked)
@@ -217,7 +217,7 @@ class TargetMaximization(pl.LightningModule):
         )
 
     def hyperparameters(self) -> dict[str, bool | int | float | str]:
-        """What the run is asked to do, in numbers and words that a table can show.
+        """Return the settings of the run as numbers and words that a table can show.
 
         Not Lightning's ``hparams``: those are logged before there is any result to compare.
         """
@@ -230,13 +230,13 @@ class TargetMaximization(pl.LightningModule):
         return self._layers[layer].noise_statistics()
 
     def current_images(self) -> Tensor:
-        """What the images in the making have come to, ``(B, C, H, W)`` in [0, 1]."""
+        """Return the images in the making as they are now, ``(B, C, H, W)`` in [0, 1]."""
         return self._working.averaged()
 
     def let_go(self) -> None:
-        """Let go of what only the ascent needs, and of the device; finished images stay."""
+        """Release what only the ascent needs, and the device; finished images stay."""
         self._leave_layer()
-        # Also of a layer at whose preparation something was raised.
+        # Also a layer whose preparation raised an exception.
         for layer in self._layers.values():
             layer.leave()
         if self.device.type == "cpu":
@@ -259,7 +259,7 @@ class TargetMaximization(pl.LightningModule):
         return self._optimizer
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """What is done after an exception."""
+        """Return the callback that releases resources after an exception."""
         return [_LetGo()]
 
     def train_dataloader(self) -> _Steps:
@@ -332,14 +332,14 @@ class TargetMaximization(pl.LightningModule):
         self._begin()
 
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ARG002
-        """Keep what is done, and go on with what comes next."""
+        """Keep finished images, and start the next ones."""
         for job, images in self._working.take_finished():
             self._store_of_run.add(job, images)
         if self._working.is_done:
             self._next_layer()
 
     def on_train_epoch_end(self) -> None:
-        """All images are made in one epoch."""
+        """Stop the Trainer: all images are made in one epoch."""
         self.trainer.should_stop = True
 
     def on_train_end(self) -> None:
@@ -352,7 +352,7 @@ class TargetMaximization(pl.LightningModule):
         share_finished(self._store_of_run, self.jobs)
         self.let_go()
         if len(self._layers) == 1:
-            # One layer's images fit into memory, where nobody can replace them.
+            # One layer's images fit into memory, where no other run can replace them.
             self._results = self.results
         if self.trainer.is_global_zero and self._store_of_run.folder is not None:
             self._save(self._store_of_run.folder)
@@ -369,7 +369,7 @@ class TargetMaximization(pl.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the finished images of all ranks; what is in the making begins anew."""
+        """Save the finished images of all ranks; those in the making will start again."""
         store = self._store_of_run
         self.trainer.strategy.barrier()
         share_finished(store, self.jobs)
@@ -384,7 +384,7 @@ class TargetMaximization(pl.LightningModule):
         ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over the finished images; what was in the making begins anew."""
+        """Restore the finished images; those in the making start again."""
         self._given = [
             KeptImage(one["fields"], {name: array.numpy() for name, array in one["arrays"].items()})
             for one in checkpoint[_RESULTS_KEY]
@@ -428,7 +428,7 @@ class TargetMaximization(pl.LightningModule):
         return self._store
 
     def _next_layer(self) -> None:
-        """Go on with the next layer that has any jobs."""
+        """Start the next layer that has any jobs."""
         self._leave_layer()
         if not self._queue:
             return

@@ -13,7 +13,7 @@ from torch import Tensor
 #: Smallest and largest gain of standardized logits, as logarithms: from all but gray to all but
 #: black and white.
 _LOG_GAINS = (-10.0, 5.0)
-#: The solution is first sought on so many of an image's values, where steps cost little.
+#: The solution is first sought on this number of an image's values, where steps cost little.
 _SAMPLE = 2048
 _STEPS_ON_SAMPLE = 8
 _STEPS_ON_ALL = 3

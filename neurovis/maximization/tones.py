@@ -1,6 +1,6 @@
 """Images brought to a given contrast and mean luminance, exactly and differentiably.
 
-Of all images whose logits are ``gain * logits + shift`` there is one with the wanted mean and
+Among the images whose logits are ``gain * logits + shift`` there is one with the wanted mean and
 standard deviation. Newton's method finds it; the gradient is that of the implicit function.
 """
 
@@ -20,7 +20,7 @@ _LOGIT_EPSILON = 1e-6
 _STEPS = 3
 #: As near as this to the wanted mean and contrast before the last step, its solution is found.
 _NEAR = 1e-4
-#: Of the largest contrast that a mean allows: where the mean is free, it moves to leave this room.
+#: Part of the largest contrast that a mean allows: a free mean moves until the contrast fits.
 _MOST_OF_CONTRAST = 0.95
 
 
@@ -31,7 +31,7 @@ class ToneMemory:
 
     Attributes:
         asks: Whether to look at once which images are too far from their last ones, and search
-            anew for them, for which the host waits; :attr:`sure` tells in either case.
+            again for them, for which the host waits; :attr:`sure` tells in either case.
         sure: By modality ``(B,)`` bool, the images of this step whose levels are right.
     """
 
@@ -55,7 +55,7 @@ class ToneMemory:
         self._last.update(self._found)
 
     def forget(self, rows: list[int]) -> None:
-        """Let the images in these rows be searched for anew, as they are others."""
+        """Forget the gains and shifts in these rows, since other images take their place."""
         self.asks = True
         for found in self._last.values():
             found[:, rows] = torch.nan
@@ -75,7 +75,7 @@ def retoned(
         contrast: The standard deviation, in (0, 0.475]; None leaves the logits' scale.
         luminance: The mean, in (0, 1); None keeps each image's own, unless it is too close to
             black or white for the contrast.
-        memory: Of the images' last step.
+        memory: Gains and shifts of the images' last step.
         modality: What they are called in it.
 
     Returns:
@@ -150,7 +150,7 @@ class _Toned(torch.autograd.Function):
 
 
 def _with_room(means: Tensor, contrast: float) -> Tensor:
-    """The means ``(B,)``, moved towards 0.5 where the contrast could not be had."""
+    """Return the means ``(B,)``, moved toward 0.5 where the contrast would be out of reach."""
     most = contrast / _MOST_OF_CONTRAST
     reach = max(0.25 - most**2, 0.0) ** 0.5
     return means.clamp(0.5 - reach, 0.5 + reach)

@@ -1,8 +1,8 @@
 """Wakes units that a rectifier silences, so that no kernel comes out gray for want of a gradient.
 
 A kernel whose rectified response is zero everywhere passes no gradient, and its image would stay
-what it was. Here its gradient goes through the rectifier that blocks all of it, as if the
-pre-activation were climbed: that of the unit nearest to its threshold, since the mean over a map
+what it was. Here its gradient goes through the rectifier that blocks it, as if the
+pre-activation were maximized: that of the unit nearest to its threshold, since the mean over a map
 may be highest for a gray image. Once the kernel responds, its plain gradient is all there is.
 Passing on the gradient that a silent sample's rectifier blocks is an idea of Olah, Mordvintsev &
 Schubert (2017).
@@ -35,7 +35,7 @@ def _wake(gradient: Tensor, values: Tensor, slope: Tensor) -> Tensor:
 
 
 def _at_nearest_unit(gradient: Tensor, values: Tensor) -> Tensor:
-    """Each map's gradient ``(B, K, ...)``, all of it at the unit nearest to its threshold."""
+    """Return each map's gradient ``(B, K, ...)``, all at the unit nearest to its threshold."""
     if gradient.ndim < 3:
         return gradient
     flat = gradient.flatten(2)

@@ -1,4 +1,4 @@
-"""What is climbed: the number read from a layer's activation, and how a group's numbers are joined.
+"""Objectives: the numbers read from a layer's activation, and how a group's numbers are joined.
 
 An :class:`Objective` reads numbers from an activation; a :class:`Target` says which of them one
 image is to drive together; a :class:`TargetBatch` does so for all images of a batch at once.

@@ -1,4 +1,4 @@
-"""From what a user writes to an objective."""
+"""Convert names and custom functions to objectives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMED_OBJECTIVES: dict[str, type[Objective]] = {
 
 
 def as_objective(value: str | Objective | Callable[[Tensor], Tensor]) -> Objective:
-    """The objective that is meant by a name, an objective, or a function of the user's own.
+    """Return the objective that is meant by a name, an objective, or a custom function.
 
     Args:
         value: ``"mean"``, ``"center"``, ``"max"`` or ``"deep_dream"``; an :class:`Objective`; or a

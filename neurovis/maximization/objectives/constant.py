@@ -14,7 +14,7 @@ class Constant:
     Copies stay on the devices where it is used, so that no step waits for a transfer.
 
     Args:
-        values: Kept as a copy of its own on the CPU.
+        values: Kept as a separate copy on the CPU.
 
     Example:
         >>> Constant(torch.ones(2)) == Constant(torch.ones(2))

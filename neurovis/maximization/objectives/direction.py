@@ -29,7 +29,7 @@ _LEAST_LENGTH = 1e-12
 
 @dataclass(frozen=True)
 class Direction(Objective):
-    """How far the layer's activation goes along given vectors: one number for each vector.
+    """Dot product of the layer's activation with given vectors: one number for each vector.
 
     At each position the dot product of the activations of all kernels with the vector, times
     ``max(0.1, cosine) ** cosine_power`` (Olah et al. 2017, and their Lucid): the higher the power,

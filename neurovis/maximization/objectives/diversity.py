@@ -1,4 +1,4 @@
-"""How alike the images of one target are in what the layer sees of them."""
+"""Penalty on the similarity of one target's images, as the layer sees them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def diversity_penalty(activation: Tensor, variants: int) -> Tensor:
         image alone.
 
     Raises:
-        ValueError: If images cannot be dealt out to targets of so many.
+        ValueError: If the number of images is no multiple of ``variants``, or that is below 1.
     """
     if variants < 1 or len(activation) % variants:
         raise ValueError(

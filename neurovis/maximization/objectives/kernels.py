@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mean(Objective):
-    """Each kernel's mean over positions; of a layer of logits, the logit of a class.
+    """Each kernel's mean over positions; for a layer of logits, the logit of a class.
 
     Example:
         >>> import torch
@@ -97,7 +97,7 @@ class Position(Objective):
 
 @dataclass(frozen=True)
 class CustomReadout(Objective):
-    """A function of the user's own, which reads one number for each kernel.
+    """A custom function, which reads one number for each kernel.
 
     Args:
         function: From activations ``(B, K, ...)`` to ``(B, K)``. Functions of a module can be

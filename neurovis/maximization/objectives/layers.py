@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class DeepDream(Objective):
     """Mean square of all the layer's activations: more of whatever is there.
 
-    From Mordvintsev, Olah & Tyka (2015), who climbed the squared length; the mean makes it
+    From Mordvintsev, Olah & Tyka (2015), who maximized the squared length; the mean makes it
     comparable over layers.
 
     Example:
@@ -42,7 +42,7 @@ class DeepDream(Objective):
 
 @dataclass(frozen=True)
 class Inversion(Objective):
-    """How close the layer's activation comes to that of a picture, which is thereby inverted.
+    """Closeness of the layer's activation to that of a picture, which is thereby inverted.
 
     Minus the squared distance between the two, relative to the squared length of the picture's: 0
     where they are equal, -1 for an activation of zero (Mahendran & Vedaldi 2015).
@@ -111,7 +111,7 @@ class Inversion(Objective):
         return self.maps(activation).flatten(1).sum(1, keepdim=True)
 
     def maps(self, activation: Tensor) -> Tensor:
-        """What each position takes off, ``(B, K, ...)`` to ``(B, 1, ...)``."""
+        """Return the contribution of each position, ``(B, K, ...)`` to ``(B, 1, ...)``."""
         wanted = self._wanted(activation)
         return -(activation - wanted).square().sum(1, keepdim=True) / wanted.square().sum()
 
@@ -128,7 +128,7 @@ class _PreparedInversion(Inversion):
 
     Args:
         picture: ``(C, H, W)`` in [0, 1].
-        activation: The layer's activation ``(K, ...)`` of it.
+        activation: The layer's activation ``(K, ...)`` for the picture.
     """
 
     _activation: Constant

@@ -1,4 +1,4 @@
-"""How lively kernels are on noise, by which groups of unequal kernels are made equal."""
+"""Statistics of kernels' responses to noise, which make unequal kernels of a group count alike."""
 
 from __future__ import annotations
 

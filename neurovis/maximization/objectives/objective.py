@@ -1,4 +1,4 @@
-"""What every objective has: from a layer's activation to numbers that can be climbed."""
+"""Base class of objectives: from a layer's activation to numbers that can be maximized."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Objective(ABC):
                 value.leave_devices()
 
     def maps(self, activation: Tensor) -> Tensor:
-        """What each position gives, ``(B, K, ...)`` to ``(B, N, ...)``, to be shown in figures."""
+        """Return the value of each position, ``(B, K, ...)`` to ``(B, N, ...)``, for figures."""
         return activation
 
 

@@ -1,4 +1,4 @@
-"""Which numbers of an objective one image is to drive together, and how they become one.
+"""Targets of images: the numbers of an objective to drive together, and how they become one.
 
 For all images of a batch at once this is done with tensors, so that a step needs no loop over
 images, and nothing waits for the device.
@@ -41,9 +41,9 @@ class Target:
 
     Args:
         kernels: 0-based channels of the layer, without repetition.
-        joint: How their readouts become one number: their ``mean``, their ``min`` (climb the
-            weakest), or ``weighted``, their mean weighted by ``weights`` over the sum of absolute
-            weights.
+        joint: How their readouts become one number: their ``mean``, their ``min`` (the weakest
+            is maximized), or ``weighted``, their mean weighted by ``weights`` over the sum of
+            absolute weights.
         weights: One for each kernel; only with ``weighted``. Negative weights suppress.
         suppressed: Other kernels, whose mean readout is taken off the number.
         zscore: Statistics ``(means, standard deviations)`` of each member's readout of noise: if
@@ -129,7 +129,7 @@ class Target:
 
 
 def wanted_members(count: int, weights: Sequence[float] | None) -> list[bool]:
-    """Which kernels are to respond: all but those with a weight of 0 or less.
+    """Return True for kernels that are to respond: all but those with a weight of 0 or less.
 
     Args:
         count: How many there are.
@@ -207,7 +207,7 @@ class TargetBatch:
         return values.gather(1, self.index)
 
     def joint(self, members: Tensor) -> Tensor:
-        """The number ``(B,)`` that each image climbs, from its members' readouts ``(B, M)``."""
+        """Return the number ``(B,)`` each image maximizes, from members' ``(B, M)`` readouts."""
         if self._is_plain:
             return members[:, 0]
         if self._standardizes:
@@ -224,7 +224,7 @@ class TargetBatch:
         return joint
 
     def silent(self, members: Tensor) -> Tensor:
-        """``(B, M)`` which of the wanted members read exactly 0, which only rectifiers leave.
+        """Return ``(B, M)`` True for wanted members that read exactly 0, as only rectifiers leave.
 
         Args:
             members: ``(B, M)`` readouts, on the CPU.
@@ -249,7 +249,7 @@ class TargetBatch:
         return torch.where(self._is_min, weakest, joint)
 
     def asleep(self, members: Tensor) -> Tensor:
-        """``(B,)`` whether what is to be climbed is silent: all members, of a ``min`` any.
+        """Return ``(B,)`` True where a target is silent: all its members, or any one with ``min``.
 
         Args:
             members: ``(B, M)`` readouts, on the CPU.
@@ -315,10 +315,10 @@ def member_values(
 
 
 def joint_values(members: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
-    """The number that each image climbs, from the readouts of its members.
+    """Return the number that each image maximizes, from the readouts of its members.
 
     Args:
-        members: Of each image its members' readouts, ``(M,)``.
+        members: For each image its members' readouts, ``(M,)``.
         targets: One for each image.
 
     Returns:

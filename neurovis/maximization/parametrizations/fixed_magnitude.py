@@ -227,7 +227,7 @@ def _own_columns(width: int) -> list[int]:
 
 
 def _is_real(size: tuple[int, int]) -> Tensor:
-    """Which coefficients ``(H, W // 2 + 1)`` are real in every real image."""
+    """Return True for coefficients ``(H, W // 2 + 1)`` that are real in every real image."""
     height, width = size
     real = torch.zeros(height, width // 2 + 1, dtype=torch.bool)
     rows = [0] if height % 2 else [0, height // 2]

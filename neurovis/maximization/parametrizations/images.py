@@ -1,4 +1,4 @@
-"""What all parametrizations have in common: images that share nothing, made of parameters.
+"""Base classes of parametrizations: images that share nothing, made of parameters.
 
 Each holds a fixed number of images, so that an image comes out the same whatever its neighbors
 are. Pixels live behind a sigmoid, hence always inside (0, 1).
@@ -103,7 +103,7 @@ class Images(nn.Module, ABC):
 
 
 class Parametrization(ABC):
-    """How images are made of parameters: a small object that says which :class:`Images` to use.
+    """Choice of a parametrization: a small object that says which :class:`Images` to use.
 
     Subclasses are frozen dataclasses, so that they can be compared, pickled and written in YAML.
     """

@@ -37,13 +37,13 @@ class Highest:
 class HighestResponses(Metric):
     """The ``k`` images that each kernel responds to most.
 
-    Of equal responses the image with the lower number comes first, and an image counts once,
+    Among equal responses the image with the lower number comes first, and an image counts once,
     however often it is shown. Responses that are not finite are left out, and counted.
 
     Args:
         kernels: ``K``.
         k: How many images to keep for each, at least 1.
-        **options: Of :class:`torchmetrics.Metric`.
+        **options: Options of :class:`torchmetrics.Metric`.
 
     Example:
         >>> highest = HighestResponses(kernels=1, k=2)
@@ -95,9 +95,9 @@ class HighestResponses(Metric):
 
     @override
     def compute(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """As in :class:`Highest`; every process must ask."""
+        """Return the fields of :class:`Highest`; every process must call this."""
         states = self.values, self.numbers, self.units
-        if self.values.ndim == 3:  # Of several processes, (processes, K, k).
+        if self.values.ndim == 3:  # From several processes: (processes, K, k).
             values, numbers, units = (one.movedim(0, 1).flatten(1) for one in states)
             states = _joined(values, numbers, units, self.values.shape[-1])
         values, numbers, units = states
@@ -111,9 +111,9 @@ class HighestResponses(Metric):
         )
 
     def found(self) -> Highest:
-        """What all processes found; every process must ask."""
+        """Return the highest responses of all processes; every process must call this."""
         with warnings.catch_warnings():
-            # Of several processes one may have had no image of its own.
+            # One of several processes may have had no image.
             warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
             computed = self.compute()
         values, numbers, units, not_finite, shown = (one.cpu() for one in computed)

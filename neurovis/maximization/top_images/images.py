@@ -39,13 +39,13 @@ class _Indexed(Protocol):
 
 
 class PictureImages(Dataset[Tensor]):
-    """A person's own pictures, read and stretched to the input's size when they are asked for.
+    """Pictures from files, read and stretched to the input's size when they are asked for.
 
     Args:
         paths: As in :func:`~neurovis.pictures.find_pictures`; a folder that has no pictures, only
             folders, stands for all pictures in those.
         spec: What the network is shown.
-        patterns: Of the modalities' files, as in :func:`~neurovis.pictures.find_pictures`.
+        patterns: Patterns of the modalities' files, as in :func:`~neurovis.pictures.find_pictures`.
 
     Attributes:
         pictures: The files of each.
@@ -81,7 +81,7 @@ class PictureImages(Dataset[Tensor]):
 def _pictures_below(
     path: str | Path | Mapping[str, str | Path], spec: InputSpec, patterns: Mapping[str, str] | None
 ) -> list[PictureFiles]:
-    """The pictures of a path; of a folder of nothing but folders, those in them."""
+    """Return the pictures of a path; for a folder of nothing but folders, those in them."""
     if isinstance(path, Mapping) or not Path(path).is_dir():
         return find_pictures(path, spec, patterns)
     try:
@@ -161,11 +161,11 @@ class NumberedStream(IterableDataset[tuple[Tensor, int]]):
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown: the images, and how results call them.
+    """Images to show, with their names in results.
 
     Attributes:
         images: With their numbers.
-        pictures: Their files, where they are a person's own pictures.
+        pictures: Their files, where they come from files.
     """
 
     images: NumberedImages | NumberedStream
@@ -173,7 +173,7 @@ class Shown:
 
     @property
     def number(self) -> int | None:
-        """How many there are; None where that is only known at the end."""
+        """Number of images; None where that is only known at the end."""
         return len(self.images) if isinstance(self.images, NumberedImages) else None
 
     def loader(self, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
@@ -188,7 +188,7 @@ class Shown:
         )
 
     def name(self, index: int) -> str:
-        """How results call an image: its file's name, or its number."""
+        """Return the name of an image in results: its file's name, or its number."""
         return self.pictures[index].name if self.pictures else str(index)
 
     def file(self, index: int) -> str:
@@ -236,11 +236,11 @@ def _are_paths(images: object) -> bool:
 
 
 def as_image(item: Any, number: int, spec: InputSpec) -> Tensor:
-    """What a data set gave as an image ``(C, H, W)`` in [0, 1] of the network's size.
+    """Return a data set's item as an image ``(C, H, W)`` in [0, 1] of the network's size.
 
     Args:
         item: The image, or a tuple that it is first in.
-        number: Of the image, for messages.
+        number: Number of the image, for messages.
         spec: What the network is shown.
 
     Raises:
@@ -275,7 +275,7 @@ def _numbers(values: Sequence[int]) -> Tensor:
 
 
 def why_unreadable(shown: Shown, index: int) -> str:
-    """What is wrong with a picture that could not be read."""
+    """Return the reason that a picture could not be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

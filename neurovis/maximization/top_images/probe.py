@@ -41,8 +41,8 @@ def top_images(
     """Find the images of a data set that each kernel responds to most.
 
     They stream by: memory grows with kernels and ``k``, not with the number of images. Images of
-    another size than the network's input are stretched to it. Of equal responses the earlier image
-    comes first; images to which the response is NaN or infinite are left out and counted, and
+    another size than the network's input are stretched to it. Among equal responses the earlier
+    image comes first; images to which the response is NaN or infinite are left out and counted, and
     pictures that cannot be read are left out.
 
     Args:
@@ -98,7 +98,7 @@ class TopImagesProbe(pl.LightningModule):
         objective: What is compared.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         batch_size: Images at a time, on each device.
-        preferred: Of some of the layers, the kernels' preferred images.
+        preferred: For some of the layers, the kernels' preferred images.
         workers: Processes that read images, for each device; 0 to read them in between.
 
     Attributes:
@@ -172,7 +172,7 @@ class TopImagesProbe(pl.LightningModule):
         """Bring the network to the images' device, and forget earlier passes."""
         self._search = Search(self._reader, self._shown, self._k)
         self._search.to(self.device)
-        # A copy that was on a device has weights of its own.
+        # A copy that was on a device does not share the network's weights.
         self._reader.network = frozen_copy(*self._model, share=True).to(self.device)
 
     @override

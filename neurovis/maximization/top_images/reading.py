@@ -1,4 +1,4 @@
-"""What each kernel of some layers gives for an image, and which of its units is most active."""
+"""Read each kernel's response to an image and its most active unit, in some layers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ AnyObjective = str | Objective | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Places:
-    """Where in the image a layer's units look.
+    """Parts of the image that a layer's units see.
 
     Attributes:
-        map_size: Of the layer's maps; ``()`` for layers without one.
+        map_size: Size of the layer's maps; ``()`` for layers without one.
         image_size: Height and width of the image.
-        field: Of the layer; None where it is unknown, and then every unit sees the whole image.
+        field: Field of the layer; None if it is unknown, and then every unit sees the whole image.
         one_unit: Whether it is always the same unit of a map that is read, such as the center.
     """
 
@@ -75,7 +75,7 @@ class Places:
 
 @dataclass(frozen=True)
 class ReadLayer:
-    """How a layer's kernels are read.
+    """Reader of one layer's kernels.
 
     Attributes:
         name: Dotted.
@@ -141,7 +141,7 @@ class TopReader:
 
     @exact_float32()
     def __call__(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Of each layer its kernels' numbers and their most active units, both ``(B, K)``.
+        """Return for each layer its kernels' numbers and most active units, both ``(B, K)``.
 
         Args:
             images: ``(B, C, H, W)`` in [0, 1].
@@ -189,7 +189,7 @@ class TopReader:
 
 
 def _read_units(objective: Callable[[Tensor], Tensor], activation: Tensor, count: int) -> Tensor:
-    """Which units an objective reads, as its gradient tells where all are equally active.
+    """Return True for units that an objective reads, by its gradient where all are equally active.
 
     The mean and the maximum read all of them, the center and a position one.
 

@@ -129,7 +129,7 @@ class TopImages:
         return [self._held(index).cpu() for index in self.indices[row].tolist() if index >= 0]
 
     def crops(self, kernel: int) -> list[Tensor]:
-        """What the kernel's most active unit sees of each of :meth:`images`, ``(C, h, w)``.
+        """Return the part of each of :meth:`images` that its most active unit sees, ``(C, h, w)``.
 
         Crops of units whose receptive field reaches over the image's edge are smaller.
         """
@@ -140,7 +140,7 @@ class TopImages:
         ]
 
     def names(self, kernel: int) -> list[str]:
-        """What a kernel's top images are called, files with the folder that they are in."""
+        """Return the names of a kernel's top images, files with the folder that they are in."""
         numbers = [index for index in self.indices[self._row_of(kernel)].tolist() if index >= 0]
         folders = [Path(self._shown.file(index)).parent.name for index in numbers]
         names = [self._shown.name(index) for index in numbers]
@@ -277,7 +277,7 @@ class TopImages:
         )
 
     def _crop(self, image: Tensor, unit: int, label: str) -> Crop:
-        """What a unit sees, where in a cell it belongs by what the image's edge cuts off."""
+        """Return what a unit sees, placed in its cell by what the image's edge cuts off."""
         top, left, bottom, right = self._places.clipped(unit)
         full_top, full_left, _, _ = self._places.box(unit)
         height, width = self._places.cell

@@ -1,4 +1,4 @@
-"""What was found so far, of all layers, and the results that come of it."""
+"""Search for the top images of all layers, and make results of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from neurovis.maximization.top_images.results import Beside, TopImages
 
 
 class Search(nn.Module):
-    """What was found so far, of all layers.
+    """Top images found so far, of all layers.
 
     Args:
         reader: Reads the layers.
@@ -62,7 +62,7 @@ class Search(nn.Module):
     def found(
         self, preferred: Sequence[MaximizationResults], batch_size: int
     ) -> dict[str, TopImages]:
-        """What all processes found; every process must ask."""
+        """Return the results of all processes; every process must call this."""
         unreadable = self._unreadable.found()
         highest = {name: metric.found() for name, metric in self._metrics.items()}
         if not max((one.shown for one in highest.values()), default=1):
@@ -97,7 +97,7 @@ class Search(nn.Module):
         columns = {kernel: column for column, kernel in enumerate(layer.kernels)}
         of_layer = [item for one in preferred if one.layer == name for item in one.items]
         alone = [item for item in of_layer if len(item.kernels) == 1 and item.kernels[0] in columns]
-        # Of several images of a kernel, the one that drives it most.
+        # Among several images of a kernel, the one that drives it most.
         best = {item.kernels[0]: item for item in sorted(alone, key=lambda item: item.activation)}
         beside = {}
         pairs = list(best.items())
@@ -117,5 +117,5 @@ class Search(nn.Module):
 
 
 def _is_alone() -> bool:
-    """What a metric hears that must not wait for other processes."""
+    """Return False, for metrics that must not wait for other processes."""
     return False

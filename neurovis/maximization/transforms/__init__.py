@@ -1,4 +1,4 @@
-"""Transforms: what images are shown under, drawn anew for each image and each step.
+"""Transforms that images are shown under, drawn afresh for each image and each step.
 
 A preferred image should drive its kernel also when it is moved or changed a little; what only works
 at one exact placement is adversarial noise. After Mordvintsev, Olah & Tyka (2015) and Olah,
@@ -48,7 +48,7 @@ def draw_transforms(
     keys: Sequence[tuple[int, int]],
     steps: int,
 ) -> list[Tensor]:
-    """What the steps of some images differ in.
+    """Draw the transforms' parameters for the steps of some images.
 
     What is drawn for an image at a step depends on ``(seed, kernel, variant, step)`` and the
     transform and its place in the row alone.
@@ -56,7 +56,7 @@ def draw_transforms(
     Args:
         transforms: In the order in which they are applied.
         size: Height and width of the images.
-        seed: Of the run.
+        seed: Seed of the run.
         keys: Kernel and variant of each of the ``B`` images.
         steps: How many; the first of a longer draw are those of a shorter one.
 

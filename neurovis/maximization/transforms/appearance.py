@@ -34,7 +34,7 @@ class GaussianNoise(Transform):
 
     @property
     def is_still(self) -> bool:
-        """Whether images always stay as they are."""
+        """True if the transform is the identity."""
         return self.std == 0
 
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
@@ -69,7 +69,7 @@ class GaussianBlur(Transform):
 
     @property
     def is_still(self) -> bool:
-        """Whether images always stay as they are."""
+        """True if the transform is the identity."""
         return self.sigma == (0, 0)
 
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
@@ -121,7 +121,7 @@ class Lighting(Transform):
 
     @property
     def is_still(self) -> bool:
-        """Whether images always stay as they are."""
+        """True if the transform is the identity."""
         return self.brightness == 0 and self.contrast == (1, 1)
 
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a transform is, and one around a function of somebody's own."""
+"""Base class of transforms, and a transform around a custom function."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from neurovis.maximization.own_functions import call_own, function_name
 
 
 class Transform(ABC):
-    """A change that an image is shown under, drawn anew for each image and step.
+    """A change that an image is shown under, drawn afresh for each image and step.
 
-    Subclasses are light, can be pickled and compared, and treat each image on its own: what becomes
-    of it does not depend on the others in its batch.
+    Subclasses are light, can be pickled and compared, and treat each image on its own: the
+    result does not depend on the others in its batch.
     """
 
     @property
     def is_still(self) -> bool:
-        """Whether images always stay as they are."""
+        """True if the transform is the identity."""
         return False
 
     @abstractmethod
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
-        """What one image's steps differ in.
+        """Draw the parameters for one image's steps.
 
         Args:
             generator: On the CPU, fresh, the image's own.
@@ -51,7 +51,7 @@ class Transform(ABC):
         return size
 
     def reach(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
-        """How far from the image's center what comes to lie within an extent may be taken from.
+        """Return the radii, in pixels, that the transform may sample from to fill an extent.
 
         Args:
             extent: Pixels from the center, down and across, to the center of the last pixel.
@@ -63,7 +63,7 @@ class Transform(ABC):
 
 @dataclass(frozen=True)
 class FunctionTransform(Transform):
-    """A function of somebody's own.
+    """A custom function as a transform.
 
     Args:
         function: From images ``(B, C, H, W)`` to as many images of as many channels. It must treat
@@ -89,7 +89,7 @@ class FunctionTransform(Transform):
         return torch.empty(steps, 0)
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """What the function gives.
+        """Apply the function to the images.
 
         Raises:
             ValueError: If it fails, or that is not as many images of as many channels.

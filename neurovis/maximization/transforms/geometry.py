@@ -51,7 +51,7 @@ class Affine(Transform):
 
     @property
     def is_still(self) -> bool:
-        """Whether images always stay as they are."""
+        """True if the transform is the identity."""
         return self.jitter == 0 and self.scale == (1, 1) and self.rotate == 0
 
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
@@ -111,7 +111,7 @@ class Pad(Transform):
 
     @property
     def is_still(self) -> bool:
-        """Whether there is no border."""
+        """True if there is no border."""
         return self.pixels == 0
 
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:  # noqa: ARG002
@@ -147,7 +147,7 @@ class Jitter(Transform):
 
     @property
     def is_still(self) -> bool:
-        """Whether images always stay as they are."""
+        """True if the transform is the identity."""
         return self.pixels == 0
 
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
@@ -166,7 +166,7 @@ class Jitter(Transform):
         )
 
     def reach(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
-        """So many pixels farther."""
+        """Return the extent, larger by the largest shift."""
         down, across = (
             one + self._limit(side, size) for one, side in zip(extent, size, strict=True)
         )

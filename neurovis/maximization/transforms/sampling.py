@@ -42,7 +42,7 @@ def sampled(images: Tensor, maps: Tensor, beyond: float | None = None) -> Tensor
 
 
 def positions(maps: Tensor, shape: torch.Size) -> Tensor:
-    """Where ``(B, H, W, 2)`` each pixel of the result looks, as ``grid_sample`` wants it."""
+    """Return the position ``(B, H, W, 2)`` that each pixel samples, as ``grid_sample`` wants it."""
     height, width = shape[-2:]
     across, down, shift = maps[:, :, :, None, None].unbind(2)
     columns = across * _centers(width, maps) + shift
