@@ -242,10 +242,27 @@ def test_types_are_shipped() -> None:
     assert re.search(r"^neurovis = .*py\.typed", (root / "setup.cfg").read_text(), re.MULTILINE)
 
 
-def test_modules_say_why_they_exist() -> None:
+def _python_files() -> list[Path]:
     root = Path(__file__).resolve().parents[1]
     files = [*(root / "neurovis").rglob("*.py"), *(root / "callbacks").glob("*.py")]
     assert len(files) > 100
-    for file in files:
+    return files
+
+
+def test_modules_say_why_they_exist() -> None:
+    for file in _python_files():
         summary = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n\n")[0]
         assert len(summary.split()) > 2, file
+
+
+#: First words of a clause, where an imperative or a noun phrase belongs.
+CLAUSES = {"What", "How", "Which", "Where", "Whether", "Who", "Why", "When"}
+
+
+def test_no_docstring_begins_with_a_clause() -> None:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for file in _python_files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            text = ast.get_docstring(node) if isinstance(node, kinds) else None
+            first = (text or "").partition("\n")[0]
+            assert re.split(r"\W", first)[0] not in CLAUSES, (file, first)
