@@ -262,7 +262,7 @@ def _correlations(first: Tensor, now: Tensor) -> Tensor:
     """Pearson's correlation ``(K,)`` of maps ``(K, H', W')``; NaN where one is constant."""
     pair = torch.stack([first, now]).flatten(2)
     low, high = pair.aminmax(dim=2)
-    centerd = pair - pair.mean(2, keepdim=True)
-    products: Tensor = centerd.prod(0).sum(1) / centerd.norm(dim=2).prod(0)
+    centered = pair - pair.mean(2, keepdim=True)
+    products: Tensor = centered.prod(0).sum(1) / centered.norm(dim=2).prod(0)
     # Rounding errors around the mean of a constant map would correlate with anything.
     return products.masked_fill((low == high).any(0), torch.nan)

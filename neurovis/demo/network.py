@@ -56,8 +56,8 @@ class ShapeNet(nn.Module):
         Returns:
             Class logits ``(B, 8)`` in the order of ``SHAPES``.
         """
-        centerd = (images - BLANK) * 4
-        features = self.pool1(self.relu1(self.conv1(centerd)))
+        centered = (images - BLANK) * 4
+        features = self.pool1(self.relu1(self.conv1(centered)))
         features = self.pool2(self.relu2(self.conv2(features)))
         features = self.relu4(self.conv4(self.relu3(self.conv3(features))))
         logits: Tensor = self.classifier(self.pool4(features).flatten(1))

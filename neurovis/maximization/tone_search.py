@@ -157,11 +157,11 @@ def _newton_step(
         toned = torch.sigmoid(gain * values + shift[:, None])
         slope = toned * (1 - toned)
         scaled = slope * values * gain
-        centerd = toned - toned.mean(1, keepdim=True)
-        length = centerd.square().mean(1).clamp(min=1e-20).sqrt()
+        centered = toned - toned.mean(1, keepdim=True)
+        length = centered.square().mean(1).clamp(min=1e-20).sqrt()
         mean_of_gain, mean_of_shift = scaled.mean(1), slope.mean(1).clamp(min=1e-12)
-        spread_of_gain = (centerd * scaled).mean(1) / length
-        spread_of_shift = (centerd * slope).mean(1) / length
+        spread_of_gain = (centered * scaled).mean(1) / length
+        spread_of_shift = (centered * slope).mean(1) / length
         determinant = mean_of_gain * spread_of_shift - mean_of_shift * spread_of_gain
         solvable = determinant.abs() > 1e-9
         safe = torch.where(solvable, determinant, torch.ones_like(determinant))

@@ -148,6 +148,6 @@ def _follows(module: nn.Conv2d, inputs: Any, image: Tensor) -> bool:
     if not isinstance(inputs, Tensor) or inputs.shape != image.shape or module.groups > 1:
         return False
     pair = torch.stack([inputs.detach(), image]).cpu().double().flatten(3).squeeze(1)
-    centerd = pair - pair.mean(-1, keepdim=True)
-    products = centerd.prod(0).sum(-1) / centerd.norm(dim=-1).prod(0)
+    centered = pair - pair.mean(-1, keepdim=True)
+    products = centered.prod(0).sum(-1) / centered.norm(dim=-1).prod(0)
     return bool((products > _FOLLOWS).all())

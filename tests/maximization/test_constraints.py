@@ -229,7 +229,7 @@ class TestLevelsStepByStep:
 
 
 class TestLinearUnit:
-    """Of all images of a contrast about a mean, the centerd kernel itself drives it most."""
+    """Of all images of a contrast about a mean, the centered kernel itself drives it most."""
 
     @pytest.mark.parametrize(
         ("parametrization", "spec"),
@@ -244,8 +244,8 @@ class TestLinearUnit:
     def test_reaches_its_optimum(self, parametrization: Parametrization, spec: InputSpec) -> None:
         contrast, luminance = 0.1, 0.4
         kernel = torch.randn(spec.shape, generator=torch.Generator().manual_seed(4))
-        centerd = kernel - kernel.mean()
-        best = luminance + contrast * centerd / centerd.square().mean().sqrt()
+        centered = kernel - kernel.mean()
+        best = luminance + contrast * centered / centered.square().mean().sqrt()
         assert 0 < best.min() < best.max() < 1
         image = _climbed(parametrization, kernel, Constraints(contrast, luminance), spec)
         assert float((image * kernel).sum()) <= float((best * kernel).sum()) * (1 + 1e-6)

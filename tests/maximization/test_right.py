@@ -49,8 +49,8 @@ def _orthogonal(lengths: Sequence[float]) -> Tensor:
 
 def _optimum(kernel: Tensor) -> Tensor:
     """The image of a given mean and standard deviation that a linear unit prefers."""
-    centerd = kernel - kernel.mean()
-    return LUMINANCE + CONTRAST * centerd / centerd.std(correction=0)
+    centered = kernel - kernel.mean()
+    return LUMINANCE + CONTRAST * centered / centered.std(correction=0)
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:
