@@ -18,7 +18,7 @@ from neurovis.kernels import KernelSelection, reusable
 from neurovis.layers import resolve_layer
 from neurovis.maximization import AscentOptions, AscentSettings
 from neurovis.maximization.continued import (
-    Climbed,
+    AscentSnapshot,
     ContinuedAscent,
     read_out,
     usable_kernels,
@@ -152,18 +152,18 @@ class ActivationMaximizationMonitor(Monitor):
         # There is no ascent yet if the memory was too small to begin with one.
         self._ascent = ascent = self._ascent or self._started(pl_module, images)
         response = LayerResponse(pl_module, self.layer, ascent.spec, self._kernel_axis)
-        climbed = ascent.climb(response, images.device)
+        snapshot = ascent.climb(response, images.device)
         tag = f"activation_maximization/{self.layer}"
         title = f"preferred images of {self.layer}, step {step}, {ascent.steps} ascent steps"
-        grid = labeled_grid(climbed.images, _labels(ascent.kernels, climbed), ascent.spec, title)
-        scalars = {f"{tag}/{name}": value for name, value in _means(climbed).items()}
+        grid = labeled_grid(snapshot.images, _labels(ascent.kernels, snapshot), ascent.spec, title)
+        scalars = {f"{tag}/{name}": value for name, value in _means(snapshot).items()}
         seen = Observation(pictures={tag: render(grid)}, scalars=scalars)
         if self.first_and_now and self._first is not None:
             again = _read_out(self._first.images.to(images.device), ascent, response)
-            figure = self._first.compared(again, climbed, ascent, self.layer, step)
+            figure = self._first.compared(again, snapshot, ascent, self.layer, step)
             seen.pictures[f"{tag}/first_and_now"] = render(figure)
         elif self.first_and_now:
-            self._first = _FirstLook(step, ascent.steps, climbed.images, climbed.activations)
+            self._first = _FirstLook(step, ascent.steps, snapshot.images, snapshot.activations)
         seen.describe(tag, _WORDS)
         compared = (f"{tag}/activation", f"{tag}/noise_activation")
         seen.add_to_chart(_ROOM, f"{self.layer}: activation against noise", *compared)
@@ -174,7 +174,7 @@ class ActivationMaximizationMonitor(Monitor):
         """Ascents at their start, on a network and kernels that were found usable."""
         spec = self.input_spec or self.probe.spec_like(images)
         response = LayerResponse(pl_module, self.layer, spec)
-        kernels = usable_kernels(response, self.kernels, self.settings.readout)
+        kernels = usable_kernels(response, self.kernels, self.settings.resolved_objective)
         self._kernel_axis = response.kernel_axis
         return ContinuedAscent(kernels, spec, self.settings)
 
@@ -189,7 +189,7 @@ class _FirstLook:
     activations: Tensor
 
     def compared(
-        self, again: Tensor, now: Climbed, ascent: ContinuedAscent, layer: str, step: int
+        self, again: Tensor, now: AscentSnapshot, ascent: ContinuedAscent, layer: str, step: int
     ) -> Figure:
         """Over the images of now, with their own activations ``(N,)`` on the network of now."""
         labels = [
@@ -218,7 +218,7 @@ class _FirstLook:
 
 def _read_out(images: Tensor, ascent: ContinuedAscent, response: LayerResponse) -> Tensor:
     """Return each kernel's readout of its own image, from ``(N, C, H, W)`` to ``(N,)``."""
-    objective = ascent.settings.readout.prepared(response)
+    objective = ascent.settings.resolved_objective.prepared(response)
     size = ascent.settings.images_at_once
     targets = [Target((kernel,)) for kernel in ascent.kernels]
     parts = [
@@ -228,25 +228,25 @@ def _read_out(images: Tensor, ascent: ContinuedAscent, response: LayerResponse) 
     return torch.cat(parts)
 
 
-def _labels(kernels: Sequence[int], climbed: Climbed) -> list[str]:
-    return [f"kernel {kernel}: {_outcome(climbed, slot)}" for slot, kernel in enumerate(kernels)]
+def _labels(kernels: Sequence[int], snapshot: AscentSnapshot) -> list[str]:
+    return [f"kernel {kernel}: {_outcome(snapshot, slot)}" for slot, kernel in enumerate(kernels)]
 
 
-def _outcome(climbed: Climbed, slot: int) -> str:
+def _outcome(snapshot: AscentSnapshot, slot: int) -> str:
     """Return one image's activation and its noise image's as text, or what went wrong."""
-    if climbed.restarted[slot]:
+    if snapshot.restarted[slot]:
         return "not finite, started again"
-    if not climbed.valid[slot]:
+    if not snapshot.valid[slot]:
         return "not finite"
-    if climbed.dead[slot]:
+    if snapshot.dead[slot]:
         return "dead"
-    return f"{climbed.activations[slot]:.3g} (noise {climbed.noise_activations[slot]:.3g})"
+    return f"{snapshot.activations[slot]:.3g} (noise {snapshot.noise_activations[slot]:.3g})"
 
 
-def _means(climbed: Climbed) -> dict[str, float]:
+def _means(snapshot: AscentSnapshot) -> dict[str, float]:
     """The scalars by the ends of their tags."""
     return {
-        "activation": climbed.activations[climbed.valid].mean().item(),
-        "noise_activation": climbed.noise_activations[climbed.valid].mean().item(),
-        "dead": climbed.dead[climbed.valid].float().mean().item(),
+        "activation": snapshot.activations[snapshot.valid].mean().item(),
+        "noise_activation": snapshot.noise_activations[snapshot.valid].mean().item(),
+        "dead": snapshot.dead[snapshot.valid].float().mean().item(),
     }

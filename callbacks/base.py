@@ -32,10 +32,10 @@ from neurovis.callbacks.training_run import (
     watched,
 )
 from neurovis.collectives import CollectiveError
+from neurovis.first_forward import IncompatibleInputError, reason
 from neurovis.inputs import InputSpec
 from neurovis.layers import ArgumentError, LayerSelection, select_layers
 from neurovis.summaries import Observation, log_observation
-from neurovis.trial import CannotRun, reason
 
 #: What a forward raises that does not take images alone.
 _OF_A_FORWARD = (TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
@@ -348,7 +348,11 @@ class Monitor(Callback, ABC):
                 ) from error
             # What is said already is of the images, where torch failed; else it is of the call.
             is_said = isinstance(error.__cause__, (RuntimeError, IndexError))
-            failed = error.__cause__ if isinstance(error, CannotRun) and not is_said else error
+            failed = (
+                error.__cause__
+                if isinstance(error, IncompatibleInputError) and not is_said
+                else error
+            )
             if isinstance(failed, (CollectiveError, torch.OutOfMemoryError)) or not isinstance(
                 failed, _OF_A_FORWARD
             ):

@@ -174,7 +174,7 @@ class KernelRankingMonitor(Monitor):
                 self._first[place] = (step, self._previous[place])
         for layer in self._layers_with_images(responses):
             response = self._layer_response(pl_module, layer)
-            usable_kernels(response, None, AscentSettings().readout)
+            usable_kernels(response, None, AscentSettings().resolved_objective)
 
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
@@ -279,7 +279,7 @@ def _check_labels(rankings: Iterable[AnyRanking]) -> None:
 def _check_applicable(layers: Sequence[RankedLayer], rankings: Iterable[AnyRanking]) -> None:
     """Refuse a ranking that applies to none of the layers, and say to which others it does not."""
     for ranking in rankings:
-        reasons = {layer.name: ranking.why_not(layer) for layer in layers}
+        reasons = {layer.name: ranking.inapplicable_reason(layer) for layer in layers}
         refused = {name: reason for name, reason in reasons.items() if reason is not None}
         statements = [
             f'layer "{name}" cannot be ranked by {ranking.name}: {reason}'

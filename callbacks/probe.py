@@ -11,8 +11,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from neurovis.first_forward import reason
 from neurovis.inputs import InputSpec, Modality, input_dtype
-from neurovis.trial import reason
 
 #: How far below 0 black is in a network's space, if a mean is taken off.
 _MARGIN = 0.1

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from neurovis.board import Kind, arrange, describe
 from neurovis.figures import save_png
 from neurovis.files import safe_name
 from neurovis.observation import Histogram, Observation, Picture
 from neurovis.tables import append_to_table
+from neurovis.tensorboard_layout import Kind, arrange, describe
 
 __all__ = [
     "Histogram",

@@ -19,7 +19,15 @@ GROUND = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("layer_reader", "run_folder"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
-    *("prediction", "rank_correlation", "observation", "board", "trial", "transfer", "arithmetic"),
+    *(
+        "prediction",
+        "rank_correlation",
+        "observation",
+        "tensorboard_layout",
+        "first_forward",
+        "transfer",
+        "arithmetic",
+    ),
     *("collectives", "differentiation", "tables", "archives"),
     "_version",
 }

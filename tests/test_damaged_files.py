@@ -20,7 +20,6 @@ from jsonargparse import ArgumentError, ArgumentParser
 from PIL import Image
 from torch import Tensor, nn
 
-from neurovis.board import arrange
 from neurovis.cli import main
 from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import one_line
@@ -36,6 +35,7 @@ from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.settings import AscentSettings
 from neurovis.models import load_model
 from neurovis.pictures import read_picture
+from neurovis.tensorboard_layout import arrange
 
 FEW, MANY = 50, 500
 ARGUMENTS = {"in_channels": 3, "out_channels": 2, "kernel_size": 3}

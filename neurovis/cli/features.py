@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
-from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, trying
+from neurovis.cli.picture_run import Numbered, PictureRun, add_picture_arguments, checked_options
 from neurovis.cli.printing import console
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.words import FEATURE_MAPS
@@ -41,14 +41,14 @@ def run(options: Namespace) -> None:
     if options.max_kernels < 1:
         raise ValueError(f"max_kernels must be at least 1; got {options.max_kernels}")
     network, spec = load_model_and_input(options)
-    with trying(network, spec):
+    with checked_options(network, spec):
         axes = usable_layers(network, layer_names(options.layer), spec.example())
     pictures = PictureRun(options, spec)
     network.to(pictures.device)
     features = _Features(network, axes, options.kernels)
     # Whatever is wrong is found before anything is written.
     first = spec.to_network(pictures.first_image()).to(pictures.device)
-    with trying(network, spec):
+    with checked_options(network, spec):
         features.record(first)
     with stoppable(lambda: pictures.kept):
         with undisturbed(network), pictures.table("results.csv", _COLUMNS) as table:

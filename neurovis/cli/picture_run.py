@@ -15,7 +15,6 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor, nn
 
-from neurovis import trial
 from neurovis.cli.counting import counted
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
@@ -23,12 +22,12 @@ from neurovis.cli.printing import print_written
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
 from neurovis.figures import render, save_png
 from neurovis.files import check_writable, whole_file
+from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
 from neurovis.pictures import find_pictures, read_picture
 from neurovis.run_folder import new_run_folder
 from neurovis.summaries import log_picture, picture_path
 from neurovis.tables import TableWriter, open_table
-from neurovis.trial import CannotRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,17 +52,18 @@ def add_picture_arguments(parser: ArgumentParser) -> None:
 
 
 @contextmanager
-def trying(network: nn.Module, spec: InputSpec) -> Iterator[None]:
+def checked_options(network: nn.Module, spec: InputSpec) -> Iterator[None]:
     """Around the first forwards of a network, which may not be made for such images.
 
     Raises:
-        CannotRun: If it cannot take them; the message gives their shape and what changes it.
+        IncompatibleInputError: If it cannot take them; the message gives their shape and the
+            options that change it.
     """
     try:
-        with trial.trying(network, spec):
+        with checked_forward(network, spec):
             yield
-    except CannotRun as error:
-        raise CannotRun(f"{error}; {_REMEDY}") from error
+    except IncompatibleInputError as error:
+        raise IncompatibleInputError(f"{error}; {_REMEDY}") from error
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def print_results(
             item.label,
             item.counted(item.activation),
             item.counted(item.noise_activation),
-            f"{silent} of {sum(item.wanted_members)}" if silent else "",
+            f"{silent} of {sum(item.driven_members)}" if silent else "",
         )
     output = console()
     output.print(table)

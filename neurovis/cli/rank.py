@@ -16,7 +16,7 @@ from neurovis.cli.options import (
     layer_names,
     load_model_and_input,
 )
-from neurovis.cli.picture_run import trying
+from neurovis.cli.picture_run import checked_options
 from neurovis.cli.preferences import RankedNetwork
 from neurovis.cli.preferred_images import compare, print_comparisons
 from neurovis.cli.printing import print_written
@@ -84,7 +84,7 @@ def run(options: Namespace) -> None:
     network, spec = load_model_and_input(options)
     rankings = chosen_rankings(options.by)
     images = choose_images(options, rankings, spec)
-    with trying(network, spec):
+    with checked_options(network, spec):
         probe = TuningProbe(
             network,
             layer_names(options.layer),

@@ -82,7 +82,7 @@ def run(options: Namespace) -> None:
     rankings = _rankings(options, spec)
     probe = choose_probe(options, spec, method)
     module = am.make_module(options, network, spec)
-    noun = module.settings.readout.noun
+    noun = module.settings.resolved_objective.noun
     if noun != "kernel":
         raise ValueError(
             f"a report has a card for each kernel; the objective reads a {noun}: see neurovis am"

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor, nn
 
 from neurovis.cli.options import load_model_and_input
-from neurovis.cli.picture_run import PictureRun, add_picture_arguments, trying
+from neurovis.cli.picture_run import PictureRun, add_picture_arguments, checked_options
 from neurovis.cli.saliency_results import COLUMNS, Explained, Randomization, Report
 from neurovis.cli.stopping import stoppable
 from neurovis.inputs import InputSpec
@@ -90,13 +90,13 @@ def run(options: Namespace) -> None:
     method = check_method(options.method)
     network, spec = load_model_and_input(options)
     settings = _settings(options, spec)
-    with trying(network, spec):
+    with checked_options(network, spec):
         question = _Question(network, options.layer, options.kernels, method, settings, spec)
     pictures = PictureRun(options, spec)
     network.to(pictures.device)
     # Whatever is wrong is found before anything is written.
     first = spec.to_network(pictures.first_image()).to(pictures.device)
-    with trying(network, spec):
+    with checked_options(network, spec):
         question.maps(question.choices[0], first)
     with stoppable(lambda: pictures.kept):
         _explain(question, pictures, options)

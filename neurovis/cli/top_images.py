@@ -112,7 +112,7 @@ class TopImagesRun:
             {one.layer: one.kernels for one in results},
             self._images,
             self._k,
-            module.settings.readout if objective is None else objective,
+            module.settings.resolved_objective if objective is None else objective,
             input_spec=self._spec,
             batch_size=batch_size,
             preferred=results,

@@ -12,7 +12,7 @@ from rich.text import Text
 from torch import nn
 
 from neurovis.cli.chosen_rankings import chosen_rankings
-from neurovis.cli.picture_run import trying
+from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import console
 from neurovis.cli.ranked_images import DemoScenes
 from neurovis.inputs import InputSpec
@@ -115,7 +115,7 @@ class _Chooser:
             )
         images = DemoScenes(self.spec) if by_image else None
         _say(f"ranking the kernels of {self.layer} by {', '.join(dict.fromkeys(by))} …")
-        with trying(self.network, self.spec):
+        with checked_options(self.network, self.spec):
             return rank_kernels(
                 self.network, self.layer, rankings, input_spec=self.spec, images=images
             )

@@ -68,7 +68,7 @@ class ActivationMaximization(TargetMaximization):
                 )
         jobs = []
         for name, count in self.kernel_counts.items():
-            noun = self.settings.readout.noun
+            noun = self.settings.resolved_objective.noun
             try:
                 selected = select_kernels(kernels.get(name, "all"), count, name)
             except ValueError as error:

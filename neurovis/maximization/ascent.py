@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neurovis.arithmetic import exact_float32
+from neurovis.first_forward import checked_forward
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import (
     Objective,
@@ -27,7 +28,6 @@ from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.transforms import Transform, apply_transforms, draw_transforms
 from neurovis.maximization.waking import WakingRectifiers
 from neurovis.transfer import sent
-from neurovis.trial import trying
 
 
 def default_views(settings: AscentSettings, response: LayerResponse) -> list[Transform]:
@@ -63,7 +63,7 @@ def try_views(response: LayerResponse, settings: AscentSettings) -> None:
         return
     shape = tuple(shown.shape[1:])
     remedy = f"the transforms make {shape} of images {response.spec.shape}: give others"
-    with trying(response.network, response.spec.resized((shape[1], shape[2])), remedy):
+    with checked_forward(response.network, response.spec.resized((shape[1], shape[2])), remedy):
         response(shown)
 
 
@@ -90,19 +90,19 @@ class Views:
         return apply_transforms(images, self.transforms, list(drawn))
 
 
-class Climb(NamedTuple):
+class AscentStep(NamedTuple):
     """A step of some images, ``(B,)`` each.
 
     Attributes:
         losses: To be summed, since targets are independent; with gradients, on the device.
-        climbed: The joint readouts on the step's views, on the CPU as all that follows.
+        objective_values: The joint readouts on the step's views, on the CPU as all that follows.
         gains: What is left of these after the penalties.
         asleep: Whether a rectifier silences what is to be maximized.
         unsure: Whether an image may not keep to its constraints, so that the step is to be redone.
     """
 
     losses: Tensor
-    climbed: Tensor
+    objective_values: Tensor
     gains: Tensor
     asleep: Tensor
     unsure: Tensor
@@ -122,7 +122,7 @@ def ascent_losses(
     whole: Callable[[Tensor], Tensor] = _as_they_are,
     may_wake: Tensor | None = None,
     sure: Sequence[Tensor] = (),
-) -> Climb:
+) -> AscentStep:
     """Compute the loss that a step minimizes and the readout that it maximizes, for each image.
 
     Where kernels of a target are silent, the loss has the gradient that wakes them as well (and
@@ -143,8 +143,8 @@ def ascent_losses(
     """
     activation = response(views.of(images))
     members = targets.members(objective(activation.float()))
-    climbed = targets.joint(members)
-    gains = climbed
+    objective_values = targets.joint(members)
+    gains = objective_values
     if settings.diversity and settings.variants > 1:
         likeness = diversity_penalty(activation.float(), settings.variants)
         share = settings.diversity / settings.variants
@@ -153,13 +153,13 @@ def ascent_losses(
         gains = gains - penalty(whole(images))
     losses = -gains
     # All that the host has to know of a step, in one transfer: the only one that it waits for.
-    columns = [climbed, gains, *(one.to(members.dtype) for one in sure)]
+    columns = [objective_values, gains, *(one.to(members.dtype) for one in sure)]
     numbers = torch.cat([*(one[:, None] for one in columns), members], dim=1).detach().cpu()
-    climbed, gains, *_ = numbers.unbind(1)
+    objective_values, gains, *_ = numbers.unbind(1)
     is_unsure = ~numbers[:, 2 : len(columns)].all(1)
     members = numbers[:, len(columns) :]
     if not objective.silent_at_zero:
-        return Climb(losses, climbed, gains, torch.zeros_like(is_unsure), is_unsure)
+        return AscentStep(losses, objective_values, gains, torch.zeros_like(is_unsure), is_unsure)
     # Only a rectifier leaves exact zeros.
     silent = targets.silent(members)
     if may_wake is not None:
@@ -167,7 +167,7 @@ def ascent_losses(
     if silent.any():
         waking = waking_gradients(images, views, response, targets, objective, silent)
         losses = losses - (images * waking).flatten(1).sum(1)
-    return Climb(losses, climbed, gains, targets.asleep(members), is_unsure)
+    return AscentStep(losses, objective_values, gains, targets.asleep(members), is_unsure)
 
 
 def waking_gradients(
@@ -234,9 +234,9 @@ def gather_evidence(
     with torch.enable_grad():
         activation = response(images.detach()).detach().float().requires_grad_(True)
         members = member_values(activation, targets, objective)
-        climbed = joint_values(members, targets)
-        (sensitivity,) = torch.autograd.grad(climbed.sum(), activation)
-    if not climbed.isfinite().all():
+        objective_values = joint_values(members, targets)
+        (sensitivity,) = torch.autograd.grad(objective_values.sum(), activation)
+    if not objective_values.isfinite().all():
         raise ValueError(_not_finite(images, activation, response, objective))
     maps = objective.maps(activation.detach())
     evidence = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from neurovis.maximization.ascent import Climb, Views
+from neurovis.maximization.ascent import AscentStep, Views
 from neurovis.maximization.convergence import has_converged
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import TargetBatch
@@ -100,13 +100,13 @@ class Batch:
         """Return True for images whose silent kernels no leak has woken, ``(B,)`` on the CPU."""
         return (leak == 0) | (self._made() >= _WOKEN_BY_LEAK)
 
-    def record(self, climb: Climb) -> None:
+    def record(self, step_taken: AscentStep) -> None:
         """Record the readouts and gains of a step."""
         step = self._made().clamp(max=self._settings.steps - 1)
         rows = torch.arange(len(step))
-        self._curves[rows, step] = climb.climbed.float()
-        self._gains[rows, step] = climb.gains.float()
-        self._asleep = climb.asleep
+        self._curves[rows, step] = step_taken.objective_values.float()
+        self._gains[rows, step] = step_taken.gains.float()
+        self._asleep = step_taken.asleep
         self._steps = [steps + 1 for steps in self._steps]
 
     def ended(self) -> dict[int, Ended]:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from neurovis.maximization.climbed_layer import ClimbedLayer
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.optimizer import ImageAdam
+from neurovis.maximization.prepared_layer import PreparedLayer
 from neurovis.maximization.settings import AscentSettings
 from neurovis.restoration import same_random_state
 
@@ -66,7 +66,7 @@ def fitting_batch_size(free: int, needed: int) -> int:
 
 
 def choose_batch_size(
-    layer: ClimbedLayer, job: Job, settings: AscentSettings, device: torch.device
+    layer: PreparedLayer, job: Job, settings: AscentSettings, device: torch.device
 ) -> int:
     """Return the batch size for a device, by the memory that the first step of one job needs.
 
@@ -87,7 +87,7 @@ def choose_batch_size(
 
 
 def _first_step(
-    layer: ClimbedLayer, job: Job, settings: AscentSettings, device: torch.device
+    layer: PreparedLayer, job: Job, settings: AscentSettings, device: torch.device
 ) -> tuple[int, int]:
     """Return the free memory, and the most that a step of one job needs, in bytes."""
     images = settings.image_parameters.images(1, layer.response.spec)

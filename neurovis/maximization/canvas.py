@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.beginnings import Beginnings
 from neurovis.maximization.field_crop import FieldCrop
+from neurovis.maximization.image_initializer import ImageInitializer
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.tones import ToneMemory
 
@@ -68,9 +68,9 @@ class Canvas:
         masked[..., top:bottom, left:right] = images[..., top:bottom, left:right]
         return self.crop.paste(masked)
 
-    def beginnings(self) -> Beginnings:
+    def initializer(self) -> ImageInitializer:
         """Return the initial images of ascents."""
         init = self.settings.init if isinstance(self.settings.init, Tensor) else None
         if init is not None and self.crop is not None:
             init = self.crop.cropped(init)
-        return Beginnings(self.settings, self.spec, self.constrained, init)
+        return ImageInitializer(self.settings, self.spec, self.constrained, init)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.parametrizations import Images
+from neurovis.maximization.parametrizations import ImageParameters
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
 
@@ -45,7 +45,7 @@ def check_pictures(settings: AscentSettings, input_spec: InputSpec) -> None:
         )
 
 
-def check_trainer(trainer: pl.Trainer, images: Images) -> None:
+def check_trainer(trainer: pl.Trainer, images: ImageParameters) -> None:
     """Raise ValueError for options under which images would mix, or steps not be ascent steps."""
     if trainer.world_size > 1 and not isinstance(trainer.strategy, IndependentDDPStrategy):
         raise ValueError(

@@ -17,7 +17,7 @@ from torch import Tensor
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.fingerprints import tensor_fingerprint
 from neurovis.maximization.options import is_number
-from neurovis.maximization.tones import ToneMemory, retoned
+from neurovis.maximization.tones import ToneMemory, match_contrast_and_luminance
 from neurovis.pictures import read_picture
 
 #: Part of the largest contrast that a mean luminance allows (half black, half white): a contrast
@@ -133,7 +133,11 @@ class Constraints:
                 continue
             contrast, luminance = _level(self.contrast, name), _level(self.luminance, name)
             free = contrast is None and luminance is None
-            parts.append(part if free else retoned(part, contrast, luminance, memory, name))
+            parts.append(
+                part
+                if free
+                else match_contrast_and_luminance(part, contrast, luminance, memory, name)
+            )
         return torch.cat(parts, dim=1)
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ from neurovis.maximization.objectives import (
     member_values,
 )
 from neurovis.maximization.optimizer import Moments, adam_step
-from neurovis.maximization.parametrizations import Images
+from neurovis.maximization.parametrizations import ImageParameters
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.transforms import draw_transforms
@@ -34,8 +34,8 @@ FIRST_KERNELS = 8
 
 
 @dataclass(frozen=True)
-class Climbed:
-    """Images and activations that some ascents have reached, on the CPU.
+class AscentSnapshot:
+    """ImageParameters and activations that some ascents have reached, on the CPU.
 
     Attributes:
         images: ``(N, C, H, W)`` in [0, 1].
@@ -115,7 +115,7 @@ class ContinuedAscent:
         other._moments.put(known, self._moments.of(own))
         return other
 
-    def climb(self, response: LayerResponse, device: torch.device) -> Climbed:
+    def climb(self, response: LayerResponse, device: torch.device) -> AscentSnapshot:
         """Make ``settings.steps`` more steps.
 
         An image whose parameters come out as NaN or infinite starts again. If an exception ends
@@ -125,7 +125,7 @@ class ContinuedAscent:
             response: Response of the layer, in the network as it is now.
             device: Where it is.
         """
-        objective = self.settings.readout.prepared(response)
+        objective = self.settings.resolved_objective.prepared(response)
         transforms = default_views(self.settings, response)
         steps = self.steps + self.settings.steps
         keys = [(kernel, 0) for kernel in self.kernels]
@@ -143,7 +143,7 @@ class ContinuedAscent:
                 self._climb_batch(slots, own, response, objective, device, values, moments)
             )
         self._values, self._moments, self.steps = values, moments, steps
-        return Climbed(
+        return AscentSnapshot(
             images=torch.cat([part.images for part in parts]),
             activations=torch.cat([part.activations for part in parts]),
             noise_activations=torch.cat([part.noise_activations for part in parts]),
@@ -159,7 +159,7 @@ class ContinuedAscent:
         device: torch.device,
         values: Tensor,
         moments: Moments,
-    ) -> Climbed:
+    ) -> AscentSnapshot:
         """Update the values and moments of some images, and return the images they have reached."""
         targets = [Target((self.kernels[slot],)) for slot in slots]
         images = self._parametrized(len(slots)).to(device)
@@ -186,11 +186,11 @@ class ContinuedAscent:
         reached = torch.where(is_last, of_last, of_averaged)
         values[slots] = images.values.detach().cpu()
         moments.put(slots, own.to(torch.device("cpu")))
-        return Climbed(shown.cpu(), reached, of_noise, restarted)
+        return AscentSnapshot(shown.cpu(), reached, of_noise, restarted)
 
     def _ascend(
         self,
-        images: Images,
+        images: ImageParameters,
         moments: Moments,
         views: Sequence[Views],
         response: LayerResponse,
@@ -220,7 +220,7 @@ class ContinuedAscent:
             lr = self.settings.learning_rate
             adam_step(images.values, gradients, moments, lr)
 
-    def _parametrized(self, count: int) -> Images:
+    def _parametrized(self, count: int) -> ImageParameters:
         return self.settings.image_parameters.images(count, self.spec)
 
     def _start(self, slots: Sequence[int]) -> Tensor:
@@ -235,7 +235,7 @@ class ContinuedAscent:
             images.start_from_gray()
         return images.values.detach()
 
-    def _fill_with_noise(self, images: Images, kernels: Sequence[int]) -> None:
+    def _fill_with_noise(self, images: ImageParameters, kernels: Sequence[int]) -> None:
         images.start_from_noise(
             [image_generator(self.settings.seed, kernel, Stream.START) for kernel in kernels]
         )

@@ -134,7 +134,7 @@ class ImageKeeper:
             size = (bottom - top, right - left)
             cropped = FieldCrop(self._spec.resized(size), self._spec.size, (top, left), box)
             canvas = Canvas(self._spec, self._settings, cropped)
-        return canvas.whole(canvas.beginnings().of(job).starts)
+        return canvas.whole(canvas.initializer().of(job).starts)
 
 
 def _levels(images: Tensor, highest: int) -> Tensor:

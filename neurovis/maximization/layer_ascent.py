@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from neurovis.maximization.ascent import Climb, Evidence, ascent_losses, gather_evidence
+from neurovis.maximization.ascent import AscentStep, Evidence, ascent_losses, gather_evidence
 from neurovis.maximization.batch import Batch
-from neurovis.maximization.beginnings import Beginning
-from neurovis.maximization.climbed_layer import ClimbedLayer
+from neurovis.maximization.image_initializer import Beginning
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.preferred_image import Ended, PreferredImage
+from neurovis.maximization.prepared_layer import PreparedLayer
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.tones import ToneMemory
 
@@ -35,7 +35,7 @@ class LayerAscent:
 
     def __init__(
         self,
-        layer: ClimbedLayer,
+        layer: PreparedLayer,
         jobs: Sequence[Job],
         slots: int,
         settings: AscentSettings,
@@ -73,7 +73,7 @@ class LayerAscent:
         """The steps made by what is not done, in whole ascents."""
         return self._batch.progress
 
-    def climb(self) -> Climb:
+    def climb(self) -> AscentStep:
         """Compute the losses and readouts of a step, and record them; see :func:`ascent_losses`."""
         tones = self._tones
         # On the CPU nothing waits.
@@ -88,7 +88,7 @@ class LayerAscent:
         self._batch.record(climb)
         return climb
 
-    def _try_step(self) -> Climb:
+    def _try_step(self) -> AscentStep:
         layer, batch = self.layer, self._batch
         leak = batch.leak()
         images = layer.constrained(self.images(), self._tones)
@@ -96,7 +96,7 @@ class LayerAscent:
             return ascent_losses(
                 images,
                 batch.views(),
-                layer.climbed,
+                layer.fast_response,
                 batch.targets,
                 layer.objective,
                 self._settings,

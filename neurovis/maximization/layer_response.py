@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from neurovis.first_forward import checked_forward, reason
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_reader import LayerReader
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.waking import WakingRectifiers
-from neurovis.trial import reason, trying
 
 
 class LayerResponse:
@@ -123,7 +123,9 @@ def try_response(response: LayerResponse, images: Tensor) -> Tensor:
         ValueError: If the network cannot take them.
     """
     try:
-        with trying(response.network, response.spec, "give the input_spec it was made for"):
+        with checked_forward(
+            response.network, response.spec, "give the input_spec it was made for"
+        ):
             return response(images)
     except TypeError as error:
         raise ValueError(

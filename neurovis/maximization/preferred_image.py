@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurovis.files import safe_name
-from neurovis.maximization.objectives import wanted_members
+from neurovis.maximization.objectives import driven_members
 from neurovis.receptive_fields import Box
 
 #: How an ascent ended: it made all its steps, it stopped improving before, or the
@@ -85,18 +85,18 @@ class PreferredImage:
         Kernels that were to be silenced, with a weight of 0 or less, are not counted.
         """
         now, noise = self.member_activations, self.member_noise_activations
-        wanted = torch.tensor(self.wanted_members)
+        wanted = torch.tensor(self.driven_members)
         return ((now == 0) | (now == noise)).logical_and(wanted).tolist()
 
     @property
     def dead(self) -> bool:
         """True if every kernel that was to respond stayed silent."""
-        return 0 < sum(self.wanted_members) == sum(self.dead_members)
+        return 0 < sum(self.driven_members) == sum(self.dead_members)
 
     @property
-    def wanted_members(self) -> list[bool]:
+    def driven_members(self) -> list[bool]:
         """For each kernel, True if it is to respond."""
-        return wanted_members(len(self.kernels), self.weights)
+        return driven_members(len(self.kernels), self.weights)
 
     @property
     def file_name(self) -> str:

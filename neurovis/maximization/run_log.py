@@ -14,10 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
-from neurovis.board import arrange, describe, log_hyperparameters
 from neurovis.inputs import InputSpec
 from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.settings import AscentSettings
+from neurovis.tensorboard_layout import arrange, describe, log_hyperparameters
 
 Plain = bool | int | float | str
 

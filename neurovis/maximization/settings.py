@@ -173,7 +173,7 @@ class AscentSettings:
         self._check_choices()
 
     def _check_choices(self) -> None:
-        self.readout, self.image_parameters, self.constraints  # noqa: B018 - they check themselves
+        self.resolved_objective, self.image_parameters, self.constraints  # noqa: B018 - they check themselves
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(
                 f'precision must be "auto", "float32" or "bfloat16"; got {self.precision!r}'
@@ -196,7 +196,7 @@ class AscentSettings:
             raise ValueError(f'init must be "noise", "zero" or an image tensor; got {came}')
 
     @cached_property
-    def readout(self) -> Objective:
+    def resolved_objective(self) -> Objective:
         """The objective as an object: what is read from a layer's activation."""
         return as_objective(self.objective)
 
@@ -228,12 +228,12 @@ class AscentSettings:
     @property
     def may_crop(self) -> bool:
         """True if no more than a receptive field has to be optimized, where it is small enough."""
-        return self.crop and isinstance(self.readout, Center) and not self.frozen
+        return self.crop and isinstance(self.resolved_objective, Center) and not self.frozen
 
     @property
     def may_have_border(self) -> bool:
         """True if the objective is the same on larger maps, so that views can have a border."""
-        return isinstance(self.readout, Mean)
+        return isinstance(self.resolved_objective, Mean)
 
     @property
     def images_at_once(self) -> int:

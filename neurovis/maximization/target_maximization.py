@@ -20,7 +20,6 @@ from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.batch_size import choose_batch_size
 from neurovis.maximization.checks import check_pictures, check_trainer, check_types, is_trial
-from neurovis.maximization.climbed_layer import climbed_layers
 from neurovis.maximization.finished import FinishedImages, is_of, open_folder
 from neurovis.maximization.jobs import FINISHED, Job
 from neurovis.maximization.keeper import ImageKeeper
@@ -30,9 +29,9 @@ from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
-from neurovis.maximization.own_functions import try_functions
 from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.maximization.prepared_layer import climbed_layers
 from neurovis.maximization.results import MaximizationResults, save_table
 from neurovis.maximization.run_log import Outcome, announce, hyperparameters
 from neurovis.maximization.settings import AscentSettings
@@ -43,6 +42,7 @@ from neurovis.maximization.sharing import (
     share_of,
     slots_for,
 )
+from neurovis.maximization.user_functions import try_functions
 from neurovis.run_folder import run_folder
 from neurovis.summaries import log_picture
 
@@ -65,7 +65,7 @@ class _LetGo(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         if isinstance(pl_module, TargetMaximization):
-            pl_module.let_go()
+            pl_module.release()
 
 
 class TargetMaximization(pl.LightningModule):
@@ -233,7 +233,7 @@ class TargetMaximization(pl.LightningModule):
         """Return the images in the making as they are now, ``(B, C, H, W)`` in [0, 1]."""
         return self._working.averaged()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release what only the ascent needs, and the device; finished images stay."""
         self._leave_layer()
         # Also a layer whose preparation raised an exception.
@@ -322,7 +322,7 @@ class TargetMaximization(pl.LightningModule):
         """One ascent step on the batch."""
         climb = self._working.climb()
         if self._is_observed:
-            activation = climb.climbed.mean()
+            activation = climb.objective_values.mean()
             self.log("activation", activation, prog_bar=True, logger=False)
             self.log(f"{self.tag}/{self.current_layer}/activation", activation)
         return climb.losses.sum()
@@ -350,7 +350,7 @@ class TargetMaximization(pl.LightningModule):
         self.trainer.strategy.barrier()
         self._cut_short = from_all_ranks([] if self._ascent is None else self._ascent.cut_short())
         share_finished(self._store_of_run, self.jobs)
-        self.let_go()
+        self.release()
         if len(self._layers) == 1:
             # One layer's images fit into memory, where no other run can replace them.
             self._results = self.results

@@ -61,7 +61,7 @@ class ToneMemory:
             found[:, rows] = torch.nan
 
 
-def retoned(
+def match_contrast_and_luminance(
     images: Tensor,
     contrast: float | None,
     luminance: float | None,

@@ -16,6 +16,7 @@ from urllib.error import URLError
 
 from torch import nn
 
+from neurovis.first_forward import reason
 from neurovis.inputs import InputSpec
 from neurovis.layers import unwrap
 from neurovis.models.import_paths import current_directory_importable, import_by_path, one_line
@@ -27,7 +28,6 @@ from neurovis.models.makers import (
 from neurovis.models.pretrained import is_weights_name, pretrained_input, pretrained_weights
 from neurovis.models.state_dicts import find_state_dict, load_strictly
 from neurovis.models.weight_files import check_hyperparameters, read_weights
-from neurovis.trial import reason
 
 __all__ = ["load_model", "suggested_input_spec"]
 

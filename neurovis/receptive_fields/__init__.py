@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.first_forward import IncompatibleInputError, reason
 from neurovis.inputs import input_dtype
 from neurovis.layers import first_names, named_layers
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
 from neurovis.recording import can_be_hooked, hooked, undisturbed
-from neurovis.trial import CannotRun, reason
 
 __all__ = ["Box", "Field", "receptive_fields"]
 
@@ -127,8 +127,8 @@ def receptive_fields(
         (``"conv@1"``, ``"conv@2"``).
 
     Raises:
-        CannotRun: If the model cannot run on the example, or not as far as the layers that are
-            asked for; it is a ValueError.
+        IncompatibleInputError: If the model cannot run on the example, or not as far as the layers
+            that are asked for; it is a ValueError.
     """
     modules = {name: module for name, module in first_names(model).items() if can_be_hooked(module)}
     fields: dict[str, Field] = {}
@@ -151,7 +151,7 @@ def receptive_fields(
             except (Exception, SystemExit) as error:
                 reached = _by_every_name(model, fields, calls)
                 if layers is None or not set(layers) <= set(reached):
-                    raise CannotRun(_refusal(model, example, error)) from error
+                    raise IncompatibleInputError(_refusal(model, example, error)) from error
     return _by_every_name(model, fields, calls)
 
 

@@ -65,7 +65,7 @@ class Collection:
             self._by_image[layer.name] = [
                 ranking
                 for ranking in self._rankings
-                if isinstance(ranking, ImageRanking) and ranking.why_not(layer) is None
+                if isinstance(ranking, ImageRanking) and ranking.inapplicable_reason(layer) is None
             ]
             for ranking in self._by_image[layer.name]:
                 for part in (_ALL, _FIRST_HALF, _SECOND_HALF):
@@ -150,7 +150,7 @@ class Collection:
         return labels
 
     def _ranked(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
-        reason = ranking.why_not(layer)
+        reason = ranking.inapplicable_reason(layer)
         if reason is not None:
             return not_applicable(layer, ranking, reason)
         if isinstance(ranking, WeightRanking):

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import center_of
 from neurovis.receptive_fields import Field, receptive_fields
-from neurovis.trial import CannotRun, trying
 from neurovis.tuning.settings import RankingSettings, ReadoutName
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
@@ -114,11 +114,11 @@ def _try(
     noise = torch.rand(_TRIAL_IMAGES, *spec.shape, generator=generator)
     inputs = network_inputs(network, spec, noise)
     try:
-        with trying(network, spec):
+        with checked_forward(network, spec):
             reader = LayerReader(network, axes)
             values = reader(inputs, lowest)
             return shapes, values, reader.calls or {}
-    except (CannotRun, TypeError):
+    except (IncompatibleInputError, TypeError):
         # It says what the network seems to want, if the images are what is wrong.
         receptive_fields(network, inputs[:1])
         raise

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
@@ -14,7 +15,6 @@ from neurovis.layers import resolve_layer, unwrap
 from neurovis.readouts import center_of, unit_at
 from neurovis.receptive_fields import Box, receptive_fields
 from neurovis.recording import undisturbed
-from neurovis.trial import CannotRun, trying
 from neurovis.tuning.layer_facts import is_rectified
 
 _TRIAL_IMAGES = 16
@@ -119,9 +119,9 @@ class Units:
         )
         try:
             self._reader = LayerReader(self.network, self.layer, example)
-            with trying(self.network, self.spec):
+            with checked_forward(self.network, self.spec):
                 return self._reader(network_inputs(self.network, self.spec, noise))[self.layer]
-        except CannotRun:
+        except IncompatibleInputError:
             receptive_fields(self.network, example)  # It says what the network seems to want.
             raise
 

@@ -63,7 +63,7 @@ def test_am_does_in_the_shell_what_it_does_in_python(tmp_path: Path) -> None:
     am = ActivationMaximization(load_demo_network(), "conv2", [0, 1, 2], demo_input_spec(), steps=3)
     response = LayerResponse(load_demo_network(), "conv2", demo_input_spec())
     with torch.no_grad():
-        own = AscentSettings().readout(response(torch.from_numpy(kept_images(tmp_path))))
+        own = AscentSettings().resolved_objective(response(torch.from_numpy(kept_images(tmp_path))))
     np.testing.assert_allclose(arrays["activations"], own[range(3), range(3)], rtol=1e-4)
     assert len(am.targets) == 3
 

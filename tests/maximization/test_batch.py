@@ -10,7 +10,7 @@ from climbing import GRAY, Climber
 from torch import Tensor, nn
 
 from neurovis.maximization import ActivationMaximization, AscentSettings
-from neurovis.maximization.ascent import Climb
+from neurovis.maximization.ascent import AscentStep
 from neurovis.maximization.batch import Batch
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import Target
@@ -31,9 +31,11 @@ def batch_of(*kernels: int, **options: Any) -> Batch:
     return Batch([job(kernel) for kernel in kernels], settings, transforms, (16, 16), CPU)
 
 
-def climb_of(climbed: list[float], gains: list[float]) -> Climb:
+def climb_of(climbed: list[float], gains: list[float]) -> AscentStep:
     readouts, left = torch.tensor(climbed), torch.tensor(gains)
-    return Climb(-left, readouts, left, readouts == 0, torch.zeros(len(left), dtype=torch.bool))
+    return AscentStep(
+        -left, readouts, left, readouts == 0, torch.zeros(len(left), dtype=torch.bool)
+    )
 
 
 def climb_steps(batch: Batch, *climbed: list[float]) -> None:

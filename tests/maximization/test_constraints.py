@@ -15,7 +15,7 @@ from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import tones
 from neurovis.maximization.constraints import Constraints, measured
 from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Parametrization, Pixel
-from neurovis.maximization.tones import ToneMemory, retoned
+from neurovis.maximization.tones import ToneMemory, match_contrast_and_luminance
 
 RGBD = InputSpec.rgbd((12, 9))
 GRAY = InputSpec((Modality("gray", 1),), size=(12, 12))
@@ -121,7 +121,9 @@ class TestLevels:
     ) -> None:
         images = (0.1 + 0.8 * random_images(InputSpec.rgb(2), 2)).double().requires_grad_()
         assert torch.autograd.gradcheck(
-            lambda values: retoned(values, contrast, luminance), images, atol=1e-5
+            lambda values: match_contrast_and_luminance(values, contrast, luminance),
+            images,
+            atol=1e-5,
         )
 
     def test_an_image_without_contrast_finds_a_way_out(self) -> None:
@@ -172,12 +174,16 @@ class TestLevelsStepByStep:
     ) -> None:
         memory = ToneMemory()
         first, *others = self.steps()
-        retoned(first, contrast, luminance, memory)
+        match_contrast_and_luminance(first, contrast, luminance, memory)
         memory.keep()
         memory.asks = False
         monkeypatch.setattr(tones, "searched", None)
         for images in others:
-            values = retoned(images, contrast, luminance, memory).double().flatten(1)
+            values = (
+                match_contrast_and_luminance(images, contrast, luminance, memory)
+                .double()
+                .flatten(1)
+            )
             assert memory.sure[""].all()
             memory.keep()
             if contrast is not None:
@@ -188,15 +194,15 @@ class TestLevelsStepByStep:
     def test_of_an_image_that_is_another_are_known_to_be_wrong_and_searched_for(self) -> None:
         memory = ToneMemory()
         first, second = self.steps(2)
-        retoned(first, 0.2, 0.5, memory)
+        match_contrast_and_luminance(first, 0.2, 0.5, memory)
         memory.keep()
         second[1] = second[1] ** 30
         memory.asks = False
-        retoned(second, 0.2, 0.5, memory)
+        match_contrast_and_luminance(second, 0.2, 0.5, memory)
         assert memory.sure[""].tolist() == [True, False, True, True]
         # Tried again before it is kept.
         memory.asks = True
-        again = retoned(second, 0.2, 0.5, memory).double().flatten(1)
+        again = match_contrast_and_luminance(second, 0.2, 0.5, memory).double().flatten(1)
         assert memory.sure[""].all()
         assert (again.std(1, correction=0) - 0.2).abs().max() < 1e-5
         assert (again.mean(1) - 0.5).abs().max() < 1e-5
@@ -210,7 +216,7 @@ class TestLevelsStepByStep:
                 if jump and number == 3:
                     one[0] = one[0] ** 30
                     memory.forget([1])
-                images.append(retoned(one, 0.2, 0.5, memory)[2:])
+                images.append(match_contrast_and_luminance(one, 0.2, 0.5, memory)[2:])
                 memory.keep()
             shown.append(torch.stack(images))
         assert torch.equal(*shown)
@@ -219,11 +225,11 @@ class TestLevelsStepByStep:
         memory = ToneMemory()
         *before, last = self.steps()
         for images in before:
-            retoned(images, 0.2, 0.5, memory)
+            match_contrast_and_luminance(images, 0.2, 0.5, memory)
             memory.keep()
         memory.forget([0, 2])
-        shown = retoned(last, 0.2, 0.5, memory)
-        anew = retoned(last, 0.2, 0.5)
+        shown = match_contrast_and_luminance(last, 0.2, 0.5, memory)
+        anew = match_contrast_and_luminance(last, 0.2, 0.5)
         assert torch.equal(shown[[0, 2]], anew[[0, 2]])
         torch.testing.assert_close(shown, anew, atol=1e-5, rtol=0)
 

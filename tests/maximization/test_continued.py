@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
-from neurovis.maximization.continued import Climbed, ContinuedAscent, usable_kernels
+from neurovis.maximization.continued import AscentSnapshot, ContinuedAscent, usable_kernels
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.readouts import spatial_mean
 
@@ -39,7 +39,7 @@ def highest_of_noise(network: nn.Module) -> Tensor:
 
 def continued(
     network: nn.Module, layer: str, kernels: list[int], times: int, **options: Any
-) -> tuple[ContinuedAscent, list[Climbed]]:
+) -> tuple[ContinuedAscent, list[AscentSnapshot]]:
     """An ascent on a network that stays as it is, and what each time came to."""
     ascent = ContinuedAscent(kernels, GRAY, AscentSettings(**options))
     response = LayerResponse(network, layer, GRAY)

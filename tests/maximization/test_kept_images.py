@@ -67,7 +67,7 @@ def test_what_is_read_again_is_what_was_made(case: str, climb: Climber, tmp_path
     # And it is of these very pixels that the activation is.
     response = LayerResponse(network_of(spec.channels), "2", spec)
     with torch.no_grad():
-        own = AscentSettings(objective=options.get("objective", "mean")).readout(
+        own = AscentSettings(objective=options.get("objective", "mean")).resolved_objective(
             response(read.results.images)
         )
     for row, item in enumerate(read.results.items):

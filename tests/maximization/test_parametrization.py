@@ -12,7 +12,7 @@ from neurovis.maximization.parametrizations import (
     FixedMagnitude,
     Fourier,
     FourierImages,
-    Images,
+    ImageParameters,
     Parametrization,
     Pixel,
     PixelImages,
@@ -30,7 +30,7 @@ SPECS = [
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.channels}x{spec.size}")
 @pytest.mark.parametrize("parametrization", [PixelImages, FourierImages])
 def test_an_image_comes_back_from_its_parameters(
-    parametrization: type[Images], spec: InputSpec
+    parametrization: type[ImageParameters], spec: InputSpec
 ) -> None:
     image = 0.05 + 0.9 * torch.rand(spec.shape, generator=torch.Generator().manual_seed(1))
     images = parametrization(2, spec)

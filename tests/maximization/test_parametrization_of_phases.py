@@ -1,4 +1,4 @@
-"""Images of fixed magnitude, against numpy's full Fourier transform."""
+"""ImageParameters of fixed magnitude, against numpy's full Fourier transform."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.parametrizations import FixedMagnitude, Images
+from neurovis.maximization.parametrizations import FixedMagnitude, ImageParameters
 from neurovis.maximization.seeding import Stream, image_generator
 
 SPECS = [
@@ -42,7 +42,7 @@ def some_pictures(spec: InputSpec, count: int) -> Tensor:
     return 0.05 + 0.9 * torch.rand(count, *spec.shape, generator=generator)
 
 
-def noise(parametrization: FixedMagnitude, spec: InputSpec, count: int = 2) -> Images:
+def noise(parametrization: FixedMagnitude, spec: InputSpec, count: int = 2) -> ImageParameters:
     images = parametrization.images(count, spec)
     images.start_from_noise([image_generator(0, kernel, Stream.START) for kernel in range(count)])
     return images

@@ -27,11 +27,11 @@ from neurovis.maximization import (
     precision,
     target_maximization,
 )
-from neurovis.maximization.beginnings import Beginning
-from neurovis.maximization.climbed_layer import ClimbedLayer
+from neurovis.maximization.image_initializer import Beginning
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.maximization.prepared_layer import PreparedLayer
 
 #: Six images, two at a time, that stop after different numbers of steps.
 OPTIONS: dict[str, Any] = {
@@ -138,13 +138,13 @@ def stopped(stopped_run: tuple[Path, int], tmp_path: Path) -> int:
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The kernels whose ascents have begun, one entry for each time."""
     kernels: list[int] = []
-    original = ClimbedLayer.beginning
+    original = PreparedLayer.beginning
 
-    def begin(self: ClimbedLayer, job: Job) -> Beginning:
+    def begin(self: PreparedLayer, job: Job) -> Beginning:
         kernels.append(job.target.kernels[0])
         return original(self, job)
 
-    monkeypatch.setattr(ClimbedLayer, "beginning", begin)
+    monkeypatch.setattr(PreparedLayer, "beginning", begin)
     return kernels
 
 

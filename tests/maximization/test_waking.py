@@ -115,9 +115,9 @@ def _losses(targets: list[Target]) -> tuple[Tensor, Tensor]:
     batch = TargetBatch(targets, torch.device("cpu"))
     climb = ascent_losses(images, Views([], []), response, batch, Mean(), AscentSettings())
     (gradient,) = torch.autograd.grad(climb.losses.sum(), images)
-    members = member_values(response(images), targets, AscentSettings().readout)
+    members = member_values(response(images), targets, AscentSettings().resolved_objective)
     (plain,) = torch.autograd.grad(-joint_values(members, targets).sum(), images)
-    assert torch.equal(climb.climbed, joint_values(members, targets).detach())
+    assert torch.equal(climb.objective_values, joint_values(members, targets).detach())
     return gradient, plain
 
 

@@ -16,9 +16,9 @@ from neurovis.maximization.objectives.targets import (
     Joint,
     Target,
     TargetBatch,
+    driven_members,
     joint_values,
     member_values,
-    wanted_members,
 )
 
 __all__ = [
@@ -38,8 +38,8 @@ __all__ = [
     "TargetBatch",
     "as_objective",
     "diversity_penalty",
+    "driven_members",
     "joint_values",
     "member_values",
     "noise_statistics",
-    "wanted_members",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor
 from neurovis.layers import ArgumentError
 from neurovis.maximization.objectives.objective import Objective, gray_activation
 from neurovis.maximization.options import check_integer
-from neurovis.maximization.own_functions import call_own, function_name
+from neurovis.maximization.user_functions import call_user_function, function_name
 from neurovis.readouts import Readout, as_maps, center_unit, spatial_max, spatial_mean
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class CustomReadout(Objective):
         Raises:
             ValueError: If it fails, or returns another shape.
         """
-        values = call_own(self.function, "objective", activation)
+        values = call_user_function(self.function, "objective", activation)
         if not isinstance(values, Tensor) or values.shape != activation.shape[:2]:
             came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ArgumentError(

@@ -82,7 +82,7 @@ class Target:
     @property
     def wanted(self) -> tuple[bool, ...]:
         """For each member whether it is to respond."""
-        kernels = wanted_members(len(self.kernels), self.weights)
+        kernels = driven_members(len(self.kernels), self.weights)
         return (*kernels, *[False] * len(self.suppressed))
 
     def join(self, values: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class Target:
             )
 
 
-def wanted_members(count: int, weights: Sequence[float] | None) -> list[bool]:
+def driven_members(count: int, weights: Sequence[float] | None) -> list[bool]:
     """Return True for kernels that are to respond: all but those with a weight of 0 or less.
 
     Args:

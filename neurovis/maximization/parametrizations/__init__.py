@@ -10,7 +10,7 @@ from neurovis.maximization.parametrizations.fixed_magnitude import (
     FixedMagnitudeImages,
 )
 from neurovis.maximization.parametrizations.fourier import Fourier, FourierImages
-from neurovis.maximization.parametrizations.images import Images, Parametrization
+from neurovis.maximization.parametrizations.images import ImageParameters, Parametrization
 from neurovis.maximization.parametrizations.pixel import Pixel, PixelImages
 
 ParametrizationName = Literal["fourier", "pixel", "fixed_magnitude"]
@@ -47,7 +47,7 @@ __all__ = [
     "FixedMagnitudeImages",
     "Fourier",
     "FourierImages",
-    "Images",
+    "ImageParameters",
     "Parametrization",
     "ParametrizationName",
     "Pixel",

@@ -23,7 +23,7 @@ from neurovis.maximization.parametrizations.fourier import (
     decorrelation,
     one_over_f,
 )
-from neurovis.maximization.parametrizations.images import Images, Parametrization
+from neurovis.maximization.parametrizations.images import ImageParameters, Parametrization
 from neurovis.pictures import find_pictures, read_picture, stretched
 
 #: Files or folders of pictures, or pictures ``(N, C, H, W)`` in [0, 1].
@@ -37,7 +37,7 @@ _STD = 1.0
 _DARKEST = 0.02
 
 
-class FixedMagnitudeImages(Images):
+class FixedMagnitudeImages(ImageParameters):
     """The phase of each spatial frequency is a parameter; amplitudes are given.
 
     Amplitudes are of the decorrelated planes before the sigmoid. Coefficients that are real (the
@@ -134,7 +134,7 @@ class FixedMagnitude(Parametrization):
                 f"{type(pictures).__name__}"
             )
 
-    def images(self, count: int, spec: InputSpec) -> Images:
+    def images(self, count: int, spec: InputSpec) -> ImageParameters:
         """``count`` images of ``spec``, on the CPU; pictures are read at the first call for a spec.
 
         Raises:

@@ -10,14 +10,18 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.options import check_number
-from neurovis.maximization.parametrizations.images import NOISE_STD, Images, Parametrization
+from neurovis.maximization.parametrizations.images import (
+    NOISE_STD,
+    ImageParameters,
+    Parametrization,
+)
 
 #: From decorrelated to correlated color: the square root of the covariance of natural colors,
 #: as measured on ImageNet for Olah, Mordvintsev & Schubert (2017), "Feature Visualization".
 COLOR_SQRT_COVARIANCE = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
-class FourierImages(Images):
+class FourierImages(ImageParameters):
     """Each spatial frequency is a parameter, scaled by 1/f as natural images are.
 
     The optimizer then moves low frequencies as readily as high ones, which keeps preferred images
@@ -92,7 +96,7 @@ class Fourier(Parametrization):
     def __post_init__(self) -> None:
         check_number("decay", self.decay)
 
-    def images(self, count: int, spec: InputSpec) -> Images:
+    def images(self, count: int, spec: InputSpec) -> ImageParameters:
         """``count`` images of ``spec``, on the CPU."""
         return FourierImages(count, spec, self.decay, self.decorrelate)
 

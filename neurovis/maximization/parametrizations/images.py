@@ -21,7 +21,7 @@ NOISE_STD = 0.3
 _DARKEST = 1e-3
 
 
-class Images(nn.Module, ABC):
+class ImageParameters(nn.Module, ABC):
     """Base of what the optimizer moves: ``count`` images of ``spec``, each its own parameter slice.
 
     Subclasses say how logits are made from :attr:`values` and back.
@@ -44,7 +44,7 @@ class Images(nn.Module, ABC):
 
     @abstractmethod
     def logits(self) -> Tensor:
-        """Images ``(count, C, H, W)`` before the sigmoid."""
+        """ImageParameters ``(count, C, H, W)`` before the sigmoid."""
 
     @abstractmethod
     def from_logits(self, logits: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class Images(nn.Module, ABC):
 
 
 class Parametrization(ABC):
-    """Choice of a parametrization: a small object that says which :class:`Images` to use.
+    """Choice of a parametrization: a small object that says which :class:`ImageParameters` to use.
 
     Subclasses are frozen dataclasses, so that they can be compared, pickled and written in YAML.
     """
@@ -116,7 +116,7 @@ class Parametrization(ABC):
     is_free = False
 
     @abstractmethod
-    def images(self, count: int, spec: InputSpec) -> Images:
+    def images(self, count: int, spec: InputSpec) -> ImageParameters:
         """``count`` images of ``spec``, on the CPU.
 
         Args:

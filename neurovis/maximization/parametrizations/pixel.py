@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.parametrizations.images import NOISE_STD, Images, Parametrization
+from neurovis.maximization.parametrizations.images import (
+    NOISE_STD,
+    ImageParameters,
+    Parametrization,
+)
 
 
-class PixelImages(Images):
+class PixelImages(ImageParameters):
     """Each pixel is its own parameter; nothing ties neighbors together."""
 
     def value_shape(self, spec: InputSpec) -> tuple[int, ...]:
@@ -37,6 +41,6 @@ class Pixel(Parametrization):
 
     is_free = True
 
-    def images(self, count: int, spec: InputSpec) -> Images:
+    def images(self, count: int, spec: InputSpec) -> ImageParameters:
         """``count`` images of ``spec``, on the CPU."""
         return PixelImages(count, spec)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurovis.maximization.own_functions import call_own, function_name
+from neurovis.maximization.user_functions import call_user_function, function_name
 
 
 class Transform(ABC):
@@ -95,7 +95,7 @@ class FunctionTransform(Transform):
             ValueError: If it fails, or that is not as many images of as many channels.
         """
         del drawn
-        changed = call_own(self.function, "transform", images)
+        changed = call_user_function(self.function, "transform", images)
         if not isinstance(changed, Tensor) or (
             changed.ndim != 4 or changed.shape[:2] != images.shape[:2]
         ):

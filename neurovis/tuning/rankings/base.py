@@ -62,7 +62,7 @@ class Ranking(ABC, Generic[Seen]):
     def check(self, spec: InputSpec) -> None:
         """Raise ValueError if the ranking does not apply to what the network is shown."""
 
-    def why_not(self, layer: RankedLayer) -> str | None:
+    def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         """Return the reason why the ranking does not apply to a layer; None if it does."""
         if self.needs_rectifier and not layer.is_rectified:
             return (
@@ -101,13 +101,13 @@ class GratingRanking(Ranking[GratingResponses]):
     drawn_over: ClassVar[str] = "orientation"
 
     @override
-    def why_not(self, layer: RankedLayer) -> str | None:
+    def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         if layer.readout != "center" and layer.unit and not layer.is_rectified:
             return (
                 f"the {layer.readout} of a map that can be negative says nothing of gratings; use "
                 "the readout center, name the layer behind the ReLU, or say rectify"
             )
-        return super().why_not(layer)
+        return super().inapplicable_reason(layer)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class WeightNormRanking(WeightRanking):
     score_name = "L1 norm"
 
     @override
-    def why_not(self, layer: RankedLayer) -> str | None:
+    def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         if layer.weights is None:
             return f"{self.name} needs a convolution or a linear layer; this is neither"
         return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from neurovis.maximization.settings import AscentSettings
 
 
-def call_own(function: Callable[[Tensor], object], role: str, tensor: Tensor) -> object:
+def call_user_function(function: Callable[[Tensor], object], role: str, tensor: Tensor) -> object:
     """Call a custom function on a tensor, and return its result.
 
     Args:
@@ -62,7 +62,7 @@ def try_functions(settings: AscentSettings, spec: InputSpec) -> None:
 
     images = torch.full((2, *spec.shape), 0.5)
     for penalty in settings.regularizers:
-        values = call_own(penalty, "penalty", images)
+        values = call_user_function(penalty, "penalty", images)
         if not isinstance(values, Tensor) or values.shape != (2,):
             came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ValueError(

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-from neurovis.board import arrange, describe, log_hyperparameters
+from neurovis.tensorboard_layout import arrange, describe, log_hyperparameters
 
 LAYOUT = "custom_scalars__config__"
 

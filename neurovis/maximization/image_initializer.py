@@ -29,7 +29,7 @@ class Beginning:
     noise: Tensor
 
 
-class Beginnings:
+class ImageInitializer:
     """Initializer of ascents: a job starts the same wherever and whenever it is started.
 
     Args:

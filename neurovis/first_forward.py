@@ -22,12 +22,12 @@ _SPEAKS_FOR_ITSELF = (
 )
 
 
-class CannotRun(ValueError):  # noqa: N818 - named as what it says.
+class IncompatibleInputError(ValueError):
     """A network fails on the images that it is tried with."""
 
 
 @contextmanager
-def trying(network: nn.Module, spec: InputSpec, remedy: str = "") -> Iterator[None]:
+def checked_forward(network: nn.Module, spec: InputSpec, remedy: str = "") -> Iterator[None]:
     """Around the first forwards of a network.
 
     Args:
@@ -36,7 +36,7 @@ def trying(network: nn.Module, spec: InputSpec, remedy: str = "") -> Iterator[No
         remedy: What can be done about it, for the message.
 
     Raises:
-        CannotRun: If the network fails; the message gives the images' shape and why.
+        IncompatibleInputError: If the network fails; the message gives the images' shape and why.
     """
     try:
         yield
@@ -44,7 +44,7 @@ def trying(network: nn.Module, spec: InputSpec, remedy: str = "") -> Iterator[No
         raise
     except (Exception, SystemExit) as error:
         parts = ", ".join(f"{part.name} {part.channels}" for part in spec.modalities)
-        raise CannotRun(
+        raise IncompatibleInputError(
             f"{type(network).__name__} cannot take images of shape {spec.shape} ({parts}): "
             f"{reason(error)}{f'; {remedy}' if remedy else ''}"
         ) from error

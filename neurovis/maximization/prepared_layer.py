@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views, try_views
-from neurovis.maximization.beginnings import Beginning
 from neurovis.maximization.canvas import Canvas
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
+from neurovis.maximization.image_initializer import Beginning
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.keeper import ImageKeeper
 from neurovis.maximization.layer_response import LayerResponse, noise_images, try_layer
@@ -34,7 +34,7 @@ _SMALLEST_CROP = 32
 
 def climbed_layers(
     network: nn.Module, selection: LayerSelection, spec: InputSpec, settings: AscentSettings
-) -> dict[str, ClimbedLayer]:
+) -> dict[str, PreparedLayer]:
     """All layers that a selection means, by name.
 
     Layers that it does not name, but means by their type, are left out with a warning if they
@@ -44,11 +44,11 @@ def climbed_layers(
         ValueError: If there is no such layer, one that is named cannot be maximized, or none can.
     """
     parts = [selection] if isinstance(selection, (str, type)) else list(selection)
-    layers: dict[str, ClimbedLayer] = {}
+    layers: dict[str, PreparedLayer] = {}
     left_out: dict[str, ValueError] = {}
     for name in select_layers(network, parts):
         try:
-            layers[name] = ClimbedLayer(network, name, spec, settings)
+            layers[name] = PreparedLayer(network, name, spec, settings)
         except ValueError as error:
             if name in parts:
                 raise
@@ -61,7 +61,7 @@ def climbed_layers(
     return layers
 
 
-class ClimbedLayer:
+class PreparedLayer:
     """A layer prepared for an ascent on its kernels: network, images and transforms.
 
     What takes memory or time (a folded copy of the network, say) is there between :meth:`enter`
@@ -83,7 +83,7 @@ class ClimbedLayer:
     """
 
     #: What is run at every step; set by :meth:`enter`, as is all that follows.
-    climbed: LayerResponse
+    fast_response: LayerResponse
     #: What is optimized, and what it is shown as.
     canvas: Canvas
     #: Modalities and size of what is optimized: a part of the image where a crop is enough.
@@ -96,7 +96,7 @@ class ClimbedLayer:
     ) -> None:
         self.name = name
         self.response = LayerResponse(network, name, spec)
-        self.objective = settings.readout.prepared(self.response)
+        self.objective = settings.resolved_objective.prepared(self.response)
         self.count = try_layer(self.response, self.objective)
         if settings.transforms is not None:
             try_views(self.response, settings)
@@ -117,14 +117,14 @@ class ClimbedLayer:
         axis = self.response.kernel_axis
         folded_response = LayerResponse(folded, self.name, whole, axis)
         fast = fast_copy(folded_response, settings.precision, device)
-        self.climbed = LayerResponse(fast, self.name, self.spec, axis)
-        self._leaking = last_rectifiers(self.climbed) if settings.leak else frozenset()
+        self.fast_response = LayerResponse(fast, self.name, self.spec, axis)
+        self._leaking = last_rectifiers(self.fast_response) if settings.leak else frozenset()
         self.response.to(device)
-        self._beginnings = self.canvas.beginnings()
+        self._initializer = self.canvas.initializer()
 
     def leave(self) -> None:
         """Release what only the ascent needs, and the device's memory; harmless if repeated."""
-        for name in ("climbed", "_beginnings"):
+        for name in ("fast_response", "_initializer"):
             vars(self).pop(name, None)
         self.response.to(torch.device("cpu"))
         self.objective.leave_devices()
@@ -155,7 +155,7 @@ class ClimbedLayer:
 
     def beginning(self, job: Job) -> Beginning:
         """Return the start of a job's ascent, on the CPU."""
-        return self._beginnings.of(job)
+        return self._initializer.of(job)
 
     def constrained(self, images: Tensor, memory: ToneMemory | None = None) -> Tensor:
         """Images ``(B, C, h, w)`` that keep to the constraints, of what is optimized.
