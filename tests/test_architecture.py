@@ -1,4 +1,4 @@
-"""Three floors, and nothing climbs: what may import what."""
+"""Three layers: modules import from their own layer or a lower one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import neurovis
 
 PACKAGE = Path(neurovis.__file__).parent
 
-GROUND = {
+LOWEST = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
     *("layer_reader", "run_folder"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
@@ -42,37 +42,37 @@ BASE_OF_MONITORS = {"base": {"options", "probe", "schedule", "training_run"}}
 
 def violations(module: str, source: str) -> list[str]:
     """What a module imports against the rules, as sentences."""
-    room, *rest = module.split(".")[1:] or ["__init__"]
-    if room == "__init__":
+    package, *rest = module.split(".")[1:] or ["__init__"]
+    if package == "__init__":
         return []
-    if _floor(room) is None:
-        return [f"{module} is on no floor: give {room} its place in the design and in this test"]
+    if _level(package) is None:
+        return [f"{module} has no layer: add {package} to the design and to this test"]
     found = []
     for imported in _imports(module, source):
         top, *parts = imported.split(".")
         if top == "neurovis":
-            found += _climbing(module, room, rest, parts)
-        elif top in LIGHTNING | {"torchmetrics"} and room not in USES_LIGHTNING:
+            found += _upward(module, package, rest, parts)
+        elif top in LIGHTNING | {"torchmetrics"} and package not in USES_LIGHTNING:
             found.append(f"{module} imports {top}")
-        elif top == "matplotlib" and room != "figures":
+        elif top == "matplotlib" and package != "figures":
             found.append(f"{module} imports matplotlib; only figures does")
     return found
 
 
-def _climbing(module: str, room: str, rest: list[str], parts: list[str]) -> list[str]:
+def _upward(module: str, package: str, rest: list[str], parts: list[str]) -> list[str]:
     target = parts[0] if parts else "__init__"
-    if target == room:
-        return _siblings(module, rest, parts[1:]) if room == "callbacks" else []
+    if target == package:
+        return _siblings(module, rest, parts[1:]) if package == "callbacks" else []
     if target == "__init__":
         return [f"{module} imports the whole of neurovis; import the module that has the name"]
-    floor, target_floor = _floor(room), _floor(target)
-    if target_floor is None:
-        return [f"{module} imports {target}, which is on no floor"]
-    if floor is None or target_floor > floor:
+    level, target_level = _level(package), _level(target)
+    if target_level is None:
+        return [f"{module} imports {target}, which has no layer"]
+    if level is None or target_level > level:
         return [f"{module} climbs to {target}"]
-    if room in MIDDLE and target in MIDDLE and room != "demo":
+    if package in MIDDLE and target in MIDDLE and package != "demo":
         return [f"{module} imports its neighbor {target}; only demo may"]
-    if room == "callbacks" and target in TOP:
+    if package == "callbacks" and target in TOP:
         return [f"{module} imports {target}"]
     return []
 
@@ -88,9 +88,9 @@ def _siblings(module: str, rest: list[str], parts: list[str]) -> list[str]:
     return [f"{module} imports its sibling {target}; monitors share only base"]
 
 
-def _floor(room: str) -> int | None:
-    floors = [number for number, floor in enumerate((GROUND, MIDDLE, TOP)) if room in floor]
-    return floors[0] if floors else None
+def _level(package: str) -> int | None:
+    levels = [number for number, level in enumerate((LOWEST, MIDDLE, TOP)) if package in level]
+    return levels[0] if levels else None
 
 
 def _imports(module: str, source: str) -> Iterator[str]:
@@ -136,16 +136,16 @@ def _modules() -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def test_nothing_climbs() -> None:
+def test_imports_point_down() -> None:
     for module, path in _modules():
         # A package's own __init__ is a module of the package, for relative imports too.
         name = f"{module}.__init__" if path.stem == "__init__" and module != "neurovis" else module
         assert violations(name, path.read_text(encoding="utf-8")) == [], name
 
 
-def test_all_floors_were_seen() -> None:
-    rooms = {name.split(".")[1] for name, _ in _modules() if "." in name}
-    assert {"inputs", "recording", "figures", "maximization", "callbacks"} <= rooms
+def test_all_levels_are_seen() -> None:
+    packages = {name.split(".")[1] for name, _ in _modules() if "." in name}
+    assert {"inputs", "recording", "figures", "maximization", "callbacks"} <= packages
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_all_floors_were_seen() -> None:
         ("neurovis.callbacks.saliency", "from .probe import Probe", "sibling"),
         ("neurovis.callbacks.base", "from neurovis.callbacks.feature_maps import X", "sibling"),
         ("neurovis.callbacks.base", "from neurovis.cli.main import main", "imports cli"),
-        ("neurovis.helpers", "", "no floor"),
-        ("neurovis.inputs", "import neurovis.helpers", "no floor"),
+        ("neurovis.helpers", "", "no layer"),
+        ("neurovis.inputs", "import neurovis.helpers", "no layer"),
         ("neurovis.inputs", "if TYPE_CHECKING:\n    from neurovis.cli import main", "climbs"),
         ("neurovis.inputs", "if TYPE_CHECKING:\n    pass\nimport matplotlib", "only figures"),
     ],
