@@ -52,7 +52,7 @@ def _explain(**options: Any) -> object:
 _TUNING = [
     Bad("rank_kernels: a word", lambda: rank_kernels("net", "0"), "torch.nn.Module; got str"),
     Bad("rank_kernels: a size", lambda: _rank(input_spec=224), "InputSpec.rgb(224); got int"),
-    Bad("rank_kernels: near miss", lambda: _rank(by="color"), '"color"; did you mean "color"?'),
+    Bad("rank_kernels: near miss", lambda: _rank(by="colour"), '"colour"; did you mean "color"?'),
     Bad(
         "rank_kernels: no layer",
         lambda: _rank(layers=[]),

@@ -6,15 +6,17 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from climbing import Climber
 from jsonargparse import ArgumentParser
 from PIL import Image
 from torch import Tensor, nn
 
+from neurovis import ActivationMaximization
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import (
@@ -340,7 +342,7 @@ def test_functions_that_return_another_shape_are_refused(
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("center", 'objective must be "mean", .*; got \'center\'; did you mean "center"'),
+        ("centr", 'objective must be "mean", .*; got \'centr\'; did you mean "center"'),
         ("median", "got 'median'"),
         (3, "a function; got 3"),
         (None, "a function; got None"),
@@ -444,3 +446,53 @@ def test_objectives_are_written_in_yaml(tmp_path: Path, text: str, expected: obj
     (tmp_path / "again.yaml").write_text(parser.dump(options))
     again = parser.parse_args(["--config", str(tmp_path / "again.yaml")])
     assert parser.instantiate(again).objective == expected
+
+
+class TestSums:
+    ACTIVATION = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+
+    @pytest.mark.parametrize(
+        ("objective", "expected"),
+        [
+            (Mean() + Max(), lambda a: a.mean((2, 3)) + a.amax((2, 3))),
+            (Mean() - 0.5 * Max(), lambda a: a.mean((2, 3)) - 0.5 * a.amax((2, 3))),
+            (-Max() / 4, lambda a: -a.amax((2, 3)) / 4),
+            (1 - Mean() * 3, lambda a: 1 - 3 * a.mean((2, 3))),
+            (Mean() + 2 - Max() - 1, lambda a: a.mean((2, 3)) + 1 - a.amax((2, 3))),
+            (Mean() + DeepDream(), lambda a: a.mean((2, 3)) + a.square().mean((1, 2, 3))[:, None]),
+            (sum([Mean(), Max()]), lambda a: a.mean((2, 3)) + a.amax((2, 3))),
+        ],
+    )
+    def test_are_those_of_the_numbers(self, objective: Objective, expected: Any) -> None:
+        torch.testing.assert_close(objective(self.ACTIVATION), expected(self.ACTIVATION))
+        assert objective.maps(self.ACTIVATION).shape == self.ACTIVATION.shape
+
+    def test_of_the_same_terms_are_equal_and_say_them(self) -> None:
+        assert Mean() - 0.5 * Max() == Mean() + Max() * -0.5
+        assert "0.5, Max()" in repr(Mean() + 0.5 * Max())
+        assert (Mean() + DeepDream()).noun == "kernel"
+        assert (2 * DeepDream()).noun == "layer"
+        assert (Mean() + Max()).silent_at_zero
+        assert not (Mean() - Max()).silent_at_zero
+
+    def test_an_ascent_is_that_of_the_sum(self, climb: Climber) -> None:
+        """Two halves of a number are the number, bit for bit; so are their gradients."""
+        network = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU())
+        images = []
+        for objective in (0.5 * Max() + Max() / 2, Max()):
+            am = ActivationMaximization(
+                network, layer="1", input_spec=GRAY, steps=6, objective=objective
+            )
+            climb(am)
+            images.append(am.results.images)
+        assert torch.equal(*images)
+
+    def test_what_does_not_fit(self) -> None:
+        with pytest.raises(TypeError, match="unsupported operand"):
+            Mean() + "max"  # type: ignore[operator]
+        with pytest.raises(ValueError, match="must be finite"):
+            math.inf * Mean()
+        network = nn.Conv2d(3, 4, 5)
+        both = Mean() + Direction([[1.0] * 4, [2.0] * 4])
+        with pytest.raises(ValueError, match=r"read \[2, 4\] numbers"):
+            both.prepared(LayerResponse(nn.Sequential(network), "0", InputSpec.rgb(9)))

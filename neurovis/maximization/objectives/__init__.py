@@ -11,7 +11,7 @@ from neurovis.maximization.objectives.diversity import diversity_penalty
 from neurovis.maximization.objectives.kernels import Center, CustomReadout, Max, Mean, Position
 from neurovis.maximization.objectives.layers import DeepDream, Inversion
 from neurovis.maximization.objectives.noise import noise_statistics
-from neurovis.maximization.objectives.objective import Objective
+from neurovis.maximization.objectives.objective import Objective, WeightedSum
 from neurovis.maximization.objectives.targets import (
     Joint,
     Target,
@@ -36,6 +36,7 @@ __all__ = [
     "Position",
     "Target",
     "TargetBatch",
+    "WeightedSum",
     "as_objective",
     "diversity_penalty",
     "driven_members",
