@@ -41,8 +41,10 @@ from neurovis.maximization.objectives import (
     CustomReadout,
     Direction,
     Inversion,
+    Mean,
     Position,
     Target,
+    WeightedSum,
     as_objective,
 )
 from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, as_parametrization
@@ -290,8 +292,8 @@ _ASCENTS = [
     ),
     Bad(
         "TargetMaximization: frozen what",
-        lambda: _ascent(frozen={"gray": IMAGES[0]}),
-        'frozen names "gray"',
+        lambda: _ascent(frozen={"grey": IMAGES[0]}),
+        'frozen names "grey"',
     ),
     Bad(
         "TargetMaximization: penalty of one number",
@@ -372,6 +374,12 @@ def _conv(value: float) -> nn.Conv2d:
 
 
 _OBJECTS = [
+    Bad("WeightedSum: no term", lambda: WeightedSum(()), "at least one term; got none"),
+    Bad(
+        "WeightedSum: an infinite weight",
+        lambda: WeightedSum(((float("inf"), Mean()),)),
+        "weights and offset must be finite",
+    ),
     Bad(
         "as_objective: near miss",
         lambda: as_objective("cente"),

@@ -23,7 +23,8 @@ _REASONS = {
     "made by us, of what was checked": (
         *("LayerInfo", "MaximizationResults", "PreferredImage", "TopImages", "KernelRanking"),
         *("Rankings", "SaliencyMaps", "RandomizationCheck", "PictureFiles", "Constant"),
-        *("TargetValue", "FourierImages", "FixedMagnitudeImages", "PixelImages", "Images"),
+        *("TargetValue", "FourierImages", "FixedMagnitudeImages", "PixelImages"),
+        "ImageParameters",
         *("TargetBatch", "RankedEntry", "Card", "CardLayer", "Curves", "Evidence", "Measure"),
         *("Picture", "ReceptiveField", "Score"),
     ),

@@ -173,7 +173,7 @@ class TopImagesProbe(pl.LightningModule):
         self._search = Search(self._reader, self._shown, self._k)
         self._search.to(self.device)
         # A copy that was on a device does not share the network's weights.
-        self._reader.network = frozen_copy(*self._model, share=True).to(self.device)
+        self._reader.read_from(frozen_copy(*self._model, share=True).to(self.device))
 
     @override
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:

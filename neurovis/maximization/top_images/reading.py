@@ -139,6 +139,12 @@ class TopReader:
                 for name, kernels in layers.items()
             }
 
+    def read_from(self, network: nn.Module) -> None:
+        """Read another copy of the network from now on."""
+        self.network = unwrap(network)
+        known = self._reader
+        self._reader = LayerReader(self.network, known.kernel_axes, calls=known.calls)
+
     @exact_float32()
     def __call__(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Return for each layer its kernels' numbers and most active units, both ``(B, K)``.
