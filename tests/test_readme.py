@@ -20,6 +20,7 @@ import torch
 import yaml
 from matplotlib.figure import Figure
 from torch import nn
+from torch.utils.data import DataLoader
 
 from neurovis import InputSpec, rank_kernels
 from neurovis.cli.main import COMMANDS, build_parser
@@ -318,9 +319,52 @@ def test_inputs_are_made() -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/watching.md"])
 def test_monitors_attach(page: str) -> None:
     found: dict[str, Any] = {}
-    exec(_block("callbacks import", page), found)
+    exec(_block("trainer = Trainer(", page), found)
     assert isinstance(found["trainer"], pl.Trainer) or type(found["trainer"]).__name__ == "Trainer"
     assert any("Monitor" in type(one).__name__ for one in found["trainer"].callbacks)
+
+
+class Classifier(pl.LightningModule):
+    """A convolution with a rectifier, trained on noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.relu, self.head = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.relu(self.conv(images)).mean((2, 3)))
+        return logits
+
+    def training_step(self, images: torch.Tensor) -> torch.Tensor:
+        return self(images).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_a_monitor_of_your_own_takes_one_method(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(_block("class SparsityMonitor", "docs/watching.md"), names)
+    kind = names["SparsityMonitor"]
+    assert [name for name in vars(kind) if not name.startswith("_")] == ["observe"]
+    images, module = torch.rand(8, 3, 9, 9), Classifier()
+    monitor = kind("ReLU", probe_images=images[:2], on_error="raise")
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[monitor],
+        default_root_dir=tmp_path,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(module, DataLoader(images, batch_size=4))
+    (file,) = tmp_path.rglob("scalars.csv")
+    _, row = file.read_text().splitlines()
+    silent = (module.conv(images[:2]) <= 0).float().mean().item()
+    step, tag, value = row.split(",")
+    assert (step, tag) == ("1", "sparsity/relu")
+    assert float(value) == pytest.approx(silent)
 
 
 def test_the_ranking_of_one_s_own_works(names: dict[str, Any]) -> None:
