@@ -19,7 +19,7 @@ from neurovis.callbacks import (
     SaliencyMonitor,
 )
 from neurovis.callbacks.base import MonitorOptions
-from neurovis.cli.demo import DemoOptions
+from neurovis.cli.demo_options import DemoOptions
 from neurovis.cli.printing import console, tensorboard_command
 from neurovis.cli.trainers import build_trainer, run_logger
 from neurovis.demo import (

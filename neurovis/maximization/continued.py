@@ -15,7 +15,7 @@ from torch import Tensor
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.maximization.ascent import Views, ascent_losses, default_views
-from neurovis.maximization.layer_response import LayerResponse, noise_images, try_response
+from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import (
     Objective,
     Target,
@@ -276,7 +276,7 @@ def usable_kernels(
             returns another shape, or no gradient comes back to the images.
     """
     images = noise_images(response.spec, count=2).requires_grad_(True)
-    activation = try_response(response, images)
+    activation = response.checked(images)
     objective = as_objective(objective).prepared(response)
     count = objective(activation.float()).shape[1]
     if selection is None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.layer_response import LayerResponse, noise_images, try_response
+from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.transforms import Transform
 from neurovis.readouts import center_unit
 from neurovis.receptive_fields import Box, Field, receptive_fields
@@ -116,7 +116,7 @@ def _moving_field(response: LayerResponse) -> Field | None:
     """The layer's field, if it is known and its units see different places."""
     try:
         # On the whole picture first: a response learns there how often its layer is called.
-        activation = try_response(response, noise_images(response.spec, count=1))
+        activation = response.checked(noise_images(response.spec, count=1))
         field = receptive_fields(response.network, response.spec.example()).get(response.layer)
     except ValueError:  # What comes after the layer may want images of another size.
         return None
@@ -159,7 +159,7 @@ def _corner(
 ) -> tuple[int, int] | None:
     """Top and left of the crop whose center unit is the picture's; None if there is none."""
     try:
-        activation = try_response(response, noise_images(smaller, count=1))
+        activation = response.checked(noise_images(smaller, count=1))
     except ValueError:
         return None
     if activation.ndim != 4 or field.extents is None:

@@ -1,4 +1,4 @@
-"""A layer's response to images, and checks that it can be maximized."""
+"""Response of a layer to images: activations with their kernels second."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from neurovis.first_forward import checked_forward, reason
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_reader import LayerReader
-from neurovis.maximization.objectives import Objective
-from neurovis.maximization.waking import WakingRectifiers
 
 
 class LayerResponse:
@@ -63,88 +61,28 @@ class LayerResponse:
         with self._autocast(inputs):
             return self._reader(inputs)[self.layer]
 
+    def checked(self, images: Tensor) -> Tensor:
+        """The activation ``(B, K, ...)`` of some images, the first that the network is shown.
+
+        Raises:
+            ValueError: If the network cannot take them.
+        """
+        try:
+            remedy = "give the input_spec it was made for"
+            with checked_forward(self.network, self.spec, remedy):
+                return self(images)
+        except TypeError as error:
+            raise ValueError(
+                f"{type(self.network).__name__} cannot be called with images alone: "
+                f"{reason(error)}; wrap it in a module that can"
+            ) from error
+
     def _autocast(self, inputs: Tensor) -> AbstractContextManager[object]:
         if self.dtype is None:
             return nullcontext()
         return torch.autocast(inputs.device.type, dtype=self.dtype)
 
 
-def try_layer(response: LayerResponse, objective: Objective) -> int:
-    """Count the kernels, or whatever else the objective reads, in a trial on two noise images.
-
-    Raises:
-        ValueError: If the network cannot take the images, the layer's response to them is not
-            finite, has no gradient or does not depend on what it is shown, or the objective does
-            not fit it.
-    """
-    noise = noise_images(response.spec, count=2)
-    with torch.enable_grad():
-        # No leaf, as in an ascent: networks may work in place.
-        activation = try_response(response, noise.clone().requires_grad_(True).clone())
-    is_cut_off = not activation.requires_grad
-    activation = activation.detach()
-    if not activation.isfinite().all():
-        raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')
-    if torch.equal(activation[0], activation[1]) and not _can_be_woken(response, noise):
-        raise ValueError(
-            f'layer "{response.layer}" gives the same response to different images: '
-            "there is nothing to maximize"
-        )
-    if is_cut_off:
-        raise ValueError(
-            f'no gradient comes from layer "{response.layer}" to the images: something on the way '
-            "(torch.no_grad, .detach(), rounding) cuts it off"
-        )
-    return _try_objective(response, objective, activation.float())
-
-
-def _try_objective(response: LayerResponse, objective: Objective, activation: Tensor) -> int:
-    """Count the numbers that the objective reads from an activation."""
-    with torch.enable_grad():
-        values = objective(activation.requires_grad_(True))
-    if not values.requires_grad:
-        raise ValueError(
-            f"no gradient comes from the objective {objective} to the activation of layer "
-            f'"{response.layer}": something in it (torch.no_grad, .detach(), rounding, NumPy) cuts '
-            "it off"
-        )
-    if not values.isfinite().any():
-        raise ValueError(
-            f"the objective {objective} gives NaN or infinite values for noise images, where layer "
-            f'"{response.layer}" gives finite ones'
-        )
-    return values.shape[1]
-
-
-def try_response(response: LayerResponse, images: Tensor) -> Tensor:
-    """The activation ``(B, K, ...)`` of some images, the first that the network is shown.
-
-    Raises:
-        ValueError: If the network cannot take them.
-    """
-    try:
-        with checked_forward(
-            response.network, response.spec, "give the input_spec it was made for"
-        ):
-            return response(images)
-    except TypeError as error:
-        raise ValueError(
-            f"{type(response.network).__name__} cannot be called with images alone: "
-            f"{reason(error)}; wrap it in a module that can"
-        ) from error
-
-
 def noise_images(spec: InputSpec, count: int) -> Tensor:
     """The same white noise each time, ``(count, C, H, W)`` in [0, 1], to try a network with."""
     return torch.rand(count, *spec.shape, generator=torch.Generator().manual_seed(0))
-
-
-def _can_be_woken(response: LayerResponse, images: Tensor) -> bool:
-    """Return True if a layer that is silent as a whole has a gradient behind its rectifier."""
-    images = images.requires_grad_(True)
-    with torch.enable_grad(), WakingRectifiers():
-        activation = response(images)
-        if not activation.requires_grad:
-            return False
-        (gradient,) = torch.autograd.grad(activation.sum(), images)
-    return bool(gradient.any())

@@ -14,10 +14,11 @@ from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views, try_views
 from neurovis.maximization.canvas import Canvas
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
+from neurovis.maximization.first_checks import try_layer
 from neurovis.maximization.image_initializer import Beginning
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.keeper import ImageKeeper
-from neurovis.maximization.layer_response import LayerResponse, noise_images, try_layer
+from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
 from neurovis.maximization.network import fold_batch_norms
 from neurovis.maximization.objectives import noise_statistics

@@ -21,6 +21,7 @@ from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.batch_size import choose_batch_size
 from neurovis.maximization.checks import check_pictures, check_trainer, check_types, is_trial
 from neurovis.maximization.finished import FinishedImages, is_of, open_folder
+from neurovis.maximization.first_checks import try_functions
 from neurovis.maximization.jobs import FINISHED, Job
 from neurovis.maximization.keeper import ImageKeeper
 from neurovis.maximization.kept_image import KeptImage
@@ -42,7 +43,6 @@ from neurovis.maximization.sharing import (
     share_of,
     slots_for,
 )
-from neurovis.maximization.user_functions import try_functions
 from neurovis.run_folder import run_folder
 from neurovis.summaries import log_picture
 

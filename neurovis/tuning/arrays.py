@@ -14,14 +14,14 @@ from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings.base import Column
 
 if TYPE_CHECKING:
-    from neurovis.tuning.results import KernelRanking
+    from neurovis.tuning.ranking_data import RankingData
 
 #: Arguments of the function that writes them.
 _NOT_FOR_ARRAYS = ("file", "allow_pickle")
 
 
-def save_arrays(path: str | Path, ranking: KernelRanking) -> None:
-    """Write the arrays of :meth:`KernelRanking.to_npz`; the file is written whole or not at all.
+def save_arrays(path: str | Path, ranking: RankingData) -> None:
+    """Write the arrays of :meth:`RankingData.to_npz`; the file is written whole or not at all.
 
     Args:
         path: Path of the file.
@@ -41,7 +41,7 @@ def save_arrays(path: str | Path, ranking: KernelRanking) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _arrays(ranking: KernelRanking) -> dict[str, Any]:
+def _arrays(ranking: RankingData) -> dict[str, Any]:
     """Return the arrays that every ranking has, by name."""
     arrays: dict[str, Any] = {
         "layer": np.array(ranking.layer),

@@ -23,7 +23,7 @@ from neurovis.tuning.grating_responses import frequency_curves, orientation_curv
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from neurovis.tuning.results import KernelRanking
+    from neurovis.tuning.ranking_data import RankingData
 
 _SHORT = 8
 #: Fraction of the response of the layer's most responsive kernel.
@@ -35,9 +35,9 @@ _SIMPLE_ABOVE = 1.0
 
 
 def ranking_page(
-    ranking: KernelRanking, count: int, pictures: Tensor | None, step: int | None
+    ranking: RankingData, count: int, pictures: Tensor | None, step: int | None
 ) -> Figure:
-    """See :meth:`~neurovis.tuning.results.KernelRanking.figure`."""
+    """See :meth:`~neurovis.tuning.results.RankingData.figure`."""
     _check_applies(ranking)
     shown = ranking.order[:count]
     curves = _curves(ranking)
@@ -56,8 +56,8 @@ def ranking_page(
     )
 
 
-def histogram(ranking: KernelRanking, step: int | None) -> Figure:
-    """See :meth:`~neurovis.tuning.results.KernelRanking.histogram`."""
+def histogram(ranking: RankingData, step: int | None) -> Figure:
+    """See :meth:`~neurovis.tuning.results.RankingData.histogram`."""
     _check_applies(ranking)
     return score_histogram(
         ranking.score,
@@ -69,7 +69,7 @@ def histogram(ranking: KernelRanking, step: int | None) -> Figure:
 
 
 def score_changes(
-    ranking: KernelRanking, first_step: int, first: KernelRanking, step: int | None
+    ranking: RankingData, first_step: int, first: RankingData, step: int | None
 ) -> Figure:
     """A ranking's scores against those of another time."""
     gained = (ranking.score > first.score).sum().item()
@@ -83,14 +83,14 @@ def score_changes(
     )
 
 
-def _limit(ranking: KernelRanking) -> float | None:
+def _limit(ranking: RankingData) -> float | None:
     """The null's 95th percentile."""
     known = ranking.null_score[ranking.null_score.isfinite()]
     return known.quantile(0.95).item() if len(known) else None
 
 
-def orientation_map(ranking: KernelRanking, step: int | None) -> Figure:
-    """See :meth:`~neurovis.tuning.results.KernelRanking.orientation_map`."""
+def orientation_map(ranking: RankingData, step: int | None) -> Figure:
+    """See :meth:`~neurovis.tuning.results.RankingData.orientation_map`."""
     _check_applies(ranking)
     preferred = ranking.values.get("preferred_orientation")
     if not isinstance(preferred, Tensor):
@@ -104,8 +104,8 @@ def orientation_map(ranking: KernelRanking, step: int | None) -> Figure:
     )
 
 
-def sheet(ranking: KernelRanking, kernel: int, picture: Tensor | None) -> Figure:
-    """See :meth:`~neurovis.tuning.results.KernelRanking.sheet`."""
+def sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Figure:
+    """See :meth:`~neurovis.tuning.results.RankingData.sheet`."""
     _check_applies(ranking)
     check_kernels([kernel], len(ranking), ranking.layer)
     seen = ranking.seen
@@ -138,12 +138,12 @@ def sheet(ranking: KernelRanking, kernel: int, picture: Tensor | None) -> Figure
     )
 
 
-def _check_applies(ranking: KernelRanking) -> None:
+def _check_applies(ranking: RankingData) -> None:
     if ranking.reason is not None:
         raise ValueError(f'layer "{ranking.layer}" cannot be ranked: {ranking.reason}')
 
 
-def _notes(ranking: KernelRanking) -> list[str]:
+def _notes(ranking: RankingData) -> list[str]:
     above = ""
     if len(ranking.null_score):
         above = (
@@ -159,7 +159,7 @@ def _notes(ranking: KernelRanking) -> list[str]:
     return [f"{ranking.score_name}{above}{agreement}", "; ".join(ranking.notes)]
 
 
-def _evidence(ranking: KernelRanking, kernel: int) -> list[str]:
+def _evidence(ranking: RankingData, kernel: int) -> list[str]:
     """Return notes on one kernel beside its score: its responses and their reliability."""
     words = []
     if ranking.seen is not None:
@@ -179,7 +179,7 @@ def _evidence(ranking: KernelRanking, kernel: int) -> list[str]:
     return ["; ".join(words)] if words else []
 
 
-def _score_text(ranking: KernelRanking, kernel: int) -> str:
+def _score_text(ranking: RankingData, kernel: int) -> str:
     score, percentile = ranking.score[kernel].item(), ranking.null_percentile[kernel].item()
     if score != score:
         return "no score"
@@ -194,7 +194,7 @@ def _score_text(ranking: KernelRanking, kernel: int) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def preferred_text(ranking: KernelRanking, kernel: int) -> str:
+def preferred_text(ranking: RankingData, kernel: int) -> str:
     """Return a kernel's preferred value in words, such as ``35°``; empty if it is unknown."""
     for name, column in ranking.values.items():
         if name.startswith("preferred_"):
@@ -202,7 +202,7 @@ def preferred_text(ranking: KernelRanking, kernel: int) -> str:
     return ""
 
 
-def is_weak(ranking: KernelRanking, kernel: int) -> bool:
+def is_weak(ranking: RankingData, kernel: int) -> bool:
     """True if gratings hardly drive the kernel, however selective its weak responses are."""
     if ranking.seen is None:
         return False
@@ -228,13 +228,13 @@ def _number(column: object, kernel: int) -> float | None:
     return column[kernel].item()
 
 
-def _pictures(ranking: KernelRanking, pictures: Tensor | None) -> Tensor | None:
+def _pictures(ranking: RankingData, pictures: Tensor | None) -> Tensor | None:
     if pictures is not None or ranking.weights is None:
         return pictures
     return weight_pictures(ranking.weights, ranking.spec)
 
 
-def _values_name(ranking: KernelRanking) -> str:
+def _values_name(ranking: RankingData) -> str:
     """Return the name of the curves' axis; empty for orientations, or if there are no curves."""
     if ranking.seen is not None:
         over_frequency = ranking.drawn_over == "spatial_frequency"
@@ -244,7 +244,7 @@ def _values_name(ranking: KernelRanking) -> str:
     return ", ".join(f"{number} {word}" for number, word in enumerate(ranking.curve_over))
 
 
-def _curves(ranking: KernelRanking) -> Tensor | None:
+def _curves(ranking: RankingData) -> Tensor | None:
     """``(K, n)``, over what the ranking draws its responses over."""
     if ranking.seen is None:
         is_drawn = ranking.curve is not None and 1 < len(ranking.curve_over) <= _MOST_DRAWN
@@ -256,7 +256,7 @@ def _curves(ranking: KernelRanking) -> Tensor | None:
 
 
 def _entry(
-    ranking: KernelRanking, curves: Tensor | None, drawn: Tensor | None, place: int, kernel: int
+    ranking: RankingData, curves: Tensor | None, drawn: Tensor | None, place: int, kernel: int
 ) -> RankedEntry:
     entry = RankedEntry(
         label=f"#{place} kernel {kernel}",

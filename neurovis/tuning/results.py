@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-import torch
 from torch import Tensor
 
-from neurovis.inputs import InputSpec
 from neurovis.tuning.arrays import save_arrays
-from neurovis.tuning.grating_responses import GratingResponses
-from neurovis.tuning.rankings.base import Column
+from neurovis.tuning.ranking_data import RankingData
 from neurovis.tuning.tables import ranking_rows, save_table
 
 if TYPE_CHECKING:
@@ -21,97 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class KernelRanking:
-    """The ``K`` kernels of a layer, scored by one measure; tensors are on the CPU.
+class KernelRanking(RankingData):
+    """The ``K`` kernels of a layer, scored by one measure, as tables, arrays and figures.
 
-    Attributes:
-        layer: Dotted name.
-        by: Name of the ranking.
-        score_name: What the score is, such as ``"gOSI"``.
-        score: ``(K,)``, by kernel; NaN where undefined.
-        dead: ``(K,)``, which kernels responded to nothing.
-        null_score: ``(N,)``, what random kernels of the same shape on the same input score.
-        null_percentile: ``(K,)``, percent of them that score less.
-        reliability: ``(K,)``, how well two halves of the stimuli agree on each kernel's tuning
-            curve: Spearman's correlation, stepped up to all stimuli by Spearman and Brown's
-            formula. For a score without a curve, ``rank_reliability``.
-        rank_reliability: How well the halves agree on the order of the kernels, stepped up too.
-        values: Further columns by name, such as the preferred orientation in degrees.
-        notes: Notes on the responses.
-        spec: What the network was shown.
-        reason: Why the ranking does not apply to the layer; None if it does. All numbers are NaN
-            then.
-        seen: The responses to gratings, where they are what was ranked.
-        weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
-        curve: ``(K, n)``, the responses that were scored, if there are such.
-        curve_over: What they are to, such as classes, in words; empty for gratings.
-        is_signed: Whether a low score is as selective as a high one, for something else.
-        drawn_over: What the responses to gratings are drawn over, ``"orientation"`` or
-            ``"spatial_frequency"``.
+    Its numbers are the attributes of :class:`~neurovis.tuning.ranking_data.RankingData`, tensors
+    on the CPU.
     """
-
-    layer: str
-    by: str
-    score_name: str
-    score: Tensor
-    dead: Tensor
-    null_score: Tensor
-    null_percentile: Tensor
-    reliability: Tensor
-    rank_reliability: float
-    values: Mapping[str, Column]
-    notes: tuple[str, ...]
-    spec: InputSpec
-    reason: str | None = None
-    seen: GratingResponses | None = None
-    weights: Tensor | None = None
-    curve: Tensor | None = None
-    curve_over: Sequence[str] = ()
-    is_signed: bool = False
-    drawn_over: str = "orientation"
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-    @property
-    def order(self) -> list[int]:
-        """The kernels, highest score first; those without one last, each in their own order."""
-        ascending: list[int] = (-self.score).nan_to_num(nan=torch.inf).sort(stable=True)[1].tolist()
-        return ascending
-
-    @property
-    def ranks(self) -> Tensor:
-        """``(K,)``, each kernel's place in :attr:`order`, from 1."""
-        ranks = torch.empty(len(self), dtype=torch.long)
-        ranks[self.order] = torch.arange(1, len(self) + 1)
-        return ranks
-
-    def top(self, count: int) -> list[int]:
-        """The first kernels of the order, best first.
-
-        Raises:
-            ValueError: If that many kernels have no score, or the ranking does not apply.
-        """
-        self._check_applies()
-        scored = int(self.score.isfinite().sum())
-        if not 1 <= count <= scored:
-            raise ValueError(
-                f'top({count}): layer "{self.layer}" has {scored} of {len(self)} kernels with a '
-                f"{self.score_name}"
-            )
-        return self.order[:count]
-
-    def _check_applies(self) -> None:
-        if self.reason is not None:
-            raise ValueError(f'layer "{self.layer}" cannot be ranked: {self.reason}')
-
-    def above_null(self, percentile: float = 95.0) -> Tensor:
-        """``(K,)``, which kernels score above this percentile of the random ones."""
-        return self.null_percentile >= percentile
-
-    def below_null(self, percentile: float = 5.0) -> Tensor:
-        """``(K,)``, which kernels score at or below this percentile of the random ones."""
-        return self.null_percentile <= percentile
 
     def rows(self) -> Iterator[dict[str, object]]:
         """A row of the table for each kernel, in the order of their ranks."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from neurovis.tables import write_table
 
 if TYPE_CHECKING:
-    from neurovis.tuning.results import KernelRanking
+    from neurovis.tuning.ranking_data import RankingData
 
 #: Columns of every table, in their order; those of the rankings follow.
 _COLUMNS = ("layer", "kernel", "by", "score", "rank", "null_percentile", "reliability", "dead")
@@ -19,7 +19,7 @@ _COLUMNS = ("layer", "kernel", "by", "score", "rank", "null_percentile", "reliab
 _LEADING = ("preferred_orientation", "preferred_spatial_frequency")
 
 
-def ranking_rows(ranking: KernelRanking) -> Iterator[dict[str, object]]:
+def ranking_rows(ranking: RankingData) -> Iterator[dict[str, object]]:
     """A row for each kernel, in the order of their ranks; empty cells are undefined."""
     ranks = ranking.ranks
     for kernel in ranking.order:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from neurovis.archives import archive_problem, tensor_problem
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective, gray_activation
 from neurovis.maximization.options import check_number
 from neurovis.pictures.decoding import decode_array
 from neurovis.readouts import READOUTS
-
-if TYPE_CHECKING:
-    from neurovis.maximization.layer_response import LayerResponse
 
 #: Below this cosine the product with it stops falling, so that directions that an image opposes
 #: still have a gradient (as in Lucid).

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from neurovis.layers import ArgumentError
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.objective import Objective, gray_activation
 from neurovis.maximization.options import check_integer
 from neurovis.maximization.user_functions import call_user_function, function_name
 from neurovis.readouts import Readout, as_maps, center_unit, spatial_max, spatial_mean
-
-if TYPE_CHECKING:
-    from neurovis.maximization.layer_response import LayerResponse
 
 
 @dataclass(frozen=True)

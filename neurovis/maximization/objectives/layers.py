@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective
 from neurovis.pictures import read_picture
-
-if TYPE_CHECKING:
-    from neurovis.maximization.layer_response import LayerResponse
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from neurovis.arithmetic import exact_float32
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.objective import Objective
-
-if TYPE_CHECKING:
-    from neurovis.maximization.layer_response import LayerResponse
 
 
 @torch.no_grad()

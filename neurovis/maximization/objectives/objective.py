@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.constant import Constant
-
-if TYPE_CHECKING:
-    from neurovis.maximization.layer_response import LayerResponse
 
 
 class Objective(ABC):
@@ -185,6 +182,4 @@ def gray_activation(response: LayerResponse) -> Tensor:
     Raises:
         ValueError: If the network cannot take it.
     """
-    from neurovis.maximization.layer_response import try_response
-
-    return try_response(response, torch.full((1, *response.spec.shape), 0.5)).float()
+    return response.checked(torch.full((1, *response.spec.shape), 0.5)).float()

@@ -15,7 +15,7 @@ from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import unwrap
-from neurovis.maximization.layer_response import LayerResponse, noise_images, try_response
+from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import Objective, as_objective
 from neurovis.receptive_fields import Box, Field, receptive_fields
 from neurovis.recording import undisturbed
@@ -172,7 +172,7 @@ class TopReader:
     ) -> ReadLayer:
         axis = self._reader.kernel_axes[name]
         response = LayerResponse(self.network, name, self.spec, axis)
-        activation = try_response(response, noise_images(self.spec, count=2)).float()
+        activation = response.checked(noise_images(self.spec, count=2)).float()
         objective = objective.prepared(response)
         values, found = objective(activation), objective.maps(activation)
         if values.ndim != 2 or values.shape != found.shape[:2] or len(values) != len(activation):

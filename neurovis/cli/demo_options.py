@@ -1,0 +1,26 @@
+"""Options of ``neurovis demo``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class DemoOptions:
+    """Options of the demo: its folder, length, layer and device.
+
+    Args:
+        folder: Runs are written to its next free version_N.
+        seconds: The training is ended after so long; 0 leaves it out.
+        epochs: Passes over the training scenes.
+        steps: Ascent steps for each preferred image.
+        layer: Layer of the shipped network whose kernels are shown.
+        accelerator: Where to run, as in the Trainer: cpu, gpu, auto.
+    """
+
+    folder: str = "lightning_logs/demo"
+    seconds: int = 60
+    epochs: int = 3
+    steps: int = 128
+    layer: str = "relu3"
+    accelerator: str = "auto"
