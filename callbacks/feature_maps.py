@@ -18,7 +18,7 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection
 from neurovis.readouts import as_maps
-from neurovis.summaries import Histogram, Observation, Picture
+from neurovis.summaries import Histogram, Observation, PixelArray
 
 #: Selects the kernels with the highest mean activation on the probe images.
 MOST_ACTIVE = "most_active"
@@ -171,7 +171,7 @@ class FeatureMapMonitor(Monitor):
 
     def _picture(
         self, layer: str, maps: Tensor, kernels: list[int], shown: Tensor, step: int
-    ) -> Picture:
+    ) -> PixelArray:
         count = maps.shape[1]
         ranked = "most active " if self.kernels == MOST_ACTIVE else ""
         which = f"{len(kernels)} {ranked}of {count} kernels, " if len(kernels) < count else ""

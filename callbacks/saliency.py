@@ -28,7 +28,7 @@ from neurovis.saliency import (
     kernel_word,
 )
 from neurovis.saliency.explanation import check, explain
-from neurovis.summaries import Observation, Picture
+from neurovis.summaries import Observation, PixelArray
 
 #: What TensorBoard says of what is logged, by the ends of the tags.
 _WORDS = {
@@ -192,7 +192,7 @@ class SaliencyMonitor(Monitor):
 
     def _picture(
         self, found: SaliencyMaps, shown: Tensor, step: int, first: _FirstLook | None
-    ) -> Picture:
+    ) -> PixelArray:
         is_strongest = self.target is None and self.kernels == STRONGEST
         figure = saliency_figure(
             shown,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neurovis.arithmetic import has_float64
 
-Picture = npt.NDArray[np.uint8]
+PixelArray = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Observation:
             ``*`` in a tag is any text. For TensorBoard's Custom Scalars.
     """
 
-    pictures: dict[str, Picture] = field(default_factory=dict)
+    pictures: dict[str, PixelArray] = field(default_factory=dict)
     scalars: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     descriptions: dict[str, str] = field(default_factory=dict)

@@ -17,10 +17,10 @@ def spatial_mean(activation: Tensor) -> Tensor:
 
 def center_unit(activation: Tensor) -> Tensor:
     """The unit in the middle of each map, ``(B, K, ...)`` to ``(B, K)``: at ``size // 2``."""
-    return unit_at(activation, center_of(activation.shape[2:]))
+    return unit_at(activation, center_place(activation.shape[2:]))
 
 
-def center_of(map_size: Sequence[int]) -> tuple[int, ...]:
+def center_place(map_size: Sequence[int]) -> tuple[int, ...]:
     """Place of the unit in the middle of a map: row and column of one that has two dimensions."""
     return tuple(size // 2 for size in map_size)
 

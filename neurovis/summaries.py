@@ -14,14 +14,14 @@ from typing import Any
 
 from neurovis.figures import save_png
 from neurovis.files import safe_name
-from neurovis.observation import Histogram, Observation, Picture
+from neurovis.observation import Histogram, Observation, PixelArray
 from neurovis.tables import append_to_table
 from neurovis.tensorboard_layout import Kind, arrange, describe
 
 __all__ = [
     "Histogram",
     "Observation",
-    "Picture",
+    "PixelArray",
     "board_method",
     "log_histogram",
     "log_observation",
@@ -148,7 +148,7 @@ def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, ste
 def log_picture(
     loggers: Iterable[object],
     tag: str,
-    picture: Picture,
+    picture: PixelArray,
     step: int,
     folder: str | os.PathLike[str] | None,
     description: str = "",
@@ -191,7 +191,7 @@ def board_method(logger: object, name: str) -> Callable[..., object] | None:
     return method if callable(method) else None
 
 
-def _picture_method(logger: object) -> Callable[[str, Picture, int], object] | None:
+def _picture_method(logger: object) -> Callable[[str, PixelArray, int], object] | None:
     """Return what logs a picture by tag and step; None if the logger takes no pictures."""
     add_image = board_method(logger, "add_image")
     own_log_image = getattr(logger, "log_image", None)

@@ -32,7 +32,6 @@ from neurovis.tables import TableWriter, open_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = Mapping[str, object]
 
 _REMEDY = "give what it was made for, see --input.size and --input.modalities"
 

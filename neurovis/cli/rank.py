@@ -22,7 +22,7 @@ from neurovis.cli.preferred_images import compare, print_comparisons
 from neurovis.cli.printing import print_written
 from neurovis.cli.rank_results import RankingFiles, print_rankings
 from neurovis.cli.ranked_fields import find_fields, print_fields
-from neurovis.cli.ranked_images import RankedPictures, choose_images
+from neurovis.cli.ranked_images import RankedPictures, choose_pictures
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
 from neurovis.run_folder import new_run_folder
@@ -83,7 +83,7 @@ def run(options: Namespace) -> None:
     _check(options)
     network, spec = load_model_and_input(options)
     rankings = chosen_rankings(options.by)
-    images = choose_images(options, rankings, spec)
+    images = choose_pictures(options, rankings, spec)
     with checked_options(network, spec):
         probe = TuningProbe(
             network,

@@ -16,7 +16,7 @@ from neurovis.cli.preferences import first_kernels
 from neurovis.cli.printing import console
 from neurovis.cli.words import RANKED
 from neurovis.figures import render, save_png
-from neurovis.summaries import Picture, log_observation, log_picture, picture_path
+from neurovis.summaries import PixelArray, log_observation, log_picture, picture_path
 from neurovis.tables import write_table
 from neurovis.tuning.observation import ranking_observation
 from neurovis.tuning.results import KernelRanking, Rankings
@@ -88,7 +88,7 @@ class RankingFiles:
                 tag = f"kernel_ranking/{ranking.by}/{ranking.layer}"
                 ranking.to_npz(self._path(tag, ".npz"))
 
-    def save_picture(self, tag: str, picture: Picture, place: int = 0) -> None:
+    def save_picture(self, tag: str, picture: PixelArray, place: int = 0) -> None:
         """Write a picture beside its ranking, and log it.
 
         Args:
@@ -123,7 +123,7 @@ class RankingFiles:
             # A rank is no part of a tag.
             self._log(f"{tag}/sheets", picture, place)
 
-    def _log(self, tag: str, picture: Picture, place: int) -> None:
+    def _log(self, tag: str, picture: PixelArray, place: int) -> None:
         words = "" if place else RANKED.get(tag.rpartition("/")[2], "")
         log_picture(self._loggers, tag, picture, place, None, words)
 

@@ -121,7 +121,7 @@ class DemoScenes(ShapeScenes):
         super().__init__(_SCENES, _SCENES_SEED, spec.size[0], cached=True)
 
 
-def choose_images(
+def choose_pictures(
     options: Namespace, rankings: Sequence[AnyRanking], spec: InputSpec
 ) -> Images | None:
     """The images that rankings need, if any.

@@ -15,7 +15,7 @@ from neurovis.cli.ascent import climb, make_trainer, resumes
 from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.printing import console
-from neurovis.cli.ranked_images import RankedPictures, choose_images
+from neurovis.cli.ranked_images import RankedPictures, choose_pictures
 from neurovis.cli.report_layer import Findings
 from neurovis.cli.report_page import make_page
 from neurovis.cli.report_probe import choose_probe
@@ -142,7 +142,7 @@ def _tuning(
 ) -> TuningProbe:
     """Return the probe that ranks the kernels of the layers whose images are generated."""
     needs_images = any(isinstance(ranking, ImageRanking) for ranking in rankings)
-    images = choose_images(options, rankings, spec) if needs_images else None
+    images = choose_pictures(options, rankings, spec) if needs_images else None
     if isinstance(images, RankedPictures):
         images.print_notes()
     return TuningProbe(

@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from neurovis.cli.picture_run import Numbered, PictureRun, Row
+from neurovis.cli.picture_run import Numbered, PictureRun
 from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.words import RANDOMIZATION, SALIENCY
 from neurovis.figures import randomization_figure, saliency_figure
 from neurovis.saliency import RandomizationCheck, SaliencyMaps, kernel_word
 from neurovis.saliency.maps import SIGNED
-from neurovis.tables import TableWriter
+from neurovis.tables import Row, TableWriter
 
 #: Columns of the table of maps.
 COLUMNS = ("layer", "kernel", "method", "value", "completeness_error")

@@ -21,7 +21,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.top_images import PictureImages, TopImages, TopImagesProbe
 from neurovis.maximization.top_images.images import choose_images, first_readable
-from neurovis.maximization.top_images.probe import check_trainer
+from neurovis.maximization.top_images.probe import check_search_trainer
 from neurovis.maximization.top_images.reading import AnyObjective
 from neurovis.summaries import log_picture
 
@@ -76,7 +76,7 @@ class TopImagesRun:
         self._notes = Notes()
         self._images = self._chosen(options)
         shown = choose_images(self._images, spec)
-        check_trainer(trainer, shown)
+        check_search_trainer(trainer, shown)
         with self._notes.taken():
             first_readable(shown)
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from neurovis.demo.network import ShapeNet
 from neurovis.demo.scenes import BLANK, ShapeScenes, blank_modality, demo_input_spec
 
-Batch = tuple[Tensor, Tensor]
+SceneBatch = tuple[Tensor, Tensor]
 
 
 class ShapeClassifier(L.LightningModule):
@@ -71,7 +71,7 @@ class ShapeClassifier(L.LightningModule):
         logits: Tensor = self.network(self.input_spec.to_network(images))
         return logits
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, batch: SceneBatch) -> Tensor:
         """One step on a batch, some of its images with a modality withheld."""
         images, labels = batch
         images, shown = blank_at_random(images, self.blanking)
@@ -87,15 +87,15 @@ class ShapeClassifier(L.LightningModule):
         """Share of the training done, in [0, 1]."""
         return self.global_step / float(self.trainer.estimated_stepping_batches)
 
-    def validation_step(self, batch: Batch) -> None:
+    def validation_step(self, batch: SceneBatch) -> None:
         """Logs the accuracies."""
         self._log_accuracies("val", batch)
 
-    def test_step(self, batch: Batch) -> None:
+    def test_step(self, batch: SceneBatch) -> None:
         """Logs the accuracies."""
         self._log_accuracies("test", batch)
 
-    def _log_accuracies(self, stage: str, batch: Batch) -> None:
+    def _log_accuracies(self, stage: str, batch: SceneBatch) -> None:
         images, labels = batch
         conditions = {
             f"{stage}_accuracy": images,

@@ -36,7 +36,7 @@ from neurovis.figures.plots import line_top
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Box = tuple[float, float, float, float]
+DrawnBox = tuple[float, float, float, float]
 
 _NARROWEST, _WIDEST = 420, 1600
 _SMALLEST, _LARGEST = 144, 224
@@ -48,7 +48,7 @@ def receptive_field_figure(
     labels: Sequence[str],
     title: str,
     signed: Mapping[str, bool],
-    boxes: Sequence[Box | None] | Tensor | None = None,
+    boxes: Sequence[DrawnBox | None] | Tensor | None = None,
     *,
     notes: Sequence[str] = (),
 ) -> Figure:
@@ -114,7 +114,7 @@ def _check(
     maps: Mapping[str, Tensor],
     labels: Sequence[str],
     signed: Mapping[str, bool],
-    boxes: Sequence[Box | None] | Tensor | None,
+    boxes: Sequence[DrawnBox | None] | Tensor | None,
 ) -> None:
     shapes = {name: tuple(one.shape) for name, one in maps.items()}
     first = next(iter(shapes.values()), ())
@@ -134,7 +134,7 @@ def _check(
         )
 
 
-def _as_box(box: Box | Tensor | None) -> Box | None:
+def _as_box(box: DrawnBox | Tensor | None) -> DrawnBox | None:
     if box is None:
         return None
     top, left, bottom, right = (float(side) for side in box)
@@ -148,7 +148,7 @@ class _Column:
     label: str
     maps: dict[str, Tensor]
     signed: Mapping[str, bool]
-    box: Box | None
+    box: DrawnBox | None
 
     def __post_init__(self) -> None:
         self.pictures, self.keys = {}, {}

@@ -208,7 +208,7 @@ def waking_gradients(
 
 
 @dataclass
-class Evidence:
+class AscentEvidence:
     """Responses of an image's kernels, on the unmodified network and without random views.
 
     Attributes:
@@ -225,7 +225,7 @@ class Evidence:
 @exact_float32()
 def gather_evidence(
     images: Tensor, response: LayerResponse, targets: Sequence[Target], objective: Objective
-) -> list[Evidence]:
+) -> list[AscentEvidence]:
     """Evidence for each image ``(B, C, H, W)`` in [0, 1], on the CPU in float32.
 
     Raises:
@@ -245,7 +245,7 @@ def gather_evidence(
         weight = sensitivity[index].abs().sum(0)
         result = torch.stack([maps[index, kernel] for kernel in target.members], dim=-1)
         evidence.append(
-            Evidence(
+            AscentEvidence(
                 activations=members[index].detach().cpu(),
                 target_map=_as_map(weight / weight.abs().max().clamp(min=1e-12)),
                 resulting_map=_as_map(_joined_map(result, target)),

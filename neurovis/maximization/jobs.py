@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from neurovis.files import safe_name
-from neurovis.maximization.ascent import Evidence
+from neurovis.maximization.ascent import AscentEvidence
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import Ended, PreferredImage, target_file_name
 from neurovis.receptive_fields import Box
@@ -78,8 +78,8 @@ class Job:
         self,
         variant: int,
         variants: int,
-        now: Evidence,
-        noise: Evidence,
+        now: AscentEvidence,
+        noise: AscentEvidence,
         **of_image: Unpack[OfImage],
     ) -> PreferredImage:
         """Return one of the job's images, with the evidence for this and for a noise image."""

@@ -40,7 +40,7 @@ class KeptImage:
     arrays: dict[str, Array]
 
 
-def picture_path(path: Path, variant: int) -> Path:
+def kept_picture_path(path: Path, variant: int) -> Path:
     """The PNG file beside an ``.npz`` file, of one of its images."""
     return path.with_name(f"{path.stem}_{variant + 1}.png" if variant else f"{path.stem}.png")
 
@@ -62,7 +62,7 @@ def save_kept(path: Path, images: Sequence[KeptImage], fingerprint: str) -> None
         own = dict(image.arrays)
         if _is_picture(own.get(_RGB)):
             pixels = np.ascontiguousarray(own.pop(_RGB).transpose(1, 2, 0))
-            with whole_file(picture_path(path, variant)) as partial:
+            with whole_file(kept_picture_path(path, variant)) as partial:
                 Image.fromarray(pixels).save(partial, format="png", compress_level=9)
             sums.append(zlib.crc32(pixels.tobytes()))
         else:
@@ -96,8 +96,8 @@ def _loaded(
     end = f"_{variant}"
     own = {name.removesuffix(end): arrays[name] for name in arrays.files if name.endswith(end)}
     if crc is not None:
-        check_readable(picture_path(path, variant))
-        with Image.open(picture_path(path, variant), formats=["PNG"]) as picture:
+        check_readable(kept_picture_path(path, variant))
+        with Image.open(kept_picture_path(path, variant), formats=["PNG"]) as picture:
             pixels = np.array(picture)  # A copy: torch warns of arrays that are read-only.
         if zlib.crc32(pixels.tobytes()) != crc:
             raise ValueError("it is another picture")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from neurovis.maximization.ascent import AscentStep, Evidence, ascent_losses, gather_evidence
+from neurovis.maximization.ascent import AscentEvidence, AscentStep, ascent_losses, gather_evidence
 from neurovis.maximization.batch import Batch
 from neurovis.maximization.image_initializer import Beginning
 from neurovis.maximization.jobs import Job
@@ -179,7 +179,7 @@ class LayerAscent:
         return self.layer.finished(self.layer.constrained(self.images.of(values)).float())
 
     @torch.no_grad()
-    def _gains(self, job: Job, images: Tensor, evidence: Sequence[Evidence]) -> list[float]:
+    def _gains(self, job: Job, images: Tensor, evidence: Sequence[AscentEvidence]) -> list[float]:
         """Return the joint readout of each image, less the penalties."""
         joint = torch.stack([job.target.join(one.activations) for one in evidence])
         for penalty in self._settings.penalties:

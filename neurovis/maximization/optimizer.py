@@ -30,7 +30,7 @@ _KEPT = 0.9
 
 #: From the steps that each image has made before, ``(B,)``, to its learning rate, ``(B,)``; both on
 #: the CPU.
-Schedule = Callable[[Tensor], Tensor]
+LearningRateSchedule = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -123,7 +123,7 @@ class ImageAdam(torch.optim.Optimizer):
         schedule: Learning rate of each image by the steps it has made.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], schedule: Schedule) -> None:
+    def __init__(self, parameters: Iterable[Tensor], schedule: LearningRateSchedule) -> None:
         super().__init__(parameters, {})
         self._schedule = schedule
 

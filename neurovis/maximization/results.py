@@ -166,7 +166,7 @@ class MaximizationResults:
         save_png(grid, self.grid(), colors=256)
         save_png(curves, self.curves_figure(), colors=256)
         self._save_arrays(arrays)
-        save_table(table, self.rows())
+        save_results_table(table, self.rows())
         return files
 
     def rows(self) -> Iterator[dict[str, object]]:
@@ -238,7 +238,7 @@ class MaximizationResults:
         return torch.stack(list(images)) if images else torch.empty(0, *self.spec.shape)
 
 
-def save_table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+def save_results_table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write rows that have the same columns as comma-separated values."""
     listed = list(rows)
     columns = dict.fromkeys(name for row in listed for name in row) or ["layer"]

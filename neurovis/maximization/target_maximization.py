@@ -33,7 +33,7 @@ from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.prepared_layer import climbed_layers
-from neurovis.maximization.results import MaximizationResults, save_table
+from neurovis.maximization.results import MaximizationResults, save_results_table
 from neurovis.maximization.run_log import Outcome, announce, hyperparameters
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import (
@@ -468,7 +468,7 @@ class TargetMaximization(pl.LightningModule):
         outcome.log(self.trainer.loggers, self.hyperparameters(), self.global_step)
         remove_partial_files(folder)
         if len(self._layers) > 1:
-            save_table(folder / "results.csv", rows)
+            save_results_table(folder / "results.csv", rows)
         if made == len(self.jobs):
             seed = self.settings.seed
             images = [{**job.record, "seed": seed} for job in self.jobs]

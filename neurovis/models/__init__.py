@@ -19,7 +19,7 @@ from torch import nn
 from neurovis.first_forward import reason
 from neurovis.inputs import InputSpec
 from neurovis.layers import unwrap
-from neurovis.models.import_paths import current_directory_importable, import_by_path, one_line
+from neurovis.models.import_paths import current_directory_importable, first_line, import_by_path
 from neurovis.models.makers import (
     check_maker,
     check_module_named_in_file,
@@ -161,14 +161,15 @@ def _from_checkpoint(
         network = load(path, **settings, **arguments)
     except TypeError as error:
         raise ValueError(
-            f'"{model}" cannot be rebuilt from the hyperparameters in "{path}": {one_line(error)}; '
+            f'"{model}" cannot be rebuilt from the hyperparameters in "{path}": '
+            f"{first_line(error)}; "
             "give what is missing as model_args; or give as the model what makes the network that "
             "it holds, which is filled from the same file"
         ) from error
     except SystemExit as error:
         raise ValueError(f'"{model}" could not be made: {reason(error)}') from error
     except Exception as error:
-        raise ValueError(f'"{path}" does not fit "{model}": {one_line(error)}') from error
+        raise ValueError(f'"{path}" does not fit "{model}": {first_line(error)}') from error
     return _checked(model, network)
 
 
@@ -183,7 +184,7 @@ def _make(model: str, maker: Any, arguments: dict[str, Any]) -> nn.Module:
         network = maker(**arguments)
     except URLError as error:
         raise ValueError(
-            f'the weights of "{model}" could not be downloaded ({one_line(error)}); '
+            f'the weights of "{model}" could not be downloaded ({first_line(error)}); '
             "get the file by other means and give its path"
         ) from error
     except SystemExit as error:
@@ -194,7 +195,7 @@ def _make(model: str, maker: Any, arguments: dict[str, Any]) -> nn.Module:
             "it is read; if the file is yours, allow it with --trust"
         ) from error
     except Exception as error:
-        raise ValueError(f'"{model}" could not be made: {one_line(error)}') from error
+        raise ValueError(f'"{model}" could not be made: {first_line(error)}') from error
     return _checked(model, network)
 
 

@@ -59,7 +59,7 @@ def import_by_path(
     return found
 
 
-def one_line(error: BaseException, limit: int = 300) -> str:
+def first_line(error: BaseException, limit: int = 300) -> str:
     """An exception's message as a single line of bounded length."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else f"{text[:limit]}…"
@@ -74,7 +74,7 @@ def _import_longest(parts: list[str], what: str) -> tuple[ModuleType, list[str]]
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name != name and not name.startswith(f"{error.name}."):
-                raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
+                raise ValueError(f'importing "{name}" failed: {first_line(error)}') from error
             if module is None:
                 raise ValueError(
                     f'{what} "{".".join(parts)}" not found: there is no module "{name}" here; '
@@ -87,7 +87,7 @@ def _import_longest(parts: list[str], what: str) -> tuple[ModuleType, list[str]]
                 'does; put what it does under if __name__ == "__main__":'
             ) from error
         except Exception as error:
-            raise ValueError(f'importing "{name}" failed: {one_line(error)}') from error
+            raise ValueError(f'importing "{name}" failed: {first_line(error)}') from error
     # A function may have the name of the module that it comes from: torchvision.models.alexnet.
     parent = sys.modules[".".join(parts[:-1])]
     if not isinstance(getattr(parent, parts[-1], None), (ModuleType, NoneType)):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.archives import tensor_problem
-from neurovis.models.import_paths import one_line
+from neurovis.models.import_paths import first_line
 
 StateDict = dict[str, Any]
 
@@ -62,7 +62,7 @@ def load_strictly(network: nn.Module, state_dict: StateDict, path: Path, partial
         missing, unexpected = network.load_state_dict(state_dict, strict=False)
     except RuntimeError as error:
         differing = _differing_shapes(network.state_dict(), state_dict)
-        reason = _few(differing, "; ") if differing else one_line(error)
+        reason = _few(differing, "; ") if differing else first_line(error)
         raise ValueError(f'"{path}" does not fit the model: {reason}') from error
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     problems = []

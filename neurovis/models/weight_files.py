@@ -18,7 +18,7 @@ import yaml
 from torch import nn
 
 from neurovis.archives import archive_problem
-from neurovis.models.import_paths import IMPORT_PATH, one_line
+from neurovis.models.import_paths import IMPORT_PATH, first_line
 
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 #: What a Lightning checkpoint may name to be imported, and then called or made.
@@ -54,7 +54,7 @@ def read_weights(path: Path, trust: bool) -> Any:
         with path.open("rb") as file:
             start = file.read(64)
     except OSError as error:
-        raise ValueError(f'weights file "{path}" cannot be read: {one_line(error)}') from error
+        raise ValueError(f'weights file "{path}" cannot be read: {first_line(error)}') from error
     if not start:
         raise ValueError(f'weights file "{path}" is empty')
     if start.startswith(b"version https://git-lfs"):
@@ -170,14 +170,14 @@ def _read_torch(path: Path, start: bytes, trust: bool) -> Any:
         contents = f"holds {found[1]}" if found else "is a pickle of something other than tensors"
         raise ValueError(_runs_code(path, contents)) from error
     except (ImportError, AttributeError) as error:
-        raise ValueError(f'"{path}" needs code that is not here: {one_line(error)}') from error
+        raise ValueError(f'"{path}" needs code that is not here: {first_line(error)}') from error
     except Exception as error:
         raise ValueError(_damaged(path, error)) from error
 
 
 def _damaged(path: Path, error: BaseException) -> str:
     # Torch's advice about weights_only does not help here, and a bare number says nothing.
-    reason = one_line(error).split(". ")[0].rstrip(".")
+    reason = first_line(error).split(". ")[0].rstrip(".")
     tells = " " in reason and "weights_only" not in str(error) and not reason.startswith("[")
     return (
         f'weights file "{path}" is truncated, damaged, or not a file of weights'

@@ -163,7 +163,7 @@ def joined(call: Call) -> Trace:
     return united(traces, call.shape)
 
 
-def stacked(call: Call) -> Trace:
+def stacked_trace(call: Call) -> Trace:
     """Tensors behind each other in a new dimension."""
     traces = list(call.traces.values())
     index = call["dim"] % len(call.shape)

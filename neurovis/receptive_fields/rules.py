@@ -63,7 +63,7 @@ _RULES: dict[str, Rule] = {
     "select": rearrangements.selected,
     "slice": rearrangements.sliced,
     "squeeze": rearrangements.squeezed,
-    "stack": rearrangements.stacked,
+    "stack": rearrangements.stacked_trace,
     "unbind": rearrangements.unbound,
     "unsqueeze": rearrangements.unsqueezed,
     "mm": partial(rearrangements.multiplied, left="self", right="mat2"),

@@ -39,11 +39,11 @@ class Battery:
     """
 
     gratings: dict[str, Gratings]
-    images: NumberedImages | None
+    images: LabeledImages | None
     classes: list[str]
 
     @property
-    def sets(self) -> dict[str, Gratings | NumberedImages]:
+    def sets(self) -> dict[str, Gratings | LabeledImages]:
         """All sets by name; none where nothing is shown."""
         images = {} if self.images is None else {IMAGES: self.images}
         return {**self.gratings, **images}
@@ -98,7 +98,7 @@ def choose_battery(
     if by_image:
         if images is None:
             raise ValueError(f"ranking by {by_image[0].name} needs images to show; give images")
-        shown = NumberedImages(images, labels, spec)
+        shown = LabeledImages(images, labels, spec)
         names = _class_names(images, labels, classes)
         if labels is not None and labels.max() >= len(names):
             raise ValueError(
@@ -158,7 +158,7 @@ def _gratings(name: str, spec: InputSpec, settings: RankingSettings) -> Gratings
     )
 
 
-class NumberedImages(Dataset[tuple[Tensor, int, int]]):
+class LabeledImages(Dataset[tuple[Tensor, int, int]]):
     """Images with their number and class, ``(image (C, H, W), number, class)``; class -1 is none.
 
     Args:

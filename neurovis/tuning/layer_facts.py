@@ -15,7 +15,7 @@ from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
-from neurovis.readouts import center_of
+from neurovis.readouts import center_place
 from neurovis.receptive_fields import Field, receptive_fields
 from neurovis.tuning.settings import RankingSettings, ReadoutName
 from neurovis.tuning.sources import RECTIFIERS, find_sources
@@ -88,7 +88,7 @@ def find_layers(
             spec=spec,
             kernels=kernels,
             kernel_axis=axis,
-            unit=center_of(map_size),
+            unit=center_place(map_size),
             is_rectified=settings.rectify or is_rectified(module, lowest[name]),
             is_first=module in over_image,
             source=sources[name].layer if name in sources else None,

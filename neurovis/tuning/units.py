@@ -12,7 +12,7 @@ from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import resolve_layer, unwrap
-from neurovis.readouts import center_of, unit_at
+from neurovis.readouts import center_place, unit_at
 from neurovis.receptive_fields import Box, receptive_fields
 from neurovis.recording import undisturbed
 from neurovis.tuning.layer_facts import is_rectified
@@ -63,7 +63,7 @@ class Units:
             activation = self._try()
         self.kernels = select_kernels(kernels, activation.shape[1], layer)
         self.map_size = tuple(activation.shape[2:])
-        self.unit = center_of(self.map_size) if unit is None else tuple(unit)
+        self.unit = center_place(self.map_size) if unit is None else tuple(unit)
         self._check_unit()
         self.is_rectified = is_rectified(resolve_layer(self.network, layer), activation)
         self.box = self._find_box()

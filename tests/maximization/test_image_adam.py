@@ -11,13 +11,13 @@ from neurovis.maximization.optimizer import (
     _EPS,
     _KEPT,
     ImageAdam,
+    LearningRateSchedule,
     Moments,
-    Schedule,
     adam_step,
 )
 
 
-def constant(rate: float) -> Schedule:
+def constant(rate: float) -> LearningRateSchedule:
     return lambda steps: torch.full_like(steps, rate)
 
 

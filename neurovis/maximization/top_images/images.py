@@ -28,7 +28,7 @@ ImageSource = (
 ) | Iterable[Any]
 
 #: Images ``(B, C, H, W)``, their numbers ``(B,)``, and the numbers of those that cannot be read.
-Batch = tuple[Tensor, Tensor, Tensor]
+ImageBatch = tuple[Tensor, Tensor, Tensor]
 
 
 @runtime_checkable
@@ -176,7 +176,7 @@ class Shown:
         """Number of images; None where that is only known at the end."""
         return len(self.images) if isinstance(self.images, NumberedImages) else None
 
-    def loader(self, batch_size: int, workers: int = 0) -> DataLoader[Batch]:
+    def loader(self, batch_size: int, workers: int = 0) -> DataLoader[ImageBatch]:
         """Batches; any sampler may share the images out among processes."""
         is_stream = isinstance(self.images, NumberedStream)
         return DataLoader(
@@ -263,7 +263,7 @@ def as_image(item: Any, number: int, spec: InputSpec) -> Tensor:
 class _Collate:
     """Makes a batch of what could be read."""
 
-    def __call__(self, items: Sequence[tuple[Tensor | None, int]]) -> Batch:
+    def __call__(self, items: Sequence[tuple[Tensor | None, int]]) -> ImageBatch:
         read = [(image, number) for image, number in items if image is not None]
         images = torch.stack([image for image, _ in read]) if read else torch.empty(0)
         unreadable = [number for image, number in items if image is None]

@@ -15,7 +15,7 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, reusable
 from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.top_images.images import (
-    Batch,
+    ImageBatch,
     ImageSource,
     Shown,
     choose_images,
@@ -154,7 +154,7 @@ class TopImagesProbe(pl.LightningModule):
         self.check_trainer(self.trainer)
 
     @override
-    def predict_dataloader(self) -> DataLoader[Batch]:
+    def predict_dataloader(self) -> DataLoader[ImageBatch]:
         """The images."""
         return self._shown.loader(self._batch_size, self._workers)
 
@@ -165,7 +165,7 @@ class TopImagesProbe(pl.LightningModule):
             ValueError: If it would show some of the images only, or images that are rounded, cannot
                 share them out, or would lose what was found.
         """
-        check_trainer(trainer, self._shown)
+        check_search_trainer(trainer, self._shown)
 
     @override
     def on_predict_start(self) -> None:
@@ -176,7 +176,7 @@ class TopImagesProbe(pl.LightningModule):
         self._reader.read_from(frozen_copy(*self._model, share=True).to(self.device))
 
     @override
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         """Show a batch of images; their numbers are returned."""
         self._search.see(batch)
         return batch[1]
@@ -189,7 +189,7 @@ class TopImagesProbe(pl.LightningModule):
         self._reader.network.to("cpu")
 
 
-def check_trainer(trainer: pl.Trainer, shown: Shown) -> None:
+def check_search_trainer(trainer: pl.Trainer, shown: Shown) -> None:
     """As :meth:`TopImagesProbe.check_trainer`."""
     if trainer.world_size > 1 and shown.number is None:
         raise ValueError(

@@ -10,7 +10,7 @@ from torch import nn
 from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.top_images.highest import HighestResponses
 from neurovis.maximization.top_images.images import (
-    Batch,
+    ImageBatch,
     NumberedStream,
     Shown,
     why_unreadable,
@@ -45,7 +45,7 @@ class Search(nn.Module):
         for metric in (*self._metrics.values(), self._unreadable):
             metric.distributed_available_fn = _is_alone
 
-    def see(self, batch: Batch) -> None:
+    def see(self, batch: ImageBatch) -> None:
         """Show a batch, and keep what is among the highest."""
         images, numbers, unreadable = batch
         if len(unreadable):
