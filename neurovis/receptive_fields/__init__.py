@@ -26,7 +26,7 @@ from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
 from neurovis.recording import can_be_hooked, hooked, undisturbed
 
-__all__ = ["Box", "Field", "receptive_fields"]
+__all__ = ["Box", "Field", "known_fields", "receptive_fields"]
 
 #: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
 Box = tuple[int, int, int, int]
@@ -153,6 +153,23 @@ def receptive_fields(
                 if layers is None or not set(layers) <= set(reached):
                     raise IncompatibleInputError(_refusal(model, example, error)) from error
     return _by_every_name(model, fields, calls)
+
+
+def known_fields(model: nn.Module, example: Tensor, layers: Iterable[str]) -> dict[str, Field]:
+    """Receptive fields of some layers, as :func:`receptive_fields` finds them.
+
+    Args:
+        model: The network.
+        example: Images ``(B, C, H, W)`` in the network's space.
+        layers: Dotted names.
+
+    Returns:
+        The fields by name; none if the network does not run so far while it is traced.
+    """
+    try:
+        return receptive_fields(model, example, layers)
+    except IncompatibleInputError:
+        return {}
 
 
 def _by_every_name(

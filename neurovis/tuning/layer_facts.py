@@ -16,7 +16,7 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import center_place
-from neurovis.receptive_fields import Field, receptive_fields
+from neurovis.receptive_fields import Field, known_fields, receptive_fields
 from neurovis.tuning.settings import RankingSettings, ReadoutName
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
@@ -77,7 +77,7 @@ def find_layers(
     axes = usable_layers(network, selection, example)
     shapes, lowest, calls = _try(network, axes, spec)
     noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
-    fields = receptive_fields(network, example, axes)
+    fields = known_fields(network, example, axes)
     sources, over_image = find_sources(network, calls, network_inputs(network, spec, noise), fields)
     layers: dict[str, LayerFacts] = {}
     for name, axis in axes.items():

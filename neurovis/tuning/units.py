@@ -13,7 +13,7 @@ from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.readouts import center_place, unit_at
-from neurovis.receptive_fields import Box, receptive_fields
+from neurovis.receptive_fields import Box, known_fields, receptive_fields
 from neurovis.recording import undisturbed
 from neurovis.tuning.layer_facts import is_rectified
 
@@ -136,7 +136,7 @@ class Units:
             )
 
     def _find_box(self) -> Box | None:
-        field = receptive_fields(self.network, self.spec.example(), [self.layer]).get(self.layer)
+        field = known_fields(self.network, self.spec.example(), [self.layer]).get(self.layer)
         if field is None or field.units != (self.map_size or (1, 1)):
             return None
         row, column = self.unit or (0, 0)

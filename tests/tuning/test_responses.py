@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from neurovis.first_forward import IncompatibleInputError
 from neurovis.inputs import InputSpec
 from neurovis.tuning import rank_kernels
 from neurovis.tuning.responses import LayerResponses, RankedLayer, _trial_gratings
@@ -184,7 +185,7 @@ def test_what_is_over_the_image() -> None:
             self.mixed, self.second = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 4, 3)
 
         def forward(self, images: Tensor) -> Tensor:
-            scaled = (images - 0.2) * torch.tensor([1.0, 2.0, 3.0])[:, None, None]
+            scaled = (images - 0.2) * images.new_tensor([1.0, 2.0, 3.0])[:, None, None]
             first = self.stem(scaled), self.grouped(images), self.second(self.mixed(images))
             return torch.cat(first, dim=1)
 
@@ -282,3 +283,15 @@ def test_calls_of_one_convolution_are_as_convolutions_of_their_own() -> None:
     scores = [ranking.score for ranking in rank_kernels(network, "second", input_spec=SPEC)]
     wanted = [ranking.score for ranking in rank_kernels(unrolled, "4", input_spec=SPEC)]
     torch.testing.assert_close(scores, wanted, equal_nan=True)
+
+
+def test_a_network_that_cannot_be_traced_is_ranked_without_fields(
+    network: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untraceable(*_: object) -> None:
+        raise IncompatibleInputError("an operator of its own")
+
+    monkeypatch.setattr("neurovis.receptive_fields.receptive_fields", untraceable)
+    (ranking,) = rank_kernels(network, "conv2", input_spec=SPEC)
+    assert ranking.score.isfinite().all()
+    assert "its receptive field is unknown" in ranking.notes

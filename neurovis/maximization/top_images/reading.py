@@ -17,7 +17,7 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layers import unwrap
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import Objective, as_objective
-from neurovis.receptive_fields import Box, Field, receptive_fields
+from neurovis.receptive_fields import Box, Field, known_fields
 from neurovis.recording import undisturbed
 
 #: What kernels are judged by, as :func:`~neurovis.maximization.objectives.as_objective` takes it.
@@ -133,7 +133,7 @@ class TopReader:
         with undisturbed(self.network), torch.no_grad():
             example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
             self._reader = LayerReader(self.network, list(layers), example)
-            fields = receptive_fields(self.network, example, layers)
+            fields = known_fields(self.network, example, layers)
             self.layers = {
                 name: self._read_layer(name, kernels, chosen, fields.get(name))
                 for name, kernels in layers.items()
