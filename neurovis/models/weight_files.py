@@ -32,6 +32,11 @@ _INSTANTIATORS = (
 _HARMLESS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 #: Where checkpoints keep hyperparameters, those of old versions too.
 _HYPERPARAMETERS = ("hyper_parameters", "hparams", "module_arguments")
+#: Raised by PyYAML for texts that are no YAML, or that look like a number or date and are none.
+_NO_YAML = (
+    *(yaml.YAMLError, ValueError, TypeError, LookupError),
+    *(AttributeError, OverflowError, RecursionError),
+)
 #: Torch reads it at each call of ``torch.load``, whatever arguments are given there.
 _WEIGHTS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
@@ -103,10 +108,12 @@ def _texts(value: object, seen: set[int]) -> Iterator[str]:
     """Yield all texts in a value, also those in texts that are YAML."""
     if isinstance(value, str):
         yield value.strip()
-        with suppress(Exception):  # Most texts are no YAML, or are the same in it.
+        try:
             loaded = yaml.safe_load(value)
-            if loaded != value:
-                yield from _texts(loaded, seen)
+        except _NO_YAML:
+            return
+        if loaded != value:
+            yield from _texts(loaded, seen)
     elif isinstance(value, (Mapping, list, tuple, set)) and id(value) not in seen:
         seen.add(id(value))
         for part in (*value.values(), *value.keys()) if isinstance(value, Mapping) else value:
