@@ -52,7 +52,7 @@ def test_tables_are_utf_8_in_a_locale_of_ascii(tmp_path: Path) -> None:
         "from pathlib import Path; from neurovis.summaries import log_scalars;"
         "from neurovis.maximization.results import save_results_table;"
         f"log_scalars([], {{'gr\\xf6\\xdfe': 1.0}}, 0, {str(tmp_path)!r});"
-        f"save_table(Path({str(tmp_path)!r}, 'results.csv'), [{{'gr\\xf6\\xdfe': 1}}])"
+        f"save_results_table(Path({str(tmp_path)!r}, 'results.csv'), [{{'gr\\xf6\\xdfe': 1}}])"
     )
     subprocess.run(
         [sys.executable, "-c", code],
