@@ -1,4 +1,4 @@
-"""What TensorBoard is told beside the data, as TensorBoard's own readers find it."""
+"""Layout and descriptions beside the data, as TensorBoard's own readers find them."""
 
 from __future__ import annotations
 

@@ -56,9 +56,6 @@ def terminable() -> Iterator[Signals]:
     with its traceback.
     """
     signals = Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals
-        return
     process = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -69,13 +66,8 @@ def terminable() -> Iterator[Signals]:
         signals.is_stopping = True
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handled_by(stop):
         yield signals
-    finally:
-        # Lightning ignores SIGINT after the first one.
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextmanager
@@ -84,20 +76,28 @@ def importing() -> Iterator[None]:
 
     An exception that is raised in the middle of torch's own C++ code ends Python with an abort.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def leave(number: int, _: FrameType | None) -> None:
         sys.stderr.write("neurovis: stopped before it began\n")
         end_at_once(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _handled_by(leave):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle Ctrl-C and SIGTERM in another way inside; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+        # Lightning ignores SIGINT after the first one.
+        for number, previous in before.items():
+            signal.signal(number, previous or signal.SIG_DFL)
 
 
 def _stop_fork(number: int, frame: FrameType | None) -> None:

@@ -39,8 +39,11 @@ class LayerResponse:
         self.layer = layer
         self.spec = spec
         self.dtype = dtype
-        layers = layer if kernel_axis is None else {layer: kernel_axis}
-        self._reader = LayerReader(network, layers, spec.example())
+        self._reader = (
+            LayerReader(network, layer, spec.example())
+            if kernel_axis is None
+            else LayerReader(network, {layer: kernel_axis})
+        )
 
     @property
     def kernel_axis(self) -> int:

@@ -337,7 +337,7 @@ _SIGTERM_IS_CAUGHT = 1 << (signal.SIGTERM - 1)
 
 
 def _has_handlers(process: int) -> bool:
-    """Whether a process has handlers of its own by now; Python itself has one of SIGINT."""
+    """True if a process has handlers of its own by now; Python itself has one of SIGINT."""
     status = Path(f"/proc/{process}/status").read_text()
     (caught,) = (line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught.split()[1], 16) & _SIGTERM_IS_CAUGHT)

@@ -1,4 +1,4 @@
-"""Which channels a stimulus drives: axes of color, modalities at the same strength."""
+"""Channels that a stimulus drives: axes of color, modalities at the same strength."""
 
 from __future__ import annotations
 
