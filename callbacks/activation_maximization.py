@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import first_and_now_images, labeled_grid, render
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, reusable
-from neurovis.layers import resolve_layer
 from neurovis.maximization import AscentOptions, AscentSettings
 from neurovis.maximization.continued import (
     AscentSnapshot,
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
 
 _STEPS = 16
 
-_ROOM = "activation_maximization"
+_CATEGORY = "activation_maximization"
 #: What TensorBoard says of what is logged of a layer, by the ends of the tags.
-_WORDS = {
+_DESCRIPTIONS = {
     "": "**What each kernel wants to see by now**: its preferred image, climbed on a few steps "
     "each time while the network learns. The label gives the activation that the image reaches "
     "and, in brackets, that of a noise image, in the layer's own unit; believe an image only "
@@ -68,13 +67,13 @@ class ActivationMaximizationMonitor(Monitor):
     Under the tag ``activation_maximization/<layer>`` it logs a picture of all images, with each
     kernel's activation and that of its noise image, and under tags that begin with it
 
-    - ``/first_and_now``: from the second look on, a picture of the images of this fit's first look
-      above those now, with what the first ones did then and do now;
+    - ``/first_and_now``: from the second time on, a picture of the images of this fit's first time
+      above those now, with the activations of the first ones then and now;
     - ``/activation`` and ``/noise_activation``: means over the kernels, of the readout that is
-      maximized. Means, not medians: the gap between the two curves is then what the kernels gained
-      on average, and one that falls silent is seen in it. Kernels with large activations weigh
-      more; each one's own numbers are in the picture. Kernels whose activation is not finite are
-      left out; NaN if there is no other.
+      maximized. Means, not medians: the gap between the two curves is then the kernels' average
+      gain, and a kernel that falls silent lowers it. Kernels with large activations weigh more; the
+      picture has the numbers of each kernel. Kernels whose activation is not finite are left out;
+      NaN if there is no other.
     - ``/dead``: the fraction of them that stayed silent, or unmoved from what noise gives.
 
     An image that runs into NaN or infinity starts again, and its label says so.
@@ -126,49 +125,39 @@ class ActivationMaximizationMonitor(Monitor):
         self.kernels = None if kernels is None else reusable(kernels)
         self.settings = AscentSettings(**{"steps": _STEPS, **of_ascent})
         self.first_and_now = first_and_now
+        settings = self.kernels, repr(self.settings)
+        self.tag_settings = {"activation_maximization": settings}
         self._kernel_axis: int | None = None
         self._ascent: ContinuedAscent | None = None
         self._first: _FirstLook | None = None
 
     @override
-    def layer_names(self, pl_module: nn.Module) -> list[str]:
-        resolve_layer(pl_module, self.layer)
-        return [self.layer]
-
-    @override
-    def shown(self) -> object:
-        return self.kernels, repr(self.settings)
-
-    @override
-    def tags(self, pl_module: nn.Module) -> set[str]:
-        return {f"activation_maximization/{layer}" for layer in self.layer_names(pl_module)}
-
-    @override
-    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        self._ascent, self._first = self._started(pl_module, images), None
-
-    @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
-        # There is no ascent yet if the memory was too small to begin with one.
-        self._ascent = ascent = self._ascent or self._started(pl_module, images)
+        if self._ascent is None or self.is_first_look:
+            # Ascents start here, and their first steps are made when there is something to log.
+            self._ascent, self._first = self._started(pl_module, images), None
+            return Observation()
+        ascent = self._ascent
         response = LayerResponse(pl_module, self.layer, ascent.spec, self._kernel_axis)
         snapshot = ascent.climb(response, images.device)
         tag = f"activation_maximization/{self.layer}"
         title = f"preferred images of {self.layer}, step {step}, {ascent.steps} ascent steps"
         grid = labeled_grid(snapshot.images, _labels(ascent.kernels, snapshot), ascent.spec, title)
         scalars = {f"{tag}/{name}": value for name, value in _means(snapshot).items()}
-        seen = Observation(pictures={tag: render(grid)}, scalars=scalars)
+        observation = Observation(pictures={tag: render(grid)}, scalars=scalars)
         if self.first_and_now and self._first is not None:
             again = _read_out(self._first.images.to(images.device), ascent, response)
             figure = self._first.compared(again, snapshot, ascent, self.layer, step)
-            seen.pictures[f"{tag}/first_and_now"] = render(figure)
+            observation.pictures[f"{tag}/first_and_now"] = render(figure)
         elif self.first_and_now:
             self._first = _FirstLook(step, ascent.steps, snapshot.images, snapshot.activations)
-        seen.describe(tag, _WORDS)
+        observation.describe(tag, _DESCRIPTIONS)
         compared = (f"{tag}/activation", f"{tag}/noise_activation")
-        seen.add_to_chart(_ROOM, f"{self.layer}: activation against noise", *compared)
-        seen.add_to_chart(_ROOM, "silent kernels of each layer (fraction)", f"{_ROOM}/*/dead")
-        return seen
+        observation.add_to_chart(_CATEGORY, f"{self.layer}: activation against noise", *compared)
+        observation.add_to_chart(
+            _CATEGORY, "silent kernels of each layer (fraction)", f"{_CATEGORY}/*/dead"
+        )
+        return observation
 
     def _started(self, pl_module: LightningModule, images: Tensor) -> ContinuedAscent:
         """Ascents at their start, on a network and kernels that were found usable."""

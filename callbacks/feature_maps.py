@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
@@ -24,7 +23,7 @@ from neurovis.summaries import Histogram, Observation, PixelArray
 MOST_ACTIVE = "most_active"
 
 #: What TensorBoard says of what is logged of a layer, by the ends of the tags.
-_WORDS = {
+_DESCRIPTIONS = {
     "": "**What the kernels make of the probe images**, each image beside its feature maps, one "
     "map a kernel. The maps of an image share one scale from black (lowest) to white (highest "
     "value), stated above them in the layer's own unit; an evenly gray map is a kernel without a "
@@ -106,47 +105,36 @@ class FeatureMapMonitor(Monitor):
         self.max_kernels = max_kernels
         self.kernels = None if kernels is None else reusable(kernels)
         self.first_and_now = first_and_now
+        self.tag_settings = {"feature_maps": (self.kernels, max_kernels)}
         self._kernel_axes: dict[str, int] = {}
         self._calls: Mapping[str, int] | None = None
         self._slots: dict[str, list[int]] = {}
-        self._first: dict[str, _FirstLook] = {}
-
-    @override
-    def shown(self) -> object:
-        return self.kernels, self.max_kernels
-
-    @override
-    def tags(self, pl_module: nn.Module) -> set[str]:
-        return {f"feature_maps/{layer}" for layer in self.layer_names(pl_module)}
-
-    @override
-    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        if self.input_spec is not None:
-            self.input_spec.from_network(images)  # Raises if it has other channels.
-        self._kernel_axes = usable_layers(pl_module, self.layers, images[:1])
-        self._calls, self._first = None, {}
-        for layer, maps in self._feature_maps(pl_module, images[:1]).items():
-            self._choose(layer, maps)
-            if self.first_and_now:
-                self._look_first(layer, maps, images, step)
+        #: Step and first image's maps ``(K, H', W')`` at the first look, by layer, on the CPU.
+        self._first: dict[str, tuple[int, Tensor]] = {}
 
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        if self.is_first_look:
+            self._kernel_axes = usable_layers(pl_module, self.layers, images[:1])
+            self._calls, self._first = None, {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
-        seen = Observation()
+        observation = Observation()
         for layer, maps in self._feature_maps(pl_module, images).items():
             tag = f"feature_maps/{layer}"
             kernels = self._choose(layer, maps)
-            seen.pictures[tag] = self._picture(layer, maps, kernels, shown.cpu(), step)
-            seen.histograms[f"{tag}/activations"] = Histogram.of(maps)
-            seen.scalars[f"{tag}/mean"] = maps.mean().item()
-            seen.scalars[f"{tag}/dead"] = _dead_fraction(maps)
+            observation.histograms[f"{tag}/activations"] = Histogram.of(maps)
+            observation.scalars[f"{tag}/mean"] = maps.mean().item()
+            observation.scalars[f"{tag}/dead"] = _dead_fraction(maps)
+            if self.is_first_look:
+                self._first[layer] = step, maps[0].clone().cpu()
+                continue
+            observation.pictures[tag] = self._picture(layer, maps, kernels, shown.cpu(), step)
             if self.first_and_now:
-                self._compare(seen, layer, maps, kernels, images, step)
-            seen.describe(tag, _WORDS)
+                self._compare(observation, layer, maps[0].cpu(), kernels, step)
+            observation.describe(tag, _DESCRIPTIONS)
         for title, name in _CHARTS.items():
-            seen.add_to_chart("feature_maps", title, f"feature_maps/*/{name}")
-        return seen
+            observation.add_to_chart("feature_maps", title, f"feature_maps/*/{name}")
+        return observation
 
     def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:
         """The maps ``(B, K, H', W')`` of each layer, in float32."""
@@ -191,48 +179,25 @@ class FeatureMapMonitor(Monitor):
         ]
         return stacked(pictures)
 
-    def _look_first(self, layer: str, maps: Tensor, images: Tensor, step: int) -> None:
-        self._first[layer] = _FirstLook(step, images[0].clone().cpu(), maps[0].clone().cpu())
-
     def _compare(
-        self,
-        seen: Observation,
-        layer: str,
-        maps: Tensor,
-        kernels: list[int],
-        images: Tensor,
-        step: int,
+        self, observation: Observation, layer: str, now: Tensor, kernels: list[int], step: int
     ) -> None:
-        """Add what has changed since the first look."""
-        first = self._first.get(layer)
-        if first is None or not torch.equal(first.image, images[0].cpu()):
-            # Maps of another image than this are nothing to compare with.
-            self._look_first(layer, maps, images, step)
-            return
-        now = maps[0].cpu()
-        correlations = _correlations(first.maps, now)
+        """Add what has changed in the first image's maps ``(K, H', W')`` since the first look."""
+        first_step, first = self._first[layer]
+        correlations = _correlations(first, now)
         known = correlations[correlations.isfinite()]
         tag = f"feature_maps/{layer}"
         if len(known):
-            seen.scalars[f"{tag}/correlation_with_first"] = known.quantile(0.5).item()
+            observation.scalars[f"{tag}/correlation_with_first"] = known.quantile(0.5).item()
         figure = first_and_now_figure(
-            first.maps[kernels],
+            first[kernels],
             now[kernels],
             [_label(kernel, correlations[kernel].item()) for kernel in kernels],
-            (f"first, step {first.step}", f"now, step {step}"),
+            (f"first, step {first_step}", f"now, step {step}"),
             f"{layer}: the first image's maps at first and now",
             ["r: correlation of a kernel's two maps"] if len(known) else [],
         )
-        seen.pictures[f"{tag}/first_and_now"] = render(figure)
-
-
-@dataclass(frozen=True)
-class _FirstLook:
-    """The maps ``(K, H', W')`` of an image ``(C, H, W)`` at a step, all on the CPU."""
-
-    step: int
-    image: Tensor
-    maps: Tensor
+        observation.pictures[f"{tag}/first_and_now"] = render(figure)
 
 
 def _label(kernel: int, correlation: float) -> str:

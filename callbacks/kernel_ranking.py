@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import Unpack, override
 
@@ -130,7 +130,8 @@ class KernelRankingMonitor(Monitor):
         self.settings = RankingSettings(
             **{"orientations": _ORIENTATIONS, "phases": phases, **of_ranking}
         )
-        self._spec: InputSpec | None = None
+        settings = max_kernels, preferred_images, repr(self.settings)
+        self.tag_settings = {f"kernel_ranking/{one.name}": settings for one in self.rankings}
         self._facts: Mapping[str, LayerFacts] | None = None
         self._previous: dict[tuple[str, str], KernelRanking] = {}
         self._first: dict[tuple[str, str], tuple[int, KernelRanking]] = {}
@@ -144,75 +145,71 @@ class KernelRankingMonitor(Monitor):
         return f"{super().state_key}{[ranking.name for ranking in self.rankings]}"
 
     @override
-    def shown(self) -> object:
-        return self.max_kernels, self.preferred_images, repr(self.settings)
+    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        if self.is_first_look:
+            self._facts, self._ascents = None, {}
+            self._previous, self._first = {}, {}
+        spec = self.input_spec or self.probe.spec_like(images)
+        battery = self._battery(images, spec)
+        responses = LayerResponses(pl_module, self.layers, spec, self.settings, self._facts)
+        if self.is_first_look:
+            _check_applicable(list(responses.layers.values()), self.rankings)
+            self._facts = responses.facts
+        found = rank_alone(responses, self.rankings, battery, self.settings.batch_size)
+        pictures = self._preferred_images(pl_module, responses, found, images.device)
+        observation = Observation()
+        for ranking in found:
+            place = ranking.layer, ranking.by
+            # The scores alone, without what the network was shown.
+            scores = replace(ranking, seen=None, weights=None, values={})
+            if self.is_first_look:
+                self._first[place] = step, scores
+            else:
+                now = ranking_observation(
+                    ranking,
+                    self._previous[place],
+                    pictures.get(ranking.layer),
+                    step,
+                    self.max_kernels,
+                    self._first[place] if self.first_and_now else None,
+                )
+                observation.add(now)
+            self._previous[place] = scores
+        return observation
 
-    @override
-    def tags(self, pl_module: nn.Module) -> set[str]:
-        names = self.layer_names(pl_module)
-        return {
-            f"kernel_ranking/{ranking.name}/{layer}" for ranking in self.rankings for layer in names
-        }
-
-    @override
-    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        self._spec, self._facts, self._ascents = None, None, {}
-        self._previous, self._first = {}, {}
-        if self._by_images and len(images) < 2:
+    def _battery(self, images: Tensor, spec: InputSpec) -> Battery:
+        """Return the stimuli; generated each time, which costs little."""
+        if not self._by_images:
+            return choose_battery(self.rankings, spec, self.settings, None, None, None)
+        if len(images) < 2:
             raise ValueError(
                 "ranking by images compares responses to several; got 1 probe image: give more "
                 "probe_images, or a larger max_images"
             )
-        battery = self._battery(images)
-        responses = self._responses(pl_module, images)
-        _check_applicable(list(responses.layers.values()), self.rankings)
-        self._facts = responses.facts
-        for ranking in self._ranked(responses, battery):
-            self._remember(ranking)
-            if self.first_and_now:
-                place = ranking.layer, ranking.by
-                self._first[place] = (step, self._previous[place])
-        for layer in self._layers_with_images(responses):
-            response = self._layer_response(pl_module, layer)
-            usable_kernels(response, None, AscentSettings().resolved_objective)
+        shown = spec.from_network(images.float()).cpu()
+        return choose_battery(self.rankings, spec, self.settings, shown, None, None)
 
-    @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
-        seen, responses = Observation(), self._responses(pl_module, images)
-        found = self._ranked(responses, self._battery(images))
-        pictures = {
-            layer.name: self._climb(pl_module, layer, found, images.device)
-            for layer in self._layers_with_images(responses)
-        }
-        for ranking in found:
-            place = ranking.layer, ranking.by
-            own = ranking_observation(
-                ranking,
-                self._previous.get(place),
-                pictures.get(ranking.layer),
-                step,
-                self.max_kernels,
-                self._first.get(place),
-            )
-            seen.add(own)
-            self._remember(ranking)
-        return seen
-
-    def _remember(self, ranking: KernelRanking) -> None:
-        """The scores alone, without what was seen."""
-        scores = replace(ranking, seen=None, weights=None, values={})
-        self._previous[ranking.layer, ranking.by] = scores
-
-    def _layers_with_images(self, responses: LayerResponses) -> list[RankedLayer]:
-        """Those whose kernels are drawn by their preferred images."""
-        layers = responses.layers.values() if self.preferred_images else []
-        return [layer for layer in layers if not layer.is_first]
-
-    def _layer_response(self, pl_module: LightningModule, layer: RankedLayer) -> LayerResponse:
-        return LayerResponse(pl_module, layer.name, layer.spec, layer.kernel_axis)
+    def _preferred_images(
+        self,
+        pl_module: LightningModule,
+        responses: LayerResponses,
+        found: Rankings,
+        device: torch.device,
+    ) -> dict[str, Tensor]:
+        """Images to draw the kernels of layers by that are not over the image; none at first."""
+        pictures = {}
+        for layer in responses.layers.values() if self.preferred_images else []:
+            if layer.is_first:
+                continue
+            response = LayerResponse(pl_module, layer.name, layer.spec, layer.kernel_axis)
+            if self.is_first_look:
+                usable_kernels(response, None, AscentSettings().resolved_objective)
+            else:
+                pictures[layer.name] = self._climb(response, layer, found, device)
+        return pictures
 
     def _climb(
-        self, pl_module: LightningModule, layer: RankedLayer, found: Rankings, device: torch.device
+        self, response: LayerResponse, layer: RankedLayer, found: Rankings, device: torch.device
     ) -> Tensor:
         """Continue the ascents; preferred images ``(K, C, H, W)``, gray for kernels not drawn."""
         kernels = sorted(
@@ -228,7 +225,7 @@ class KernelRankingMonitor(Monitor):
             ascent = ContinuedAscent(kernels, layer.spec, AscentSettings(steps=_STEPS))
         elif ascent.kernels != kernels:
             ascent = ascent.of(kernels)
-        images = _shrunk(ascent.climb(self._layer_response(pl_module, layer), device).images)
+        images = _shrunk(ascent.climb(response, device).images)
         self._ascents[layer.name] = ascent
         pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5, dtype=torch.float32)
         pictures[kernels] = images.float()
@@ -237,26 +234,6 @@ class KernelRankingMonitor(Monitor):
     @property
     def _by_images(self) -> bool:
         return any(isinstance(ranking, ImageRanking) for ranking in self.rankings)
-
-    def _spec_for(self, images: Tensor) -> InputSpec:
-        """Return the specification of the network's input, the same throughout a fit."""
-        self._spec = self._spec or self.input_spec or self.probe.spec_like(images)
-        return self._spec
-
-    def _responses(self, pl_module: LightningModule, images: Tensor) -> LayerResponses:
-        """Return responses of the network as it is now; not kept, since they refer to it."""
-        spec = self._spec_for(images)
-        return LayerResponses(pl_module, self.layers, spec, self.settings, self._facts)
-
-    def _battery(self, images: Tensor) -> Battery:
-        """Return the stimuli; generated each time, which costs little."""
-        spec = self._spec_for(images)
-        shown = spec.from_network(images.float()).cpu() if self._by_images else None
-        return choose_battery(self.rankings, spec, self.settings, shown, None, None)
-
-    def _ranked(self, responses: LayerResponses, battery: Battery) -> Rankings:
-        """Show the stimuli, and rank. Only this process does."""
-        return rank_alone(responses, self.rankings, battery, self.settings.batch_size)
 
 
 def _shrunk(images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Options of a monitor, to reject unknown ones and suggest the nearest name."""
+"""Checks of a monitor's options: layers, and names that no option has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from difflib import get_close_matches
 from typing import get_args
+
+from torch import nn
+
+from neurovis.layers import LayerSelection
 
 
 def refusal(cls: type, unknown: Iterable[str]) -> str:
@@ -41,3 +45,25 @@ def option_names(cls: type) -> list[str]:
             else:
                 names.append(parameter.name)
     return names
+
+
+def checked_layers(layers: LayerSelection | None) -> tuple[str | type[nn.Module], ...]:
+    """Return the parts of a selection of layers, none for the network's output.
+
+    Raises:
+        ValueError: If there are none in it.
+        TypeError: If one is neither a name nor a type of modules.
+    """
+    if layers is None:
+        return ()
+    parts = (layers,) if isinstance(layers, (str, type)) else tuple(layers)
+    if not parts:
+        raise ValueError("layers needs at least one layer name; got none")
+    for part in parts:
+        if not isinstance(part, str) and not (
+            isinstance(part, type) and issubclass(part, nn.Module)
+        ):
+            raise TypeError(
+                f"layers are dotted names such as 'features.0', or types of modules; got {part!r}"
+            )
+    return parts

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
@@ -31,7 +30,7 @@ from neurovis.saliency.explanation import check, explain
 from neurovis.summaries import Observation, PixelArray
 
 #: What TensorBoard says of what is logged, by the ends of the tags.
-_WORDS = {
+_DESCRIPTIONS = {
     "": "**Which pixels of the probe images drive what the label names** (a kernel or a class, "
     "with its value), from left to right: the image, the map over it, the map, and the map when "
     "this fit began. The colors and their ends are stated under each map, in units of the "
@@ -109,9 +108,12 @@ class SaliencyMonitor(Monitor):
             **(method_options or {}),
         }
         self._settings = SaliencySettings(**self.method_options)
+        settings = self.kernels, target, repr(self.method_options)
+        self.tag_settings = {f"saliency/{method}": settings}
         self._layer_target = LayerTarget(None)
         self._choices: list[KernelChoice] = []
-        self._first: dict[KernelChoice, _FirstLook] = {}
+        #: Step and maps ``(B, H, W)`` by modality at the first look, on the CPU.
+        self._first: dict[KernelChoice, tuple[int, dict[str, Tensor]]] = {}
 
     @property
     @override
@@ -119,80 +121,61 @@ class SaliencyMonitor(Monitor):
         return f"{super().state_key}{self.method}{self.kernels}"
 
     @override
-    def shown(self) -> object:
-        return self.kernels, self.target, repr(self.method_options)
+    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        if self.is_first_look:
+            self._check(images)
+            self._layer_target = LayerTarget.find(pl_module, self.layer, images)
+            self._choices, self._first = self._targets(pl_module, images), {}
+        shown = images if self.input_spec is None else self.input_spec.from_network(images)
+        pictures, errors = [], []
+        for choice in self._choices:
+            # Not by kernel_saliency, which would guard the network a second time.
+            found = explain(
+                pl_module, images, self._layer_target, choice, self.method, self._settings
+            )
+            if self.is_first_look:
+                self._first[choice] = step, found.pooled(self.input_spec)
+                continue
+            pictures.append(self._picture(found, shown.cpu(), step, self._first[choice]))
+            if found.completeness_error is not None:
+                errors.append(found.completeness_error)
+        tag = f"saliency/{self.method}/{self.layer or 'output'}"
+        observation = Observation()
+        if pictures:
+            observation.pictures[tag] = stacked(pictures)
+        if errors:
+            error = torch.cat(errors).nanquantile(0.5).item()
+            observation.scalars[f"{tag}/completeness_error"] = error
+        observation.describe(tag, _DESCRIPTIONS)
+        observation.add_to_chart(
+            "saliency", "completeness error of each layer", "saliency/*/completeness_error"
+        )
+        return observation
 
-    @override
-    def tags(self, pl_module: nn.Module) -> set[str]:
-        return {self._tag}
-
-    @property
-    def _tag(self) -> str:
-        return f"saliency/{self.method}/{self.layer or 'output'}"
-
-    @override
-    def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-        number = int((~images.isfinite()).sum())
-        if number:
+    def _check(self, images: Tensor) -> None:
+        """Reject images that are not finite."""
+        count = int((~images.isfinite()).sum())
+        if count:
             raise ValueError(
-                f"the probe images ({self.probe.origin}) have {number} values of {images.numel()} "
+                f"the probe images ({self.probe.origin}) have {count} values of {images.numel()} "
                 "that are not finite (NaN or infinity); give probe_images without"
             )
-        self._layer_target = LayerTarget.find(pl_module, self.layer, images)
-        self._choices = (
+
+    def _targets(self, pl_module: LightningModule, images: Tensor) -> list[KernelChoice]:
+        """Return what is explained, one map for each, after a check of the method on it."""
+        choices: list[KernelChoice] = (
             kernel_choices(pl_module, self._layer_target, self.kernels, images)
             if self.target is None
             else [self.target]
         )
-        self._first = {}
-        for choice in self._choices:
+        for choice in choices:
             check(pl_module, images, choice, self.method, **self.method_options)
-            found = self._saliency(pl_module, images, choice)
-            if self.first_and_now:
-                self._first[choice] = self._look(found, images, step)
-
-    @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
-        shown = images if self.input_spec is None else self.input_spec.from_network(images)
-        seen = Observation()
-        pictures, errors = [], []
-        for choice in self._choices:
-            found, first = self._saliency(pl_module, images, choice), None
-            if self.first_and_now:
-                first = self._first_look(choice, images)
-            pictures.append(self._picture(found, shown.cpu(), step, first))
-            if self.first_and_now and first is None:
-                # Maps of other images than these are nothing to compare with.
-                self._first[choice] = self._look(found, images, step)
-            if found.completeness_error is not None:
-                errors.append(found.completeness_error)
-        tag = self._tag
-        seen.pictures[tag] = stacked(pictures)
-        if errors:
-            seen.scalars[f"{tag}/completeness_error"] = torch.cat(errors).nanquantile(0.5).item()
-        seen.describe(tag, _WORDS)
-        seen.add_to_chart(
-            "saliency", "completeness error of each layer", "saliency/*/completeness_error"
-        )
-        return seen
-
-    def _saliency(
-        self, pl_module: LightningModule, images: Tensor, choice: KernelChoice
-    ) -> SaliencyMaps:
-        # Not by kernel_saliency, which would guard the network a second time.
-        return explain(pl_module, images, self._layer_target, choice, self.method, self._settings)
-
-    def _look(self, found: SaliencyMaps, images: Tensor, step: int) -> _FirstLook:
-        return _FirstLook(step, images.cpu(), found.pooled(self.input_spec))
-
-    def _first_look(self, choice: KernelChoice, images: Tensor) -> _FirstLook | None:
-        """The first look at these very images, if there was one."""
-        first = self._first.get(choice)
-        return first if first is not None and torch.equal(first.images, images.cpu()) else None
+        return choices
 
     def _picture(
-        self, found: SaliencyMaps, shown: Tensor, step: int, first: _FirstLook | None
+        self, found: SaliencyMaps, shown: Tensor, step: int, first: tuple[int, dict[str, Tensor]]
     ) -> PixelArray:
+        first_step, first_maps = first
         is_strongest = self.target is None and self.kernels == STRONGEST
         figure = saliency_figure(
             shown,
@@ -201,19 +184,12 @@ class SaliencyMonitor(Monitor):
             self.input_spec,
             f"{self.method} of {found.layer}, step {step}",
             found.is_signed,
-            notes=["the first map is of what was strongest then"] if first and is_strongest else [],
-            first=None if first is None else (f"first (step {first.step})", first.maps),
+            notes=["the first map is of what was strongest then"]
+            if self.first_and_now and is_strongest
+            else [],
+            first=(f"first (step {first_step})", first_maps) if self.first_and_now else None,
         )
         return render(figure)
-
-
-@dataclass(frozen=True)
-class _FirstLook:
-    """The maps ``(B, H, W)`` of images ``(B, C, H, W)`` by modality, all on the CPU."""
-
-    step: int
-    images: Tensor
-    maps: dict[str, Tensor]
 
 
 def _labels(found: SaliencyMaps) -> list[str]:

@@ -38,7 +38,11 @@ TOP = {"callbacks", "cli", "__main__"}
 USES_LIGHTNING = {"maximization", "tuning", "demo", "callbacks", "cli"}
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
 #: What the base of the monitors is made of; monitors share only the base itself.
-BASE_OF_MONITORS = {"base": {"options", "probe", "schedule", "training_run"}}
+BASE_OF_MONITORS = {
+    "base": {"failures", "hooks", "options", "probe", "schedule", "training_run"},
+    "hooks": {"failures", "probe", "schedule", "training_run"},
+    "failures": {"probe", "training_run"},
+}
 
 
 def violations(module: str, source: str) -> list[str]:

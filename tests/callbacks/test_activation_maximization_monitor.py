@@ -280,7 +280,7 @@ class TestNothingIsLeft:
     def test_nothing_on_the_device(self, tmp_path: Path) -> None:
         module, monitor = TinyModule().cuda(), watching()
         images = torch.zeros(1, 3, SIZE, SIZE, device="cuda")
-        monitor.begin(module, images, 0)
+        monitor.observe_first(module, images, 0)
         monitor.observe(module, images, 0)
         before = torch.cuda.memory_allocated()
         monitor.observe(module, images, 1)
@@ -323,7 +323,7 @@ def test_means_are_over_kernels_that_are_finite() -> None:
     seen = []
     with undisturbed(module):
         for one in (monitor, alone):
-            one.begin(module, images, 0)
+            one.observe_first(module, images, 0)
             seen.append(one.observe(module, images, 0).scalars)
     assert seen[0] == pytest.approx(seen[1], rel=1e-5)
     assert seen[0]["activation_maximization/conv1/activation"] != 0

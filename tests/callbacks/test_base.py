@@ -39,6 +39,14 @@ class Named(NamedTuple):
 
 
 @each_kind
+def test_a_monitor_defines_one_method(kind: type[Monitor]) -> None:
+    """All that the base calls is ``observe``; ``state_key`` is Lightning's."""
+    inherited = {name for base in kind.__mro__[1:] for name in vars(base)}
+    defined = {name for name, value in vars(kind).items() if name[0] != "_" and name in inherited}
+    assert defined - {"state_key"} == {"observe"}
+
+
+@each_kind
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

@@ -251,7 +251,7 @@ class TestFeatureMaps:
 
 def begun(monitor: Any, module: Any, images: Tensor) -> Any:
     """A monitor whose training has begun with a module and images."""
-    monitor.begin(module, images, 0)
+    monitor.observe_first(module, images, 0)
     return monitor
 
 
@@ -342,16 +342,6 @@ class TestScalars:
         seen = monitor.observe(module, self.IMAGES, 3)
         assert set(seen.pictures) == {"feature_maps/layer"}
         assert set(seen.scalars) == {"feature_maps/layer/mean", "feature_maps/layer/dead"}
-
-    def test_other_images_start_anew(self) -> None:
-        """Validation's, where there were only training's before; compared with them afterwards."""
-        module, others = Scaled(), self.IMAGES.flip(3)
-        monitor = begun(FeatureMapMonitor("layer"), module, self.IMAGES)
-        assert "correlation_with_first" not in self.observed(monitor, module, others, 3)
-        module.set(2.0, 1.0)
-        assert self.observed(monitor, module, others, 4)["correlation_with_first"] == pytest.approx(
-            1
-        )
 
     def test_a_new_training_starts_anew(self) -> None:
         module = Scaled()

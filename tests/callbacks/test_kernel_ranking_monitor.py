@@ -42,7 +42,7 @@ def observed(monitor: KernelRankingMonitor, module: nn.Module, begin: bool = Tru
     """What a monitor sees of a module, at the time and in the way of the base."""
     with undisturbed(module):
         if begin:
-            monitor.begin(module, IMAGES, 0)  # type: ignore[arg-type]
+            monitor.observe_first(module, IMAGES, 0)  # type: ignore[arg-type]
         return monitor.observe(module, IMAGES, 7)  # type: ignore[arg-type]
 
 
@@ -90,7 +90,7 @@ class TestNumbers:
             module.conv1.weight.copy_(torch.stack(kernels)[:, None].expand(-1, 3, -1, -1))
         spec = InputSpec.rgb(64)
         monitor = watching(input_spec=spec, spatial_frequencies=[1 / wavelength])
-        monitor.begin(module.eval(), IMAGES, 0)
+        monitor.observe_first(module.eval(), IMAGES, 0)
         seen = monitor.observe(module, IMAGES, 0)
         kappa = (2 * np.pi * sigma / wavelength) ** 2
         expected = scipy.special.iv(2, kappa) / scipy.special.iv(0, kappa)
@@ -116,7 +116,7 @@ class TestNumbers:
             scores.append(found.only.score.numpy())
             if seed == 1:
                 with undisturbed(module):
-                    monitor.begin(module, IMAGES, 0)  # type: ignore[arg-type]
+                    monitor.observe_first(module, IMAGES, 0)  # type: ignore[arg-type]
                 continue
             seen = observed(monitor, module, begin=False)
             taus.append(seen.scalars["kernel_ranking/orientation/conv2/kendall_tau"])
@@ -152,7 +152,7 @@ class TestNumbers:
         expected = observed(watching("conv2"), module).scalars[tag]
         with undisturbed(module.to(dtype)):
             monitor = watching("conv2")
-            monitor.begin(module, IMAGES.to(dtype), 0)
+            monitor.observe_first(module, IMAGES.to(dtype), 0)
             found = monitor.observe(module, IMAGES.to(dtype), 0).scalars[tag]
         assert found == pytest.approx(expected, abs=0.03 if dtype == torch.bfloat16 else 1e-5)
 
@@ -166,7 +166,7 @@ class TestTags:
             for by in ("orientation", "weight")
             for layer in ("conv1", "conv2")
         }
-        assert monitor.tags(module) == tags
+        assert set(monitor.settings_by_tag(module)) == tags
         assert tags | {f"{tag}/histogram" for tag in tags} <= set(seen.pictures)
         names = ["median", "above_null", "dead", "kendall_tau"]
         assert set(seen.scalars) == {f"{tag}/{name}" for tag in tags for name in names}
@@ -212,7 +212,7 @@ def test_a_firing_learns_nothing_anew() -> None:
     """Forwards that trace or count would cost as much again as the stimuli."""
     module, monitor = TinyModule(), watching("relu", spatial_frequencies=[0.2], batch_size=100)
     with undisturbed(module):
-        monitor.begin(module, IMAGES, 0)  # type: ignore[arg-type]
+        monitor.observe_first(module, IMAGES, 0)  # type: ignore[arg-type]
         calls: list[int] = []
         module.conv1.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
         monitor.observe(module, IMAGES, 0)  # type: ignore[arg-type]
@@ -244,7 +244,7 @@ class TestStimuli:
         with caplog.at_level(logging.INFO), undisturbed(module):
             module.conv1.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
             for _ in range(2):
-                monitor.begin(module, monitor.probe.images_for(module), 0)
+                monitor.observe_first(module, monitor.probe.images_for(module), 0)
                 shown.clear()
                 monitor.observe(module, monitor.probe.images_for(module), 0)
         said = [line for line in caplog.messages if "makes images like the probe images" in line]

@@ -319,20 +319,16 @@ def test_what_could_not_begin_begins_later(tmp_path: Path) -> None:
 
     class Large(Monitor):
         @override
-        def begin(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
-            calls.append(("begin", step))
+        def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+            calls.append(("first" if self.is_first_look else "later", step))
             if len(calls) < 3:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-
-        @override
-        def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
-            calls.append(("observe", step))
             return Observation()
 
     monitor = Large(None, every_n_train_steps=2)
     with pytest.warns(UserWarning, match="out of memory"):
         fit(monitor, tmp_path, max_epochs=1, limit_train_batches=8, num_sanity_val_steps=0)
-    assert calls == [("begin", 0), ("begin", 1), ("begin", 3), ("observe", 3)]
+    assert calls == [("first", 0), ("first", 1), ("first", 3), ("later", 3)]
 
 
 def test_a_logger_that_fails_does_not_deprive_the_others(tmp_path: Path) -> None:

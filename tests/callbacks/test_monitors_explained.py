@@ -188,7 +188,7 @@ class TestFirstPreferredImages:
         images = torch.rand(1, 3, 12, 12)
         with torch.no_grad():
             module.conv1.bias.zero_()
-        monitor.begin(module, images, 0)
+        monitor.observe_first(module, images, 0)
         first = monitor.observe(module, images, 0)
         assert not seen
         assert list(first.pictures) == ["activation_maximization/conv1"]

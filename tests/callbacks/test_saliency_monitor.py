@@ -31,7 +31,7 @@ def fit(monitor: SaliencyMonitor, folder: Path, **arguments: Any) -> TinyModule:
 def observed(monitor: SaliencyMonitor, module: TinyModule | None = None) -> Any:
     """What a monitor that has begun sees of some images."""
     module = (module or TinyModule()).eval()
-    monitor.begin(module, IMAGES, 0)
+    monitor.observe_first(module, IMAGES, 0)
     return monitor.observe(module, IMAGES, 7)
 
 
@@ -118,7 +118,7 @@ def test_a_unit(drawn: list[Any]) -> None:
 def test_first_against_now(drawn: list[Any]) -> None:
     module = TinyModule().eval()
     monitor = SaliencyMonitor(kernels=[0])
-    monitor.begin(module, IMAGES, 5)
+    monitor.observe_first(module, IMAGES, 5)
     before = kernel_saliency(module, IMAGES, None, 0).pooled()
     with torch.no_grad():
         module.head.weight.mul_(-3)
@@ -127,16 +127,6 @@ def test_first_against_now(drawn: list[Any]) -> None:
     assert caption == "first (step 5)"
     torch.testing.assert_close(first[""], before[""])
     torch.testing.assert_close(drawn[0][1][""], 3 * before[""])
-
-
-def test_other_images_are_not_compared_with_the_first(drawn: list[Any]) -> None:
-    module = TinyModule().eval()
-    monitor = SaliencyMonitor(kernels=[0])
-    monitor.begin(module, IMAGES, 0)
-    monitor.observe(module, IMAGES + 1, 7)
-    monitor.observe(module, IMAGES + 1, 9)
-    assert drawn[0][-1]["first"] is None
-    assert drawn[1][-1]["first"][0] == "first (step 7)"
 
 
 def test_a_row_for_each_modality(drawn: list[Any]) -> None:
