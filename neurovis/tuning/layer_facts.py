@@ -27,7 +27,7 @@ _SIGNED = (
     *(nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm),
     *(nn.GroupNorm, nn.LayerNorm, nn.Sigmoid, nn.Hardsigmoid, nn.Tanh),
 )
-_TRIAL_IMAGES = 16
+_NOISE_IMAGES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,12 @@ def find_layers(
     """
     example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
     axes = usable_layers(network, selection, example)
-    shapes, lowest, calls = _try(network, axes, spec)
+    reader, shapes, lowest = read_noise(network, axes, spec)
     noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
     fields = known_fields(network, example, axes)
-    sources, over_image = find_sources(network, calls, network_inputs(network, spec, noise), fields)
+    sources, over_image = find_sources(
+        network, reader.calls or {}, network_inputs(network, spec, noise), fields
+    )
     layers: dict[str, LayerFacts] = {}
     for name, axis in axes.items():
         _, kernels, *map_size = shapes[name]
@@ -100,24 +102,36 @@ def find_layers(
     return layers
 
 
-def _try(
+def read_noise(
     network: nn.Module, axes: Mapping[str, int], spec: InputSpec
-) -> tuple[dict[str, torch.Size], dict[str, Tensor], Mapping[str, int]]:
-    """The shape of each layer's activation for some noise, its lowest value, and its calls."""
+) -> tuple[LayerReader, dict[str, torch.Size], dict[str, Tensor]]:
+    """Read layers for some noise, the first forward of a network that may want other images.
+
+    Args:
+        network: Undisturbed.
+        axes: Dimension of each layer's output that counts kernels, by name.
+        spec: What the network is shown.
+
+    Returns:
+        The reader, which knows how often layers are called; the shape of each layer's activation
+        ``(B, K, *positions)``; and its lowest value.
+
+    Raises:
+        ValueError: If the network cannot take the images, or a layer is not reached.
+    """
     shapes: dict[str, torch.Size] = {}
 
-    def lowest(name: str, _: tuple[Any, ...], activation: Tensor) -> Tensor:
+    def keep_lowest(name: str, _: tuple[Any, ...], activation: Tensor) -> Tensor:
         shapes[name] = activation.shape
         return activation.detach().amin()
 
     generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(_TRIAL_IMAGES, *spec.shape, generator=generator)
+    noise = torch.rand(_NOISE_IMAGES, *spec.shape, generator=generator)
     inputs = network_inputs(network, spec, noise)
     try:
         with checked_forward(network, spec):
             reader = LayerReader(network, axes)
-            values = reader(inputs, lowest)
-            return shapes, values, reader.calls or {}
+            return reader, shapes, reader(inputs, keep_lowest)
     except (IncompatibleInputError, TypeError):
         # It says what the network seems to want, if the images are what is wrong.
         receptive_fields(network, inputs[:1])
@@ -176,8 +190,8 @@ def is_rectified(module: nn.Module, lowest: Tensor) -> bool:
 
     Args:
         module: The layer.
-        lowest: The lowest value, or all values, of its output for some noise images.
+        lowest: The lowest value of its output for some noise images.
     """
     if isinstance(module, _SIGNED):
         return False
-    return isinstance(module, RECTIFIERS) or bool((lowest >= 0).all())
+    return isinstance(module, RECTIFIERS) or bool(lowest >= 0)

@@ -7,17 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layer_reader import LayerReader
+from neurovis.layer_table import kernel_axes
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.readouts import center_place, unit_at
-from neurovis.receptive_fields import Box, known_fields, receptive_fields
+from neurovis.receptive_fields import Box, known_fields
 from neurovis.recording import undisturbed
-from neurovis.tuning.layer_facts import is_rectified
-
-_TRIAL_IMAGES = 16
+from neurovis.tuning.layer_facts import is_rectified, read_noise
 
 
 class Units:
@@ -60,12 +57,15 @@ class Units:
         self.layer = layer
         self.spec = spec
         with undisturbed(self.network), torch.no_grad():
-            activation = self._try()
-        self.kernels = select_kernels(kernels, activation.shape[1], layer)
-        self.map_size = tuple(activation.shape[2:])
+            example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
+            axes = kernel_axes(self.network, [layer], example)
+            self._reader, shapes, lowest = read_noise(self.network, axes, spec)
+        _, count, *map_size = shapes[layer]
+        self.kernels = select_kernels(kernels, count, layer)
+        self.map_size = tuple(map_size)
         self.unit = center_place(self.map_size) if unit is None else tuple(unit)
         self._check_unit()
-        self.is_rectified = is_rectified(resolve_layer(self.network, layer), activation)
+        self.is_rectified = is_rectified(resolve_layer(self.network, layer), lowest[layer])
         self.box = self._find_box()
 
     @property
@@ -110,20 +110,6 @@ class Units:
     def _read(self, _: str, __: tuple[Any, ...], activation: Tensor) -> Tensor:
         # A copy: indexing with a list never shares memory.
         return unit_at(activation[:, self.kernels], self.unit)
-
-    def _try(self) -> Tensor:
-        """The layer's activation ``(B, K, ...)`` for some noise."""
-        example = network_inputs(self.network, self.spec, torch.full((1, *self.spec.shape), 0.5))
-        noise = torch.rand(
-            _TRIAL_IMAGES, *self.spec.shape, generator=torch.Generator().manual_seed(0)
-        )
-        try:
-            self._reader = LayerReader(self.network, self.layer, example)
-            with checked_forward(self.network, self.spec):
-                return self._reader(network_inputs(self.network, self.spec, noise))[self.layer]
-        except IncompatibleInputError:
-            receptive_fields(self.network, example)  # It says what the network seems to want.
-            raise
 
     def _check_unit(self) -> None:
         if len(self.unit) != len(self.map_size) or not all(
