@@ -58,20 +58,45 @@ def open_table(path: str | Path, columns: Sequence[str]) -> Iterator[TableWriter
         yield TableWriter(file, columns)
 
 
-def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+def write_table(
+    path: str | Path,
+    rows: Iterable[Row],
+    columns: Sequence[str] | None = None,
+    *,
+    digits: int | None = None,
+) -> None:
     """Write a table; its file appears whole or not at all.
 
     Args:
         path: Path of the file.
-        columns: Names of the columns; what a row does not have is left empty.
         rows: By column.
+        columns: Names of the columns; what a row does not have is left empty. By default those of
+            the rows, in the order in which they appear.
+        digits: Significant digits of floats, of which NaN is left empty; all digits when None.
 
     Raises:
         OSError: If the file cannot be written.
         ValueError: If a row has a column that the table does not have.
     """
+    if columns is None:
+        rows = list(rows)
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+    if digits is not None:
+        rows = ({name: rounded(cell, digits) for name, cell in row.items()} for row in rows)
     with open_table(path, columns) as table:
         table.write(rows)
+
+
+def rounded(cell: object, digits: int = 6) -> object:
+    """Return a float with its first digits, empty for NaN; any other cell as it is.
+
+    Example:
+        >>> rounded(0.123456789), rounded(float("nan")), rounded(12)
+        ('0.123457', '', 12)
+    """
+    if not isinstance(cell, float):
+        return cell
+    return "" if cell != cell else f"{cell:.{digits}g}"
 
 
 def append_to_table(path: str | Path, columns: Sequence[str], rows: Iterable[Row]) -> None:

@@ -1,4 +1,4 @@
-"""Three layers: modules import from their own layer or a lower one."""
+"""Four layers: modules import from their own layer or a lower one."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ LOWEST = {
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}
+ANALYSIS = {"analysis"}
 TOP = {"callbacks", "cli", "__main__"}
 
-USES_LIGHTNING = {"maximization", "tuning", "demo", "callbacks", "cli"}
+USES_LIGHTNING = {"maximization", "tuning", "demo", "analysis", "callbacks", "cli"}
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
 #: What the base of the monitors is made of; monitors share only the base itself.
 BASE_OF_MONITORS = {
@@ -94,7 +95,9 @@ def _siblings(module: str, rest: list[str], parts: list[str]) -> list[str]:
 
 
 def _level(package: str) -> int | None:
-    levels = [number for number, level in enumerate((LOWEST, MIDDLE, TOP)) if package in level]
+    levels = [
+        number for number, level in enumerate((LOWEST, MIDDLE, ANALYSIS, TOP)) if package in level
+    ]
     return levels[0] if levels else None
 
 

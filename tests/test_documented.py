@@ -17,6 +17,7 @@ from docstring_parser.google import parse
 #: Packages and modules whose ``__all__`` is for others.
 PUBLIC = (
     "neurovis",
+    "neurovis.analysis",
     "neurovis.callbacks",
     "neurovis.demo",
     "neurovis.figures",

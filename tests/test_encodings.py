@@ -50,9 +50,9 @@ def test_a_file_without_an_encoding_is_found(code: str) -> None:
 def test_tables_are_utf_8_in_a_locale_of_ascii(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from neurovis.summaries import log_scalars;"
-        "from neurovis.maximization.results import save_results_table;"
+        "from neurovis.tables import write_table;"
         f"log_scalars([], {{'gr\\xf6\\xdfe': 1.0}}, 0, {str(tmp_path)!r});"
-        f"save_results_table(Path({str(tmp_path)!r}, 'results.csv'), [{{'gr\\xf6\\xdfe': 1}}])"
+        f"write_table(Path({str(tmp_path)!r}, 'results.csv'), [{{'gr\\xf6\\xdfe': 1}}])"
     )
     subprocess.run(
         [sys.executable, "-c", code],

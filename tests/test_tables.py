@@ -52,15 +52,26 @@ def _read(path: Path) -> list[list[str]]:
 def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     cells = [*TEXTS, *NUMBERS]
     columns = [f"c{place}" for place in range(len(cells))]
-    write_table(tmp_path / "a.csv", columns, [dict(zip(columns, cells, strict=True))])
+    write_table(tmp_path / "a.csv", [dict(zip(columns, cells, strict=True))])
     header, row = _read(tmp_path / "a.csv")
     assert header == columns
     assert row == ["" if cell is None else str(cell) for cell in cells]
 
 
 def test_names_of_columns_are_harmless_too(tmp_path: Path) -> None:
-    write_table(tmp_path / "a.csv", ["=a", "b\n"], [{"=a": "-x"}])
+    write_table(tmp_path / "a.csv", [{"=a": "-x"}], ["=a", "b\n"])
     assert (tmp_path / "a.csv").read_bytes() == b"'=a,b\\n\n'-x,\n"
+
+
+def test_columns_are_those_of_the_rows_in_order(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.csv", iter([{"b": 1}, {"a": 2, "b": 3}]))
+    assert _read(tmp_path / "a.csv") == [["b", "a"], ["1", ""], ["3", "2"]]
+
+
+def test_floats_are_rounded_where_digits_are_given(tmp_path: Path) -> None:
+    rows = [{"a": 1234567.0, "b": float("nan"), "c": 1234567, "d": True}]
+    write_table(tmp_path / "a.csv", rows, digits=6)
+    assert _read(tmp_path / "a.csv")[1] == ["1.23457e+06", "", "1234567", "True"]
 
 
 def test_a_column_that_is_not_there(tmp_path: Path) -> None:
@@ -81,7 +92,7 @@ def test_rows_are_appended_under_one_header(tmp_path: Path) -> None:
 def test_the_locale_makes_no_difference(tmp_path: Path) -> None:
     code = (
         "from neurovis.tables import append_to_table, write_table\n"
-        f"write_table({str(tmp_path / 'a.csv')!r}, ['\\u5c42'], [{{'\\u5c42': '\\xe9'}}])\n"
+        f"write_table({str(tmp_path / 'a.csv')!r}, [{{'\\u5c42': '\\xe9'}}])\n"
         f"append_to_table({str(tmp_path / 'a.csv')!r}, ['\\u5c42'], [{{'\\u5c42': '\\xfc'}}])"
     )
     own = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

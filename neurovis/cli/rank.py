@@ -7,7 +7,17 @@ from typing import cast
 
 import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
+from torch import nn
 
+from neurovis.analysis import (
+    ResultFiles,
+    compare_preferred_images,
+    map_ranked_fields,
+    save_comparisons,
+    save_fields,
+    save_ranking_arrays,
+    save_ranking_figures,
+)
 from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.options import (
     add_images_arguments,
@@ -17,17 +27,14 @@ from neurovis.cli.options import (
     load_model_and_input,
 )
 from neurovis.cli.picture_run import checked_options
-from neurovis.cli.preferences import RankedNetwork
-from neurovis.cli.preferred_images import compare, print_comparisons
 from neurovis.cli.printing import print_written
-from neurovis.cli.rank_results import RankingFiles, print_rankings
-from neurovis.cli.ranked_fields import find_fields, print_fields
+from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
 from neurovis.cli.ranked_images import RankedPictures, choose_pictures
 from neurovis.cli.stopping import stoppable
+from neurovis.cli.tracking import tracked
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
 from neurovis.run_folder import new_run_folder
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
-from neurovis.tuning.battery import Images
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -105,7 +112,17 @@ def run(options: Namespace) -> None:
                 f"{folder}"
             )
         ):
-            _report(RankedNetwork(network, spec, options, trainer, folder), probe.results, images)
+            probe.results.to_csv(folder / "results.csv")
+            files = ResultFiles(folder, trainer.loggers)
+            _analyze(network, probe.results, options, files)
+            for logger in trainer.loggers:
+                logger.finalize("success")
+            pictures = images if isinstance(images, RankedPictures) else None
+            if pictures is not None:
+                pictures.print_notes()
+            print_written(folder, trainer.loggers)
+            if pictures is not None:
+                pictures.raise_if_incomplete()
 
 
 def _check(options: Namespace) -> None:
@@ -119,31 +136,48 @@ def _check(options: Namespace) -> None:
             raise ValueError(f"{name} must be at least {least}; got {options[name]}")
 
 
-def _report(ranked: RankedNetwork, rankings: Rankings, images: Images | None) -> None:
-    """Write and print, the numbers of the ranking first."""
-    options, loggers = ranked.options, ranked.trainer.loggers
-    rankings.to_csv(ranked.folder / "results.csv")
-    files = RankingFiles(ranked.folder, loggers, options.top, options.sheets)
-    files.save_arrays(rankings)
+def _analyze(
+    network: nn.Module, rankings: Rankings, options: Namespace, files: ResultFiles
+) -> None:
+    """Write the rankings and what else is asked of the first kernels, and print both."""
+    save_ranking_arrays(rankings, files)
     comparisons, fields = [], []
     if options.preferred_images:
-        comparisons = compare(ranked, rankings, files)
+        comparisons = compare_preferred_images(
+            network,
+            rankings,
+            options.preferred_images,
+            accelerator=options.trainer.accelerator,
+            devices=options.trainer.devices,
+            folder=files.folder,
+            show_progress=options.trainer.enable_progress_bar is not False,
+        )
+        save_comparisons(comparisons, files)
     if options.receptive_fields:
-        fields = find_fields(ranked, rankings, files)
-    files.save(rankings, {one.key: one.pictures for one in comparisons})
-    for logger in loggers:
-        logger.finalize("success")
+        found = map_ranked_fields(
+            network,
+            rankings,
+            options.receptive_fields,
+            phases=options.phases,
+            contrast=options.contrast,
+            rectify=options.rectify,
+            batch_size=options.batch_size,
+            progress=tracked,
+        )
+        fields = save_fields(found, files)
+    save_ranking_figures(
+        rankings,
+        files,
+        top=options.top,
+        sheets=options.sheets,
+        pictures={one.key: one.pictures for one in comparisons},
+        progress=tracked,
+    )
     print_rankings(rankings)
     if comparisons:
         print_comparisons(comparisons)
     if fields:
         print_fields(fields)
-    pictures = images if isinstance(images, RankedPictures) else None
-    if pictures is not None:
-        pictures.print_notes()
-    print_written(ranked.folder, loggers)
-    if pictures is not None:
-        pictures.raise_if_incomplete()
 
 
 def _settings(options: Namespace) -> RankingOptions:

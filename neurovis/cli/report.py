@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.text import Text
-from torch import nn
+from torch import Tensor, nn
 
+from neurovis.analysis import SaliencyProbe, make_report
+from neurovis.analysis.report import check_report
 from neurovis.cli import am, top_images
 from neurovis.cli.ascent import climb, make_trainer, resumes
 from neurovis.cli.chosen_rankings import chosen_rankings
-from neurovis.cli.options import load_model_and_input
+from neurovis.cli.notes import Notes
+from neurovis.cli.options import is_as_made, load_model_and_input, picture_paths
 from neurovis.cli.printing import console
-from neurovis.cli.ranked_images import RankedPictures, choose_pictures
-from neurovis.cli.report_layer import Findings
-from neurovis.cli.report_page import make_page
-from neurovis.cli.report_probe import choose_probe
+from neurovis.cli.ranked_images import DemoScenes, RankedPictures, choose_pictures
 from neurovis.cli.stopping import stoppable
+from neurovis.cli.tracking import tracked
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
-from neurovis.saliency import METHODS, check_method
+from neurovis.maximization.top_images import PictureImages
+from neurovis.pictures import find_pictures, read_picture
+from neurovis.saliency import METHODS, Method, check_method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
 
 #: What the command writes in the end.
 PAGE = "report.html"
-#: Over which a field hardly changes any more; they are held in memory together.
-_MOST_FIELD_IMAGES = 1000
 #: Top images of the demo's own scenes.
 _DEMO_TOP_IMAGES = 9
 
@@ -70,24 +73,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Make preferred images, rank, look at pictures, and write the page."""
-    if options.field_images < 0:
-        raise ValueError(f"field_images must be at least 0; got {options.field_images}")
-    if options.field_images > _MOST_FIELD_IMAGES:
-        raise ValueError(
-            f"field_images must be at most {_MOST_FIELD_IMAGES}, and 16 will do; "
-            f"got {options.field_images}"
-        )
     method = check_method(options.method)
     network, spec = load_model_and_input(options)
     rankings = _rankings(options, spec)
-    probe = choose_probe(options, spec, method)
+    probe = _choose_probe(options, spec, method)
     module = am.make_module(options, network, spec)
-    noun = module.settings.resolved_objective.noun
-    if noun != "kernel":
-        raise ValueError(
-            f"a report has a card for each kernel; the objective reads a {noun}: see neurovis am"
-        )
     # Whatever is wrong is found before hours go into the ascent.
+    check_report(module, options.field_images)
     tuning = _tuning(options, network, spec, module, rankings)
     check_float32(vars(options.trainer), "kernels are ranked in")
     trainer = make_trainer(module, options, last_file=PAGE)
@@ -109,8 +101,22 @@ def run(options: Namespace) -> None:
         if trainer.is_global_zero:
             tuning.results.to_csv(folder / "rankings.csv")
             network.to(trainer.strategy.root_device)
-            findings = Findings(network, spec, module, tuning.results, found, probe)
-            _save(findings, rankings, options, folder)
+            is_shown = options.trainer.enable_progress_bar is not False
+            page = make_report(
+                network,
+                module,
+                tuning.results,
+                top_images=found,
+                probe=probe,
+                field_images=options.field_images,
+                name=_network_name(options),
+                ranking_settings=RankingSettings(**vars(options.ranking)),
+                facts={"run": folder.name},
+                progress=partial(tracked, is_shown=is_shown),
+            )
+            page.save(folder / PAGE)
+            written = f"Kernel cards: {folder / PAGE} (open it in a browser)"
+            console().print(Text(written), soft_wrap=True)
             top_images.raise_if_incomplete(found)
 
 
@@ -155,10 +161,43 @@ def _tuning(
     )
 
 
-def _save(
-    findings: Findings, rankings: Sequence[AnyRanking], options: Namespace, folder: Path
-) -> None:
-    page = make_page(findings, rankings, options, folder)
-    page.save(folder / PAGE)
-    output = console()
-    output.print(Text(f"Kernel cards: {folder / PAGE} (open it in a browser)"), soft_wrap=True)
+def _network_name(options: Namespace) -> str:
+    """The network and its weights, without the folder of a file: a page is passed on."""
+    if is_as_made(options):
+        return f"{options.model}, no weights given"
+    return f"{options.model}, {Path(options.weights).name}" if options.weights else options.model
+
+
+def _choose_probe(options: Namespace, spec: InputSpec, method: Method) -> SaliencyProbe | None:
+    """The picture that the options name; else the first of the images, or of the demo's scenes.
+
+    Raises:
+        OSError: If there is no such file.
+        ValueError: If it is no picture, or there are several.
+    """
+    notes = Notes()
+    with notes.taken():
+        if options.probe is not None:
+            found = find_pictures(picture_paths(options.probe, spec), spec, options.patterns)
+            if len(found) > 1:
+                raise ValueError(f"probe is one picture; got {len(found)}")
+            chosen = SaliencyProbe(read_picture(found[0], spec), found[0].name, method)
+        elif options.images is not None:
+            pictures = PictureImages(picture_paths(options.images, spec), spec, options.patterns)
+            first, image = _first_readable(pictures)
+            chosen = SaliencyProbe(image, pictures.pictures[first].name, method)
+        elif options.model == "demo":
+            scene, _ = DemoScenes(spec)[0]
+            chosen = SaliencyProbe(scene, "a scene of the demo", method)
+        else:
+            return None
+    notes.print()
+    return chosen
+
+
+def _first_readable(pictures: PictureImages) -> tuple[int, Tensor]:
+    """The number of a picture, and the picture; if none can be read, what is wrong with one."""
+    for index in range(len(pictures)):
+        with suppress(ValueError, OSError):
+            return index, pictures[index]
+    return 0, pictures[0]

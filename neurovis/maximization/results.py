@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,7 +166,7 @@ class MaximizationResults:
         save_png(grid, self.grid(), colors=256)
         save_png(curves, self.curves_figure(), colors=256)
         self._save_arrays(arrays)
-        save_results_table(table, self.rows())
+        write_table(table, self.rows())
         return files
 
     def rows(self) -> Iterator[dict[str, object]]:
@@ -236,13 +236,6 @@ class MaximizationResults:
 
     def _stack(self, images: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(images)) if images else torch.empty(0, *self.spec.shape)
-
-
-def save_results_table(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Write rows that have the same columns as comma-separated values."""
-    listed = list(rows)
-    columns = dict.fromkeys(name for row in listed for name in row) or ["layer"]
-    write_table(path, list(columns), listed)
 
 
 def _size(box: Box) -> str:

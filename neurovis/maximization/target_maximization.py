@@ -33,7 +33,7 @@ from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.prepared_layer import climbed_layers
-from neurovis.maximization.results import MaximizationResults, save_results_table
+from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.run_log import Outcome, announce, hyperparameters
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import (
@@ -45,6 +45,7 @@ from neurovis.maximization.sharing import (
 )
 from neurovis.run_folder import run_folder
 from neurovis.summaries import log_picture
+from neurovis.tables import write_table
 
 _RESULTS_KEY = "neurovis_results"
 _BATCH_SIZE_KEY = "neurovis_batch_size"
@@ -468,7 +469,7 @@ class TargetMaximization(pl.LightningModule):
         outcome.log(self.trainer.loggers, self.hyperparameters(), self.global_step)
         remove_partial_files(folder)
         if len(self._layers) > 1:
-            save_results_table(folder / "results.csv", rows)
+            write_table(folder / "results.csv", rows)
         if made == len(self.jobs):
             seed = self.settings.seed
             images = [{**job.record, "seed": seed} for job in self.jobs]

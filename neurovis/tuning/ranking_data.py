@@ -41,6 +41,7 @@ class RankingData:
         is_signed: Whether a low score is as selective as a high one, for something else.
         drawn_over: What the responses to gratings are drawn over, ``"orientation"`` or
             ``"spatial_frequency"``.
+        meaning: What the ranking is by, in a sentence; empty if it does not say.
     """
 
     layer: str
@@ -62,6 +63,7 @@ class RankingData:
     curve_over: Sequence[str] = ()
     is_signed: bool = False
     drawn_over: str = "orientation"
+    meaning: str = ""
 
     def __len__(self) -> int:
         return len(self.score)
@@ -80,7 +82,7 @@ class RankingData:
         return ranks
 
     def top(self, count: int) -> list[int]:
-        """The first kernels of the order, best first.
+        """The first kernels of the order, best first; exactly this many.
 
         Raises:
             ValueError: If that many kernels have no score, or the ranking does not apply.
@@ -93,6 +95,11 @@ class RankingData:
                 f"{self.score_name}"
             )
         return self.order[:count]
+
+    def first(self, count: int) -> list[int]:
+        """The first kernels of the order, best first, at most as many as have a score."""
+        scored = int(self.score.isfinite().sum())
+        return self.order[: min(count, scored)]
 
     def _check_applies(self) -> None:
         if self.reason is not None:

@@ -64,6 +64,7 @@ def rank_layer(
         curve=scores.curve,
         curve_over=scores.curve_over,
         drawn_over=ranking.drawn_over if isinstance(ranking, GratingRanking) else "",
+        meaning=ranking.meaning,
     )
 
 
@@ -90,6 +91,7 @@ def not_applicable(layer: RankedLayer, ranking: AnyRanking, reason: str) -> Kern
         notes=(),
         spec=layer.spec,
         reason=reason,
+        meaning=ranking.meaning,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from neurovis.tables import write_table
+from neurovis.tables import rounded, write_table
 
 if TYPE_CHECKING:
     from neurovis.tuning.ranking_data import RankingData
@@ -56,12 +56,9 @@ def save_table(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     further.pop("note", None)
     leading = [name for name in _LEADING if name in further]
     columns = [*_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
-    write_table(path, columns, rows)
+    write_table(path, rows, columns)
 
 
 def _cell(value: Tensor | str) -> object:
     """A number with the digits that mean something; empty where it is undefined."""
-    if isinstance(value, str):
-        return value
-    number = float(value)
-    return "" if number != number else f"{number:.6g}"
+    return value if isinstance(value, str) else rounded(float(value))

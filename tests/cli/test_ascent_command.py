@@ -47,7 +47,7 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _save_arrays_and_table(results: MaximizationResults, folder: Path, *_: object) -> None:
     results._save_arrays(folder / "results.npz")
-    target_maximization.save_results_table(folder / "results.csv", results.rows())
+    target_maximization.write_table(folder / "results.csv", results.rows())
 
 
 def runs(folder: Path) -> list[str]:

@@ -173,7 +173,7 @@ def test_a_report_that_was_stopped_before_its_page_goes_on(
     images = ("--images", str(tmp_path / "a.npy"), "--top_images", "1", "--field_images", "0")
     options = ("--layer", "conv1", "--kernels", "2", "--by", "weight", "--steps", "1", *images)
     with monkeypatch.context() as stopped:
-        stopped.setattr("neurovis.cli.report.make_page", _stop)
+        stopped.setattr("neurovis.cli.report.make_report", _stop)
         assert _run(tmp_path, *options) == 130
     (version,) = _versions(tmp_path)
     said = capsys.readouterr().err.splitlines()[-1]
@@ -192,7 +192,7 @@ def test_a_report_that_was_stopped_before_its_page_goes_on(
     assert len(_versions(tmp_path)) == 2
 
 
-def _stop(*_: object) -> None:
+def _stop(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 

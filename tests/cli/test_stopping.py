@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 from kept import FIRST_RUN
 
-from neurovis.cli import counting, layers, main, picture_run, rank_results
+from neurovis.analysis import ranking_files
+from neurovis.cli import counting, layers, main, picture_run
 from neurovis.cli.stopping import Stopped, Terminated, stoppable
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.top_images import TopImagesProbe
@@ -102,7 +103,7 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
     ),
     "rank drawing": (
         f"rank --layer conv1 {FEW}",
-        (rank_results.RankingFiles, "_save_sheets"),
+        (ranking_files, "save_sheets"),
         0,
         "when the ranking was done; its table, arrays and the figures so far are in {folder}",
     ),

@@ -114,6 +114,7 @@ class TopReader:
 
     Attributes:
         layers: How each is read, by name.
+        by: Name of the objective.
 
     Raises:
         ValueError: If the network cannot take such images, or there is no such layer, kernel or
@@ -129,6 +130,7 @@ class TopReader:
     ) -> None:
         self.network = unwrap(network)
         self.spec = spec
+        self.by: str = getattr(objective, "__name__", str(objective))
         chosen = as_objective(objective)
         with undisturbed(self.network), torch.no_grad():
             example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))

@@ -65,6 +65,7 @@ class TopImages:
         shown: The images.
         preferred: For some kernels, the preferred image.
         noun: What figures call a kernel.
+        by: Name of the objective that images are compared by, such as ``"mean"``.
 
     Attributes:
         activations: ``(K, k)``, from the highest down; NaN where there were fewer images.
@@ -86,6 +87,7 @@ class TopImages:
         shown: Shown,
         preferred: dict[int, Beside] | None = None,
         noun: str = "kernel",
+        by: str = "mean",
     ) -> None:
         self.layer = layer
         self.kernels = list(kernels)
@@ -93,6 +95,7 @@ class TopImages:
         self.activations = highest.values
         self.indices = highest.numbers
         self.units = highest.units
+        self.by = by
         self.not_finite = highest.not_finite
         self.number = highest.shown
         self.notes: list[str] = []
@@ -219,7 +222,7 @@ class TopImages:
             OSError: If the folder cannot be written.
         """
         table = Path(folder) / "top_images.csv"
-        write_table(table, _COLUMNS, self.rows())
+        write_table(table, self.rows(), _COLUMNS)
         return table
 
     @property

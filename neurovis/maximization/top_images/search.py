@@ -81,6 +81,7 @@ class Search(nn.Module):
                 self._shown,
                 self._beside(name, preferred, batch_size),
                 layer.objective.noun,
+                self._reader.by,
             )
             if unreadable.shown:
                 found[name].notes.append(

@@ -59,6 +59,11 @@ class Ranking(ABC, Generic[Seen]):
     needs_rectifier: ClassVar[bool] = False
     is_signed: ClassVar[bool] = False
 
+    @property
+    def meaning(self) -> str:
+        """The first line of the class's docstring; empty without one."""
+        return next(iter((type(self).__doc__ or "").strip().splitlines()), "")
+
     def check(self, spec: InputSpec) -> None:
         """Raise ValueError if the ranking does not apply to what the network is shown."""
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
+from lightning.pytorch import Trainer
 from PIL import Image
 from torch import Tensor, nn
 
 from neurovis import InputSpec, Modality
+from neurovis.analysis import SaliencyProbe, make_report
 from neurovis.cards import Card, CardLayer, CardPage, Picture
-from neurovis.cli import main
+from neurovis.maximization import ActivationMaximization, top_images
+from neurovis.tuning import rank_kernels
 
 SPEC = InputSpec((Modality("gray", 1),), 32)
 #: Kernels of each layer, and which rows and columns of the image its central unit sees.
@@ -58,6 +60,7 @@ class Report:
     """What a report came to, and what it was made of.
 
     Args:
+        page: Page of the report.
         cards: By layer and kernel.
         layers: By name.
         network: That it is of.
@@ -65,6 +68,7 @@ class Report:
         pictures: Their folder.
     """
 
+    page: CardPage
     cards: Mapping[tuple[str, int], Card]
     layers: Mapping[str, CardLayer]
     network: nn.Module
@@ -72,41 +76,38 @@ class Report:
     pictures: Path
 
 
-def make_report(folder: Path) -> Report:
-    """Run the command on all kernels, in a folder of its own."""
+def report_in(folder: Path) -> Report:
+    """Make a report on all kernels, with its files in a folder of its own."""
     pictures = folder / "pictures"
     images = _write_pictures(pictures)
-    pages = []
-
-    def save(self: CardPage, _: Path) -> None:
-        pages.append(self)
-
-    options = {
-        "layer": "0 3",
-        "model": f"{__name__}.Net",
-        "input.size": 32,
-        "input.modalities": '[{"name":"gray","channels":1}]',
-        "images": pictures,
-        "top_images": TOP,
-        "steps": 4,
-        "variants": 2,
-        "field_images": FIELD_IMAGES,
-        "method": "input_x_gradient",
-        "by": " ".join(RANKINGS),
-        **{f"ranking.{name}": value for name, value in GRATINGS.items()},
-        "trainer.accelerator": "cpu",
-        "trainer.enable_progress_bar": "false",
-        "trainer.default_root_dir": folder,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CardPage, "save", save)
-        words = [(f"--{name}", *str(value).split(" ")) for name, value in options.items()]
-        assert main(["report", *(word for one in words for word in one)]) == 0
-    (page,) = pages
+    network, layers = Net().eval(), list(KERNELS)
+    preferred = ActivationMaximization(
+        network, layers, "all", SPEC, objective="center", steps=4, variants=2
+    )
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(preferred)
+    page = make_report(
+        network,
+        preferred,
+        rank_kernels(network, layers, RANKINGS, input_spec=SPEC, **GRATINGS),
+        top_images={
+            layer: top_images(network, layer, "all", pictures, TOP, "max", SPEC) for layer in layers
+        },
+        probe=SaliencyProbe(images[0], "photo_0", "input_x_gradient"),
+        field_images=FIELD_IMAGES,
+    )
     cards = {(card.layer, card.kernel): card for card in page.cards}
     assert list(cards) == ALL
-    layers = {layer.name: layer for layer in page.layers}
-    return Report(cards, layers, Net().eval(), images, pictures)
+    return Report(
+        page, cards, {layer.name: layer for layer in page.layers}, network, images, pictures
+    )
 
 
 def _write_pictures(folder: Path) -> Tensor:

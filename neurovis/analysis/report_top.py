@@ -1,4 +1,4 @@
-"""The pictures of a data set that drive a kernel most, on its card."""
+"""Show the pictures of a data set that drive a kernel most on its card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cards of one layer, of what was found out about its kernels."""
+"""Make the cards of one layer of what was found out about its kernels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from neurovis.analysis.report_top import TopPictures
+from neurovis.analysis.saliency_probe import ProbeMaps, SaliencyProbe
 from neurovis.cards import (
     Card,
     CardLayer,
@@ -19,15 +21,11 @@ from neurovis.cards import (
     image_uri,
     map_uri,
 )
-from neurovis.cli.report_probe import ProbePicture
-from neurovis.cli.report_top import TopPictures
 from neurovis.figures import weight_pictures
-from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.top_images import TopImages
 from neurovis.receptive_fields import Box
-from neurovis.saliency import LayerTarget
 from neurovis.tuning.drawing import is_weak, preferred_text
 from neurovis.tuning.fields import field_width, gradients_at, mean_gradients
 from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
@@ -51,20 +49,18 @@ class Findings:
     """Network and results that a report is made of.
 
     Args:
-        network: As it was loaded.
-        spec: What it is shown.
-        module: With the preferred images of each layer.
+        network: The network.
+        preferred: With the preferred images of each layer.
         rankings: Rankings of the same layers.
         top_images: By layer; empty without images.
         probe: The picture for saliency maps, if there is one.
     """
 
     network: nn.Module
-    spec: InputSpec
-    module: ActivationMaximization
+    preferred: ActivationMaximization
     rankings: Rankings
     top_images: Mapping[str, TopImages]
-    probe: ProbePicture | None
+    probe: SaliencyProbe | None
 
 
 class LayerCards:
@@ -82,12 +78,12 @@ class LayerCards:
 
     def __init__(self, findings: Findings, layer: str, field_images: int) -> None:
         self._findings = findings
-        self._spec = findings.spec
+        self._spec = findings.preferred.input_spec
         self._name = layer
         self._field_images = field_images
         self._rankings = [one for one in findings.rankings if one.layer == layer]
-        self._top = TopPictures(findings.top_images.get(layer), findings.spec)
-        self.count = sum(job.layer == layer for job in findings.module.jobs)
+        self._top = TopPictures(findings.top_images.get(layer), self._spec)
+        self.count = sum(job.layer == layer for job in findings.preferred.jobs)
         self.layer = self._layer()
 
     @property
@@ -112,7 +108,7 @@ class LayerCards:
         box = None if self._units is None else self._units.box
         return CardLayer(
             self._name,
-            self._findings.module.kernel_counts[self._name],
+            self._findings.preferred.kernel_counts[self._name],
             orientations=[] if seen is None else seen.orientations.tolist(),
             spatial_frequencies=[] if seen is None else seen.spatial_frequencies.tolist(),
             receptive_field=None if box is None else (box[2] - box[0], box[3] - box[1]),
@@ -123,14 +119,14 @@ class LayerCards:
     def cards(self) -> Iterator[Card]:
         """All cards of the layer, in the order of the kernels that were asked for."""
         images: dict[int, list[PreferredImage]] = {}
-        for item in self._findings.module.results_of(self._name).items:
+        for item in self._findings.preferred.results_of(self._name).items:
             images.setdefault(item.kernels[0], []).append(item)
         for variants in images.values():
             variants.sort(key=lambda item: -item.activation)
         curves, weights = self._curves(), self._weights()
         fields = self._fields({kernel: best for kernel, (best, *_) in images.items()})
         probe, network = self._findings.probe, self._findings.network
-        target = None if probe is None else probe.target(network, self._name)
+        maps = None if probe is None else ProbeMaps(network, self._name, self._spec, probe)
         for kernel, variants in images.items():
             yield Card(
                 self._name,
@@ -141,7 +137,7 @@ class LayerCards:
                 curves=None if curves is None else curves[kernel],
                 weights=None if weights is None else self._picture(weights[kernel], "weights"),
                 field=next(fields, None),
-                saliency=self._saliency(target, kernel),
+                saliency=None if maps is None else maps.picture(kernel),
                 top_images=self._top.pictures(kernel),
                 top_activation=self._top.highest(kernel),
                 remarks=list(self._remarks(variants)),
@@ -214,12 +210,6 @@ class LayerCards:
             return Units(self._findings.network, self._name, list(kernels), self._spec)
         except ValueError:  # The central unit sees nothing but padding.
             return None
-
-    def _saliency(self, target: LayerTarget | None, kernel: int) -> Picture | None:
-        probe = self._findings.probe
-        if probe is None or target is None:
-            return None
-        return probe.saliency(self._findings.network, target, kernel)
 
     def _remarks(self, variants: Sequence[PreferredImage]) -> Iterator[str]:
         kernel = variants[0].kernels[0]

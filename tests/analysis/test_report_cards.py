@@ -22,25 +22,28 @@ from known_report import (
     SPEC,
     TOP,
     WEAK,
+    Net,
     Report,
     central_responses,
     image_of,
-    make_report,
     maps_of,
     number_of,
     pixels_of,
+    report_in,
     size_of,
 )
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from neurovis.analysis import make_report
+from neurovis.maximization import ActivationMaximization
 from neurovis.tuning import Rankings, rank_kernels
 from neurovis.tuning.stimuli import DenseNoise
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return make_report(tmp_path_factory.mktemp("report"))
+    return report_in(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +285,23 @@ def test_weights_are_those_of_the_kernel(report: Report) -> None:
             continue
         expected = 0.5 + 0.5 * weights[kernel, 0] / weights[kernel].abs().max()
         np.testing.assert_allclose(pixels_of(picture, (7, 5)).mean(-1), expected, atol=3e-3)
+
+
+def test_the_head_of_the_page_says_what_was_shown(report: Report) -> None:
+    facts = report.page.facts
+    assert report.page.title == "Kernels of Net"
+    assert facts["network"].startswith("Net; ")
+    assert facts["input"] == "gray (1); 32 x 32 pixels"
+    assert facts["null"] == f"{GRATINGS['null_kernels']} random kernels of each layer's shape"
+    assert facts["top images"] == f"of {len(report.images)} images, by their most active unit"
+    assert facts["saliency"] == "input_x_gradient of the most active unit, on photo_0"
+    assert facts["receptive fields"] == f"mean of {FIELD_IMAGES} images of dense noise"
+    meanings = {measure.name: measure.meaning for measure in report.page.measures}
+    assert list(meanings) == list(RANKINGS)
+    assert all(meanings.values())
+
+
+def test_an_objective_without_kernels_is_refused() -> None:
+    module = ActivationMaximization(Net(), "0", input_spec=SPEC, objective="deep_dream")
+    with pytest.raises(ValueError, match="the objective reads a layer"):
+        make_report(Net(), module, Rankings())

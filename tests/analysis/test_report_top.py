@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from neurovis.cli.report_top import TopPictures
+from neurovis.analysis.report_top import TopPictures
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import top_images
 

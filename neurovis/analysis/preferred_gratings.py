@@ -1,16 +1,12 @@
-"""The gratings that ranked kernels prefer, for what else is asked of the first kernels."""
+"""Find the gratings that the first kernels of a ranking prefer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import lightning.pytorch as pl
-from jsonargparse import Namespace
-from torch import Tensor, nn
+from torch import Tensor
 
-from neurovis.inputs import InputSpec
 from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
 from neurovis.tuning.measures import (
     global_orientation_selectivity,
@@ -24,35 +20,16 @@ _TUNED = 0.4
 
 
 @dataclass(frozen=True)
-class RankedNetwork:
-    """A network whose kernels were ranked.
-
-    Args:
-        network: As it was loaded, perhaps on another device by now.
-        spec: What it is shown.
-        options: The command's options.
-        trainer: That showed the stimuli.
-        folder: For results.
-    """
-
-    network: nn.Module
-    spec: InputSpec
-    options: Namespace
-    trainer: pl.Trainer
-    folder: Path
-
-
-@dataclass(frozen=True)
 class PreferredGratings:
-    """Those of the first ``N`` kernels of a ranking by gratings.
+    """Preferred gratings of the first ``N`` kernels of a ranking.
 
     Attributes:
-        ranking: The ranking.
+        ranking: The ranking, by responses to gratings.
         kernels: The kernels, best first.
         orientation: ``(N,)`` of the bars, in degrees; NaN where undefined.
         spatial_frequency: ``(N,)`` in cycles per pixel.
         selectivity: ``(N,)``, gOSI: without it an orientation means little.
-        at_range_end: ``(N,)``, whether the preferred frequency is the highest or lowest that was
+        at_range_end: ``(N,)``, True where the preferred frequency is the highest or lowest that was
             shown, so that the true one may lie beyond.
     """
 
@@ -65,17 +42,37 @@ class PreferredGratings:
 
     @property
     def is_tuned(self) -> Tensor:
-        """``(N,)``, which kernels are more selective than nearly all random ones."""
+        """``(N,)``, True for kernels that are more selective than nearly all random ones."""
         return self.selectivity >= _TUNED
+
+    @property
+    def tag(self) -> str:
+        """The ranking's tag in logs, and the name of its files."""
+        return ranking_tag(self.ranking)
+
+    def rows(self, columns: Mapping[str, Tensor]) -> Iterator[dict[str, object]]:
+        """One row of a table for each kernel.
+
+        Args:
+            columns: By name, ``(N,)`` each.
+        """
+        for place, kernel in enumerate(self.kernels):
+            cells = {name: values[place].item() for name, values in columns.items()}
+            yield {"layer": self.ranking.layer, "kernel": kernel, "by": self.ranking.by, **cells}
 
 
 def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGratings]:
-    """Yield the gratings that the first kernels of each applicable ranking prefer.
+    """Yield the gratings that the first kernels of each ranking prefer.
 
-    Where gratings differ in color or modality too, they count together.
+    Where gratings differ in color or modality too, they count together. Rankings by something other
+    than gratings, and those in which no kernel has a score, are left out.
+
+    Args:
+        rankings: Rankings of any layers.
+        count: Maximum number of kernels of each.
     """
     for ranking in rankings:
-        kernels = first_kernels(ranking, count)
+        kernels = ranking.first(count)
         if ranking.seen is None or not kernels:
             continue
         tuning = ranking.seen.tuning[kernels].sum(1)
@@ -92,7 +89,6 @@ def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGrat
         )
 
 
-def first_kernels(ranking: KernelRanking, count: int) -> list[int]:
-    """The first kernels of a ranking, at most as many as have a score; none if it has none."""
-    scored = int(ranking.score.isfinite().sum())
-    return ranking.order[: min(count, scored)]
+def ranking_tag(ranking: KernelRanking) -> str:
+    """Return the tag of a ranking in logs, which is the name of its files, too."""
+    return f"kernel_ranking/{ranking.by}/{ranking.layer}"

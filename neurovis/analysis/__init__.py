@@ -1,0 +1,29 @@
+"""Analyses that combine preferred images, tuning, saliency and pictures of your own."""
+
+from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
+from neurovis.analysis.preferred_images import (
+    Comparison,
+    compare_preferred_images,
+    save_comparisons,
+)
+from neurovis.analysis.ranked_fields import RankedFields, map_ranked_fields, save_fields
+from neurovis.analysis.ranking_files import save_ranking_arrays, save_ranking_figures
+from neurovis.analysis.report import make_report
+from neurovis.analysis.result_files import ResultFiles
+from neurovis.analysis.saliency_probe import SaliencyProbe
+
+__all__ = [
+    "Comparison",
+    "PreferredGratings",
+    "RankedFields",
+    "ResultFiles",
+    "SaliencyProbe",
+    "compare_preferred_images",
+    "make_report",
+    "map_ranked_fields",
+    "preferred_gratings",
+    "save_comparisons",
+    "save_fields",
+    "save_ranking_arrays",
+    "save_ranking_figures",
+]

@@ -1,0 +1,238 @@
+"""Compare the first kernels' preferred images with the gratings that they prefer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
+from neurovis.analysis.result_files import ResultFiles
+from neurovis.figures import grating_preference_figure
+from neurovis.inputs import InputSpec
+from neurovis.maximization import ActivationMaximization, AscentProgress, MaximizationResults
+from neurovis.receptive_fields import Box
+from neurovis.summaries import picture_path
+from neurovis.tables import write_table
+from neurovis.tuning.measures import orientation_difference
+from neurovis.tuning.results import Rankings
+from neurovis.tuning.spectrum import spectrum_peak
+from neurovis.tuning.units import Units
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = (
+    *("layer", "kernel", "by", "preferred_orientation", "image_orientation"),
+    *("orientation_difference", "preferred_spatial_frequency", "image_spatial_frequency"),
+    *("octaves", "activation", "noise_activation", "selectivity", "at_range_end"),
+)
+_NAME = "preferred_images"
+_DESCRIPTION = (
+    "**Each kernel's preferred image beside the grating that it prefers.** Where both tell the "
+    "truth, orientation (degrees) and spatial frequency (cycles per pixel) agree; the label says "
+    "how far apart the orientations are."
+)
+#: The side in pixels of a field that one pixel of jitter blurs, at most.
+_BLURRED = 24
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Preferred images and preferred gratings of the first ``N`` kernels of a ranking.
+
+    Attributes:
+        gratings: The gratings.
+        images: ``(N, C, H, W)`` in [0, 1].
+        seen: ``(N, C, h, w)``, the part of them that the kernels' units see.
+        image_orientation: ``(N,)``, of the bars that are strongest in that part, in degrees.
+        image_spatial_frequency: ``(N,)``, theirs, in cycles per pixel.
+        activation: ``(N,)``, to the images.
+        noise_activation: ``(N,)``, to noise.
+    """
+
+    gratings: PreferredGratings
+    images: Tensor
+    seen: Tensor
+    image_orientation: Tensor
+    image_spatial_frequency: Tensor
+    activation: Tensor
+    noise_activation: Tensor
+
+    @property
+    def orientation_difference(self) -> Tensor:
+        """``(N,)`` in degrees, 0 to 90."""
+        return orientation_difference(self.image_orientation, self.gratings.orientation)
+
+    @property
+    def octaves(self) -> Tensor:
+        """``(N,)``, by how much the image's spatial frequency is the higher."""
+        return (self.image_spatial_frequency / self.gratings.spatial_frequency).log2()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The ranking's layer and name."""
+        return self.gratings.ranking.layer, self.gratings.ranking.by
+
+    @property
+    def pictures(self) -> Tensor:
+        """``(K, C, h, w)``, image that each unit sees; NaN for kernels of the layer without one."""
+        pictures = torch.full((len(self.gratings.ranking), *self.seen.shape[1:]), torch.nan)
+        pictures[self.gratings.kernels] = self.seen
+        return pictures
+
+    def rows(self) -> Iterable[dict[str, object]]:
+        """One row of ``preferred_images.csv`` for each kernel; NaN is undefined."""
+        return self.gratings.rows(
+            {
+                "preferred_orientation": self.gratings.orientation,
+                "image_orientation": self.image_orientation,
+                "orientation_difference": self.orientation_difference,
+                "preferred_spatial_frequency": self.gratings.spatial_frequency,
+                "image_spatial_frequency": self.image_spatial_frequency,
+                "octaves": self.octaves,
+                "activation": self.activation,
+                "noise_activation": self.noise_activation,
+                "selectivity": self.gratings.selectivity,
+                "at_range_end": self.gratings.at_range_end,
+            }
+        )
+
+    def figure(self) -> Figure:
+        """Each image beside its kernel's grating."""
+        gratings, ranking = self.gratings, self.gratings.ranking
+        apart = self.orientation_difference.tolist()
+        labels = [
+            f"kernel {kernel}: {'-' if degrees != degrees else f'{degrees:.0f}° apart'}"
+            for kernel, degrees in zip(gratings.kernels, apart, strict=True)
+        ]
+        height, width = self.seen.shape[-2:]
+        return grating_preference_figure(
+            self.seen,
+            ranking.spec,
+            gratings.orientation,
+            gratings.spatial_frequency,
+            self.image_orientation,
+            self.image_spatial_frequency,
+            labels,
+            f"{ranking.layer}: preferred images and gratings, first by {ranking.by}",
+            notes=[f"Images: the {height} x {width} px that the central unit sees"],
+        )
+
+
+def compare_preferred_images(
+    network: nn.Module,
+    rankings: Rankings,
+    count: int = 8,
+    *,
+    accelerator: str = "auto",
+    devices: int | str | list[int] = "auto",
+    folder: str | Path | None = None,
+    show_progress: bool = False,
+) -> list[Comparison]:
+    """Generate the preferred images of the first kernels, and compare them with their gratings.
+
+    Images are of the layer's central unit. A kernel that is among the first of several rankings has
+    one image.
+
+    Args:
+        network: The network, which is left as it was found.
+        rankings: Rankings of the network's kernels; only those by gratings are used.
+        count: Maximum number of kernels of each ranking.
+        accelerator: As in Lightning's Trainer.
+        devices: As in Lightning's Trainer; only one makes sense here.
+        folder: Folder for the images and the files of their ascents, in which an interrupted run
+            is resumed; by default they are not kept.
+        show_progress: True to show a progress bar.
+
+    Returns:
+        One for each ranking by gratings that has kernels with a score.
+
+    Raises:
+        ValueError: If ``count`` is less than 1, or the network cannot take such images.
+        OSError: If the folder cannot be written.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1; got {count}")
+    gratings = list(preferred_gratings(rankings, count))
+    comparisons = []
+    for layer in dict.fromkeys(one.ranking.layer for one in gratings):
+        of_layer = [one for one in gratings if one.ranking.layer == layer]
+        kernels = list(dict.fromkeys(kernel for one in of_layer for kernel in one.kernels))
+        spec = of_layer[0].ranking.spec
+        box = Units(network, layer, kernels, spec).clipped_box
+        module = _ascents(network, layer, kernels, spec, box)
+        with TemporaryDirectory() as temporary:
+            root = Path(folder or temporary)
+            trainer = pl.Trainer(
+                accelerator=accelerator,
+                devices=devices,
+                max_epochs=-1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                enable_progress_bar=show_progress,
+                callbacks=[AscentProgress()] if show_progress else [],
+                default_root_dir=root / picture_path(f"{_NAME}/{layer}", 0).parent,
+            )
+            trainer.fit(module)
+            comparisons += [_compare(one, module.results, box) for one in of_layer]
+    return comparisons
+
+
+def save_comparisons(comparisons: Iterable[Comparison], files: ResultFiles) -> None:
+    """Write ``preferred_images.csv`` and a figure beside that of each ranking.
+
+    Args:
+        comparisons: From :func:`compare_preferred_images`.
+        files: Folder and loggers to write to.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    comparisons = list(comparisons)
+    rows = [row for one in comparisons for row in one.rows()]
+    write_table(files.folder / f"{_NAME}.csv", rows, _COLUMNS, digits=6)
+    for one in comparisons:
+        tag = one.gratings.tag
+        files.save_figure(f"{tag}_{_NAME}", one.figure(), f"{tag}/{_NAME}", 0, _DESCRIPTION)
+
+
+def _ascents(
+    network: nn.Module, layer: str, kernels: list[int], spec: InputSpec, box: Box
+) -> ActivationMaximization:
+    # Views that turn and scale, or shift by much, blur what a small field is tuned to.
+    return ActivationMaximization(
+        network,
+        layer,
+        kernels,
+        spec,
+        objective="center",
+        batch_size=16,
+        jitter=1 if min(box[2] - box[0], box[3] - box[1]) > _BLURRED else 0,
+        scale=(1, 1),
+        rotate=0,
+    )
+
+
+def _compare(gratings: PreferredGratings, results: MaximizationResults, box: Box) -> Comparison:
+    places = [results.kernels.index(kernel) for kernel in gratings.kernels]
+    top, left, bottom, right = box
+    images = results.images[places].float()
+    seen = images[..., top:bottom, left:right]
+    peak = spectrum_peak(seen, window=True)
+    return Comparison(
+        gratings,
+        images,
+        seen,
+        peak.orientation,
+        peak.spatial_frequency,
+        results.activations[places],
+        results.noise_activations[places],
+    )
