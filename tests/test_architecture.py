@@ -33,10 +33,10 @@ LOWEST = {
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}
-ANALYSIS = {"analysis"}
+ANALYSIS = {"analysis", "top_images"}
 TOP = {"callbacks", "cli", "__main__"}
 
-USES_LIGHTNING = {"maximization", "tuning", "demo", "analysis", "callbacks", "cli"}
+USES_LIGHTNING = {"maximization", "tuning", "demo", "top_images", "analysis", "callbacks", "cli"}
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
 #: What the base of the monitors is made of; monitors share only the base itself.
 BASE_OF_MONITORS = {

@@ -24,7 +24,7 @@ PUBLIC = (
     "neurovis.maximization",
     "neurovis.maximization.objectives",
     "neurovis.maximization.parametrizations",
-    "neurovis.maximization.top_images",
+    "neurovis.top_images",
     "neurovis.maximization.transforms",
     "neurovis.models",
     "neurovis.pictures",

@@ -19,7 +19,7 @@ from neurovis import (
     rank_kernels,
     undisturbed,
 )
-from neurovis.maximization.top_images import TopImagesProbe
+from neurovis.top_images import TopImagesProbe
 
 SPEC = InputSpec.rgb(16)
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -24,8 +24,8 @@ from neurovis.cards import (
 from neurovis.figures import weight_pictures
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.preferred_image import PreferredImage
-from neurovis.maximization.top_images import TopImages
 from neurovis.receptive_fields import Box
+from neurovis.top_images import TopImages
 from neurovis.tuning.drawing import is_weak, preferred_text
 from neurovis.tuning.fields import field_width, gradients_at, mean_gradients
 from neurovis.tuning.grating_responses import frequency_curves, orientation_curves

@@ -14,7 +14,8 @@ from neurovis.analysis.layer_cards import Findings, LayerCards
 from neurovis.analysis.progress import Progress, without_progress
 from neurovis.analysis.saliency_probe import SaliencyProbe
 from neurovis.cards import CardPage, Measure
-from neurovis.maximization import ActivationMaximization, TopImages
+from neurovis.maximization import ActivationMaximization
+from neurovis.top_images import TopImages
 from neurovis.tuning import Rankings, RankingSettings
 
 #: Over which a field hardly changes any more; they are held in memory together.

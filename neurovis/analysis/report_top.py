@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from neurovis.cards import Picture, image_uri
 from neurovis.figures.pictures import number
 from neurovis.inputs import InputSpec
-from neurovis.maximization.top_images import TopImages
+from neurovis.top_images import TopImages
 
 #: Longest side of each, in pixels.
 _LARGEST = 88

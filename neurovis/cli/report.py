@@ -26,9 +26,9 @@ from neurovis.cli.tracking import tracked
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
-from neurovis.maximization.top_images import PictureImages
 from neurovis.pictures import find_pictures, read_picture
 from neurovis.saliency import METHODS, Method, check_method
+from neurovis.top_images import PictureImages
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
 

@@ -19,11 +19,11 @@ from neurovis.cli.words import TOP_IMAGES
 from neurovis.figures import render, save_png
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
-from neurovis.maximization.top_images import PictureImages, TopImages, TopImagesProbe
-from neurovis.maximization.top_images.images import choose_images, first_readable
-from neurovis.maximization.top_images.probe import check_search_trainer
-from neurovis.maximization.top_images.reading import AnyObjective
 from neurovis.summaries import log_picture
+from neurovis.top_images import PictureImages, TopImages, TopImagesProbe
+from neurovis.top_images.images import choose_images, first_readable
+from neurovis.top_images.probe import check_search_trainer
+from neurovis.top_images.reading import AnyObjective
 
 _DEFAULT_NUMBER = 9
 

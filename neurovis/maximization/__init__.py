@@ -9,7 +9,6 @@ from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.strategy import IndependentDDPStrategy, register_strategy
 from neurovis.maximization.target_maximization import TargetMaximization
-from neurovis.maximization.top_images import TopImages, top_images
 
 register_strategy()
 
@@ -23,7 +22,5 @@ __all__ = [
     "MaximizationResults",
     "PreferredImage",
     "TargetMaximization",
-    "TopImages",
-    "top_images",
     "unfinished_run",
 ]

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from neurovis import InputSpec, Modality
 from neurovis.analysis import SaliencyProbe, make_report
 from neurovis.cards import Card, CardLayer, CardPage, Picture
-from neurovis.maximization import ActivationMaximization, top_images
+from neurovis.maximization import ActivationMaximization
+from neurovis.top_images import find_top_images
 from neurovis.tuning import rank_kernels
 
 SPEC = InputSpec((Modality("gray", 1),), 32)
@@ -98,7 +99,8 @@ def report_in(folder: Path) -> Report:
         preferred,
         rank_kernels(network, layers, RANKINGS, input_spec=SPEC, **GRATINGS),
         top_images={
-            layer: top_images(network, layer, "all", pictures, TOP, "max", SPEC) for layer in layers
+            layer: find_top_images(network, layer, "all", pictures, TOP, "max", SPEC)
+            for layer in layers
         },
         probe=SaliencyProbe(images[0], "photo_0", "input_x_gradient"),
         field_images=FIELD_IMAGES,

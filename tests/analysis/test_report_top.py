@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from neurovis.analysis.report_top import TopPictures
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization import top_images
+from neurovis.top_images import find_top_images
 
 SPEC = InputSpec(Modality("gray", 1), 4)
 LOW = (0.0, 0.1, 0.2, 0.5, 0.9, 1.0)
@@ -18,7 +18,7 @@ def _of(values: tuple[float, ...], layer: nn.Module, k: int) -> TopPictures:
     images = torch.tensor(values)[:, None, None, None].expand(-1, 1, 4, 4)
     conv = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.ones_(conv.weight)
-    found = top_images(nn.Sequential(conv, layer), "1", "all", images, k=k, input_spec=SPEC)
+    found = find_top_images(nn.Sequential(conv, layer), "1", "all", images, k=k, input_spec=SPEC)
     return TopPictures(found, SPEC)
 
 

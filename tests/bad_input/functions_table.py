@@ -36,7 +36,7 @@ from neurovis import (
     undisturbed,
 )
 from neurovis.demo import ShapeScenes, demo_input_spec
-from neurovis.maximization import AscentSettings, MaximizationResults, top_images
+from neurovis.maximization import AscentSettings, MaximizationResults
 from neurovis.maximization.objectives import (
     CustomReadout,
     Direction,
@@ -49,7 +49,6 @@ from neurovis.maximization.objectives import (
 )
 from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, as_parametrization
 from neurovis.maximization.regularizers import HighFrequency, LpContrast, TotalVariation
-from neurovis.maximization.top_images import PictureImages, TopImagesProbe
 from neurovis.maximization.transforms import (
     Affine,
     FunctionTransform,
@@ -62,6 +61,7 @@ from neurovis.maximization.transforms import (
 )
 from neurovis.models import suggested_input_spec
 from neurovis.pictures import find_pictures, read_picture
+from neurovis.top_images import PictureImages, TopImagesProbe, find_top_images
 
 _NAN = math.nan
 
@@ -345,18 +345,18 @@ _ASCENTS = [
         'there are no images of layer "0" yet; Trainer.fit makes them',
     ),
     Bad(
-        "top_images: none",
-        lambda: top_images(NET, "0", [0], IMAGES, 0, input_spec=GRAY),
+        "find_top_images: none",
+        lambda: find_top_images(NET, "0", [0], IMAGES, 0, input_spec=GRAY),
         "k must be at",
     ),
     Bad(
-        "top_images: beyond white",
-        lambda: top_images(NET, "0", [0], IMAGES + 3, input_spec=GRAY),
+        "find_top_images: beyond white",
+        lambda: find_top_images(NET, "0", [0], IMAGES + 3, input_spec=GRAY),
         "in [0, 1]; image 0 is torch.float32 from 3",
     ),
     Bad(
-        "top_images: nowhere",
-        lambda: top_images(NET, "0", [0], "nowhere", input_spec=GRAY),
+        "find_top_images: nowhere",
+        lambda: find_top_images(NET, "0", [0], "nowhere", input_spec=GRAY),
         'there is no picture "nowhere"',
     ),
     Bad(

@@ -8,7 +8,7 @@ PACKAGES = (
     *("neurovis", "neurovis.callbacks", "neurovis.demo", "neurovis.models", "neurovis.pictures"),
     *("neurovis.maximization", "neurovis.maximization.objectives", "neurovis.saliency"),
     *("neurovis.maximization.parametrizations", "neurovis.maximization.transforms"),
-    *("neurovis.maximization.top_images", "neurovis.tuning", "neurovis.tuning.stimuli"),
+    *("neurovis.top_images", "neurovis.tuning", "neurovis.tuning.stimuli"),
     *("neurovis.figures", "neurovis.cards"),
 )
 

@@ -23,7 +23,7 @@ from neurovis.analysis import ranking_files
 from neurovis.cli import counting, layers, main, picture_run
 from neurovis.cli.stopping import Stopped, Terminated, stoppable
 from neurovis.maximization.layer_ascent import LayerAscent
-from neurovis.maximization.top_images import TopImagesProbe
+from neurovis.top_images import TopImagesProbe
 from neurovis.tuning import TuningProbe
 
 CPU = "--trainer.accelerator cpu"

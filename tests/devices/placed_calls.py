@@ -22,7 +22,7 @@ FUNCTIONS = (
     "neurovis.tuning.receptive_field_maps.map_receptive_fields",
     "neurovis.tuning.sizes.size_tuning",
     "neurovis.receptive_fields.receptive_fields",
-    "neurovis.maximization.top_images.probe.top_images",
+    "neurovis.top_images.probe.find_top_images",
 )
 
 

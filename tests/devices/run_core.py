@@ -20,7 +20,15 @@ TESTS = HERE.parent
 MODES = ("plain", "bfloat16", "no-float64")
 #: What computes something on a device; not the tests of names, files and options.
 CORE = (
-    *("maximization", "tuning", "saliency", "callbacks", "restoration", "devices/on_device"),
+    *(
+        "maximization",
+        "top_images",
+        "tuning",
+        "saliency",
+        "callbacks",
+        "restoration",
+        "devices/on_device",
+    ),
     *("test_receptive_fields.py", "test_receptive_field_positions.py", "test_readouts.py"),
     *("test_recording.py", "test_restoration.py", "test_differentiation.py"),
     *("test_rectifiers.py", "test_reported_precision.py"),

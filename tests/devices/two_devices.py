@@ -21,7 +21,7 @@ from strict_process_group import BACKEND, register
 
 from neurovis import ActivationMaximization, InputSpec
 from neurovis.maximization.strategy import IndependentDDPStrategy
-from neurovis.maximization.top_images import TopImagesProbe
+from neurovis.top_images import TopImagesProbe
 from neurovis.tuning import TuningProbe
 
 SPEC = InputSpec.rgb(32)

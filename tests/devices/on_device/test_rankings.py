@@ -15,7 +15,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from neurovis import InputSpec, rank_kernels
-from neurovis.maximization.top_images import TopImagesProbe
+from neurovis.top_images import TopImagesProbe
 from neurovis.tuning import Rankings, TuningProbe
 
 SPEC = InputSpec.rgb(32)

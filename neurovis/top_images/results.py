@@ -16,10 +16,10 @@ from neurovis.figures.output import save_png
 from neurovis.figures.pictures import number
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
 from neurovis.inputs import InputSpec
-from neurovis.maximization.top_images.highest import Highest
-from neurovis.maximization.top_images.images import Shown
-from neurovis.maximization.top_images.reading import Places
 from neurovis.tables import write_table
+from neurovis.top_images.highest import Highest
+from neurovis.top_images.images import Shown
+from neurovis.top_images.reading import Places
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

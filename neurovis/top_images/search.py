@@ -8,15 +8,15 @@ import torch
 from torch import nn
 
 from neurovis.maximization.results import MaximizationResults
-from neurovis.maximization.top_images.highest import HighestResponses
-from neurovis.maximization.top_images.images import (
+from neurovis.top_images.highest import HighestResponses
+from neurovis.top_images.images import (
     ImageBatch,
     NumberedStream,
     Shown,
     why_unreadable,
 )
-from neurovis.maximization.top_images.reading import TopReader
-from neurovis.maximization.top_images.results import Beside, TopImages
+from neurovis.top_images.reading import TopReader
+from neurovis.top_images.results import Beside, TopImages
 
 
 class Search(nn.Module):

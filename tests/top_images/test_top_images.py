@@ -22,10 +22,10 @@ from torch.utils.data import Dataset, TensorDataset
 
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.objectives import Direction, Position
-from neurovis.maximization.top_images import PictureImages, TopImages, TopImagesProbe, top_images
-from neurovis.maximization.top_images.highest import HighestResponses
 from neurovis.pictures import read_picture
 from neurovis.receptive_fields import receptive_fields
+from neurovis.top_images import PictureImages, TopImages, TopImagesProbe, find_top_images
+from neurovis.top_images.highest import HighestResponses
 
 SPEC = InputSpec((Modality("gray", 1),), 16)
 READOUTS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def images() -> Tensor:
 
 def find(network: nn.Module, images: Any, k: int = 4, **more: Any) -> TopImages:
     given = {"layer": "3", "kernels": "all", "objective": "max", "input_spec": SPEC} | more
-    return top_images(network, images=images, k=k, **given)
+    return find_top_images(network, images=images, k=k, **given)
 
 
 def literal(values: Tensor, k: int) -> list[list[int]]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.top_images import TopImagesProbe
+from neurovis.top_images import TopImagesProbe
 
 SPEC = InputSpec((Modality("gray", 1),), 12)
 

@@ -4,8 +4,8 @@ A preferred image is what a kernel wants; these are the best that real pictures 
 found in one pass that keeps a few numbers for each kernel, whatever the number of images.
 """
 
-from neurovis.maximization.top_images.images import PictureImages
-from neurovis.maximization.top_images.probe import TopImagesProbe, top_images
-from neurovis.maximization.top_images.results import TopImages
+from neurovis.top_images.images import PictureImages
+from neurovis.top_images.probe import TopImagesProbe, find_top_images
+from neurovis.top_images.results import TopImages
 
-__all__ = ["PictureImages", "TopImages", "TopImagesProbe", "top_images"]
+__all__ = ["PictureImages", "TopImages", "TopImagesProbe", "find_top_images"]

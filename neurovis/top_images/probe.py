@@ -14,20 +14,20 @@ from neurovis.copies import frozen_copy
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, reusable
 from neurovis.maximization.results import MaximizationResults
-from neurovis.maximization.top_images.images import (
+from neurovis.prediction import check_prediction
+from neurovis.recording import undisturbed
+from neurovis.top_images.images import (
     ImageBatch,
     ImageSource,
     Shown,
     choose_images,
 )
-from neurovis.maximization.top_images.reading import AnyObjective, TopReader
-from neurovis.maximization.top_images.results import TopImages
-from neurovis.maximization.top_images.search import Search
-from neurovis.prediction import check_prediction
-from neurovis.recording import undisturbed
+from neurovis.top_images.reading import AnyObjective, TopReader
+from neurovis.top_images.results import TopImages
+from neurovis.top_images.search import Search
 
 
-def top_images(
+def find_top_images(
     model: nn.Module,
     layer: str,
     kernels: KernelSelection,
@@ -67,7 +67,7 @@ def top_images(
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3))
         >>> images = torch.rand(20, 3, 8, 8)
-        >>> found = top_images(network, "0", "all", images, k=3, input_spec=InputSpec.rgb(8))
+        >>> found = find_top_images(network, "0", "all", images, k=3, input_spec=InputSpec.rgb(8))
         >>> found.indices.shape, found.crops(0)[0].shape
         (torch.Size([4, 3]), torch.Size([3, 3, 3]))
     """
@@ -93,7 +93,7 @@ class TopImagesProbe(pl.LightningModule):
     Args:
         model: The network; it is left alone, a frozen copy is run.
         layers: For each layer its kernels; all are read in the same forwards.
-        images: As in :func:`top_images`, like all other arguments.
+        images: As in :func:`find_top_images`, like all other arguments.
         k: How many for each kernel.
         objective: What is compared.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
@@ -105,7 +105,7 @@ class TopImagesProbe(pl.LightningModule):
         results: What was found, by layer; once the Trainer is done.
 
     Raises:
-        ValueError: As :func:`top_images`.
+        ValueError: As :func:`find_top_images`.
         TypeError: If images are nothing that holds images.
     """
 
