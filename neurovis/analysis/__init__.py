@@ -1,5 +1,12 @@
 """Analyses that combine preferred images, tuning, saliency and pictures of your own."""
 
+from neurovis.analysis.explained_pictures import (
+    ExplainedPicture,
+    PictureExplainer,
+    RandomizedPicture,
+)
+from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
+from neurovis.analysis.picture_results import PictureResult
 from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
 from neurovis.analysis.preferred_images import (
     Comparison,
@@ -11,10 +18,17 @@ from neurovis.analysis.ranking_files import save_ranking_arrays, save_ranking_fi
 from neurovis.analysis.report import make_report
 from neurovis.analysis.result_files import ResultFiles
 from neurovis.analysis.saliency_probe import SaliencyProbe
+from neurovis.analysis.top_image_files import save_top_images
 
 __all__ = [
     "Comparison",
+    "ExplainedPicture",
+    "FeatureMaps",
+    "FeatureReader",
+    "PictureExplainer",
+    "PictureResult",
     "PreferredGratings",
+    "RandomizedPicture",
     "RankedFields",
     "ResultFiles",
     "SaliencyProbe",
@@ -26,4 +40,5 @@ __all__ = [
     "save_fields",
     "save_ranking_arrays",
     "save_ranking_figures",
+    "save_top_images",
 ]

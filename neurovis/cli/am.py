@@ -36,7 +36,7 @@ def make_module(options: Namespace, network: nn.Module, spec: InputSpec) -> Acti
     if not is_top(kernels):
         return ActivationMaximization(network, selection, kernels, spec, **ascent)
     ranked = {
-        layer: resolve_kernels(kernels, options, network, spec, layer)
+        layer: resolve_kernels(kernels, network, spec, layer, options.model)
         for layer in select_layers(network, selection)
     }
     return ActivationMaximization(network, list(ranked), ranked, spec, **ascent)

@@ -52,7 +52,7 @@ def run(options: Namespace) -> None:
     """Optimize an image for each group."""
     network, spec = load_model_and_input(options)
     ascent = settings(options, spec)
-    groups = resolve_groups(options.groups, options, network, spec)
+    groups = resolve_groups(options.groups, network, spec, options.layer, options.model)
     module = GroupActivationMaximization(
         network,
         options.layer,

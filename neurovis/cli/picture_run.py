@@ -7,31 +7,26 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
+from neurovis.analysis import PictureResult, ResultFiles
 from neurovis.cli.counting import counted
-from neurovis.cli.notes import Notes, print_notes
+from neurovis.cli.notes import Notes
 from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
+from neurovis.cli.own_images import noted_reader, print_unreadable, raise_unreadable
 from neurovis.cli.printing import print_written
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
-from neurovis.figures import render, save_png
-from neurovis.files import check_writable, whole_file
+from neurovis.files import check_writable
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
-from neurovis.pictures import find_pictures, read_picture
+from neurovis.pictures import PictureDataset, find_pictures
 from neurovis.run_folder import new_run_folder
-from neurovis.summaries import log_picture, picture_path
 from neurovis.tables import TableWriter, open_table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 _REMEDY = "give what it was made for, see --input.size and --input.modalities"
 
@@ -66,7 +61,7 @@ def checked_options(network: nn.Module, spec: InputSpec) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Numbered:
+class NumberedPicture:
     """A picture of a run.
 
     Attributes:
@@ -79,10 +74,10 @@ class Numbered:
     name: str
     file: str
 
-    @property
-    def columns(self) -> dict[str, object]:
-        """The columns of results that say which picture it is."""
-        return {"index": self.index, "picture": self.name, "file": self.file}
+    def rows(self, result: PictureResult) -> Iterator[dict[str, object]]:
+        """Yield the rows of a result, with columns that say which picture it is."""
+        for row in result.rows():
+            yield {"index": self.index, "picture": self.name, "file": self.file, **row}
 
 
 class PictureRun:
@@ -92,7 +87,10 @@ class PictureRun:
     others keep their index.
 
     Args:
-        options: Those of :func:`add_picture_arguments`.
+        images: Paths of pictures, as an option has them.
+        patterns: Names of the modalities' files.
+        batch_size: Pictures in a batch.
+        trainer_options: Options of the Trainer, which gives a device and loggers.
         spec: What the network is shown.
 
     Raises:
@@ -100,25 +98,27 @@ class PictureRun:
         ValueError: If pictures cannot be told apart, or the Trainer is to do what it cannot here.
     """
 
-    def __init__(self, options: Namespace, spec: InputSpec) -> None:
-        if options.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {options.batch_size}")
+    def __init__(
+        self,
+        images: object,
+        patterns: Mapping[str, str] | None,
+        batch_size: int,
+        trainer_options: Mapping[str, Any],
+        spec: InputSpec,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {batch_size}")
         # Before a folder of thousands of pictures is looked through.
-        check_writable(options.trainer.default_root_dir or Path.cwd())
-        self.spec = spec
-        self.batch_size: int = options.batch_size
+        check_writable(trainer_options["default_root_dir"] or Path.cwd())
+        self._batch_size = batch_size
         self._notes = Notes()
         self._unreadable: dict[int, str] = {}
-        self._explained: set[str] = set()
         self._first: dict[int, Tensor] = {}
         with self._notes.taken():
-            paths = picture_paths(options.images, spec)
-            self._pictures = find_pictures(paths, spec, options.patterns)
-        trainer = _trainer(options.trainer)
-        self.device = trainer.strategy.root_device
-        self._trainer = trainer
-        self._loggers = trainer.loggers
-        self._shows_progress = trainer.progress_bar_callback is not None
+            found = find_pictures(picture_paths(images, spec), spec, patterns)
+        self._pictures = PictureDataset(found, spec, read=noted_reader(self._notes))
+        self._trainer = _trainer(trainer_options)
+        self.device = self._trainer.strategy.root_device
         self._figures, self._is_done = 0, False
 
     @property
@@ -127,16 +127,16 @@ class PictureRun:
         return len(self._pictures) - len(self._unreadable)
 
     @cached_property
-    def folder(self) -> Path:
-        """The folder for results, which no other run has."""
-        return new_run_folder(self._trainer)
+    def files(self) -> ResultFiles:
+        """Folder for results, which no other run has, and loggers."""
+        return ResultFiles(new_run_folder(self._trainer), self._trainer.loggers)
 
     @property
     def kept(self) -> str:
         """Text about the results that exist when the run is stopped."""
         if not self._figures:
             return "before the first figure; there are no results yet"
-        kept = f"{self._figures} figures and their arrays are in {self.folder}"
+        kept = f"{self._figures} figures and their arrays are in {self.files.folder}"
         if self._is_done:
             return f"when all pictures were done; {kept}"
         return f"before all pictures were done; {kept}, without the tables"
@@ -154,15 +154,16 @@ class PictureRun:
                 return image[None]
         raise ValueError(self._unreadable[0])
 
-    def batches(self, size: int | None = None) -> Iterator[tuple[list[Numbered], Tensor]]:
+    def batches(self, size: int | None = None) -> Iterator[tuple[list[NumberedPicture], Tensor]]:
         """The readable pictures ``(B, C, H, W)`` in [0, 1], some at a time.
 
         Args:
             size: Most pictures in a batch; by default the batch size that was asked for.
         """
-        size = min(size or self.batch_size, self.batch_size)
+        size = min(size or self._batch_size, self._batch_size)
         number = len(self._pictures)
-        with counted("pictures", number, self._shows_progress) as count:
+        is_shown = self._trainer.progress_bar_callback is not None
+        with counted("pictures", number, is_shown) as count:
             for start in range(0, number, size):
                 indices = range(start, min(start + size, number))
                 read = {index: self._read(index) for index in indices}
@@ -173,23 +174,13 @@ class PictureRun:
                 count(len(indices))
         self._is_done = True
 
-    def save_figure(self, tag: str, picture: Numbered, figure: Figure, words: str) -> None:
-        """Write a figure under its tag, and log it with the picture's index as the step.
-
-        What it shows is said in a log's words once for a tag.
-        """
-        pixels = render(figure)
-        save_png(self._path(tag, picture, ".png"), pixels)
-        fresh = "" if tag in self._explained else words
-        log_picture(self._loggers, tag, pixels, picture.index, None, fresh)
-        self._explained.add(tag)
+    def save(self, result: PictureResult, picture: NumberedPicture, count: int) -> None:
+        """Write the figure of at most ``count`` kernels, log it, and write the arrays."""
+        name = f"{result.tag}/{picture.index:04d}_{picture.name}"
+        figure = result.figure(picture.name, count)
+        self.files.save_figure(name, figure, result.tag, picture.index, result.DESCRIPTION)
         self._figures += 1
-
-    def save_arrays(self, tag: str, picture: Numbered, arrays: Mapping[str, Any]) -> None:
-        """Write arrays beside the figure, as ``.npz``."""
-        path = self._path(tag, picture, ".npz")
-        with whole_file(path) as partial, open(partial, "wb") as file:
-            np.savez_compressed(file, **{"picture": np.array(picture.name), **arrays})
+        self.files.save_arrays(name, picture=picture.name, **result.arrays())
 
     def table(self, name: str, columns: Sequence[str]) -> AbstractContextManager[TableWriter]:
         """Write a table row by row; it appears when it is complete.
@@ -198,8 +189,7 @@ class PictureRun:
             name: Name of the file.
             columns: After those of the picture.
         """
-        names = ["index", "picture", "file", *columns]
-        return open_table(self.folder / name, names)
+        return open_table(self.files.folder / name, ["index", "picture", "file", *columns])
 
     def finish(self) -> None:
         """Close the logs, and print what there is to know and where the results are.
@@ -207,20 +197,17 @@ class PictureRun:
         Raises:
             ValueError: At the end, if pictures could not be read; how many, and why the first.
         """
-        for logger in self._loggers:
+        for logger in self._trainer.loggers:
             logger.finalize("success")
-        print_notes([f"left out: {' '.join(why.split())}" for why in self._unreadable.values()])
+        reasons = list(self._unreadable.values())
+        print_unreadable(reasons)
         self._notes.print()
-        print_written(self.folder, self._loggers)
-        if self._unreadable:
-            raise ValueError(
-                f"left out {len(self._unreadable)} of {len(self._pictures)} pictures that could "
-                f"not be read; the first: {next(iter(self._unreadable.values()))}"
-            )
+        print_written(self.files.folder, self._trainer.loggers)
+        raise_unreadable(reasons, len(self._pictures))
 
-    def _numbered(self, index: int) -> Numbered:
-        picture = self._pictures[index]
-        return Numbered(index, picture.name, _printable(next(iter(picture.files.values()))))
+    def _numbered(self, index: int) -> NumberedPicture:
+        picture = self._pictures.pictures[index]
+        return NumberedPicture(index, picture.name, picture.printable_file)
 
     def _read(self, index: int) -> Tensor | None:
         """A picture ``(C, H, W)``; None for one that cannot be read, which is tried once.
@@ -231,31 +218,21 @@ class PictureRun:
             return None
         if index in self._first:
             return self._first.pop(index)
-        with self._notes.taken():
-            try:
-                return read_picture(self._pictures[index], self.spec)
-            except (ValueError, OSError) as error:
-                # The message alone: an error holds on to what was read.
-                self._unreadable[index] = str(error)
-                return None
-
-    def _path(self, tag: str, picture: Numbered, suffix: str) -> Path:
-        # The path of a tag is safe whatever the picture is called.
-        safe = picture_path(f"{tag}/{picture.index:04d}_{picture.name}", 0).parent
-        return self.folder / safe.with_name(f"{safe.name}{suffix}")
+        try:
+            return self._pictures.image(index)
+        except (ValueError, OSError) as error:
+            # The message alone: an error holds on to what was read.
+            self._unreadable[index] = str(error)
+            return None
 
 
-def _trainer(arguments: Namespace) -> pl.Trainer:
+def _trainer(options: Mapping[str, Any]) -> pl.Trainer:
     """The Trainer, for its device and loggers."""
-    check_float32(vars(arguments), "pictures are shown in")
-    trainer = build_trainer(vars(arguments))
+    check_float32(options, "pictures are shown in")
+    trainer = build_trainer(options)
     devices = trainer.num_devices * trainer.num_nodes
     if devices > 1:
         raise ValueError(
             f"pictures are shown to one network on one device; got {devices}: --trainer.devices 1"
         )
     return trainer
-
-
-def _printable(path: Path) -> str:
-    return str(path).encode("utf-8", "backslashreplace").decode()

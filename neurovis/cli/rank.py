@@ -26,10 +26,10 @@ from neurovis.cli.options import (
     layer_names,
     load_model_and_input,
 )
+from neurovis.cli.own_images import OwnPictures, choose_ranking_images
 from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_written
 from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
-from neurovis.cli.ranked_images import RankedPictures, choose_pictures
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.tracking import tracked
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
@@ -90,14 +90,14 @@ def run(options: Namespace) -> None:
     _check(options)
     network, spec = load_model_and_input(options)
     rankings = chosen_rankings(options.by)
-    images = choose_pictures(options, rankings, spec)
+    chosen = choose_ranking_images(rankings, spec, options.model, options.images, options.patterns)
     with checked_options(network, spec):
         probe = TuningProbe(
             network,
             layer_names(options.layer),
             rankings,
             input_spec=spec,
-            images=images,
+            images=chosen.dataset if isinstance(chosen, OwnPictures) else chosen,
             **_settings(options),
         )
     trainer = _trainer(options)
@@ -117,12 +117,11 @@ def run(options: Namespace) -> None:
             _analyze(network, probe.results, options, files)
             for logger in trainer.loggers:
                 logger.finalize("success")
-            pictures = images if isinstance(images, RankedPictures) else None
-            if pictures is not None:
-                pictures.print_notes()
+            if isinstance(chosen, OwnPictures):
+                chosen.print_notes()
             print_written(folder, trainer.loggers)
-            if pictures is not None:
-                pictures.raise_if_incomplete()
+            if isinstance(chosen, OwnPictures):
+                chosen.raise_if_incomplete()
 
 
 def _check(options: Namespace) -> None:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.text import Text
-from torch import Tensor, nn
+from torch import nn
 
-from neurovis.analysis import SaliencyProbe, make_report
+from neurovis.analysis import make_report
 from neurovis.analysis.report import check_report
 from neurovis.cli import am, top_images
 from neurovis.cli.ascent import climb, make_trainer, resumes
 from neurovis.cli.chosen_rankings import chosen_rankings
-from neurovis.cli.notes import Notes
-from neurovis.cli.options import is_as_made, load_model_and_input, picture_paths
+from neurovis.cli.options import is_as_made, load_model_and_input
+from neurovis.cli.own_images import OwnPictures, choose_probe, choose_ranking_images
 from neurovis.cli.printing import console
-from neurovis.cli.ranked_images import DemoScenes, RankedPictures, choose_pictures
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.tracking import tracked
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
-from neurovis.pictures import find_pictures, read_picture
-from neurovis.saliency import METHODS, Method, check_method
-from neurovis.top_images import PictureImages
+from neurovis.saliency import METHODS, check_method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
+from neurovis.tuning.battery import Images
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
 
 #: What the command writes in the end.
@@ -76,7 +73,8 @@ def run(options: Namespace) -> None:
     method = check_method(options.method)
     network, spec = load_model_and_input(options)
     rankings = _rankings(options, spec)
-    probe = _choose_probe(options, spec, method)
+    images, patterns = options.images, options.patterns
+    probe = choose_probe(spec, method, options.model, options.probe, images, patterns)
     module = am.make_module(options, network, spec)
     # Whatever is wrong is found before hours go into the ascent.
     check_report(module, options.field_images)
@@ -148,9 +146,14 @@ def _tuning(
 ) -> TuningProbe:
     """Return the probe that ranks the kernels of the layers whose images are generated."""
     needs_images = any(isinstance(ranking, ImageRanking) for ranking in rankings)
-    images = choose_pictures(options, rankings, spec) if needs_images else None
-    if isinstance(images, RankedPictures):
-        images.print_notes()
+    images: Images | None = None
+    if needs_images:
+        chosen = choose_ranking_images(
+            rankings, spec, options.model, options.images, options.patterns
+        )
+        if isinstance(chosen, OwnPictures):
+            chosen.print_notes()
+        images = chosen.dataset if isinstance(chosen, OwnPictures) else chosen
     return TuningProbe(
         network,
         module.layers,
@@ -166,38 +169,3 @@ def _network_name(options: Namespace) -> str:
     if is_as_made(options):
         return f"{options.model}, no weights given"
     return f"{options.model}, {Path(options.weights).name}" if options.weights else options.model
-
-
-def _choose_probe(options: Namespace, spec: InputSpec, method: Method) -> SaliencyProbe | None:
-    """The picture that the options name; else the first of the images, or of the demo's scenes.
-
-    Raises:
-        OSError: If there is no such file.
-        ValueError: If it is no picture, or there are several.
-    """
-    notes = Notes()
-    with notes.taken():
-        if options.probe is not None:
-            found = find_pictures(picture_paths(options.probe, spec), spec, options.patterns)
-            if len(found) > 1:
-                raise ValueError(f"probe is one picture; got {len(found)}")
-            chosen = SaliencyProbe(read_picture(found[0], spec), found[0].name, method)
-        elif options.images is not None:
-            pictures = PictureImages(picture_paths(options.images, spec), spec, options.patterns)
-            first, image = _first_readable(pictures)
-            chosen = SaliencyProbe(image, pictures.pictures[first].name, method)
-        elif options.model == "demo":
-            scene, _ = DemoScenes(spec)[0]
-            chosen = SaliencyProbe(scene, "a scene of the demo", method)
-        else:
-            return None
-    notes.print()
-    return chosen
-
-
-def _first_readable(pictures: PictureImages) -> tuple[int, Tensor]:
-    """The number of a picture, and the picture; if none can be read, what is wrong with one."""
-    for index in range(len(pictures)):
-        with suppress(ValueError, OSError):
-            return index, pictures[index]
-    return 0, pictures[0]

@@ -6,34 +6,20 @@ from contextlib import ExitStack
 from dataclasses import fields
 from typing import cast
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
-from torch import Tensor, nn
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
 
+from neurovis.analysis import ExplainedPicture, PictureExplainer, RandomizedPicture
 from neurovis.cli.options import load_model_and_input
 from neurovis.cli.picture_run import PictureRun, add_picture_arguments, checked_options
-from neurovis.cli.saliency_results import COLUMNS, Explained, Randomization, Report
+from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.stopping import stoppable
 from neurovis.inputs import InputSpec
-from neurovis.kernels import KernelSelection
-from neurovis.recording import undisturbed
-from neurovis.saliency import (
-    METHODS,
-    STRONGEST,
-    KernelChoice,
-    LayerTarget,
-    Method,
-    RandomizationCheck,
-    SaliencyMaps,
-    SaliencyOptions,
-    SaliencySettings,
-    cascading_randomization,
-    check_method,
-    kernel_choices,
-    kernel_saliency,
-)
-
-#: Maps that are held in memory at a time, or those of one picture.
-_MOST_MAPS = 64
+from neurovis.saliency import METHODS, STRONGEST, SaliencyOptions, SaliencySettings, check_method
+from neurovis.tables import Row
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -91,43 +77,44 @@ def run(options: Namespace) -> None:
     network, spec = load_model_and_input(options)
     settings = _settings(options, spec)
     with checked_options(network, spec):
-        question = _Question(network, options.layer, options.kernels, method, settings, spec)
-    pictures = PictureRun(options, spec)
+        explainer = PictureExplainer(network, options.layer, options.kernels, method, **settings)
+    pictures = PictureRun(
+        options.images, options.patterns, options.batch_size, vars(options.trainer), spec
+    )
     network.to(pictures.device)
     # Whatever is wrong is found before anything is written.
-    first = spec.to_network(pictures.first_image()).to(pictures.device)
     with checked_options(network, spec):
-        question.maps(question.choices[0], first)
+        explainer(pictures.first_image())
     with stoppable(lambda: pictures.kept):
-        _explain(question, pictures, options)
+        _explain(explainer, pictures, options)
 
 
-def _explain(question: _Question, pictures: PictureRun, options: Namespace) -> None:
+def _explain(explainer: PictureExplainer, pictures: PictureRun, options: Namespace) -> None:
     """Make the maps of all pictures, write and print."""
-    report, randomization = Report(), None
+    rows: list[Row] = []
+    number, count = 0, options.max_kernels
+    correlations = _Correlations()
     with ExitStack() as stack:
-        table = stack.enter_context(pictures.table("results.csv", COLUMNS))
+        table = stack.enter_context(pictures.table("results.csv", ExplainedPicture.COLUMNS))
         if options.randomization:
-            randomization = Randomization(pictures, question.tag, options.max_kernels)
-            stack.enter_context(randomization)
-        for numbered, images in pictures.batches(max(1, _MOST_MAPS // len(question.choices))):
-            shown = pictures.spec.to_network(images).to(pictures.device)
-            found = [question.maps(choice, shown) for choice in question.choices]
-            for place, picture in enumerate(numbered):
-                one = Explained(images[place], found, place)
-                one.save(pictures, question.tag, picture, options.max_kernels)
-                rows = one.rows(picture)
-                table.write(rows)
-                report.add(rows)
-            if randomization is not None:
-                checks = (
-                    question.randomized(choice, shown, options.max_stages)
-                    for choice in question.choices
-                )
-                randomization.add(list(checks), numbered, images)
-    report.print(question.method, question.layer)
-    if randomization is not None:
-        randomization.print()
+            columns = RandomizedPicture.COLUMNS
+            stages = stack.enter_context(pictures.table("randomization.csv", columns))
+        for numbered, images in pictures.batches(explainer.batch_size):
+            for picture, found in zip(numbered, explainer(images), strict=True):
+                pictures.save(found, picture, count)
+                new = list(picture.rows(found))
+                table.write(new)
+                number += len(new)
+                rows += new[: MOST_ROWS - len(rows)]
+            if options.randomization:
+                checks = explainer.randomize(images, options.max_stages)
+                for picture, checked in zip(numbered, checks, strict=True):
+                    pictures.save(checked, picture, count)
+                    stages.write(picture.rows(checked))
+                    correlations.add(checked)
+    _print(f"{explainer.method} of {explainer.layer}", rows, number)
+    if options.randomization:
+        correlations.print()
     pictures.finish()
 
 
@@ -139,64 +126,67 @@ def _settings(options: Namespace, spec: InputSpec) -> SaliencyOptions:
     return cast(SaliencyOptions, {**named, "input_spec": spec})
 
 
-class _Question:
-    """Kernels to explain, and the method and settings to explain them with.
+def _print(title: str, rows: list[Row], number: int) -> None:
+    """Print the first rows of the table, of a number of them."""
+    table = Table(title=title)
+    table.add_column("picture", overflow="fold")
+    columns = ["kernel", "value"]
+    if any(row["completeness_error"] is not None for row in rows):
+        columns.append("completeness_error")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for row in rows:
+        numbers = [row[column] for column in columns]
+        shown = [f"{one:.4g}" if isinstance(one, float) else str(one) for one in numbers]
+        table.add_row(Text(f"{row['index']}: {row['picture']}"), *shown)
+    console().print(table)
+    if number > len(rows):
+        console().print(f"… and {number - len(rows)} more in results.csv")
 
-    Args:
-        network: Moved to its device before maps are asked for.
-        layer: Dotted name; None for the output.
-        kernels: Which, or ``"strongest"``.
-        method: One of the saliency methods.
-        settings: Options of the method.
-        spec: What the network is shown.
 
-    Raises:
-        ValueError: If there is no such layer or kernel.
-    """
+class _Correlations:
+    """Correlations of maps with the trained network's, by stage of a randomization."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        layer: str | None,
-        kernels: KernelSelection,
-        method: Method,
-        settings: SaliencyOptions,
-        spec: InputSpec,
-    ) -> None:
-        self._network = network
-        self._settings = settings
-        example = spec.example()
-        self._target = LayerTarget.find(network, layer, example)
-        self.method = method
-        with undisturbed(network):
-            self.choices = kernel_choices(network, self._target, kernels, example)
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, str], list[Tensor]] = {}
 
-    @property
-    def layer(self) -> str:
-        """The layer's name, or what stands for the output."""
-        return self._target.label
+    def add(self, found: RandomizedPicture) -> None:
+        """Keep those of a picture."""
+        check = found.check
+        both = torch.stack([check.correlations, check.signed_correlations], dim=-1)
+        for place, name in enumerate(check.stages):
+            self._found.setdefault((place, name), []).append(both[place])
 
-    @property
-    def tag(self) -> str:
-        """As in the monitor of saliency maps."""
-        return f"saliency/{self.method}/{self.layer}"
-
-    def maps(self, choice: KernelChoice, images: Tensor) -> SaliencyMaps:
-        """Maps of one choice for images ``(B, C, H, W)`` in the network's space."""
-        return kernel_saliency(
-            self._network, images, self._target, choice, self.method, **self._settings
+    def print(self) -> None:
+        """Print how alike the maps are to those of the trained network, stage by stage."""
+        table = Table(title="Weights made random, from the top down")
+        table.add_column("stage", justify="right")
+        table.add_column("randomized last", overflow="fold")
+        for heading in ("correlation of magnitudes", "with signs", "constant maps"):
+            table.add_column(heading, justify="right")
+        any_constant = False
+        for (stage, randomized), found in self._found.items():
+            correlations = torch.cat(found)
+            constant = int(correlations[:, 0].isnan().sum())
+            any_constant = any_constant or constant > 0
+            medians = [_median(column) for column in correlations.T]
+            stated = f"{constant} of {len(correlations)}" if constant else ""
+            table.add_row(str(stage), randomized, *medians, stated)
+        console().print(table)
+        console().print(
+            "correlation: of the ranks of a map's pixels with those of the trained network's, the "
+            "median over maps that are not constant. Maps that stay alike show the picture, not "
+            "what the network has learned.",
         )
+        if any_constant:
+            console().print(
+                "constant maps have no ranks and are left out: random weights silenced the kernel "
+                "(or, at stage 0, the picture does), so nothing was tested there; try another "
+                "--seed or a layer before the last rectifier."
+            )
 
-    def randomized(
-        self, choice: KernelChoice, images: Tensor, max_stages: int | None
-    ) -> RandomizationCheck:
-        """The same while the network's weights become random."""
-        return cascading_randomization(
-            self._network,
-            images,
-            self._target,
-            choice,
-            self.method,
-            max_stages=max_stages,
-            **self._settings,
-        )
+
+def _median(correlations: Tensor) -> str:
+    """Return the median without NaN, for an even number the mean of the middle two."""
+    median = torch.nanquantile(correlations, 0.5).item()
+    return "-" if median != median else f"{median:.3f}"

@@ -9,19 +9,18 @@ import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor, nn
+from torch import nn
 
+from neurovis.analysis import ResultFiles, save_top_images
 from neurovis.cli.notes import Notes
 from neurovis.cli.options import add_images_arguments, picture_paths
+from neurovis.cli.own_images import DemoScenes, noted_reader
 from neurovis.cli.printing import MOST_ROWS, console
-from neurovis.cli.ranked_images import DemoScenes
-from neurovis.cli.words import TOP_IMAGES
-from neurovis.figures import render, save_png
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
-from neurovis.summaries import log_picture
-from neurovis.top_images import PictureImages, TopImages, TopImagesProbe
-from neurovis.top_images.images import choose_images, first_readable
+from neurovis.pictures import PictureDataset
+from neurovis.top_images import TopImages, TopImagesProbe
+from neurovis.top_images.images import choose_images
 from neurovis.top_images.probe import check_search_trainer
 from neurovis.top_images.reading import AnyObjective
 
@@ -56,29 +55,36 @@ class TopImagesRun:
     """The pictures of a run, checked before hours go into the ascent.
 
     Args:
-        options: Those of :func:`add_arguments`, with ``model``; images or their number are given.
+        images: Pictures, or the demo's scenes.
+        k: Number of top images for each kernel.
+        workers: Processes that read images.
         spec: What the network is shown.
         trainer: The run's Trainer.
+        notes: Warnings about the pictures, printed in the end.
 
     Raises:
-        OSError: If a picture or folder does not exist.
-        ValueError: If there is no picture that can be read, or the Trainer does not suit.
+        OSError: If no file of a picture can be read.
+        ValueError: If there is no picture that can be read, an option is out of its range, or the
+            Trainer does not suit.
     """
 
-    def __init__(self, options: Namespace, spec: InputSpec, trainer: pl.Trainer) -> None:
-        number = options.top_images
-        self._k = _DEFAULT_NUMBER if number is None else number
-        self._workers: int = options.image_workers
-        for name, value, least in (("top_images", self._k, 1), ("image_workers", self._workers, 0)):
+    def __init__(
+        self,
+        images: PictureDataset | DemoScenes,
+        k: int,
+        workers: int,
+        spec: InputSpec,
+        trainer: pl.Trainer,
+        notes: Notes,
+    ) -> None:
+        for name, value, least in (("top_images", k, 1), ("image_workers", workers, 0)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}; got {value}")
-        self._spec = spec
-        self._notes = Notes()
-        self._images = self._chosen(options)
-        shown = choose_images(self._images, spec)
-        check_search_trainer(trainer, shown)
-        with self._notes.taken():
-            first_readable(shown)
+        check_search_trainer(trainer, choose_images(images, spec))
+        if isinstance(images, PictureDataset):
+            images.first_readable()
+        self._images, self._k, self._workers = images, k, workers
+        self._spec, self._notes = spec, notes
 
     def run(
         self,
@@ -112,7 +118,7 @@ class TopImagesRun:
             {one.layer: one.kernels for one in results},
             self._images,
             self._k,
-            module.settings.resolved_objective if objective is None else objective,
+            module.settings.objective if objective is None else objective,
             input_spec=self._spec,
             batch_size=batch_size,
             preferred=results,
@@ -122,19 +128,11 @@ class TopImagesRun:
         if not trainer.is_global_zero:
             return probe.results
         for layer, found in probe.results.items():
-            _save(found, module.folder_of(layer, folder), trainer)
+            files = ResultFiles(module.folder_of(layer, folder), trainer.loggers)
+            save_top_images(found, files)
             _print(found)
         self._notes.print()
         return probe.results
-
-    def _chosen(self, options: Namespace) -> PictureImages | DemoScenes:
-        if options.images is not None:
-            with self._notes.taken():
-                paths = picture_paths(options.images, self._spec)
-                return _NotedPictures(paths, self._spec, options.patterns, self._notes)
-        if options.model == "demo":
-            return DemoScenes(self._spec)
-        raise ValueError("top_images needs images: give --images, pictures or folders of them")
 
 
 def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
@@ -148,39 +146,26 @@ def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
             raise ValueError(one.notes[0])
 
 
-class _NotedPictures(PictureImages):
-    """Pictures whose warnings are kept for the end."""
-
-    def __init__(
-        self,
-        paths: list[str] | dict[str, str],
-        spec: InputSpec,
-        patterns: Mapping[str, str] | None,
-        notes: Notes,
-    ) -> None:
-        super().__init__(paths, spec, patterns)
-        self._notes = notes
-
-    def __getitem__(self, index: int) -> Tensor:
-        with self._notes.taken():
-            return super().__getitem__(index)
-
-
 def prepare(options: Namespace, spec: InputSpec, trainer: pl.Trainer) -> TopImagesRun | None:
     """The run of top images that the options ask for, if any; to be called before the ascent."""
     if options.images is None and options.top_images is None:
         return None
-    return TopImagesRun(options, spec, trainer)
+    notes = Notes()
+    images = _choose_images(options.model, options.images, options.patterns, spec, notes)
+    k = _DEFAULT_NUMBER if options.top_images is None else options.top_images
+    return TopImagesRun(images, k, options.image_workers, spec, trainer, notes)
 
 
-def _save(found: TopImages, folder: Path, trainer: pl.Trainer) -> None:
-    """Write the table and the pages, and log the pages, with their numbers as steps."""
-    found.save_table(folder)
-    for page, (name, figure) in enumerate(found.pages()):
-        pixels = render(figure)
-        save_png(folder / name, pixels)
-        tag = f"top_images/{found.layer}"
-        log_picture(trainer.loggers, tag, pixels, page, None, "" if page else TOP_IMAGES)
+def _choose_images(
+    model: str, images: object, patterns: Mapping[str, str] | None, spec: InputSpec, notes: Notes
+) -> PictureDataset | DemoScenes:
+    if images is not None:
+        with notes.taken():
+            paths = picture_paths(images, spec)
+            return PictureDataset.find(paths, spec, patterns, noted_reader(notes))
+    if model == "demo":
+        return DemoScenes(spec)
+    raise ValueError("top_images needs images: give --images, pictures or folders of them")
 
 
 def _print(found: TopImages) -> None:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 from rich.text import Text
 from torch import nn
 
 from neurovis.cli.chosen_rankings import chosen_rankings
+from neurovis.cli.own_images import DemoScenes
 from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import console
-from neurovis.cli.ranked_images import DemoScenes
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
-from neurovis.tuning import KernelRanking, Rankings, rank_kernels
+from neurovis.tuning import KernelRanking, rank_kernels
 from neurovis.tuning.rankings import ImageRanking
 
 #: Prefix of a selection that asks for a ranking.
@@ -30,18 +28,18 @@ _MOST_PRINTED = 16
 
 
 def resolve_kernels(
-    kernels: KernelSelection, options: Namespace, network: nn.Module, spec: InputSpec, layer: str
+    kernels: KernelSelection, network: nn.Module, spec: InputSpec, layer: str, model: str
 ) -> KernelSelection:
-    """A selection with the kernels themselves in place of ``top:K`` or ``top:K:<ranking>``.
+    """Return a selection with the kernels themselves in place of ``top:K`` or ``top:K:<ranking>``.
 
     Any other selection is returned as it is. What is chosen is printed.
 
     Args:
-        kernels: As an option has it.
-        options: With ``model``.
-        network: Whose kernels they are.
+        kernels: Value of the option.
+        network: Network of the kernels.
         spec: What it is shown.
-        layer: The dotted name of theirs.
+        layer: Dotted name of the kernels' layer.
+        model: Import path of the network; ``"demo"`` has images for rankings that need some.
 
     Raises:
         ValueError: If there is no such ranking, it does not apply to the layer, needs images that
@@ -49,16 +47,25 @@ def resolve_kernels(
     """
     if not is_top(kernels):
         return kernels
-    return _Chooser(options, network, spec, layer).choose([str(kernels)])[str(kernels)]
+    (chosen,) = _choose([str(kernels)], network, spec, layer, model)
+    return chosen
 
 
 def resolve_groups(
     groups: str | list[list[int]] | list[str],
-    options: Namespace,
     network: nn.Module,
     spec: InputSpec,
+    layer: str,
+    model: str,
 ) -> str | list[KernelSelection]:
-    """The same for groups, each of which may be such a selection: ``"top:8;top:8:color"``.
+    """Return groups, each of which may be such a selection: ``"top:8;top:8:color"``.
+
+    Args:
+        groups: Value of the option.
+        network: As in :func:`resolve_kernels`, like all other arguments.
+        spec: What the network is shown.
+        layer: Dotted name.
+        model: Import path of the network.
 
     Raises:
         ValueError: As :func:`resolve_kernels`.
@@ -69,8 +76,8 @@ def resolve_groups(
     wanted = [str(part) for part in parts if is_top(part)]
     if not wanted:
         return groups if isinstance(groups, str) else parts
-    chosen = _Chooser(options, network, spec, options.layer).choose(wanted)
-    return [chosen[str(part)] if is_top(part) else part for part in parts]
+    chosen = iter(_choose(wanted, network, spec, layer, model))
+    return [next(chosen) if is_top(part) else part for part in parts]
 
 
 def is_top(part: KernelSelection) -> bool:
@@ -78,47 +85,29 @@ def is_top(part: KernelSelection) -> bool:
     return isinstance(part, str) and part.strip().startswith(_PREFIX)
 
 
-@dataclass
-class _Chooser:
-    """Ranks a layer's kernels once for all that is asked."""
-
-    options: Namespace
-    network: nn.Module
-    spec: InputSpec
-    layer: str
-
-    def choose(self, selections: list[str]) -> Mapping[str, list[int]]:
-        """The kernels of each selection."""
-        resolve_layer(self.network, self.layer)  # One, and no type of layers.
-        asked = {text: _parse(text) for text in selections}
-        rankings = self._rank([by for _, by in asked.values()])
-        chosen = {}
-        for text, (count, by) in asked.items():
-            ranking = rankings[self.layer, by]
-            scored = int(ranking.score.isfinite().sum())
-            if ranking.reason is None and count > scored:
-                raise ValueError(
-                    f'"{text}": layer "{ranking.layer}" has {scored} kernels with a '
-                    f"{ranking.score_name}, of {len(ranking)}"
-                )
-            chosen[text] = ranking.top(count)
-            _print(ranking, chosen[text])
-        return chosen
-
-    def _rank(self, by: list[str]) -> Rankings:
-        rankings = chosen_rankings(by)
-        by_image = [ranking.name for ranking in rankings if isinstance(ranking, ImageRanking)]
-        if by_image and self.options.model != "demo":
-            raise ValueError(
-                f"ranking by {by_image[0]} needs images: run neurovis rank --by {by_image[0]} "
-                "--images …, and name the kernels that come first"
-            )
-        images = DemoScenes(self.spec) if by_image else None
-        _say(f"ranking the kernels of {self.layer} by {', '.join(dict.fromkeys(by))} …")
-        with checked_options(self.network, self.spec):
-            return rank_kernels(
-                self.network, self.layer, rankings, input_spec=self.spec, images=images
-            )
+def _choose(
+    selections: Sequence[str], network: nn.Module, spec: InputSpec, layer: str, model: str
+) -> list[list[int]]:
+    """Rank a layer's kernels once, and return those of each selection."""
+    resolve_layer(network, layer)  # One, and no type of layers.
+    asked = [_parse(text) for text in selections]
+    rankings = {by: chosen_rankings(by)[0] for _, by in asked}
+    by_image = [one.name for one in rankings.values() if isinstance(one, ImageRanking)]
+    if by_image and model != "demo":
+        raise ValueError(
+            f"ranking by {by_image[0]} needs images: run neurovis rank --by {by_image[0]} "
+            "--images …, and name the kernels that come first"
+        )
+    images = DemoScenes(spec) if by_image else None
+    _say(f"ranking the kernels of {layer} by {', '.join(rankings)} …")
+    with checked_options(network, spec):
+        ranked = rank_kernels(network, layer, rankings.values(), input_spec=spec, images=images)
+    chosen = []
+    for count, by in asked:
+        ranking = ranked[layer, rankings[by].name]
+        chosen.append(ranking.top(count))
+        _print(ranking, chosen[-1])
+    return chosen
 
 
 def _parse(text: str) -> tuple[int, str]:

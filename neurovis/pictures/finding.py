@@ -33,6 +33,12 @@ class PictureFiles:
     name: str
     files: Mapping[str, Path]
 
+    @property
+    def printable_file(self) -> str:
+        """The first of the files, fit to be printed."""
+        path = next(iter(self.files.values()))
+        return str(path).encode("utf-8", "backslashreplace").decode()
+
 
 def find_pictures(
     paths: Paths, spec: InputSpec, patterns: Mapping[str, str] | None = None

@@ -4,8 +4,7 @@ A preferred image is what a kernel wants; these are the best that real pictures 
 found in one pass that keeps a few numbers for each kernel, whatever the number of images.
 """
 
-from neurovis.top_images.images import PictureImages
 from neurovis.top_images.probe import TopImagesProbe, find_top_images
 from neurovis.top_images.results import TopImages
 
-__all__ = ["PictureImages", "TopImages", "TopImagesProbe", "find_top_images"]
+__all__ = ["TopImages", "TopImagesProbe", "find_top_images"]

@@ -13,13 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from neurovis.inputs import InputSpec, check_values
-from neurovis.pictures import (
-    PICTURE_SUFFIXES,
-    PictureFiles,
-    find_pictures,
-    read_picture,
-    stretched,
-)
+from neurovis.pictures import PictureDataset, PictureFiles, stretched
 
 #: Paths of pictures and folders; images ``(N, C, H, W)``; or a data set or any other iterable of
 #: ``(C, H, W)``, each alone or first in a tuple. In [0, 1].
@@ -38,62 +32,6 @@ class _Indexed(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-class PictureImages(Dataset[Tensor]):
-    """Pictures from files, read and stretched to the input's size when they are asked for.
-
-    Args:
-        paths: As in :func:`~neurovis.pictures.find_pictures`; a folder that has no pictures, only
-            folders, stands for all pictures in those.
-        spec: What the network is shown.
-        patterns: Patterns of the modalities' files, as in :func:`~neurovis.pictures.find_pictures`.
-
-    Attributes:
-        pictures: The files of each.
-
-    Raises:
-        FileNotFoundError: If there is no such file or folder.
-        ValueError: If there is no picture, or the files of one are missing or ambiguous.
-    """
-
-    def __init__(
-        self,
-        paths: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
-        spec: InputSpec,
-        patterns: Mapping[str, str] | None = None,
-    ) -> None:
-        listed: list[Any] = (
-            list(paths) if isinstance(paths, Sequence) and not isinstance(paths, str) else [paths]
-        )
-        if not listed:
-            raise ValueError("images needs at least one file or folder; got none")
-        found = [one for path in listed for one in _pictures_below(path, spec, patterns)]
-        # The files of one image may all be listed.
-        self.pictures = list({tuple(one.files.values()): one for one in found}.values())
-        self._spec = spec
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return read_picture(self.pictures[index], self._spec)
-
-
-def _pictures_below(
-    path: str | Path | Mapping[str, str | Path], spec: InputSpec, patterns: Mapping[str, str] | None
-) -> list[PictureFiles]:
-    """Return the pictures of a path; for a folder of nothing but folders, those in them."""
-    if isinstance(path, Mapping) or not Path(path).is_dir():
-        return find_pictures(path, spec, patterns)
-    try:
-        return find_pictures(path, spec, patterns)
-    except ValueError:
-        inside = [one for one in Path(path).iterdir() if not one.name.startswith(".")]
-        folders = sorted(one for one in inside if one.is_dir())
-        if not folders or any(one.suffix.lower() in PICTURE_SUFFIXES for one in inside):
-            raise
-    return [one for folder in folders for one in _pictures_below(folder, spec, patterns)]
-
-
 class NumberedImages(Dataset[tuple[Tensor | None, int]]):
     """Images that can be asked for by their number, which comes with them.
 
@@ -110,7 +48,7 @@ class NumberedImages(Dataset[tuple[Tensor | None, int]]):
         return len(self._images)
 
     def __getitem__(self, index: int) -> tuple[Tensor | None, int]:
-        if not isinstance(self._images, PictureImages):
+        if not isinstance(self._images, PictureDataset):
             return self.image(index), index
         try:
             return self.image(index), index
@@ -193,10 +131,7 @@ class Shown:
 
     def file(self, index: int) -> str:
         """An image's first file, fit to be printed; empty if there is none."""
-        if not self.pictures:
-            return ""
-        path = next(iter(self.pictures[index].files.values()))
-        return str(path).encode("utf-8", "backslashreplace").decode()
+        return self.pictures[index].printable_file if self.pictures else ""
 
 
 def choose_images(images: ImageSource, spec: InputSpec) -> Shown:
@@ -209,7 +144,7 @@ def choose_images(images: ImageSource, spec: InputSpec) -> Shown:
     """
     chosen: Any = images
     if isinstance(chosen, (str, Path, Mapping)) or _are_paths(chosen):
-        chosen = PictureImages(chosen, spec)
+        chosen = PictureDataset.find(chosen, spec)
     if isinstance(chosen, DataLoader):
         raise TypeError(
             "images must come one by one, not in batches; give the DataLoader's data set"
@@ -217,7 +152,7 @@ def choose_images(images: ImageSource, spec: InputSpec) -> Shown:
     if isinstance(chosen, _Indexed) and not isinstance(chosen, IterableDataset):
         if not len(chosen):
             raise ValueError("images needs at least one image; got none")
-        pictures = chosen.pictures if isinstance(chosen, PictureImages) else ()
+        pictures = chosen.pictures if isinstance(chosen, PictureDataset) else ()
         return Shown(NumberedImages(chosen, spec), pictures)
     if not isinstance(chosen, Iterable):
         raise TypeError(
@@ -283,19 +218,3 @@ def why_unreadable(shown: Shown, index: int) -> str:
     except (ValueError, OSError) as error:
         return " ".join(str(error).split())
     return f'"{shown.file(index)}" could not be read at first'
-
-
-def first_readable(shown: Shown) -> Tensor | None:
-    """The first image ``(C, H, W)`` that can be read, to try things with; None of a stream.
-
-    Raises:
-        ValueError: If it is no image of the network's, or no picture can be read; what is wrong
-            with the first.
-    """
-    for index in range(shown.number or 0):
-        image, _ = shown.images[index]
-        if image is not None:
-            return image
-    if shown.number:
-        raise ValueError(why_unreadable(shown, 0))
-    return None

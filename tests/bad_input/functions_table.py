@@ -35,6 +35,13 @@ from neurovis import (
     load_model,
     undisturbed,
 )
+from neurovis.analysis import (
+    FeatureReader,
+    PictureExplainer,
+    compare_preferred_images,
+    make_report,
+    map_ranked_fields,
+)
 from neurovis.demo import ShapeScenes, demo_input_spec
 from neurovis.maximization import AscentSettings, MaximizationResults
 from neurovis.maximization.objectives import (
@@ -60,8 +67,9 @@ from neurovis.maximization.transforms import (
     as_transform,
 )
 from neurovis.models import suggested_input_spec
-from neurovis.pictures import find_pictures, read_picture
-from neurovis.top_images import PictureImages, TopImagesProbe, find_top_images
+from neurovis.pictures import PictureDataset, find_pictures, read_picture
+from neurovis.top_images import TopImagesProbe, find_top_images
+from neurovis.tuning import Rankings
 
 _NAN = math.nan
 
@@ -208,7 +216,11 @@ _PICTURES = [
         '"a.png" is of no modality (rgb, depth) by its name; names of files must',
         picture("a.png"),
     ),
-    Bad("PictureImages: nowhere", lambda: PictureImages("x", GRAY), 'there is no picture "x"'),
+    Bad(
+        "PictureDataset: nowhere",
+        lambda: PictureDataset.find("x", GRAY),
+        'there is no picture "x"',
+    ),
 ]
 
 _ASCENTS = [
@@ -343,6 +355,31 @@ _ASCENTS = [
         "MaximizationResults: none to save",
         lambda: MaximizationResults("0", GRAY, 0).save("results"),
         'there are no images of layer "0" yet; Trainer.fit makes them',
+    ),
+    Bad(
+        "FeatureReader: near miss",
+        lambda: FeatureReader(NET, "00", GRAY),
+        'layer "00" not found',
+    ),
+    Bad(
+        "PictureExplainer: beyond the last kernel",
+        lambda: PictureExplainer(NET, "0", [99], input_spec=GRAY),
+        "kernel 99 is out of range",
+    ),
+    Bad(
+        "compare_preferred_images: none",
+        lambda: compare_preferred_images(NET, Rankings(), 0),
+        "count must be at least 1; got 0",
+    ),
+    Bad(
+        "map_ranked_fields: none",
+        lambda: list(map_ranked_fields(NET, Rankings(), 0)),
+        "count must be at least 1; got 0",
+    ),
+    Bad(
+        "make_report: less than no images",
+        lambda: make_report(NET, _ascent(), Rankings(), field_images=-1),
+        "field_images must be at least 0; got -1",
     ),
     Bad(
         "find_top_images: none",

@@ -164,7 +164,7 @@ _AM = each_with(
         ("kernels backwards", "--kernels 5-2", 'the range "5-2" runs backwards; write "2-5"'),
         ("kernels without end", "--kernels 0-999999999999", '"0-999999999999" is longer than any'),
         ("kernels of no ranking", "--kernels top:2:orientaton", 'no ranking "orientaton"; did you'),
-        ("more kernels than there are", "--kernels top:2000", '"top:2000": layer "conv2" has 48'),
+        ("more kernels than there are", "--kernels top:2000", 'top(2000): layer "conv2" has 48'),
         ("no accelerator", "--trainer.accelerator gpuu", "Trainer with --trainer.accelerator gpuu"),
         (
             "no such number of steps",

@@ -5,7 +5,14 @@ from __future__ import annotations
 from importlib import import_module
 
 PACKAGES = (
-    *("neurovis", "neurovis.callbacks", "neurovis.demo", "neurovis.models", "neurovis.pictures"),
+    *(
+        "neurovis",
+        "neurovis.analysis",
+        "neurovis.callbacks",
+        "neurovis.demo",
+        "neurovis.models",
+        "neurovis.pictures",
+    ),
     *("neurovis.maximization", "neurovis.maximization.objectives", "neurovis.saliency"),
     *("neurovis.maximization.parametrizations", "neurovis.maximization.transforms"),
     *("neurovis.top_images", "neurovis.tuning", "neurovis.tuning.stimuli"),
@@ -26,7 +33,9 @@ _REASONS = {
         *("TargetValue", "FourierImages", "FixedMagnitudeImages", "PixelImages"),
         "ImageParameters",
         *("TargetBatch", "RankedEntry", "Card", "CardLayer", "Curves", "Evidence", "Measure"),
-        *("Picture", "ReceptiveField", "Score"),
+        *("Picture", "ReceptiveField", "Score", "Comparison", "ExplainedPicture", "FeatureMaps"),
+        *("PictureResult", "PreferredGratings", "RandomizedPicture", "RankedFields"),
+        *("ResultFiles", "SaliencyProbe"),
     ),
     "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
     "called by us, with what was checked": (
@@ -35,7 +44,9 @@ _REASONS = {
         *("apply_transforms", "draw_transforms", "stretched", "uniform_modulation", "render"),
         *("modality_modulations", "stacked", "score_histogram", "orientation_colors"),
         *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),
-        *("grating_preference_figure", "image_uri", "overlay_uri"),
+        *("grating_preference_figure", "image_uri", "overlay_uri", "preferred_gratings"),
+        *("save_comparisons", "save_fields", "save_ranking_arrays", "save_ranking_figures"),
+        "save_top_images",
     ),
     "takes nothing": ("Center", "DeepDream", "Max", "Mean", "Pixel", "load_demo_network"),
     "Lightning's own arguments": ("ShapeClassifier", "ShapeNet", "ShapeScenesDataModule"),

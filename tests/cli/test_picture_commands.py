@@ -11,8 +11,8 @@ from kept import FIRST_RUN, kept_images
 from PIL import Image
 from torch.nn import functional
 
-from neurovis.cli import features, main, saliency_results
-from neurovis.cli import saliency as saliency_command
+from neurovis.analysis import explained_pictures, feature_maps
+from neurovis.cli import main
 from neurovis.cli.options import InputOptions
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.inputs import InputSpec, Modality
@@ -490,9 +490,9 @@ def test_titles_name_the_picture(
 
         monkeypatch.setattr(module, name, made)
 
-    noted(features, "feature_map_figure", 4)
-    noted(saliency_results, "saliency_figure", 4)
-    noted(saliency_results, "randomization_figure", 5)
+    noted(feature_maps, "feature_map_figure", 4)
+    noted(explained_pictures, "saliency_figure", 4)
+    noted(explained_pictures, "randomization_figure", 5)
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     images = ("--images", pictures / "a_rgb.png", *where)
     _run(*FEATURES, *images)
@@ -513,13 +513,13 @@ def test_raw_maps_of_a_randomization_are_written_and_shown(
     tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     shown: list[tuple[tuple[object, ...], dict[str, object]]] = []
-    figure = saliency_results.randomization_figure
+    figure = explained_pictures.randomization_figure
 
     def noted(*arguments: object, **options: object) -> object:
         shown.append((arguments, options))
         return figure(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(saliency_results, "randomization_figure", noted)
+    monkeypatch.setattr(explained_pictures, "randomization_figure", noted)
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     check = ("--randomization", "--max_stages", 2, "--seed", 3, "--max_kernels", 1)
     kernels = ("--kernels", "5,1", "--method", method)
@@ -569,7 +569,7 @@ def test_constant_maps_of_a_randomization_are_counted(
             kernels=[0] * 3,
         )
 
-    monkeypatch.setattr(saliency_command, "cascading_randomization", made)
+    monkeypatch.setattr(explained_pictures, "cascading_randomization", made)
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*SALIENCY, "--kernels", "0,1", "--images", pictures, "--randomization", *where)
     output = capsys.readouterr().out

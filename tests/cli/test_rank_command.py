@@ -21,11 +21,10 @@ from torch import nn
 
 from neurovis.analysis import preferred_images, ranked_fields
 from neurovis.cli import main, rank_printing
-from neurovis.cli.notes import Notes
-from neurovis.cli.ranked_images import DemoScenes, RankedPictures
+from neurovis.cli.own_images import DemoScenes
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
 from neurovis.maximization import ActivationMaximization
-from neurovis.pictures import find_pictures, read_picture
+from neurovis.pictures import PictureDataset, find_pictures, read_picture
 from neurovis.tuning import RANKINGS, TuningProbe, map_receptive_fields, rank_kernels
 from neurovis.tuning.stimuli import DenseNoise
 
@@ -323,7 +322,7 @@ def test_what_was_left_out_is_printed(
 def test_pictures_are_read_when_they_are_asked_for(pictures: Path) -> None:
     spec = demo_input_spec()
     files = find_pictures(pictures / "dark", spec)
-    dataset = RankedPictures(files, [0, 0, 1], ["a", "b"], spec, Notes())
+    dataset = PictureDataset(files, spec, [0, 0, 1], ["a", "b"])
     assert (len(dataset), dataset.classes) == (3, ["a", "b"])
     changed = Image.new("L", (16, 16), 255)
     changed.save(pictures / "dark" / "2_depth.png")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from kept import FIRST_RUN
 
-from neurovis.analysis import ranking_files
+from neurovis.analysis import ResultFiles, ranking_files
 from neurovis.cli import counting, layers, main, picture_run
 from neurovis.cli.stopping import Stopped, Terminated, stoppable
 from neurovis.maximization.layer_ascent import LayerAscent
@@ -109,19 +109,19 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
     ),
     "features": (
         "features --layer conv1 --images .",
-        (picture_run.PictureRun, "save_figure"),
+        (ResultFiles, "save_figure"),
         0,
         "before the first figure; there are no results yet",
     ),
     "features later": (
         "features --layer conv1 --images .",
-        (picture_run.PictureRun, "save_figure"),
+        (ResultFiles, "save_figure"),
         2,
         f"before all pictures were done; 2 {FIGURES} {{folder}}, without the tables",
     ),
     "saliency": (
         "saliency --images .",
-        (picture_run.PictureRun, "save_arrays"),
+        (ResultFiles, "save_arrays"),
         1,
         f"before all pictures were done; 2 {FIGURES} {{folder}}, without the tables",
     ),
@@ -206,8 +206,8 @@ def test_what_is_kept_is_what_was_there(tmp_path: Path, monkeypatch: pytest.Monk
     """Figures that are said to be there are, and whole."""
     _pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
-    saved = picture_run.PictureRun.save_figure
-    monkeypatch.setattr(picture_run.PictureRun, "save_figure", interrupting(saved, 2))
+    saved = ResultFiles.save_figure
+    monkeypatch.setattr(ResultFiles, "save_figure", interrupting(saved, 2))
     arguments = f"features --layer conv1 --images . {CPU} --trainer.logger false"
     assert main(shlex.split(arguments)) == 130
     files = sorted(path.name for path in tmp_path.glob(f"{FIRST_RUN}/feature_maps/conv1/*"))

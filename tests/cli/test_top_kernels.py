@@ -132,7 +132,7 @@ def test_every_process_chooses_the_same(tmp_path: Path, capsys: pytest.CaptureFi
     ("arguments", "message"),
     [
         (("am", "--kernels", "top:4:orientatoin"), 'did you mean "orientation"?'),
-        (("am", "--kernels", "top:49"), '"top:49": layer "conv2" has 48 kernels with a gOSI'),
+        (("am", "--kernels", "top:49"), 'top(49): layer "conv2" has 48 of 48 kernels with a gOSI'),
         (("am", "--kernels", "top:many"), 'cannot read "top:many"; write it as in "top:16"'),
         (("am", "--kernels", "top:0"), 'cannot read "top:0"'),
         (("am", "--kernels", "top:4:phase"), "phase needs responses that are cut off at 0"),

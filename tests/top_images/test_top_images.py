@@ -22,9 +22,9 @@ from torch.utils.data import Dataset, TensorDataset
 
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.objectives import Direction, Position
-from neurovis.pictures import read_picture
+from neurovis.pictures import PictureDataset, read_picture
 from neurovis.receptive_fields import receptive_fields
-from neurovis.top_images import PictureImages, TopImages, TopImagesProbe, find_top_images
+from neurovis.top_images import TopImages, TopImagesProbe, find_top_images
 from neurovis.top_images.highest import HighestResponses
 
 SPEC = InputSpec((Modality("gray", 1),), 16)
@@ -288,7 +288,7 @@ class TestSources:
         (tmp_path / "inner").mkdir()
         for path in (tmp_path / "a.png", tmp_path / "inner" / "b.png"):
             Image.new("L", (16, 16)).save(path)
-        names = [one.name for one in PictureImages(tmp_path, SPEC).pictures]
+        names = [one.name for one in PictureDataset.find(tmp_path, SPEC).pictures]
         assert names == ["a"]
 
     def test_pictures_of_no_modality_are_not_passed_over(self, tmp_path: Path) -> None:
@@ -296,12 +296,12 @@ class TestSources:
         (tmp_path / "inner").mkdir()
         for name in ("a.png", "inner/b_rgb.png", "inner/b_depth.png"):
             Image.new("RGB" if "rgb" in name else "L", (16, 16)).save(tmp_path / name)
-        assert [one.name for one in PictureImages(tmp_path / "inner", spec).pictures] == ["b"]
+        assert [one.name for one in PictureDataset.find(tmp_path / "inner", spec).pictures] == ["b"]
         with (
             pytest.warns(UserWarning, match="left out"),
             pytest.raises(ValueError, match="no picture"),
         ):
-            PictureImages(tmp_path, spec)
+            PictureDataset.find(tmp_path, spec)
 
 
 def preferred(kernels: list[int], **more: Any) -> Any:

@@ -1,0 +1,157 @@
+"""Read the feature maps of pictures, with figures and statistics of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.figures import feature_map_figure
+from neurovis.inputs import InputSpec, network_inputs
+from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.layer_reader import LayerReader
+from neurovis.layer_table import usable_layers
+from neurovis.layers import LayerSelection
+from neurovis.readouts import as_maps
+from neurovis.recording import undisturbed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """Maps of a layer's chosen kernels for one picture.
+
+    Attributes:
+        image: The picture, ``(C, H, W)`` in [0, 1].
+        layer: Dotted name.
+        kernels: The ``K`` chosen kernels.
+        kernel_count: Number of the layer's kernels.
+        maps: ``(K, H', W')``, float32 on the CPU.
+        spec: What the network is shown.
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "layer",
+        "kernel",
+        "mean",
+        "std",
+        "min",
+        "max",
+        "constant",
+        "silent",
+    )
+    DESCRIPTION: ClassVar[str] = (
+        "**What the kernels make of a picture**, beside the picture, one map a kernel. The maps "
+        "share one scale from black (lowest) to white (highest value), stated above them in the "
+        "layer's own unit. The slider goes through the pictures; their names are in the titles and "
+        "`results.csv`."
+    )
+
+    image: Tensor
+    layer: str
+    kernels: list[int]
+    kernel_count: int
+    maps: Tensor
+    spec: InputSpec
+
+    @property
+    def tag(self) -> str:
+        """Tag of the figure in logs, as the monitor's, and the folder of its files."""
+        return f"feature_maps/{self.layer}"
+
+    @property
+    def silent(self) -> Tensor:
+        """``(K,)``, True for kernels that are zero everywhere."""
+        return (self.maps == 0).all((1, 2))
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One row for each kernel: statistics of its map, in the layer's own unit."""
+        flat = self.maps.flatten(1)
+        columns = {
+            "mean": flat.mean(1),
+            "std": flat.std(1, correction=0),
+            "min": flat.amin(1),
+            "max": flat.amax(1),
+            "constant": (flat == flat[:, :1]).all(1),
+            "silent": self.silent,
+        }
+        for place, kernel in enumerate(self.kernels):
+            cells = {name: values[place].item() for name, values in columns.items()}
+            yield {"layer": self.layer, "kernel": kernel, **cells}
+
+    def figure(self, name: str = "", count: int = 64) -> Figure:
+        """The maps beside the picture.
+
+        Args:
+            name: Name of the picture, for the title.
+            count: Maximum number of kernels.
+        """
+        shown = self.kernels[:count]
+        is_all = len(shown) == self.kernel_count
+        which = "" if is_all else f" ({len(shown)} of {self.kernel_count} kernels)"
+        title = f"{self.layer}{which}, picture {name}"
+        return feature_map_figure(self.image, self.maps[:count], shown, self.spec, title)
+
+    def arrays(self) -> dict[str, Any]:
+        """The maps ``(K, H', W')``, the kernels' numbers and the layer's name."""
+        return {"maps": self.maps.numpy(), "kernels": self.kernels, "layer": self.layer}
+
+
+class FeatureReader:
+    """Reads the maps of some layers' kernels: ``reader(images)``.
+
+    Args:
+        network: The network, on any device; it is left as it was found.
+        layers: Dotted names, types, ``"all-conv"``, or several of these.
+        input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
+        kernels: Which kernels of every layer: ``"all"``, ``"0-15,20"`` or numbers.
+
+    Raises:
+        ValueError: If there is no such layer, or nothing tells which dimension counts its kernels.
+
+    Example:
+        >>> reader = FeatureReader(nn.Sequential(nn.Conv2d(3, 4, 3)), "0", InputSpec.rgb(8), "1,3")
+        >>> ((maps,),) = reader(torch.rand(1, 3, 8, 8))
+        >>> maps.maps.shape, maps.kernels
+        (torch.Size([2, 6, 6]), [1, 3])
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: LayerSelection,
+        input_spec: InputSpec | None = None,
+        kernels: KernelSelection = "all",
+    ) -> None:
+        self._network = network
+        self._spec = input_spec or InputSpec.rgb(224)
+        self._selection = kernels
+        example = network_inputs(network, self._spec, torch.full((1, *self._spec.shape), 0.5))
+        self._reader = LayerReader(network, usable_layers(network, layers, example))
+
+    def __call__(self, images: Tensor) -> list[list[FeatureMaps]]:
+        """Return for each image the maps of each layer.
+
+        Args:
+            images: ``(B, C, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: If a kernel is out of range, or a layer has no maps.
+        """
+        shown = network_inputs(self._network, self._spec, images)
+        with undisturbed(self._network), torch.no_grad():
+            activations = self._reader(shown)
+        found: list[list[FeatureMaps]] = [[] for _ in images]
+        for layer, activation in activations.items():
+            maps = as_maps(layer, activation)
+            count = maps.shape[1]
+            kernels = select_kernels(self._selection, count, layer)
+            of_layer = maps[:, kernels].float().cpu()
+            for results, image, of_image in zip(found, images, of_layer, strict=True):
+                results.append(FeatureMaps(image, layer, kernels, count, of_image, self._spec))
+        return found
