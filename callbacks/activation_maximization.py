@@ -29,11 +29,11 @@ from neurovis.summaries import Observation
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STEPS = 16
+_ASCENT_STEPS = 16
 
 _CATEGORY = "activation_maximization"
 #: What TensorBoard says of what is logged of a layer, by the ends of the tags.
-_DESCRIPTIONS = {
+_IMAGE_DESCRIPTIONS = {
     "": "**What each kernel wants to see by now**: its preferred image, climbed on a few steps "
     "each time while the network learns. The label gives the activation that the image reaches "
     "and, in brackets, that of a noise image, in the layer's own unit; believe an image only "
@@ -123,7 +123,7 @@ class ActivationMaximizationMonitor(Monitor):
         super().__init__(layer, **of_monitor)
         self.layer = layer
         self.kernels = None if kernels is None else reusable(kernels)
-        self.settings = AscentSettings(**{"steps": _STEPS, **of_ascent})
+        self.settings = AscentSettings(**{"steps": _ASCENT_STEPS, **of_ascent})
         self.first_and_now = first_and_now
         settings = self.kernels, repr(self.settings)
         self.tag_settings = {"activation_maximization": settings}
@@ -151,7 +151,7 @@ class ActivationMaximizationMonitor(Monitor):
             observation.pictures[f"{tag}/first_and_now"] = render(figure)
         elif self.first_and_now:
             self._first = _FirstLook(step, ascent.steps, snapshot.images, snapshot.activations)
-        observation.describe(tag, _DESCRIPTIONS)
+        observation.describe(tag, _IMAGE_DESCRIPTIONS)
         compared = (f"{tag}/activation", f"{tag}/noise_activation")
         observation.add_to_chart(_CATEGORY, f"{self.layer}: activation against noise", *compared)
         observation.add_to_chart(

@@ -23,7 +23,7 @@ from neurovis.summaries import Histogram, Observation, PixelArray
 MOST_ACTIVE = "most_active"
 
 #: What TensorBoard says of what is logged of a layer, by the ends of the tags.
-_DESCRIPTIONS = {
+_MAP_DESCRIPTIONS = {
     "": "**What the kernels make of the probe images**, each image beside its feature maps, one "
     "map a kernel. The maps of an image share one scale from black (lowest) to white (highest "
     "value), stated above them in the layer's own unit; an evenly gray map is a kernel without a "
@@ -131,7 +131,7 @@ class FeatureMapMonitor(Monitor):
             observation.pictures[tag] = self._picture(layer, maps, kernels, shown.cpu(), step)
             if self.first_and_now:
                 self._compare(observation, layer, maps[0].cpu(), kernels, step)
-            observation.describe(tag, _DESCRIPTIONS)
+            observation.describe(tag, _MAP_DESCRIPTIONS)
         for title, name in _CHARTS.items():
             observation.add_to_chart("feature_maps", title, f"feature_maps/*/{name}")
         return observation

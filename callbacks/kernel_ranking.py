@@ -32,7 +32,7 @@ from neurovis.tuning.settings import RankingOptions, RankingSettings
 #: Enough for an order of kernels; F1/F0 needs more phases.
 _ORIENTATIONS, _PHASES, _PHASES_OF_PHASE = 8, 4, 8
 #: Steps of the ascents to preferred images each time, and the largest side at which they are drawn.
-_STEPS, _LARGEST = 8, 96
+_STEPS_PER_LOOK, _LARGEST_DRAWN = 8, 96
 #: How many images of a batch are shown where kernels are ranked by images.
 _IMAGES = 64
 
@@ -222,10 +222,10 @@ class KernelRankingMonitor(Monitor):
         )
         ascent = self._ascents.get(layer.name)
         if ascent is None:
-            ascent = ContinuedAscent(kernels, layer.spec, AscentSettings(steps=_STEPS))
+            ascent = ContinuedAscent(kernels, layer.spec, AscentSettings(steps=_STEPS_PER_LOOK))
         elif ascent.kernels != kernels:
             ascent = ascent.of(kernels)
-        images = _shrunk(ascent.climb(response, device).images)
+        images = _as_drawn(ascent.climb(response, device).images)
         self._ascents[layer.name] = ascent
         pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5, dtype=torch.float32)
         pictures[kernels] = images.float()
@@ -236,9 +236,9 @@ class KernelRankingMonitor(Monitor):
         return any(isinstance(ranking, ImageRanking) for ranking in self.rankings)
 
 
-def _shrunk(images: Tensor) -> Tensor:
+def _as_drawn(images: Tensor) -> Tensor:
     """Images ``(N, C, H, W)`` no larger than they are drawn."""
-    scale = _LARGEST / max(images.shape[2:])
+    scale = _LARGEST_DRAWN / max(images.shape[2:])
     if scale >= 1:
         return images
     return functional.interpolate(images, scale_factor=scale, mode="bilinear", antialias=True)

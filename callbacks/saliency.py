@@ -26,11 +26,11 @@ from neurovis.saliency import (
     kernel_choices,
     kernel_word,
 )
-from neurovis.saliency.explanation import check, explain
+from neurovis.saliency.explanation import checked_settings, explain
 from neurovis.summaries import Observation, PixelArray
 
 #: What TensorBoard says of what is logged, by the ends of the tags.
-_DESCRIPTIONS = {
+_SALIENCY_DESCRIPTIONS = {
     "": "**Which pixels of the probe images drive what the label names** (a kernel or a class, "
     "with its value), from left to right: the image, the map over it, the map, and the map when "
     "this fit began. The colors and their ends are stated under each map, in units of the "
@@ -146,7 +146,7 @@ class SaliencyMonitor(Monitor):
         if errors:
             error = torch.cat(errors).nanquantile(0.5).item()
             observation.scalars[f"{tag}/completeness_error"] = error
-        observation.describe(tag, _DESCRIPTIONS)
+        observation.describe(tag, _SALIENCY_DESCRIPTIONS)
         observation.add_to_chart(
             "saliency", "completeness error of each layer", "saliency/*/completeness_error"
         )
@@ -169,7 +169,7 @@ class SaliencyMonitor(Monitor):
             else [self.target]
         )
         for choice in choices:
-            check(pl_module, images, choice, self.method, **self.method_options)
+            checked_settings(pl_module, images, choice, self.method, **self.method_options)
         return choices
 
     def _picture(

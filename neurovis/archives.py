@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 #: Torch compresses nothing; an archive compressed otherwise shrinks to no less than this part.
-_LEAST_PART = 0.1
+_STRONGEST_COMPRESSION = 0.1
 #: Bytes; a small archive of zeros does no harm.
-_HARMLESS = 2**24
+_HARMLESS_BYTES = 2**24
 #: Torch reads a file that starts with this as an archive, whatever follows.
 _START = b"PK\x03\x04"
 #: Bytes of the records at an archive's end: of the archive, of its place, and of a large one.
@@ -40,7 +40,7 @@ def archive_problem(path: Path) -> str | None:
                 "original model's state_dict instead"
             )
         unpacked, size = sum(member.file_size for member in members), path.stat().st_size
-        if unpacked > _HARMLESS and unpacked * _LEAST_PART > size:
+        if unpacked > _HARMLESS_BYTES and unpacked * _STRONGEST_COMPRESSION > size:
             return (
                 f"is a file of {size} bytes that unpacks to {unpacked}, which no file of weights "
                 "does; save it again with torch.save"
@@ -60,7 +60,7 @@ def tensor_problem(tensor: Tensor) -> str | None:
         kind = "nested" if tensor.is_nested else "meta" if tensor.is_meta else "sparse"
         return f"is a {kind} tensor; save one that is dense and on the CPU"
     needed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
-    if needed > _HARMLESS and needed * _LEAST_PART > stored:
+    if needed > _HARMLESS_BYTES and needed * _STRONGEST_COMPRESSION > stored:
         return f"has shape {tuple(tensor.shape)}, and the file only {stored} bytes for it"
     return None
 

@@ -133,7 +133,7 @@ def test_an_archive_cannot_show_other_sizes_than_torch_reads(
 def test_weights_that_somebody_compressed_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "_HARMLESS", 0)
+    monkeypatch.setattr(archives, "_HARMLESS_BYTES", 0)
     network = nn.Conv2d(3, 16, 30)
     path = _compressed(tmp_path / "w.pth", _archive(network.state_dict()))
     arguments = {"in_channels": 3, "out_channels": 16, "kernel_size": 30}
@@ -229,7 +229,7 @@ def test_strips_give_what_one_piece_gives(
         whole[None], size=size, mode="bilinear", align_corners=False, antialias=True
     )[0]
     for strip in (1, 1000, 2**20):
-        monkeypatch.setattr(decoding, "_STRIP", strip)
+        monkeypatch.setattr(decoding, "_STRIP_VALUES", strip)
         torch.testing.assert_close(
             read_picture(tmp_path / "a.png", spec), meant.clamp(0, 1), atol=1e-5, rtol=0
         )
@@ -240,7 +240,7 @@ def test_an_upright_picture_has_the_same_bits_in_strips(
 ) -> None:
     _picture(tmp_path / "a.png", "RGB", 1)
     whole = read_picture(tmp_path / "a.png", InputSpec.rgb((7, 5)))
-    monkeypatch.setattr(decoding, "_STRIP", 1000)
+    monkeypatch.setattr(decoding, "_STRIP_VALUES", 1000)
     assert torch.equal(read_picture(tmp_path / "a.png", InputSpec.rgb((7, 5))), whole)
 
 

@@ -17,7 +17,7 @@ from neurovis.figures.pictures import alarmed, fitted, modality_rows
 from neurovis.inputs import InputSpec
 
 #: Between the pictures of modalities, in pixels.
-_APART = 2
+_PIXELS_APART = 2
 #: Pictures no larger than this are seen pixel by pixel: enlarged.
 _PIXELS, _ENLARGED = 24, 64
 #: So large at most are pictures kept without loss.
@@ -60,9 +60,9 @@ def data_uri(pictures: Tensor, largest: int, *, is_photograph: bool = False) -> 
     is_small = max(pictures.shape[2:]) <= _PIXELS
     shown = fitted(pictures, _ENLARGED if is_small else 1, max(largest, _ENLARGED))
     count, _, height, width = shown.shape
-    whole = torch.full((3, height, count * (width + _APART) - _APART), 0.5)
+    whole = torch.full((3, height, count * (width + _PIXELS_APART) - _PIXELS_APART), 0.5)
     for place, one in enumerate(shown):
-        left = place * (width + _APART)
+        left = place * (width + _PIXELS_APART)
         whole[:, :, left : left + width] = one
     kept = _WITHOUT_LOSS if max(height, width) <= _LOSSLESS else _DRAWN
     if is_photograph:

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from neurovis.figures.output import to_pixels
-from neurovis.figures.page import GAP, LABEL, Page, line_height, text_width, wrapped
+from neurovis.figures.page import GAP, Page
 from neurovis.figures.pictures import alarmed, finite_range, number
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 
 #: Gradient maps have outliers: the colors end at this percentile of what is not 0.
 PERCENTILE = 99.5
@@ -26,8 +27,8 @@ PERCENTILE = 99.5
 #: one the specks of a gradient map can hardly be seen.
 _NEGATIVE, _POSITIVE = (0.45, 0.8, 1.0), (1.0, 0.7, 0.1)
 #: Odd, so that 0 is the middle one.
-_STEPS = 257
-_STRIP = 10
+_LEVELS = 257
+_STRIP_HEIGHT = 10
 
 
 def color_words(signed: bool) -> str:
@@ -63,7 +64,7 @@ def colored(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
         limits: ``(N,)``, at which value (of either sign) the colors of each map end.
         signed: Whether the sign matters; if not, sizes are shown.
     """
-    return alarmed(_at(_levels(maps, limits, signed), signed), maps.isfinite())
+    return alarmed(_colors_at(_scaled(maps, limits, signed), signed), maps.isfinite())
 
 
 def overlaid(pictures: Tensor, maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
@@ -74,18 +75,18 @@ def overlaid(pictures: Tensor, maps: Tensor, limits: Tensor, signed: bool) -> Te
     """
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     ground = 0.55 * (pictures * weights).sum(1, keepdim=True).float()
-    levels = _levels(maps, limits, signed)
-    colors = _at(levels.sign() if signed else levels, signed)
+    levels = _scaled(maps, limits, signed)
+    colors = _colors_at(levels.sign() if signed else levels, signed)
     return alarmed(torch.lerp(ground, colors, levels.abs()[:, None]), maps.isfinite())
 
 
-def _at(levels: Tensor, signed: bool) -> Tensor:
+def _colors_at(levels: Tensor, signed: bool) -> Tensor:
     """Colors ``(N, 3, H, W)`` of levels ``(N, H, W)``."""
     places = (levels + 1) / 2 if signed else levels
-    return _table(signed)[(places * (_STEPS - 1)).round().long()].movedim(-1, 1)
+    return _table(signed)[(places * (_LEVELS - 1)).round().long()].movedim(-1, 1)
 
 
-def _levels(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
+def _scaled(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
     """Values over their limits: in [-1, 1], or in [0, 1] without sign; 0 where there is none."""
     limits = limits.view(-1, 1, 1)
     levels = torch.where(limits > 0, maps / limits, 0).nan_to_num(0).clamp(-1, 1).float()
@@ -96,12 +97,12 @@ def _levels(maps: Tensor, limits: Tensor, signed: bool) -> Tensor:
 def _table(signed: bool) -> Tensor:
     """Colors ``(steps, 3)`` from the lowest to the highest level."""
     if signed:
-        size = torch.linspace(-1, 1, _STEPS)[:, None]
+        size = torch.linspace(-1, 1, _LEVELS)[:, None]
         colors = torch.where(size < 0, torch.tensor(_NEGATIVE), torch.tensor(_POSITIVE))
         return (colors * size.abs()).float()
     from matplotlib import colormaps
 
-    viridis = colormaps["viridis"](torch.linspace(0, 1, _STEPS).numpy())
+    viridis = colormaps["viridis"](torch.linspace(0, 1, _LEVELS).numpy())
     return torch.from_numpy(viridis[:, :3]).float()
 
 
@@ -166,16 +167,16 @@ class Key:
     @property
     def height(self) -> int:
         """Pixels down."""
-        strip = _STRIP + 3 + line_height(LABEL) if self.limit > 0 else 0
+        strip = _STRIP_HEIGHT + 3 + line_height(LABEL) if self.limit > 0 else 0
         return strip + len(self._lines) * line_height(LABEL)
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put it on a page with its upper left corner here."""
         if self.limit > 0:
             values = torch.linspace(-1.0 if self.signed else 0.0, 1.0, self.width)
-            strip = colored(values.expand(1, _STRIP, -1), torch.ones(1), self.signed)
+            strip = colored(values.expand(1, _STRIP_HEIGHT, -1), torch.ones(1), self.signed)
             page.picture(x, y, to_pixels(strip[0]))
-            y += _STRIP + 3
+            y += _STRIP_HEIGHT + 3
             left, middle, right = self._ends
             page.text(x, y, [left])
             page.text(x + self.width / 2, y, [middle], align="center")

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from neurovis.figures.page import DPI, LABEL, MARGIN, TITLE, line_height, wrapped
+from neurovis.figures.page import MARGIN
+from neurovis.figures.text import DPI, LABEL, TITLE, line_height, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_WIDTH, _HEIGHT = 800, 420
-_MOST_NAMED = 10
+_CURVES_WIDTH, _CURVES_HEIGHT = 800, 420
+_MOST_CURVES_NAMED = 10
 #: Okabe and Ito's colors, told apart by color-blind eyes, and three grays.
 _COLORS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f"),
@@ -48,21 +49,21 @@ def curve_figure(curves: Tensor, labels: Sequence[str], title: str, ylabel: str)
 
     values = curves.detach().cpu().double()
     values = torch.where(values.isfinite(), values, torch.nan)
-    lines = wrapped(title, _WIDTH - 2 * MARGIN, TITLE)
+    lines = wrapped(title, _CURVES_WIDTH - 2 * MARGIN, TITLE)
     top = MARGIN + len(lines) * line_height(TITLE)
-    height = _HEIGHT + top
+    height = _CURVES_HEIGHT + top
     with rc_context({"text.usetex": False, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(_WIDTH / DPI, height / DPI), dpi=DPI, facecolor="white")
-        axes = figure.add_axes((0.11, 60 / height, 0.64, (_HEIGHT - 70) / height))
+        figure = Figure(figsize=(_CURVES_WIDTH / DPI, height / DPI), dpi=DPI, facecolor="white")
+        axes = figure.add_axes((0.11, 60 / height, 0.64, (_CURVES_HEIGHT - 70) / height))
         for row, line in enumerate(lines):
             figure.text(
-                MARGIN / _WIDTH,
+                MARGIN / _CURVES_WIDTH,
                 1 - (MARGIN + TITLE + row * line_height(TITLE)) / height,
                 line,
                 fontsize=TITLE * 72 / DPI,
                 parse_math=False,
             )
-        if len(values) <= _MOST_NAMED:
+        if len(values) <= _MOST_CURVES_NAMED:
             _named(axes, values, labels)
         else:
             _bundle(axes, values)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from neurovis.figures.page import MARGIN, Cells, Heading, Page
+from neurovis.figures.cells import Cells
+from neurovis.figures.page import MINIMUM_WIDTH, page_figure
 from neurovis.figures.pictures import (
     constant_maps,
     finite_range,
@@ -22,10 +23,10 @@ from neurovis.inputs import InputSpec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NARROWEST, _WIDEST = 420, 1000
-#: Sizes of maps; small ones are enlarged as far as the page allows.
-_SMALLEST, _LARGE, _LARGEST = 56, 128, 192
-_SMALL_IMAGE = 96
+#: Pixels across that pairs take together, at most, unless they are of the least size.
+_PAIRS_WIDTH = 1000
+#: Least sizes of many and of few maps, least size of images, and largest size of both.
+_MANY_MAPS, _FEW_MAPS, _LEAST_IMAGE, _LARGEST_OF_PAIR = 56, 128, 96, 192
 
 
 def first_and_now_figure(
@@ -59,8 +60,8 @@ def first_and_now_figure(
     """
     _check(first, now, ("K", "H'", "W'"), labels, rows)
     across = square_columns(len(first), 2 * first.shape[1], first.shape[2])
-    smallest = max(_SMALLEST, min(_LARGE, _NARROWEST // across))
-    largest = max(smallest, min(_LARGEST, _WIDEST // across))
+    smallest = max(_MANY_MAPS, min(_FEW_MAPS, MINIMUM_WIDTH // across))
+    largest = max(smallest, min(_LARGEST_OF_PAIR, _PAIRS_WIDTH // across))
     pictures, scales = {}, []
     for row, maps in zip(rows, (first, now), strict=True):
         maps = maps.detach().float().cpu()
@@ -68,7 +69,7 @@ def first_and_now_figure(
         pictures[row] = fitted(gray(maps, limits), smallest, largest)
         scales.append(f"{row}: {stated_range(maps, limits)}{constant_maps(maps)}")
     grid = Cells(pictures, labels, across)
-    return _page(grid, title, [*notes, "the maps of each row share one scale", *scales])
+    return page_figure(grid, title, [*notes, "the maps of each row share one scale", *scales])
 
 
 def first_and_now_images(
@@ -105,9 +106,9 @@ def first_and_now_images(
         for name, shown in modality_rows(images, spec).items()
     }
     across = square_columns(len(first), len(pictures) * first.shape[2], first.shape[3])
-    largest = max(_SMALL_IMAGE, min(_LARGEST, _WIDEST // across))
-    sized = {row: fitted(shown, _SMALL_IMAGE, largest) for row, shown in pictures.items()}
-    return _page(Cells(sized, labels, across), title, notes)
+    largest = max(_LEAST_IMAGE, min(_LARGEST_OF_PAIR, _PAIRS_WIDTH // across))
+    sized = {row: fitted(shown, _LEAST_IMAGE, largest) for row, shown in pictures.items()}
+    return page_figure(Cells(sized, labels, across), title, notes)
 
 
 def _check(
@@ -127,12 +128,3 @@ def _check(
         raise ValueError(f"needs one label for each kernel; got {len(labels)} for {len(first)}")
     if rows[0] == rows[1]:
         raise ValueError(f"rows must be two different names; got {rows[0]!r} twice")
-
-
-def _page(grid: Cells, title: str, notes: Sequence[str]) -> Figure:
-    """A grid under its heading."""
-    heading = Heading(title, notes, max(grid.width, _NARROWEST))
-    page = Page(heading.width + 2 * MARGIN, heading.height + grid.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    grid.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from neurovis.figures.cells import Cells
 from neurovis.figures.output import to_pixels
-from neurovis.figures.page import GAP, LABEL, MARGIN, Cells, Heading, Page, line_height, wrapped
+from neurovis.figures.page import GAP, MARGIN, MAXIMUM_WIDTH, Heading, Page, page_figure
 from neurovis.figures.pictures import (
     finite_range,
     fitted,
@@ -18,15 +19,13 @@ from neurovis.figures.pictures import (
     square_columns,
     stated_range,
 )
+from neurovis.figures.text import LABEL, line_height, wrapped
 from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: A page is at least this wide, so that titles have room, and its pictures together at most
-#: about that wide: larger ones are shrunk, down to a size that still shows something.
-_NARROWEST, _WIDEST = 420, 1600
-_LARGEST = 256
+_LARGEST_IMAGE = 256
 
 
 def labeled_grid(
@@ -35,7 +34,7 @@ def labeled_grid(
     spec: InputSpec,
     title: str,
     columns: int | None = None,
-    largest: int = _LARGEST,
+    largest: int = _LARGEST_IMAGE,
 ) -> Figure:
     """A grid of images, each under its label, its modalities stacked in its cell.
 
@@ -60,17 +59,13 @@ def labeled_grid(
     height, width = images.shape[-2:]
     across = columns or square_columns(len(images), height * len(rows), width)
     smallest = 96 if across <= 12 else 64
-    largest = max(smallest, min(largest, _WIDEST // across))
+    largest = max(smallest, min(largest, MAXIMUM_WIDTH // across))
     cells = Cells(
         {name: fitted(pictures, smallest, largest) for name, pictures in rows.items()},
         labels,
         columns,
     )
-    heading = Heading(title, [], max(cells.width, _NARROWEST))
-    page = Page(heading.width + 2 * MARGIN, heading.height + cells.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    cells.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()
+    return page_figure(cells, title)
 
 
 def signature_figure(
@@ -80,7 +75,7 @@ def signature_figure(
     resulting_map: Tensor,
     spec: InputSpec,
     title: str,
-    largest: int = _LARGEST,
+    largest: int = _LARGEST_IMAGE,
 ) -> Figure:
     """The signature figure of one kernel: what it was shown, what it wants, and what it then did.
 

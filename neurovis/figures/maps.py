@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from neurovis.figures.page import GAP, MARGIN, Cells, Heading, Page
+from neurovis.figures.cells import Cells
+from neurovis.figures.page import GAP, MARGIN, Heading, Page
 from neurovis.figures.pictures import (
     constant_maps,
     finite_range,
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Maps are at least this large, and a grid of them about as wide as one of these.
-_SMALLEST, _NARROWEST, _WIDEST = 48, 320, 880
-_MOST_CHANNELS = 8
+_LEAST_FEATURE_MAP, _GRID_WIDTHS = 48, (320, 880)
+_MOST_IMAGE_CHANNELS = 8
 
 
 def feature_map_figure(
@@ -60,8 +61,10 @@ def feature_map_figure(
     maps = maps.detach().float()
     limits = finite_range(maps)
     across = square_columns(len(maps), *maps.shape[1:])
-    smallest = max(_SMALLEST, min(128, _NARROWEST // across))
-    pictures = fitted(gray(maps, limits), smallest, max(smallest, min(256, _WIDEST // across)))
+    smallest = max(_LEAST_FEATURE_MAP, min(128, _GRID_WIDTHS[0] // across))
+    pictures = fitted(
+        gray(maps, limits), smallest, max(smallest, min(256, _GRID_WIDTHS[1] // across))
+    )
     grid = Cells({"": pictures}, [str(kernel) for kernel in kernels])
     notes = [
         f"{len(maps)} feature maps: {stated_range(maps, limits)}{constant_maps(maps)}",
@@ -88,7 +91,9 @@ def _image_rows(image: Tensor, spec: InputSpec | None) -> tuple[dict[str, Tensor
     channels = len(image)
     if channels == 3:
         return {"image": planes[:, 0][None]}, note
-    if channels > _MOST_CHANNELS:
-        note += f"; channels 0-{_MOST_CHANNELS - 1} of {channels}"
-    rows = {f"[{channel}]": planes[channel][None] for channel in range(channels)[:_MOST_CHANNELS]}
+    if channels > _MOST_IMAGE_CHANNELS:
+        note += f"; channels 0-{_MOST_IMAGE_CHANNELS - 1} of {channels}"
+    rows = {
+        f"[{channel}]": planes[channel][None] for channel in range(channels)[:_MOST_IMAGE_CHANNELS]
+    }
     return rows, note

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,22 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurovis.figures.cells import Grid
 from neurovis.figures.output import to_pixels
-from neurovis.figures.page import (
-    GAP,
-    INK,
-    LABEL,
-    MARGIN,
-    Heading,
-    Page,
-    Points,
-    line_height,
-    text_width,
-    wrapped,
-)
-from neurovis.figures.pictures import square_columns
+from neurovis.figures.page import GAP, INK, MARGIN, Page, Points, page_figure
 from neurovis.figures.plots import GRAY, as_values
 from neurovis.figures.polar import directed
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,9 +25,9 @@ if TYPE_CHECKING:
 _ANCHORS = ((0.95, 0.70, 0.10), (0.80, 0.15, 0.35), (0.30, 0.50, 1.00), (0.45, 0.92, 0.65))
 _UNDEFINED = "#d8d8d8"
 _ANGLES = tuple(22.5 * place for place in range(8))
-_CELL, _NARROWEST = 52, 420
+_CELL = 52
 #: Length and width of a bar in parts of its cell.
-_LENGTH, _WIDTH = 0.8, 0.2
+_BAR_LENGTH, _BAR_WIDTH = 0.8, 0.2
 
 
 def orientation_colors(orientation: Tensor, selectivity: Tensor) -> Tensor:
@@ -128,32 +117,42 @@ def orientation_map_figure(
             f"needs preferred (K,), K > 0, and one label for each; got {tuple(preferred.shape)} "
             f"and {len(labels)} labels"
         )
-    colors = orientation_colors(preferred, selectivity)
-    width = max(_CELL, min(max(map(text_width, labels)), 2 * _CELL))
-    lines = [wrapped(label, width) for label in labels]
-    under = max(map(len, lines)) * line_height(LABEL)
-    step = width + GAP, _CELL + 3 + under + GAP
-    across = columns or square_columns(len(labels), 1.3 * step[1], step[0])
-    rows = math.ceil(len(labels) / across)
-    key = _Key(40)
-    heading = Heading(title, notes, max(_NARROWEST, key.width, across * step[0] - GAP))
-    key_top = MARGIN + heading.height + rows * step[1] + GAP
-    page = Page(heading.width + 2 * MARGIN, key_top + key.height + MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    angles, sizes = as_values(preferred), as_values(selectivity)
-    for index, color in enumerate(colors):
-        row, column = divmod(index, across)
-        left = MARGIN + column * step[0] + (width - _CELL) // 2
-        top = MARGIN + heading.height + row * step[1]
-        page.picture(left, top, to_pixels(color.view(3, 1, 1).expand(-1, _CELL, _CELL)))
-        middle = left + _CELL / 2, top + _CELL / 2
-        if np.isfinite(angles[index]) and np.isfinite(sizes[index]):
-            bright = float(color @ color.new_tensor([0.299, 0.587, 0.114])) > 0.45
-            length = _CELL * (_WIDTH + (_LENGTH - _WIDTH) * min(max(sizes[index], 0.0), 1.0))
-            page.area(bar(middle, angles[index], length, 7), INK if bright else "#ffffff")
-        page.text(middle[0], top + _CELL + 3, lines[index], align="center")
-    key.draw(page, MARGIN, key_top)
-    return page.figure()
+    body = _Map(preferred, selectivity, labels, columns)
+    return page_figure(body, title, notes)
+
+
+class _Map:
+    """Cells in a grid, their labels below them, over the key."""
+
+    def __init__(
+        self, preferred: Tensor, selectivity: Tensor, labels: Sequence[str], columns: int | None
+    ) -> None:
+        self._angles, self._sizes = as_values(preferred), as_values(selectivity)
+        self._colors = orientation_colors(preferred, selectivity)
+        self._cell_width = max(_CELL, min(max(map(text_width, labels)), 2 * _CELL))
+        self._labels = [wrapped(label, self._cell_width) for label in labels]
+        under = max(map(len, self._labels)) * line_height(LABEL)
+        cell = self._cell_width, _CELL + 3 + under
+        self._grid = Grid(len(labels), cell, columns=columns, landscape=1.3)
+        self._key = _Key(40)
+        self._key_top = self._grid.height + 2 * GAP
+        self.width = max(self._grid.width, self._key.width)
+        self.height = self._key_top + self._key.height
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put it on a page with its upper left corner here."""
+        for index, color in enumerate(self._colors):
+            across, down = self._grid.place(index)
+            left, top = x + across + (self._cell_width - _CELL) // 2, y + down
+            page.picture(left, top, to_pixels(color.view(3, 1, 1).expand(-1, _CELL, _CELL)))
+            middle = left + _CELL / 2, top + _CELL / 2
+            angle, size = self._angles[index], self._sizes[index]
+            if np.isfinite(angle) and np.isfinite(size):
+                bright = float(color @ color.new_tensor([0.299, 0.587, 0.114])) > 0.45
+                part = _BAR_WIDTH + (_BAR_LENGTH - _BAR_WIDTH) * min(max(size, 0.0), 1.0)
+                page.area(bar(middle, angle, _CELL * part, 7), INK if bright else "#ffffff")
+            page.text(middle[0], top + _CELL + 3, self._labels[index], align="center")
+        self._key.draw(page, x, y + self._key_top)
 
 
 def bar(middle: tuple[float, float], angle: float, length: float, width: float) -> Points:
@@ -182,7 +181,7 @@ class _Key:
             zip(_ANGLES, colors.tolist(), strict=True)
         ):
             middle = left + (place + 0.5) * self._step, y + self._size / 2
-            page.area(bar(middle, angle, self._size, _WIDTH * self._size), (red, green, blue))
+            page.area(bar(middle, angle, self._size, _BAR_WIDTH * self._size), (red, green, blue))
             page.text(middle[0], y + self._size + 6, [f"{angle:g}°"], align="center")
         page.text(
             left - GAP,

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from neurovis.figures.colors import Key
 from neurovis.figures.output import Pixels
-from neurovis.figures.page import GAP, LABEL, Page, line_height, text_width, wrapped
+from neurovis.figures.page import GAP, Page
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 
 #: Between pictures of one panel, and between blocks.
-_NEAR, _FAR = 3, 24
+_PICTURES_APART, _BLOCKS_APART = 3, 24
 _NAME_WIDTH = 90
 
 
@@ -30,7 +31,7 @@ class Panel:
     @property
     def height(self) -> int:
         """Pixels down, without the heading."""
-        stack = sum(len(picture) + _NEAR for picture in self.pictures)
+        stack = sum(len(picture) + _PICTURES_APART for picture in self.pictures)
         return stack + (self.key.height if self.key else 0)
 
     def draw(self, page: Page, x: int, y: int, heading: int) -> None:
@@ -38,10 +39,10 @@ class Panel:
         # Short headings stand on the same line as the last line of long ones.
         down = (heading - len(self.lines)) * line_height(LABEL)
         page.text(x + self.width / 2, y + down, self.lines, align="center")
-        y += heading * line_height(LABEL) + _NEAR
+        y += heading * line_height(LABEL) + _PICTURES_APART
         for picture in self.pictures:
             page.picture(x, y, picture)
-            y += len(picture) + _NEAR
+            y += len(picture) + _PICTURES_APART
         if self.key:
             self.key.draw(page, x, y)
 
@@ -75,13 +76,13 @@ class Block:
     @property
     def height(self) -> int:
         """Pixels down."""
-        lead = self._headings[0] * line_height(LABEL) + _NEAR + self.lead.height
+        lead = self._headings[0] * line_height(LABEL) + _PICTURES_APART + self.lead.height
         lines = sum(self._line_heights()) + GAP * (len(self.lines) - 1)
         return len(self._label) * line_height(LABEL) + max(lead, lines)
 
     def _line_heights(self) -> list[int]:
         return [
-            heading * line_height(LABEL) + _NEAR + max(panel.height for panel in line)
+            heading * line_height(LABEL) + _PICTURES_APART + max(panel.height for panel in line)
             for heading, line in zip(self._headings, self.lines, strict=True)
         ]
 
@@ -89,7 +90,7 @@ class Block:
         """Put it on a page with its upper left corner here."""
         page.text(x + self._indent, y, self._label)
         y += len(self._label) * line_height(LABEL)
-        self._draw_names(page, x, y + self._headings[0] * line_height(LABEL) + _NEAR)
+        self._draw_names(page, x, y + self._headings[0] * line_height(LABEL) + _PICTURES_APART)
         x += self._indent
         self.lead.draw(page, x, y, self._headings[0])
         for heading, line, height in zip(
@@ -103,7 +104,7 @@ class Block:
         for picture, lines in zip(self.lead.pictures, self._names, strict=False):
             middle = y + (len(picture) - len(lines) * line_height(LABEL)) // 2
             page.text(x + self._indent - GAP, middle, lines, align="right")
-            y += len(picture) + _NEAR
+            y += len(picture) + _PICTURES_APART
 
 
 class Blocks:
@@ -111,17 +112,17 @@ class Blocks:
 
     def __init__(self, blocks: Sequence[Block], across: int) -> None:
         self._rows = [blocks[start : start + across] for start in range(0, len(blocks), across)]
-        self._column = max(block.width for block in blocks) + _FAR
+        self._column = max(block.width for block in blocks) + _BLOCKS_APART
         self._heights = [max(block.height for block in row) for row in self._rows]
-        self.width = min(across, len(blocks)) * self._column - _FAR + 1
-        self.height = sum(self._heights) + _FAR * (len(self._rows) - 1) + 1
+        self.width = min(across, len(blocks)) * self._column - _BLOCKS_APART + 1
+        self.height = sum(self._heights) + _BLOCKS_APART * (len(self._rows) - 1) + 1
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put the grid on a page with its upper left corner here."""
         for row, height in zip(self._rows, self._heights, strict=True):
             for column, block in enumerate(row):
                 block.draw(page, x + column * self._column, y)
-            y += height + _FAR
+            y += height + _BLOCKS_APART
 
 
 def lines_of(panels: Sequence[Panel], across: int) -> list[list[Panel]]:

@@ -13,17 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from neurovis.figures.page import (
-    GAP,
-    INK,
-    LABEL,
-    Page,
-    Points,
-    line_height,
-    text_width,
-    wrapped,
-)
+from neurovis.figures.page import GAP, INK, Page, Points
 from neurovis.figures.pictures import number
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 
 Values = npt.NDArray[np.float64]
 

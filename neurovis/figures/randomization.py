@@ -12,7 +12,7 @@ from torch import Tensor
 from neurovis.figures.colors import PERCENTILE, Key, color_limit, color_words, colored
 from neurovis.figures.modalities import shown_images
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import MARGIN, Heading, Page
+from neurovis.figures.page import page_figure
 from neurovis.figures.panels import Block, Blocks, Panel, lines_of
 from neurovis.figures.pictures import finite_range, fitted
 from neurovis.inputs import InputSpec
@@ -20,10 +20,11 @@ from neurovis.inputs import InputSpec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NARROWEST, _WIDEST = 420, 1500
+#: Pixels across that the stages of an image take together, at most.
+_STAGES_WIDTH = 1500
 _RHO = "\N{GREEK SMALL LETTER RHO}"
-#: Sizes of pictures where stages are few and where they are many.
-_LARGE, _SMALL, _MANY = (128, 192), (96, 112), 8
+#: Least and largest sizes of pictures where stages are few and where they are more than 8.
+_FEW_STAGES, _MANY_STAGES = (128, 192), (96, 112)
 
 
 def randomization_figure(
@@ -72,20 +73,15 @@ def randomization_figure(
             f"correlations must be (S, B) = {expected[:2]}; got {tuple(correlations.shape)}"
         )
     maps = maps.detach().float().cpu()
-    sizes = _LARGE if len(stages) <= _MANY else _SMALL
+    sizes = _FEW_STAGES if len(stages) <= 8 else _MANY_STAGES
     rows = [to_pixels(fitted(row, *sizes)) for row in shown.pictures.values()]
-    across = _WIDEST // rows[0].shape[2] - 1
+    across = _STAGES_WIDTH // rows[0].shape[2] - 1
     blocks = []
     for index in range(len(images)):
         image = Panel("image", [row[index] for row in rows])
         panels = _panels(maps[:, index], stages, correlations[:, index].tolist(), signed, sizes)
         blocks.append(Block("", image, lines_of(panels, across), shown.names))
-    grid = Blocks(blocks, 1)
-    heading = Heading(title, [*notes, _scale(signed), *shown.notes], max(grid.width, _NARROWEST))
-    page = Page(heading.width + 2 * MARGIN, heading.height + grid.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    grid.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()
+    return page_figure(Blocks(blocks, 1), title, [*notes, _scale(signed), *shown.notes])
 
 
 def _scale(signed: bool) -> str:

@@ -11,19 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurovis.figures.cells import Grid
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import (
-    GAP,
-    INK,
-    LABEL,
-    MARGIN,
-    Heading,
-    Page,
-    line_height,
-    text_width,
-    wrapped,
-)
-from neurovis.figures.pictures import fitted, modality_rows, square_columns
+from neurovis.figures.page import GAP, INK, Page, page_figure
+from neurovis.figures.pictures import fitted, modality_rows
 from neurovis.figures.plots import (
     GRAY,
     ORANGE,
@@ -38,15 +29,17 @@ from neurovis.figures.plots import (
     rounded,
 )
 from neurovis.figures.polar import draw_polar, polar_reach
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NARROWEST, _WIDEST = 420, 1700
-#: Pixels of a picture's longer side, the radius of a polar plot, and the width of a cell's texts.
-_PICTURE, _RADIUS, _TEXT = (80, 96), 42, 150
-_STEP = 16
+#: Pixels across that entries take together, at most.
+_ENTRIES_WIDTH = 1700
+#: Least and largest longer side of a picture, the radius of a polar plot, the width of an entry's
+#: texts, and the distance between entries, in pixels.
+_PICTURE_SIZES, _CURVE_RADIUS, _TEXTS_WIDTH, _ENTRIES_APART = (80, 96), 42, 150, 16
 _DEAD = "dead"
 #: About the ratio of width to height, as of screens.
 _LANDSCAPE = 1.3
@@ -142,12 +135,7 @@ def ranking_figure(
     if columns is not None and columns < 1:
         raise ValueError(f"columns must be at least 1; got {columns}")
     cells = _Cells(entries, spec, columns)
-    said = [*notes, *_said_of(entries, values_name)]
-    heading = Heading(title, said, max(cells.width, _NARROWEST))
-    page = Page(heading.width + 2 * MARGIN, heading.height + cells.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    cells.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()
+    return page_figure(cells, title, [*notes, *_curve_notes(entries, values_name)])
 
 
 def _picture_stacks(entries: Sequence[RankedEntry], spec: InputSpec | None) -> list[list[Pixels]]:
@@ -171,7 +159,7 @@ def _picture_stacks(entries: Sequence[RankedEntry], spec: InputSpec | None) -> l
     faded = [entry.faded for entry in entries if entry.picture is not None]
     pale = 0.5 * torch.tensor(faded).float().view(-1, 1, 1, 1)
     shown = [torch.lerp(one, one.new_ones(()), pale) for one in rows.values()]
-    stacks = zip(*(to_pixels(fitted(one, *_PICTURE)) for one in shown), strict=True)
+    stacks = zip(*(to_pixels(fitted(one, *_PICTURE_SIZES)) for one in shown), strict=True)
     return [list(next(stacks)) if entry.picture is not None else [] for entry in entries]
 
 
@@ -187,36 +175,32 @@ class _Cells:
         stack = max(self._stacks, key=len)
         self._picture_width = stack[0].shape[1] if stack else 0
         pictures = sum(len(one) + 3 for one in stack) - 3 if stack else 0
-        self._reach = math.ceil(polar_reach(_RADIUS))
+        self._reach = math.ceil(polar_reach(_CURVE_RADIUS))
         faded = text_width(_DEAD) if any(entry.faded for entry in entries) else 0
         self._curve_width = 2 * self._reach if curves else faded
         self._body = max(pictures, 2 * self._reach if curves else 0, line_height(LABEL))
         between = GAP if stack and self._curve_width else 0
         self._inner = self._picture_width + between + self._curve_width
         lines = [line for entry in entries for line in (entry.label, entry.score_text)]
-        self._cell = max(self._inner, min(max(map(text_width, lines)) + 2, _TEXT))
+        self._cell = max(self._inner, min(max(map(text_width, lines)) + 2, _TEXTS_WIDTH))
         self._texts = [
             (wrapped(entry.label, self._cell), wrapped(entry.score_text, self._cell))
             for entry in entries
         ]
         self._lines = max(len(label) + len(score) for label, score in self._texts)
-        self._high = self._lines * line_height(LABEL) + 4 + self._body
-        self._across = min(
-            columns
-            or square_columns(len(entries), _LANDSCAPE * (self._high + _STEP), self._cell + _STEP),
-            len(entries),
-        )
-        if columns is None:
-            self._across = max(1, min(self._across, _WIDEST // (self._cell + _STEP)))
-        self.width = self._across * (self._cell + _STEP) - _STEP + 2
-        self.height = math.ceil(len(entries) / self._across) * (self._high + _STEP) - _STEP + 2
+        cell = self._cell, self._lines * line_height(LABEL) + 4 + self._body
+        grid = Grid(len(entries), cell, _ENTRIES_APART, columns, _LANDSCAPE)
+        most = len(entries) if columns else max(1, _ENTRIES_WIDTH // (cell[0] + _ENTRIES_APART))
+        if grid.columns > most:
+            grid = Grid(len(entries), cell, _ENTRIES_APART, most)
+        self._grid = grid
+        self.width, self.height = grid.width + 2, grid.height + 2
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put the grid on a page with its upper left corner here."""
         for index, entry in enumerate(self._entries):
-            row, column = divmod(index, self._across)
-            left = x + column * (self._cell + _STEP)
-            top = y + row * (self._high + _STEP)
+            across, down = self._grid.place(index)
+            left, top = x + across, y + down
             label, score = self._texts[index]
             page.text(left, top, label, color=GRAY if entry.faded else INK)
             page.text(left, top + len(label) * line_height(LABEL), score, color=GRAY)
@@ -235,7 +219,7 @@ class _Cells:
             page.text(middle[0], line_top(middle[1]), lines, align="center", color=GRAY)
         elif entry.curve is not None and entry.orientations is not None:
             over, curve = as_values(entry.orientations), as_values(entry.curve)
-            draw_polar(page, middle, _RADIUS, over, curve, entry.preferred)
+            draw_polar(page, middle, _CURVE_RADIUS, over, curve, entry.preferred)
         elif entry.curve is not None and entry.values is not None:
             over, curve = as_values(entry.values), as_values(entry.curve)
             _draw_cartesian(page, over, curve, entry.preferred, middle)
@@ -245,7 +229,7 @@ def _responds(entry: RankedEntry) -> bool:
     return entry.curve is not None and bool((entry.curve.isfinite() & (entry.curve > 0)).any())
 
 
-def _said_of(entries: Sequence[RankedEntry], values_name: str) -> list[str]:
+def _curve_notes(entries: Sequence[RankedEntry], values_name: str) -> list[str]:
     """Return notes on how to read the curves that are drawn."""
     notes = []
     drawn = [entry for entry in entries if _responds(entry) and not entry.faded]
@@ -281,8 +265,8 @@ def _draw_cartesian(
     order = np.argsort(over)
     over, curve = over[order], curve[order]
     across = octave_axis(over) if _in_octaves(over) else linear_axis(over[0], over[-1])
-    size = 2 * _RADIUS
-    left, top = middle[0] - _RADIUS, middle[1] - _RADIUS
+    size = 2 * _CURVE_RADIUS
+    left, top = middle[0] - _CURVE_RADIUS, middle[1] - _CURVE_RADIUS
     height = size - line_height(LABEL) - 2
     peak = Axis(0, 1.08 * float(np.nanmax(curve)), [])
     frame = Frame(left, top, size, height, across, peak)

@@ -11,36 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurovis.figures.colors import (
-    PERCENTILE,
-    Key,
-    color_limit,
-    color_words,
-    colored,
-    stated_maps,
-)
+from neurovis.figures.colors import PERCENTILE, Key, color_limit, color_words, colored, stated_maps
 from neurovis.figures.output import to_pixels
-from neurovis.figures.page import (
-    GAP,
-    LABEL,
-    MARGIN,
-    Heading,
-    Page,
-    line_height,
-    text_width,
-    wrapped,
-)
+from neurovis.figures.page import GAP, MARGIN, MAXIMUM_WIDTH, MINIMUM_WIDTH, Heading, Page
 from neurovis.figures.pictures import fitted
 from neurovis.figures.plots import line_top
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DrawnBox = tuple[float, float, float, float]
 
-_NARROWEST, _WIDEST = 420, 1600
-_SMALLEST, _LARGEST = 144, 224
-_NAME, _BLOCKS_APART = 110, 24
+_LEAST_FIELD, _LARGEST_FIELD = 144, 224
+_ROW_NAME_WIDTH, _BANDS_APART = 110, 24
 
 
 def receptive_field_figure(
@@ -76,7 +60,7 @@ def receptive_field_figure(
     _check(maps, labels, signed, boxes)
     outlines = [None] * len(labels) if boxes is None else list(boxes)
     columns = [
-        _Column(
+        _KernelMaps(
             label,
             {name: one[index].detach().float().cpu() for name, one in maps.items()},
             signed,
@@ -84,11 +68,11 @@ def receptive_field_figure(
         )
         for index, (label, box) in enumerate(zip(labels, outlines, strict=True))
     ]
-    names = {name: wrapped(name, _NAME) for name in maps} if len(maps) > 1 else {}
+    names = {name: wrapped(name, _ROW_NAME_WIDTH) for name in maps} if len(maps) > 1 else {}
     indent = max((text_width(line) for lines in names.values() for line in lines), default=-GAP)
     indent += GAP
     step = columns[0].width + 2 * GAP
-    across = max(1, min(len(columns), (_WIDEST - indent) // step))
+    across = max(1, min(len(columns), (MAXIMUM_WIDTH - indent) // step))
     across = math.ceil(len(columns) / math.ceil(len(columns) / across))
     kinds = [kind for kind in (True, False) if kind in [signed[name] for name in maps]]
     said = [
@@ -97,16 +81,16 @@ def receptive_field_figure(
     ]
     if any(box is not None for box in outlines):
         said.append("white box: the theoretical receptive field")
-    heading = Heading(title, [*notes, *said], max(_NARROWEST, indent + across * step - 2 * GAP))
+    heading = Heading(title, [*notes, *said], max(MINIMUM_WIDTH, indent + across * step - 2 * GAP))
     rows = [columns[start : start + across] for start in range(0, len(columns), across)]
     bands = [_Band(row, names, indent) for row in rows]
-    body = sum(band.height + _BLOCKS_APART for band in bands) - _BLOCKS_APART
+    body = sum(band.height + _BANDS_APART for band in bands) - _BANDS_APART
     page = Page(heading.width + 2 * MARGIN, heading.height + body + 2 * MARGIN)
     heading.draw(page, MARGIN, MARGIN)
     top = MARGIN + heading.height
     for band in bands:
         band.draw(page, MARGIN, top)
-        top += band.height + _BLOCKS_APART
+        top += band.height + _BANDS_APART
     return page.figure()
 
 
@@ -142,7 +126,7 @@ def _as_box(box: DrawnBox | Tensor | None) -> DrawnBox | None:
 
 
 @dataclass
-class _Column:
+class _KernelMaps:
     """The maps of one kernel, each over its key."""
 
     label: str
@@ -156,7 +140,7 @@ class _Column:
             limit, signed = color_limit(one), self.signed[name]
             shown = one if signed else one.abs()
             picture = colored(shown[None], torch.tensor([limit]), signed)
-            self.pictures[name] = to_pixels(fitted(picture, _SMALLEST, _LARGEST)[0])
+            self.pictures[name] = to_pixels(fitted(picture, _LEAST_FIELD, _LARGEST_FIELD)[0])
             width = self.pictures[name].shape[1]
             words = stated_maps({name: shown}, limit, signed)
             self.keys[name] = Key(width, limit, signed, words)
@@ -196,7 +180,7 @@ class _Band:
     """Columns beside each other, under their labels and beside the names of the rows."""
 
     def __init__(
-        self, columns: Sequence[_Column], names: Mapping[str, list[str]], indent: int
+        self, columns: Sequence[_KernelMaps], names: Mapping[str, list[str]], indent: int
     ) -> None:
         self._columns, self._names, self._indent = columns, names, indent
         self._labels = max(len(column.lines) for column in columns) * line_height(LABEL) + 4

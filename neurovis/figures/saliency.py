@@ -19,7 +19,7 @@ from neurovis.figures.colors import (
 )
 from neurovis.figures.modalities import ShownImages, shown_images
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import MARGIN, Heading, Page
+from neurovis.figures.page import MAXIMUM_WIDTH, page_figure
 from neurovis.figures.panels import Block, Blocks, Panel
 from neurovis.figures.pictures import fitted, square_columns
 from neurovis.inputs import InputSpec
@@ -27,12 +27,10 @@ from neurovis.inputs import InputSpec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: A page is at least this wide, and its pictures together at most about that wide.
-_NARROWEST, _WIDEST = 420, 1600
-#: Sizes of pictures; about what a block's texts take, in pixels down.
-_LARGEST, _SMALLEST, _TEXT = 256, 128, 90
+#: Least and largest size of pictures; about what a block's texts take, in pixels down.
+_LEAST_MAP, _LARGEST_MAP, _BLOCK_TEXTS = 128, 256, 90
 #: Few images stand one below the other where they are large: a narrow page can be read as it is.
-_FEW, _NARROW = 4, 1200
+_FEW_BLOCKS, _WIDTH_OF_FEW = 4, 1200
 
 
 def saliency_figure(
@@ -88,11 +86,7 @@ def saliency_figure(
         f"{color_words(signed)}; the colors end at the {PERCENTILE:g}th percentile of "
         f"{'|map|' if signed else 'the map'} where it is not 0"
     )
-    heading = Heading(title, [*notes, scale, *shown.notes], max(blocks.width, _NARROWEST))
-    page = Page(heading.width + 2 * MARGIN, heading.height + blocks.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    blocks.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()
+    return page_figure(blocks, title, [*notes, scale, *shown.notes])
 
 
 def _checked(argument: str, maps: Mapping[str, Tensor], shown: ShownImages) -> dict[str, Tensor]:
@@ -145,12 +139,12 @@ def _blocks(
 ) -> Blocks:
     """A block for each image, in a grid that is about square."""
     rows = list(shown.pictures.values())
-    height, width = (max(side, _SMALLEST) for side in rows[0].shape[-2:])
+    height, width = (max(side, _LEAST_MAP) for side in rows[0].shape[-2:])
     columns = 2 + len(scaled)
-    across = square_columns(len(labels), len(rows) * height + _TEXT, columns * width)
-    if len(labels) <= _FEW:
-        across = max(1, min(across, _NARROW // (columns * width)))
-    largest = max(_SMALLEST, min(_LARGEST, _WIDEST // (across * columns)))
+    across = square_columns(len(labels), len(rows) * height + _BLOCK_TEXTS, columns * width)
+    if len(labels) <= _FEW_BLOCKS:
+        across = max(1, min(across, _WIDTH_OF_FEW // (columns * width)))
+    largest = max(_LEAST_MAP, min(_LARGEST_MAP, MAXIMUM_WIDTH // (across * columns)))
     images = [_pixels(row, largest) for row in rows]
     maps = scaled[0].maps
     overlays = [
@@ -170,4 +164,4 @@ def _blocks(
 
 
 def _pixels(pictures: Tensor, largest: int) -> Pixels:
-    return to_pixels(fitted(pictures, _SMALLEST, largest))
+    return to_pixels(fitted(pictures, _LEAST_MAP, largest))

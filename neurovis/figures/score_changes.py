@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from neurovis.figures.page import LABEL, MARGIN, Heading, Page, text_width
+from neurovis.figures.page import MARGIN, Heading, Page
 from neurovis.figures.plots import (
     BLUE,
     GRAY,
@@ -22,6 +22,7 @@ from neurovis.figures.plots import (
     line_top,
     linear_axis,
 )
+from neurovis.figures.text import LABEL, text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,9 +32,9 @@ _Box = tuple[float, float, float, float]
 #: A line, as ``(across, down, offset)``: ``across * x + down * y + offset`` is 0 on it.
 _Line = tuple[float, float, float]
 
-_SIDE, _DOT = 420, 4
+_PLOT_SIDE, _DOT_RADIUS = 420, 4
 #: Kernels that are named in the figure: those that changed most.
-_NAMED = 16
+_KERNELS_NAMED = 16
 
 
 def score_change_figure(
@@ -78,7 +79,7 @@ def score_change_figure(
     if drawn:
         lines.append("orange lines: the 95th percentile of random kernels, at first and now")
     axis = _axis(np.concatenate([before[known], after[known], drawn]))
-    plot = Plot((_SIDE, _SIDE), axis, axis, names[0], names[1], grid=False)
+    plot = Plot((_PLOT_SIDE, _PLOT_SIDE), axis, axis, names[0], names[1], grid=False)
     heading = Heading(title, lines, plot.width)
     page = Page(heading.width + 2 * MARGIN, heading.height + plot.height + 2 * MARGIN)
     heading.draw(page, MARGIN, MARGIN)
@@ -110,15 +111,15 @@ def _draw_kernels(
     """Dots, and the numbers of those that changed most beside theirs, where nothing else is."""
     points = frame.points(before, after)
     for point in points[known]:
-        page.area(circle(point, _DOT), BLUE)
+        page.area(circle(point, _DOT_RADIUS), BLUE)
     kernels = np.flatnonzero(known)
     changed = kernels[np.argsort(-np.abs(after - before)[kernels], kind="stable")]
     taken = [_around(point) for point in points[known]]
     lines = _lines(frame, limits)
-    for kernel in changed[:_NAMED]:
+    for kernel in changed[:_KERNELS_NAMED]:
         x, y = points[kernel]
         name, width = str(kernel), text_width(str(kernel))
-        for left in (x + _DOT + 3, x - _DOT - 3 - width):
+        for left in (x + _DOT_RADIUS + 3, x - _DOT_RADIUS - 3 - width):
             box = (left, y - LABEL / 2 - 2, left + width, y + LABEL / 2 + 2)
             inside = frame.left + 2 < left and box[3] < frame.top + frame.height - 2
             if inside and box[2] < frame.left + frame.width and not _overlaps(box, taken, lines):
@@ -141,7 +142,7 @@ def _lines(frame: Frame, limits: tuple[float | None, float | None]) -> list[_Lin
 
 def _around(point: Values) -> _Box:
     x, y = point
-    return x - _DOT, y - _DOT, x + _DOT, y + _DOT
+    return x - _DOT_RADIUS, y - _DOT_RADIUS, x + _DOT_RADIUS, y + _DOT_RADIUS
 
 
 def _overlaps(box: _Box, others: list[_Box], lines: list[_Line]) -> bool:

@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from neurovis.figures.page import (
-    GAP,
-    INK,
-    LABEL,
-    MARGIN,
-    Heading,
-    Page,
-    line_height,
-    text_width,
-)
+from neurovis.figures.page import GAP, INK, Page, page_figure
 from neurovis.figures.pictures import number
 from neurovis.figures.plots import (
     BLUE,
@@ -33,11 +24,12 @@ from neurovis.figures.plots import (
     linear_axis,
     rectangle,
 )
+from neurovis.figures.text import LABEL, line_height, text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FRAME = (560, 280)
+_HISTOGRAM_SIZE = (560, 280)
 _BINS = (10, 40)
 _SWATCH, _BAR = 26, "#9cc3e2"
 #: Colors of the lines, and whether they are dashed.
@@ -94,11 +86,8 @@ def score_histogram(
     chance = np.empty(0) if null is None else as_values(null)
     across = _axis(kernels, chance, split, limits)
     plot = _Histogram(kernels, chance, across, xlabel, split, split_names, null_name)
-    heading = Heading(title, [*notes, *_counted(kernels, chance, across, null_name)], plot.width)
-    page = Page(heading.width + 2 * MARGIN, heading.height + plot.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    plot.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()
+    lines = [*notes, *_counted(kernels, chance, across, null_name)]
+    return page_figure(plot, title, lines, plot.width)
 
 
 def _within(split: float | None, limits: tuple[float, float]) -> bool:
@@ -166,7 +155,9 @@ class _Histogram:
         highest = max(self._bars.max(), self._outline.max(), 1)
         up = linear_axis(0, 1.05 * float(highest), whole=True)
         room = line_height(LABEL) if self.split is not None else 0
-        self._plot = Plot(_FRAME, self.across, up, self.xlabel, "number of kernels", room=room)
+        self._plot = Plot(
+            _HISTOGRAM_SIZE, self.across, up, self.xlabel, "number of kernels", room=room
+        )
         self._rows = self._legend()
         self._top = len(self._rows) * line_height(LABEL) + GAP
         self.width = self._plot.width

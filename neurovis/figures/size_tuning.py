@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from neurovis.figures.page import MARGIN, Heading, Page
-from neurovis.figures.pictures import square_columns
+from neurovis.figures.cells import Grid
+from neurovis.figures.page import Page, page_figure
 from neurovis.figures.plots import (
     GRAY,
     ORANGE,
@@ -25,7 +25,7 @@ from neurovis.figures.plots import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FRAME, _APART, _NARROWEST = (210, 120), 26, 420
+_CURVE_SIZE, _CURVES_APART = (210, 120), 26
 
 
 def size_tuning_figure(
@@ -71,20 +71,16 @@ def size_tuning_figure(
     for name, one in (("suppression", suppression), ("preferred", preferred)):
         if one is not None and one.shape != (len(labels),):
             raise ValueError(f"{name} must be ({len(labels)},); got {tuple(one.shape)}")
-    curves = as_values(responses)
-    marks = np.full(len(labels), np.nan) if preferred is None else as_values(preferred)
     titles = [
         f"{label}{_stated('suppression', suppression, index, '.2f')}"
         f"{_stated('size', preferred, index, '.3g', ' px')}"
         for index, label in enumerate(labels)
     ]
-    across = octave_axis(sizes)
-    plots = [
-        Plot(_FRAME, across, response_axis(curve), "diameter (pixels)", response_name, words)
-        for curve, words in zip(curves, titles, strict=True)
-    ]
-    said = [*notes, "Ring: the largest response" + _said_of(preferred)]
-    return _page(plots, curves, sizes, marks, title, said, columns)
+    marks = np.full(len(labels), np.nan) if preferred is None else as_values(preferred)
+    body = _Curves(sizes, as_values(responses), marks, titles, response_name, columns)
+    ring = "Ring: the largest response"
+    dashed = "" if preferred is None else "; dashed: the preferred size"
+    return page_figure(body, title, [*notes, ring + dashed])
 
 
 def _stated(name: str, values: Tensor | None, index: int, form: str, unit: str = "") -> str:
@@ -95,37 +91,41 @@ def _stated(name: str, values: Tensor | None, index: int, form: str, unit: str =
     return f", {name} {said}".replace("-", "\N{MINUS SIGN}")
 
 
-def _said_of(preferred: Tensor | None) -> str:
-    return "" if preferred is None else "; dashed: the preferred size"
-
-
-def _page(
-    plots: Sequence[Plot],
-    curves: Values,
-    sizes: Values,
-    marks: Values,
-    title: str,
-    notes: Sequence[str],
-    columns: int | None,
-) -> Figure:
+class _Curves:
     """Plots in a grid, their frames below each other."""
-    step = max(plot.width for plot in plots) + _APART, max(plot.height for plot in plots) + _APART
-    above = max(plot.above for plot in plots)
-    across = columns or square_columns(len(plots), 1.3 * step[1], step[0])
-    rows = math.ceil(len(plots) / across)
-    heading = Heading(title, notes, max(_NARROWEST, across * step[0] - _APART))
-    height = heading.height + rows * step[1] - _APART
-    page = Page(heading.width + 2 * MARGIN, height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    for index, (plot, curve, mark) in enumerate(zip(plots, curves, marks, strict=True)):
-        row, column = divmod(index, across)
-        top = MARGIN + heading.height + row * step[1] + above - plot.above
-        frame = plot.draw(page, MARGIN + column * step[0], top)
-        if np.isfinite(mark) and frame.across.low <= mark <= frame.across.high:
-            frame.upright(page, mark, GRAY)
-        frame.curve(page, sizes, curve)
-        if curve[np.isfinite(curve)].max(initial=0) > 0:
-            peak = int(np.nanargmax(curve))
-            at = frame.points(sizes[peak : peak + 1], curve[peak : peak + 1])[0]
-            page.line(circle(at, 6, 24), ORANGE, 2)
-    return page.figure()
+
+    def __init__(
+        self,
+        sizes: Values,
+        curves: Values,
+        marks: Values,
+        titles: Sequence[str],
+        response_name: str,
+        columns: int | None,
+    ) -> None:
+        self._sizes, self._curves, self._marks = sizes, curves, marks
+        across = octave_axis(sizes)
+        self._plots = [
+            Plot(
+                _CURVE_SIZE, across, response_axis(curve), "diameter (pixels)", response_name, words
+            )
+            for curve, words in zip(curves, titles, strict=True)
+        ]
+        cell = max(plot.width for plot in self._plots), max(plot.height for plot in self._plots)
+        self._above = max(plot.above for plot in self._plots)
+        self._grid = Grid(len(self._plots), cell, _CURVES_APART, columns, 1.3)
+        self.width, self.height = self._grid.width, self._grid.height
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put them on a page with their upper left corner here."""
+        for index, (plot, curve) in enumerate(zip(self._plots, self._curves, strict=True)):
+            across, down = self._grid.place(index)
+            frame = plot.draw(page, x + across, y + down + self._above - plot.above)
+            mark = self._marks[index]
+            if np.isfinite(mark) and frame.across.low <= mark <= frame.across.high:
+                frame.upright(page, mark, GRAY)
+            frame.curve(page, self._sizes, curve)
+            if curve[np.isfinite(curve)].max(initial=0) > 0:
+                peak = int(np.nanargmax(curve))
+                at = frame.points(self._sizes[peak : peak + 1], curve[peak : peak + 1])[0]
+                page.line(circle(at, 6, 24), ORANGE, 2)

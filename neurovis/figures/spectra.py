@@ -15,29 +15,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from neurovis.figures.cells import Grid
 from neurovis.figures.colors import colored
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import (
-    GAP,
-    INK,
-    LABEL,
-    MARGIN,
-    Heading,
-    Page,
-    Points,
-    line_height,
-    wrapped,
-)
-from neurovis.figures.pictures import fitted, modality_rows, square_columns
+from neurovis.figures.page import GAP, INK, Page, Points, page_figure
+from neurovis.figures.pictures import fitted, modality_rows
 from neurovis.figures.plots import Values, as_values, circle
+from neurovis.figures.text import LABEL, line_height, wrapped
 from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SIZE, _STEP, _NARROWEST = 144, 20, 520
+#: Size of images and spectra, the distance between cells, and the least width, in pixels.
+_SPECTRUM_SIZE, _CELLS_APART, _LEAST_WIDTH = 144, 20, 520
 #: Amplitudes below this part of the largest are as dark as nothing: 40 decibels.
-_FLOOR = 0.01
+_LEAST_AMPLITUDE = 0.01
 _RING, _CROSS = "#ffffff", "#ff8c2e"
 
 
@@ -98,7 +91,10 @@ def grating_preference_figure(
         if values.shape != (number,):
             raise ValueError(f"{name} must be ({number},); got {tuple(values.shape)}")
     images = pictures.detach().float().cpu()
-    rows = [to_pixels(fitted(one, _SIZE, _SIZE)) for one in modality_rows(images, spec).values()]
+    rows = [
+        to_pixels(fitted(one, _SPECTRUM_SIZE, _SPECTRUM_SIZE))
+        for one in modality_rows(images, spec).values()
+    ]
     angles, cycles, own_angles, own_cycles = (as_values(values) for values in peaks.values())
     grating = np.stack([angles, cycles], axis=1)
     own = np.stack([own_angles, own_cycles], axis=1)
@@ -109,11 +105,7 @@ def grating_preference_figure(
         "cycles/pixel at the border. Cross: preferred grating; ring: the image's own peak "
         "(at right angles to the bars)"
     )
-    heading = Heading(title, [*notes, said], max(_NARROWEST, grid.width))
-    page = Page(heading.width + 2 * MARGIN, heading.height + grid.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    grid.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()
+    return page_figure(grid, title, [*notes, said], _LEAST_WIDTH)
 
 
 def frequency_place(
@@ -141,14 +133,16 @@ def _spectra(images: Tensor, window: bool) -> Pixels:
     energy = torch.fft.fft2((images - mean) * fade).abs().square().sum(1)
     amplitude = torch.fft.fftshift(energy, dim=(-2, -1)).sqrt()
     largest = amplitude.amax((-2, -1), keepdim=True)
-    part = torch.where(largest > 0, amplitude / largest, 0).clamp(min=_FLOOR)
-    levels = 1 - part.log10() / math.log10(_FLOOR)
-    if max(height, width) > _SIZE:
+    part = torch.where(largest > 0, amplitude / largest, 0).clamp(min=_LEAST_AMPLITUDE)
+    levels = 1 - part.log10() / math.log10(_LEAST_AMPLITUDE)
+    if max(height, width) > _SPECTRUM_SIZE:
         # Shrunk by the largest, since the mean would hide a peak of one bin.
-        factor = _SIZE / max(height, width)
+        factor = _SPECTRUM_SIZE / max(height, width)
         size = (max(1, round(height * factor)), max(1, round(width * factor)))
         levels = functional.adaptive_max_pool2d(levels, size)
-    return to_pixels(fitted(colored(levels, torch.ones(len(levels)), False), _SIZE, _SIZE))
+    return to_pixels(
+        fitted(colored(levels, torch.ones(len(levels)), False), _SPECTRUM_SIZE, _SPECTRUM_SIZE)
+    )
 
 
 class _Grid:
@@ -171,26 +165,22 @@ class _Grid:
         self._texts = [
             [
                 *wrapped(label, self._cell),
-                *wrapped(f"\N{MULTIPLICATION SIGN} {_said(*one)}", self._cell),
-                *wrapped(f"\N{WHITE CIRCLE} {_said(*other)}", self._cell),
+                *wrapped(f"\N{MULTIPLICATION SIGN} {_peak_text(*one)}", self._cell),
+                *wrapped(f"\N{WHITE CIRCLE} {_peak_text(*other)}", self._cell),
             ]
             for label, one, other in zip(labels, grating, own, strict=True)
         ]
         self._lines = max(map(len, self._texts)) * line_height(LABEL) + 4
         stack = sum(row.shape[1] + 3 for row in rows) - 3
-        self._high = self._lines + stack
-        step = self._cell + _STEP
-        self._across = columns or square_columns(len(labels), 1.3 * (self._high + _STEP), step)
-        self.width = self._across * step - _STEP + 2
-        count = math.ceil(len(labels) / self._across)
-        self.height = count * (self._high + _STEP) - _STEP + 2
+        high = self._lines + stack
+        self._grid = Grid(len(labels), (self._cell, high), _CELLS_APART, columns, 1.3)
+        self.width, self.height = self._grid.width + 2, self._grid.height + 2
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put it on a page with its upper left corner here."""
         for index, lines in enumerate(self._texts):
-            row, column = divmod(index, self._across)
-            left = x + 1 + column * (self._cell + _STEP)
-            top = y + row * (self._high + _STEP)
+            across, down = self._grid.place(index)
+            left, top = x + 1 + across, y + down
             page.text(left, top, lines)
             down = top + self._lines
             for pictures in self._rows:
@@ -229,7 +219,7 @@ def _outlined(page: Page, points: Points, color: str) -> None:
     page.line(points, color, 2)
 
 
-def _said(orientation: float, cycles: float) -> str:
+def _peak_text(orientation: float, cycles: float) -> str:
     if not (math.isfinite(orientation) and math.isfinite(cycles)):
         return "not defined"
     return f"{orientation % 180:.1f}°, {cycles:.3f} cycles/pixel"

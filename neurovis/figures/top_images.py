@@ -12,32 +12,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import (
-    GAP,
-    LABEL,
-    MARGIN,
-    Heading,
-    Page,
-    line_height,
-    text_width,
-    wrapped,
-)
+from neurovis.figures.page import GAP, MINIMUM_WIDTH, Page, page_figure
 from neurovis.figures.pictures import modality_rows
 from neurovis.figures.plots import GRAY
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Pixels of the longer side of a picture.
-_SMALLEST, _LARGEST = 84, 112
+_LEAST_CROP, _LARGEST_CROP = 84, 112
 #: Crops in a line; longer rows continue on the next.
-_ACROSS = 10
-_NARROWEST, _WIDEST_LABEL = 420, 150
+_CROPS_IN_LINE = 10
+_WIDEST_LABEL = 150
 #: Font size of a kernel's name.
-_NAME = 14
+_NAME_SIZE = 14
 #: Between the pictures of an image's modalities, between rows, and behind the preferred image.
-_INNER, _STEP, _APART = 3, 18, 20
+_MODALITIES_APART, _ROWS_APART, _BEHIND_PREFERRED = 3, 18, 20
 
 
 @dataclass(frozen=True)
@@ -104,11 +96,7 @@ def top_images_figure(
     if not rows:
         raise ValueError("a figure of top images needs at least one kernel; got none")
     body = _Body(rows, cell, spec)
-    heading = Heading(title, notes, max(body.width, _NARROWEST))
-    page = Page(heading.width + 2 * MARGIN, heading.height + body.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    body.draw(page, MARGIN, MARGIN + heading.height)
-    return page.figure()
+    return page_figure(body, title, notes)
 
 
 @dataclass(frozen=True)
@@ -121,9 +109,9 @@ class _Scale:
     def factor(self) -> float:
         """Pixels of the page to one of the input: whole where pictures are enlarged."""
         longest = max(self.size)
-        if longest < _SMALLEST:
-            return math.ceil(_SMALLEST / longest)
-        return min(1.0, _LARGEST / longest)
+        if longest < _LEAST_CROP:
+            return math.ceil(_LEAST_CROP / longest)
+        return min(1.0, _LARGEST_CROP / longest)
 
     def length(self, pixels: int) -> int:
         """Pixels of the page."""
@@ -205,20 +193,20 @@ class _Body:
         self._names = names if len(names) > 1 else []
         self._names_width = max(map(text_width, self._names)) + GAP if self._names else 0
         columns = [column for column in (self._whole, self._crop) if column is not None]
-        self._picture_step = max(column.picture_height for column in columns) + _INNER
-        self._stack = len(names) * self._picture_step - _INNER
-        across = max(min(len(row.crops), _ACROSS) for row in rows)
+        self._picture_step = max(column.picture_height for column in columns) + _MODALITIES_APART
+        self._stack = len(names) * self._picture_step - _MODALITIES_APART
+        across = max(min(len(row.crops), _CROPS_IN_LINE) for row in rows)
         self._first = self._names_width
         if self._whole is not None:
-            self._first += self._whole.width + _APART
+            self._first += self._whole.width + _BEHIND_PREFERRED
         if self._has_beside:
-            self._first += self._crop.width + _APART
+            self._first += self._crop.width + _BEHIND_PREFERRED
         self.width = self._first + max(1, across) * (self._crop.width + GAP) - GAP + 1
         self._headings = [
             wrapped(
                 row.label + (f": {row.note}" if row.note else ""),
-                max(self.width, _NARROWEST),
-                _NAME,
+                max(self.width, MINIMUM_WIDTH),
+                _NAME_SIZE,
             )
             for row in rows
         ]
@@ -227,22 +215,22 @@ class _Body:
     def height(self) -> int:
         """Pixels down."""
         heights = [self._height(index) for index in range(len(self._rows))]
-        return sum(heights) + _STEP * (len(heights) - 1) + 1
+        return sum(heights) + _ROWS_APART * (len(heights) - 1) + 1
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put the rows on a page with their upper left corner here."""
         for index in range(len(self._rows)):
             self._draw_row(page, x, y, index)
-            y += self._height(index) + _STEP
+            y += self._height(index) + _ROWS_APART
 
     def _height(self, index: int) -> int:
-        lines = len(self._headings[index]) * line_height(_NAME)
+        lines = len(self._headings[index]) * line_height(_NAME_SIZE)
         return lines + sum(self._line_heights(self._rows[index]))
 
     def _lines(self, row: TopImagesRow) -> list[Sequence[Crop]]:
         """The crops of each line; one without any where there are none."""
-        starts = range(0, max(1, len(row.crops)), _ACROSS)
-        return [row.crops[start : start + _ACROSS] for start in starts]
+        starts = range(0, max(1, len(row.crops)), _CROPS_IN_LINE)
+        return [row.crops[start : start + _CROPS_IN_LINE] for start in starts]
 
     def _label_height(self, row: TopImagesRow, line: int) -> int:
         texts = [self._crop.lines([crop.label]) for crop in self._lines(row)[line]]
@@ -250,7 +238,7 @@ class _Body:
             texts.append(self._whole.lines(row.preferred_labels))
         if line == 0 and row.preferred_crop is not None:
             texts.append(self._crop.lines([row.preferred_crop.label]))
-        return max((len(one) for one in texts), default=0) * line_height(LABEL) + _INNER
+        return max((len(one) for one in texts), default=0) * line_height(LABEL) + _MODALITIES_APART
 
     def _line_heights(self, row: TopImagesRow) -> list[int]:
         lines = range(len(self._lines(row)))
@@ -260,8 +248,8 @@ class _Body:
 
     def _draw_row(self, page: Page, x: int, y: int, index: int) -> None:
         row, heading = self._rows[index], self._headings[index]
-        page.text(x, y, heading, _NAME)
-        y += len(heading) * line_height(_NAME)
+        page.text(x, y, heading, _NAME_SIZE)
+        y += len(heading) * line_height(_NAME_SIZE)
         heights = self._line_heights(row)
         for line, crops in enumerate(self._lines(row)):
             top = y + (GAP if line else 0) + self._label_height(row, line)
@@ -279,7 +267,7 @@ class _Body:
             if row.preferred is not None:
                 whole = Crop(row.preferred, "")
                 self._draw_cell(page, left, top, self._whole, whole, row.preferred_labels)
-            left += self._whole.width + _APART
+            left += self._whole.width + _BEHIND_PREFERRED
         if row.preferred_crop is not None:
             crop = row.preferred_crop
             self._draw_cell(page, left, top, self._crop, crop, [crop.label])
@@ -294,7 +282,7 @@ class _Body:
     ) -> None:
         lines = column.lines(labels)
         # Short labels stand on the same line as the last line of long ones.
-        up = top - _INNER - len(lines) * line_height(LABEL)
+        up = top - _MODALITIES_APART - len(lines) * line_height(LABEL)
         page.text(x + column.width / 2, up, lines, align="center")
         column.draw(page, x, top, crop, self._picture_step)
 

@@ -13,15 +13,7 @@ from torch import Tensor
 
 from neurovis.figures.colors import colored
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import (
-    GAP,
-    LABEL,
-    MARGIN,
-    Align,
-    Heading,
-    Page,
-    text_width,
-)
+from neurovis.figures.page import GAP, MARGIN, Align, Heading, Page
 from neurovis.figures.pictures import fitted, modality_rows, number
 from neurovis.figures.plots import (
     GRAY,
@@ -39,13 +31,15 @@ from neurovis.figures.plots import (
     rounded,
 )
 from neurovis.figures.polar import directed, draw_polar, polar_reach
+from neurovis.figures.text import LABEL, text_width
 from neurovis.inputs import InputSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PICTURE, _FRAME, _RADIUS, _FAR = 192, (380, 220), 96, 30
-_STRIP = 14
+#: Sizes of the picture and the plots, the circle's radius, the color strip's width, and the
+#: distance between plots, in pixels.
+_PICTURE_SIZE, _PLOT_SIZE, _CIRCLE_RADIUS, _STRIP_WIDTH, _PLOTS_APART = 192, (380, 220), 96, 14, 30
 _CYCLES = "spatial frequency (cycles/pixel)"
 
 
@@ -96,7 +90,7 @@ def kernel_sheet_figure(
         _known(preferred_spatial_frequency, None),
     )
     pictures = _stack(picture, spec)
-    indent = pictures[0].shape[1] + _FAR if pictures else 0
+    indent = pictures[0].shape[1] + _PLOTS_APART if pictures else 0
     width = indent + sheet.width
     stack = sum(len(one) + 3 for one in pictures)
     heading = Heading(title, notes, width)
@@ -150,7 +144,7 @@ def _stack(picture: Tensor | None, spec: InputSpec | None) -> list[Pixels]:
             f"spec {'missing' if spec is None else 'given'}"
         )
     rows = modality_rows(picture.detach().cpu()[None], spec)
-    return [to_pixels(fitted(one, _PICTURE, _PICTURE)[0]) for one in rows.values()]
+    return [to_pixels(fitted(one, _PICTURE_SIZE, _PICTURE_SIZE)[0]) for one in rows.values()]
 
 
 @dataclass
@@ -187,7 +181,7 @@ class _Sheet:
         centers = [(place + 0.5, rounded(value)) for place, value in enumerate(self.cycles)]
         angles = [(place + 0.5, f"{v:.4g}°") for place, v in enumerate(self.orientations)]
         self._map = Plot(
-            _FRAME,
+            _PLOT_SIZE,
             Axis(0, len(self.cycles), centers),
             Axis(0, len(self.orientations), angles[:: max(1, math.ceil(len(angles) / 12))]),
             _CYCLES,
@@ -196,14 +190,16 @@ class _Sheet:
             grid=False,
         )
         self._lower = max(self._map.height, self._frequency.height)
-        self._key = _STRIP + 6 + max(text_width(number(self._peak)), text_width("0"))
+        self._key = _STRIP_WIDTH + 6 + max(text_width(number(self._peak)), text_width("0"))
         label = text_width("blank") + 6
-        self._right = max(self._orientation.width + label, self._map.width + GAP + self._key) + _FAR
-        reach = 2 * math.ceil(polar_reach(_RADIUS))
+        self._right = (
+            max(self._orientation.width + label, self._map.width + GAP + self._key) + _PLOTS_APART
+        )
+        reach = 2 * math.ceil(polar_reach(_CIRCLE_RADIUS))
         self.width = self._right + max(
             self._frequency.width + label, reach + 2 * text_width("180°")
         )
-        self.height = self._orientation.height + _FAR + self._lower
+        self.height = self._orientation.height + _PLOTS_APART + self._lower
 
     def _curve(
         self, across: Axis, xlabel: str, title: str, preferred: float | None, form: str
@@ -211,13 +207,13 @@ class _Sheet:
         marked = "" if preferred is None else f"; preferred {form.format(preferred)}"
         blank = [] if self.blank is None else [self.blank]
         up = response_axis(np.append(self.responses, blank))
-        return Plot(_FRAME, across, up, xlabel, self.response_name, title + marked)
+        return Plot(_PLOT_SIZE, across, up, xlabel, self.response_name, title + marked)
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put them on a page with their upper left corner here."""
         self._draw_orientation(page, x, y)
         self._draw_circle(page, x + self._right, y)
-        below = y + self._orientation.height + _FAR
+        below = y + self._orientation.height + _PLOTS_APART
         self._draw_map(page, x, below)
         self._draw_frequency(page, x + self._right, below)
 
@@ -234,11 +230,17 @@ class _Sheet:
     def _draw_circle(self, page: Page, x: int, y: int) -> None:
         said = f"The same, mirrored; the circle is {number(self._peak)}"
         page.text(x, y, [said])
-        reach = polar_reach(_RADIUS)
-        middle = x + text_width("180°") + 4 + reach, y + self._orientation.above + _FRAME[1] / 2
+        reach = polar_reach(_CIRCLE_RADIUS)
+        middle = x + text_width("180°") + 4 + reach, y + self._orientation.above + _PLOT_SIZE[1] / 2
         curve = self.responses[:, self._best[1]]
         draw_polar(
-            page, middle, _RADIUS, self.orientations, curve, self.preferred_orientation, dots=True
+            page,
+            middle,
+            _CIRCLE_RADIUS,
+            self.orientations,
+            curve,
+            self.preferred_orientation,
+            dots=True,
         )
         for angle in range(0, 181, 45):
             across, down = directed(middle, np.array([angle]), np.array([reach + 4]))[0]
@@ -265,7 +267,7 @@ class _Sheet:
         frame = self._map.draw(page, x, y)
         across, up = len(self.cycles), len(self.orientations)
         left, top = round(frame.left) + 1, round(frame.top)
-        width, height = _FRAME
+        width, height = _PLOT_SIZE
         values = torch.from_numpy(self.responses).float().flip(0)[None]
         cells = colored(values, torch.tensor([self._peak]), False)[0]
         rows = torch.arange(height) * up // height
@@ -278,9 +280,11 @@ class _Sheet:
         (x0, y0), (x1, y1) = frame.points(corners[:, 0], corners[:, 1])
         page.line(rectangle(x0, y1, x1, y0), ORANGE, 2)
         ramp = colored(
-            torch.linspace(1, 0, height)[None, :, None].expand(1, -1, _STRIP), torch.ones(1), False
+            torch.linspace(1, 0, height)[None, :, None].expand(1, -1, _STRIP_WIDTH),
+            torch.ones(1),
+            False,
         )
         right = left + width + GAP
         page.picture(right, top, to_pixels(ramp[0]))
         for value, down in ((self._peak, top + 4), (0.0, top + height - 4)):
-            page.text(right + _STRIP + 4, line_top(down), [number(value)])
+            page.text(right + _STRIP_WIDTH + 4, line_top(down), [number(value)])

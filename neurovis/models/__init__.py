@@ -20,11 +20,7 @@ from neurovis.first_forward import reason
 from neurovis.inputs import InputSpec
 from neurovis.layers import unwrap
 from neurovis.models.import_paths import current_directory_importable, first_line, import_by_path
-from neurovis.models.makers import (
-    check_maker,
-    check_module_named_in_file,
-    check_named_in_file,
-)
+from neurovis.models.makers import check_maker, check_module_named_in_file, check_named_in_file
 from neurovis.models.pretrained import is_weights_name, pretrained_input, pretrained_weights
 from neurovis.models.state_dicts import find_state_dict, load_strictly
 from neurovis.models.weight_files import check_hyperparameters, read_weights

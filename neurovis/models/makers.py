@@ -32,7 +32,7 @@ _RUNS_CODE = "trust_remote_code"
 #: Folders of what was installed, rather than written by the user.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
-_REMEDY = "allow it with --trust on the command line or trust=True in Python"
+_TRUST_REMEDY = "allow it with --trust on the command line or trust=True in Python"
 
 
 def check_maker(path: str, maker: Any) -> None:
@@ -53,7 +53,7 @@ def check_maker(path: str, maker: Any) -> None:
         return
     raise ValueError(
         f'model "{path}" is not called: it is no torch.nn.Module, is not annotated to return one, '
-        f"and is defined neither in a Python file of yours nor in {_listed()}; {_REMEDY}"
+        f"and is defined neither in a Python file of yours nor in {_listed()}; {_TRUST_REMEDY}"
     )
 
 

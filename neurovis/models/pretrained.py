@@ -10,14 +10,14 @@ from typing import Any
 from neurovis.inputs import InputSpec
 
 # ``DEFAULT``, ``IMAGENET1K_V1`` or ``SqueezeNet1_0_Weights.IMAGENET1K_V1``: not a file's name.
-_NAME = re.compile(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*")
+_WEIGHTS_NAME = re.compile(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*")
 
 
 def is_weights_name(weights: str | Path) -> bool:
     """True if it is the name of torchvision weights rather than a file."""
     if isinstance(weights, Path) or Path(weights).exists():
         return False
-    return _NAME.fullmatch(weights) is not None
+    return _WEIGHTS_NAME.fullmatch(weights) is not None
 
 
 def pretrained_weights(model: str, maker: Any, name: str) -> Any:

@@ -29,7 +29,7 @@ _INSTANTIATORS = (
     "pytorch_lightning.cli.instantiate_module",
 )
 #: Classes that hyperparameters may name, once they are imported.
-_HARMLESS = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+_HARMLESS_BASES = (nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
 #: Where checkpoints keep hyperparameters, those of old versions too.
 _HYPERPARAMETERS = ("hyper_parameters", "hparams", "module_arguments")
 #: Raised by PyYAML for texts that are no YAML, or that look like a number or date and are none.
@@ -100,7 +100,7 @@ def check_hyperparameters(path: Path, content: Mapping[str, Any], module_class: 
         raise ValueError(_runs_code(path, f"names {named!r} to be called"))
     # It imports and calls what is named within.
     for text in _texts(given, set()):
-        if _is_importable(text) and not _is_imported_subclass(text, *_HARMLESS):
+        if _is_importable(text) and not _is_imported_subclass(text, *_HARMLESS_BASES):
             raise ValueError(_runs_code(path, f"names {text!r} to be imported or called"))
 
 

@@ -28,13 +28,13 @@ _SCAN = 0xDA
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _GRAY_MODES = frozenset({"1", "L", "LA", "La"})
 #: As many as the largest color picture has that Pillow opens.
-_MOST_VALUES = 2**29
+_MOST_PICTURE_VALUES = 2**29
 #: Pixels on a side; with fewer on the other, a picture is no smaller when it is shrunk.
 _MOST_SIDE = 2**16
 #: Bytes that decoding may take: those of the largest color picture that Pillow opens.
-_MOST_BYTES = 4 * _MOST_VALUES // 3
+_MOST_BYTES = 4 * _MOST_PICTURE_VALUES // 3
 #: Values of a strip.
-_STRIP = 2**20
+_STRIP_VALUES = 2**20
 
 #: By what EXIF says, from a picture ``(C, H, W)`` as it is stored to the same upright.
 _TURNS: dict[int, Callable[[Tensor], Tensor]] = {
@@ -85,7 +85,7 @@ class Decoded:
     def strips(self) -> Iterator[Tensor]:
         """The picture as it is stored, some rows at a time: ``(channels, n, W)``."""
         height, width = self.stored_size
-        step = max(1, _STRIP // (width * self.channels))
+        step = max(1, _STRIP_VALUES // (width * self.channels))
         for start in range(0, height, step):
             yield self.rows(start, min(start + step, height))
 
@@ -223,9 +223,9 @@ def _opened(path: Path) -> np.ndarray:
     except Exception as error:  # A header is read as Python, which raises anything.
         said = " ".join(str(error).split())
         raise ValueError(f'"{path}" is not a NumPy file of numbers: {said}') from error
-    if array.size > _MOST_VALUES:
+    if array.size > _MOST_PICTURE_VALUES:
         raise ValueError(
             f'"{path}" has more values than can be meant: {array.size}, of shape {array.shape}; '
-            f"at most {_MOST_VALUES} are read"
+            f"at most {_MOST_PICTURE_VALUES} are read"
         )
     return array

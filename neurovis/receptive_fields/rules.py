@@ -22,7 +22,7 @@ _ELEMENTWISE = """
     hardtanh leaky_relu lift lift_fresh log_sigmoid_forward masked_fill mish native_dropout
     rrelu_with_noise rsub selu threshold where
 """
-_CONSTANT = """
+_CONSTANT_RESULTS = """
     _local_scalar_dense empty_like full_like is_same_size new_empty new_empty_strided new_full
     new_ones new_zeros ones_like rand_like randn_like zero zeros_like
 """
@@ -37,7 +37,7 @@ _BATCH_NORM = """
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), rearrangements.elementwise),
-    **dict.fromkeys(_CONSTANT.split(), rearrangements.constant),
+    **dict.fromkeys(_CONSTANT_RESULTS.split(), rearrangements.constant),
     **dict.fromkeys(_REDUCTION.split(), operations.reduction),
     **dict.fromkeys(_BATCH_NORM.split(), operations.batch_norm),
     **dict.fromkeys(["channel_shuffle", "native_channel_shuffle"], rearrangements.same),

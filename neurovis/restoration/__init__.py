@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from neurovis.restoration.hooks import own_hooks_only
-from neurovis.restoration.objects import Restore, memory_for, stand_in_for
+from neurovis.restoration.objects import LARGEST_COPIED, Restore, memory_for, stand_in_for
 from neurovis.restoration.random_state import accelerators, same_random_state
 from neurovis.restoration.reachable import Place, held_by, is_iterator, reachable
 from neurovis.restoration.tensors import remember
@@ -29,12 +29,9 @@ __all__ = [
     "same_state",
 ]
 
-#: Parameters, and tensors that are not a module's own, are copied up to this many values; of
-#: larger ones it is noticed if they are changed.
-_LARGEST = 2**20
-#: How many values of tensors that are not a module's own are copied.
-_MOST_VALUES = 2**26
-_MOST_NAMED = 5
+#: Number of values that are copied of tensors that are not a module's own.
+_MOST_COPIED_VALUES = 2**26
+_MOST_PLACES_NAMED = 5
 
 #: A tensor, where it is kept, and whether it is copied.
 _FoundTensor = tuple[Tensor, Place, bool]
@@ -66,7 +63,7 @@ def same_state(module: nn.Module) -> Iterator[None]:
         lost = [place for restore, place in reversed(memories) if _is_lost(restore)]
         lost += [tensors[id(tensor)][1] for tensor in restore_tensors()]
         if lost:
-            _warn_of(lost)
+            _warn_of_lost_state(lost)
 
 
 @contextmanager
@@ -97,7 +94,7 @@ def _own(module: nn.Module) -> Iterator[_FoundTensor]:
         place = Place(None, ".".join(filter(None, [type(module).__name__, name])), None)
         for key, tensor in part._parameters.items():
             if tensor is not None:
-                yield tensor, Place(part, key, place), tensor.numel() <= _LARGEST
+                yield tensor, Place(part, key, place), tensor.numel() <= LARGEST_COPIED
         for key, value in (*part._buffers.items(), *vars(part).items()):
             if isinstance(value, Tensor):
                 yield value, Place(part, key, place), True
@@ -109,12 +106,12 @@ def _memories(
     """Functions that restore all that is no tensor; tensors that are found are added to others."""
     kinds: dict[type, tuple[bool, Callable[[Any], Restore | None] | None]] = {}
     stand_ins: dict[int, Any] = {}
-    free = _MOST_VALUES
+    free = _MOST_COPIED_VALUES
     for value, place in reachable(module):
         kind = type(value)
         if issubclass(kind, Tensor):
             if id(value) not in tensors:
-                copied = value.numel() <= min(_LARGEST, free)
+                copied = value.numel() <= min(LARGEST_COPIED, free)
                 free -= value.numel() if copied else 0
                 tensors[id(value)] = value, place, copied
             continue
@@ -137,12 +134,13 @@ def _is_lost(restore: Restore) -> bool:
         return True
 
 
-def _warn_of(lost: list[Place]) -> None:
+def _warn_of_lost_state(lost: list[Place]) -> None:
     names = list(dict.fromkeys(str(place) for place in lost))
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    more = f" and {len(names) - _MOST_PLACES_NAMED} more" if len(names) > _MOST_PLACES_NAMED else ""
     warnings.warn(
         "A forward that NeuroVis ran has changed state that cannot be restored: "
-        f"{', '.join(names[:_MOST_NAMED])}{more}. What follows may differ from a run without "
-        "NeuroVis. Keep such state in buffers, numbers, lists or dictionaries of the module.",
+        f"{', '.join(names[:_MOST_PLACES_NAMED])}{more}. What follows may differ from a run "
+        "without NeuroVis. Keep such state in buffers, numbers, lists or dictionaries of the "
+        "module.",
         stacklevel=2,
     )

@@ -58,7 +58,9 @@ def own_hooks_only(
         for attribute in _FORWARD:
             for hook in everywhere.get(f"_global{attribute}", {}).values():
                 if _library(_owner(hook)) not in _TRUSTED:
-                    _warn_of(hook, "hook on all modules", "register it on the layer alone, as")
+                    _warn_of_replacing_hook(
+                        hook, "hook on all modules", "register it on the layer alone, as"
+                    )
         for table in everywhere.values():
             table.clear()
         _keep_out(network, tables, held)
@@ -97,7 +99,7 @@ def _keep_out(
         table.update(own)
         for key in hooks.keys() - own.keys():
             if place.startswith("forward"):
-                _warn_of(hooks[key], place, "make it")
+                _warn_of_replacing_hook(hooks[key], place, "make it")
 
 
 def _owner(hook: Any) -> Any:
@@ -137,7 +139,7 @@ def _enclosing_class(function: FunctionType) -> tuple[str, str] | None:
     return None
 
 
-def _warn_of(hook: Any, place: str, remedy: str) -> None:
+def _warn_of_replacing_hook(hook: Any, place: str, remedy: str) -> None:
     """Warn if a forward hook of others returns something, which replaces what a layer returns."""
     while isinstance(hook, (partial, MethodType)):
         hook = hook.func if isinstance(hook, partial) else hook.__func__

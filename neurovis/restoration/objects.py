@@ -21,8 +21,9 @@ from torch import nn
 
 from neurovis.restoration.reachable import CachedFunction, Names, Place, dictionary, slots
 
-#: Arrays are copied up to this many values; changes of larger ones are not noticed.
-_LARGEST = 2**20
+#: Arrays, parameters and tensors that are not a module's own are copied up to this many values.
+#: Changes of larger tensors are noticed, changes of larger arrays are not.
+LARGEST_COPIED = 2**20
 #: Iterators whose copies advance independently.
 _COPIED = tuple(
     type(iterator)
@@ -142,7 +143,7 @@ def _memory_of_collection(items: Any) -> Restore:
 
 
 def _memory_of_array(values: Any) -> Restore | None:
-    if values.size > _LARGEST:
+    if values.size > LARGEST_COPIED:
         return None
     before = values.copy()  # For objects these are the references, whose bytes are compared.
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 #: How far objects are followed from a module, and how many of them.
-_DEEPEST, _MOST = 8, 2**15
+_MOST_DEPTH, _MOST_OBJECTS = 8, 2**15
 #: What has no state of its own.
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...), range, slice}
 _PLAIN |= {torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size}
@@ -131,10 +131,10 @@ def reachable(network: nn.Module, code: bool = True) -> Iterator[tuple[Any, Plac
         reader = readers[kind]
         # Modules are nested as deep as they like.
         depth = 0 if issubclass(kind, nn.Module) else depth
-        if reader is None or depth >= _DEEPEST:
+        if reader is None or depth >= _MOST_DEPTH:
             continue
         for key, part in reader(value):
-            if type(part) not in _PLAIN and found <= _MOST:
+            if type(part) not in _PLAIN and found <= _MOST_OBJECTS:
                 queue.append((part, Place(value, key, place), depth + 1))
                 found += depth > 1
 
@@ -249,11 +249,11 @@ def _global_parts(names: Names) -> Iterator[tuple[str, Any]]:
                 yield name, Names(vars(value), names.names)
         elif value is not None:
             yield name, value
-    for module in _imported(names):
+    for module in _imported_modules(names):
         yield module, Names(vars(sys.modules[module]), names.names)
 
 
-def _imported(names: Names) -> Iterator[str]:
+def _imported_modules(names: Names) -> Iterator[str]:
     """Yield the users' modules that functions import by name, also relatively to packages."""
     packages = str(names.namespace.get("__package__") or "").split(".")
     around = [".".join(packages[:depth]) for depth in range(len(packages) + 1)]

@@ -12,7 +12,7 @@ from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 #: How many values are compared at once.
-_AT_ONCE = 2**22
+_VALUES_COMPARED_AT_ONCE = 2**22
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 
 
@@ -98,7 +98,7 @@ def remember(tensors: Iterable[tuple[Tensor, bool]]) -> Callable[[], list[Tensor
 def _kept(tensor: Tensor, copied: bool) -> _Kept | None:
     if isinstance(tensor, (UninitializedBuffer, UninitializedParameter)) or tensor.is_meta:
         return None
-    plain = _is_plain(tensor)
+    plain = _is_plain_tensor(tensor)
     kept = _Kept(tensor, tensor.data if plain else tensor, _version(tensor), plain=plain)
     if not copied:
         return kept
@@ -126,7 +126,7 @@ def _copied_in_chunks(kept: Sequence[_Kept]) -> list[tuple[list[_Kept], Tensor]]
         kind = bits.device, bits.dtype
         groups[kind].append(one)
         sizes[kind] += bits.numel()
-        if sizes[kind] > _AT_ONCE:
+        if sizes[kind] > _VALUES_COMPARED_AT_ONCE:
             sizes[kind] = 0
             chunks.append(groups.pop(kind))
     copied = []
@@ -176,7 +176,7 @@ def _are_true(flags: Iterable[Tensor]) -> list[bool]:
     return found
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def _is_plain_tensor(tensor: Tensor) -> bool:
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and tensor.layout is torch.strided

@@ -94,7 +94,7 @@ def kernel_saliency(
         ((2, 3, 16, 16), (2,))
     """
     kernel = one_kernel(kernel)
-    settings = check(model, images, kernel, method, **options)
+    settings = checked_settings(model, images, kernel, method, **options)
     with undisturbed(model):
         return explain(model, images.clone().detach(), layer, kernel, method, settings)
 
@@ -118,7 +118,7 @@ def one_kernel(kernel: KernelChoice) -> KernelChoice:
         ) from None
 
 
-def check(
+def checked_settings(
     model: nn.Module,
     images: Tensor,
     kernel: KernelChoice,

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from neurovis.saliency.target import Question
 
-#: Images in one forward of integrated gradients, unless there are more to explain.
-_BATCH_SIZE = 32
+#: Images in one forward of methods with many forwards, unless there are more to explain.
+BATCH_SIZE = 32
 
 
 def gradient(question: Question) -> Tensor:
@@ -78,7 +78,7 @@ def integrated_gradients(question: Question) -> Tensor:
         baseline_images(question),
         additional_forward_args=question.forward_arguments,
         n_steps=question.settings.steps,
-        internal_batch_size=max(_BATCH_SIZE, len(question.images)),
+        internal_batch_size=max(BATCH_SIZE, len(question.images)),
     )
     return attributions.detach()
 

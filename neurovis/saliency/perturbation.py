@@ -8,11 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurovis.saliency.gradients import baseline_images
+from neurovis.saliency.gradients import BATCH_SIZE, baseline_images
 from neurovis.saliency.target import Question
-
-#: Images in one forward, unless there are more to explain.
-_BATCH_SIZE = 32
 
 
 def occlusion(question: Question) -> Tensor:
@@ -53,7 +50,7 @@ def _occluded(question: Question, channels: slice, patch: int, stride: int) -> T
         strides=(number, stride, stride),
         baselines=baseline_images(question)[:, channels],
         additional_forward_args=(images, *(question.forward_arguments or ())),
-        perturbations_per_eval=max(1, _BATCH_SIZE // len(images)),
+        perturbations_per_eval=max(1, BATCH_SIZE // len(images)),
     )
     return changes.detach()
 

@@ -19,7 +19,7 @@ from typing_extensions import Unpack
 from neurovis.copies import frozen_copy
 from neurovis.rank_correlation import rank_correlations
 from neurovis.recording import undisturbed
-from neurovis.saliency.explanation import check, explain, one_kernel
+from neurovis.saliency.explanation import checked_settings, explain, one_kernel
 from neurovis.saliency.maps import SaliencyMaps
 from neurovis.saliency.parameter_use import modules_in_use
 from neurovis.saliency.settings import Method, SaliencyOptions
@@ -118,7 +118,7 @@ def cascading_randomization(
         TypeError: If an argument is of another type.
     """
     kernel = one_kernel(kernel)
-    settings = check(model, images, kernel, method, **options)
+    settings = checked_settings(model, images, kernel, method, **options)
     _check_stages(max_stages)
     with undisturbed(model):
         images = images.clone().detach()

@@ -22,7 +22,7 @@ from neurovis.tuning.stimuli import (
 
 IMAGES = "images"
 #: Minimum number of images: to rank by, to split into halves, and to say much.
-_FEWEST, _FEWEST_TO_SPLIT, _FEW = 2, 4, 20
+_FEWEST_IMAGES, _FEWEST_TO_SPLIT, _FEW_IMAGES = 2, 4, 20
 
 #: Images ``(B, C, H, W)`` or a dataset of ``(C, H, W)``, each alone or with its class, in [0, 1].
 Images = Tensor | Dataset[Any]
@@ -57,7 +57,7 @@ class Battery:
         """Return a note on the number of images, on which scores and dead kernels depend."""
         number = 0 if self.images is None else len(self.images)
         classes = f" of {len(self.classes)} classes" if ranking.needs_labels else ""
-        few = ": too few to say much" if number < _FEW else ""
+        few = ": too few to say much" if number < _FEW_IMAGES else ""
         return f"{ranking.name}: shown {number} images{classes}{few}"
 
     def loaders(self, batch_size: int) -> dict[str, DataLoader[Any]]:
@@ -178,9 +178,9 @@ class LabeledImages(Dataset[tuple[Tensor, int, int]]):
                 f"got {type(images).__name__}"
             )
         number = len(cast(Sized, images))
-        if number < _FEWEST:
+        if number < _FEWEST_IMAGES:
             raise ValueError(
-                f"images needs at least {_FEWEST} images, to compare responses; got {number}"
+                f"images needs at least {_FEWEST_IMAGES} images, to compare responses; got {number}"
             )
         if labels is not None and (
             not isinstance(images, Tensor) or labels.shape != images.shape[:1] or labels.min() < 0

@@ -11,7 +11,7 @@ from neurovis.recording import undisturbed
 from neurovis.tuning.stimuli import DenseNoise
 from neurovis.tuning.units import Units, check_batch_size
 
-_NOISE_IMAGES = 32
+_GRADIENT_IMAGES = 32
 
 
 def effective_receptive_field(
@@ -56,7 +56,7 @@ def effective_receptive_field(
 def mean_gradients(units: Units, images: Tensor | None, batch_size: int) -> Tensor:
     """Compute :func:`effective_receptive_field` for units that are already known."""
     if images is None:
-        images = DenseNoise(units.spec, _NOISE_IMAGES, seed=0).images(range(_NOISE_IMAGES))
+        images = DenseNoise(units.spec, _GRADIENT_IMAGES, seed=0).images(range(_GRADIENT_IMAGES))
     if images.ndim != 4 or len(images) == 0 or images.shape[1:] != units.spec.shape:
         raise ValueError(
             f"images must be (N, C, H, W) of shape {units.spec.shape}, N > 0, as the input spec "

@@ -13,7 +13,7 @@ from neurovis.tuning.measures import first_harmonic
 
 #: Dead kernels vary less than this fraction of the range of the layer's most responsive kernel.
 _SILENCE = 1e-6
-_ROUNDING = 1e-5
+_PEAK_TOLERANCE = 1e-5
 #: With fewer phases F1 cannot be told from half of them.
 _PHASES_TO_SPLIT = 6
 
@@ -66,7 +66,7 @@ class GratingResponses:
     def _rounding(self) -> Tensor:
         """``(K, 1, 1, 1)``, below which differences of responses are float32's rounding."""
         largest = torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1).abs().amax(1)
-        return _ROUNDING * largest.view(-1, 1, 1, 1)
+        return _PEAK_TOLERANCE * largest.view(-1, 1, 1, 1)
 
     @property
     def dead(self) -> Tensor:
@@ -130,7 +130,7 @@ def best_orientation(tuning: Tensor) -> Tensor:
 def _first_peak(responses: Tensor) -> Tensor:
     """Index ``(K,)`` of the first that is as good as the highest of ``(K, n)``."""
     responses = responses.nan_to_num(-torch.inf)
-    near = responses >= responses.amax(1, keepdim=True) * (1 - _ROUNDING)
+    near = responses >= responses.amax(1, keepdim=True) * (1 - _PEAK_TOLERANCE)
     return near.int().argmax(1)
 
 

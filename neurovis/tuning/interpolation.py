@@ -14,7 +14,7 @@ from torch import Tensor
 #: Points of an interpolated orientation curve: every quarter of a degree.
 _FINE_POINTS = 720
 #: Responses below this part of the peak are all but silent: their logarithms would rule a fit.
-_FLOOR = 1e-4
+_LEAST_RESPONSE = 1e-4
 
 
 def around_the_circle(curves: Tensor, smoothing: float) -> Tensor:
@@ -73,8 +73,8 @@ def frequency_peak(curves: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor,
     around = [(place + step).clamp(0, last) for step in (-1, 0, 1)]
     x = [frequencies[one] for one in around]
     y = [curves.gather(-1, one) for one in around]
-    heard = torch.minimum(y[0], y[2]) >= _FLOOR
-    vertex, top = _parabola(x, [one.clamp(min=_FLOOR).log() for one in y])
+    heard = torch.minimum(y[0], y[2]) >= _LEAST_RESPONSE
+    vertex, top = _parabola(x, [one.clamp(min=_LEAST_RESPONSE).log() for one in y])
     plain_vertex, plain_top = _parabola(x, y)
     frequency, peak = vertex.where(heard, plain_vertex), top.exp().where(heard, plain_top)
     inside = (place > 0) & (place < last) & frequency.isfinite()
@@ -113,7 +113,7 @@ def half_height_crossings(curves: Tensor, frequencies: Tensor) -> tuple[Tensor, 
     below = index.where(low & (index < place), -1).amax(-1, keepdim=True)
     # Along a Gaussian's flank the root of the logarithm is a straight line; negative beyond the
     # peak, for the largest response may be on the peak's other side.
-    depth = (height / curves.clamp(min=_FLOOR)).log().clamp(min=0).sqrt()
+    depth = (height / curves.clamp(min=_LEAST_RESPONSE)).log().clamp(min=0).sqrt()
     depth = depth * torch.sign(frequencies - frequency)
     target = math.sqrt(math.log(2))
 

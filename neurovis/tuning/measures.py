@@ -24,7 +24,7 @@ from neurovis.tuning.interpolation import (
 )
 
 #: The half-width of a tuning curve is taken at this part of its peak (Ringach et al. 2002).
-_HEIGHT = math.sqrt(0.5)
+_HALF_WIDTH_LEVEL = math.sqrt(0.5)
 
 
 def global_orientation_selectivity(curves: Tensor) -> Tensor:
@@ -164,7 +164,9 @@ def orientation_bandwidth(curves: Tensor, *, smoothing: float = 0.0) -> Tensor:
     # From the peak onwards, and backwards.
     forwards = fine.gather(-1, (place + steps) % points) / peak
     backwards = fine.gather(-1, (place - steps) % points) / peak
-    width = first_crossing(forwards, _HEIGHT) + first_crossing(backwards, _HEIGHT)
+    width = first_crossing(forwards, _HALF_WIDTH_LEVEL) + first_crossing(
+        backwards, _HALF_WIDTH_LEVEL
+    )
     return width / 2 * (180 / points)
 
 

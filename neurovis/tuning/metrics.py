@@ -16,7 +16,7 @@ from typing_extensions import override
 from neurovis.tuning.selectivity import lifetime_sparseness_of_sums
 
 #: Precision of sums over thousands of responses; for devices without it sums are on the CPU.
-_PRECISION = torch.float64
+_SUM_DTYPE = torch.float64
 
 
 class ResponseMetric(Metric, ABC):
@@ -30,7 +30,7 @@ class ResponseMetric(Metric, ABC):
     full_state_update = False
 
     def _add(self, name: str, *shape: int) -> None:
-        self.add_state(name, torch.zeros(shape, dtype=_PRECISION), dist_reduce_fx="sum")
+        self.add_state(name, torch.zeros(shape, dtype=_SUM_DTYPE), dist_reduce_fx="sum")
 
 
 class ConditionMeans(ResponseMetric):
@@ -132,7 +132,7 @@ class ResponseRange(ResponseMetric):
             ("lowest", torch.inf, "min"),
             ("highest", -torch.inf, "max"),
         ):
-            start = torch.full((kernels,), limit, dtype=_PRECISION)
+            start = torch.full((kernels,), limit, dtype=_SUM_DTYPE)
             self.add_state(name, start, dist_reduce_fx=reduction)
 
     @override

@@ -31,8 +31,8 @@ from neurovis.tuning.units import Units, check_batch_size
 #: Gray is subtracted from images before anything is summed.
 _GRAY = 0.5
 #: A variance below this part of the mean square is rounding.
-_ROUNDING = 1e-12
-_NOISE_IMAGES, _CHECKS_ACROSS = 4096, 8
+_VARIANCE_TOLERANCE = 1e-12
+_DEFAULT_IMAGES, _CHECKS_ACROSS = 4096, 8
 
 
 class ReverseCorrelationMaps(NamedTuple):
@@ -130,7 +130,9 @@ class ReverseCorrelation(Metric):
         reliability = spearman_brown(_correlation(*halves).clamp(-1, 1))
         covariance, of_responses, of_pixels = self._moments()
         correlation = covariance / (of_responses[:, None] * of_pixels).sqrt()
-        peak = correlation.nan_to_num(0.0, 0.0, 0.0).abs().amax(1).clamp(max=1 - _ROUNDING)
+        peak = (
+            correlation.nan_to_num(0.0, 0.0, 0.0).abs().amax(1).clamp(max=1 - _VARIANCE_TOLERANCE)
+        )
         peak_z = peak.atanh() * (self.count.sum() - 3).clamp(min=0).sqrt()
         return ReverseCorrelationMaps(
             slopes.where(responds[:, None], 0.0).view(-1, *self.shape),
@@ -155,14 +157,14 @@ class ReverseCorrelation(Metric):
 
     def _slopes(self, covariance: Tensor, _: Tensor, of_pixels: Tensor) -> Tensor:
         """Response per unit of pixel; 0 for pixels that never changed."""
-        changes = of_pixels > _ROUNDING
+        changes = of_pixels > _VARIANCE_TOLERANCE
         return torch.where(changes, covariance / of_pixels.where(changes, 1.0), 0.0)
 
     def _responds(self) -> Tensor:
         """True for kernels that gave different responses to different stimuli, ``(K,)``."""
         _, of_responses, _ = self._moments()
         mean_square = self.response_squared.sum(0) / self.count.sum()
-        return of_responses > _ROUNDING * mean_square
+        return of_responses > _VARIANCE_TOLERANCE * mean_square
 
 
 def reverse_correlation(
@@ -236,7 +238,7 @@ def default_noise(units: Units) -> DenseNoise:
     """
     top, left, bottom, right = units.clipped_box
     check_size = max(1, min(bottom - top, right - left) // _CHECKS_ACROSS)
-    return DenseNoise(units.spec, _NOISE_IMAGES, seed=0, check_size=check_size)
+    return DenseNoise(units.spec, _DEFAULT_IMAGES, seed=0, check_size=check_size)
 
 
 def _placed(maps: Tensor, box: Box, size: tuple[int, int]) -> Tensor:

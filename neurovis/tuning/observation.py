@@ -23,7 +23,7 @@ _SCALES = {
 }
 #: Descriptions in TensorBoard of a layer's logged results, by the ends of the tags; {score} is
 #: the score's name with its meaning.
-_WORDS = {
+_RANKING_DESCRIPTIONS = {
     "": "**The kernels in the order of their ranks by {by}**, the first at the upper left: each "
     "with its weights or preferred image, its tuning and its score. The score is {score}; the "
     "caption sets it against random kernels.",
@@ -113,7 +113,11 @@ def _explain(seen: Observation, ranking: KernelRanking, tag: str) -> None:
     """Add descriptions of the tags, and charts of scalars that belong together."""
     score = ", ".join(filter(None, [ranking.score_name, _SCALES.get(ranking.by)]))
     seen.describe(
-        tag, {end: text.format(score=score, by=ranking.by) for end, text in _WORDS.items()}
+        tag,
+        {
+            end: text.format(score=score, by=ranking.by)
+            for end, text in _RANKING_DESCRIPTIONS.items()
+        },
     )
     room = f"kernel_ranking/{ranking.by}"
     compared = [f"{tag}/{name}" for name in ("median", "above_null", "below_null", "dead")]

@@ -10,7 +10,7 @@ from typing import Literal, TypedDict
 ReadoutName = Literal["center", "mean", "max"]
 
 #: Ten gratings per degree, and more than memory holds of the rest: larger values are mistakes.
-_MOST = {"orientations": 1800, "phases": 360, "null_kernels": 100_000, "batch_size": 1_000_000}
+_MAXIMA = {"orientations": 1800, "phases": 360, "null_kernels": 100_000, "batch_size": 1_000_000}
 
 
 class RankingOptions(TypedDict, total=False):
@@ -86,6 +86,6 @@ class RankingSettings:
             raise ValueError(f"null_kernels must be at least 0; got {self.null_kernels}")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1; got {self.batch_size}")
-        for option, most in _MOST.items():
+        for option, most in _MAXIMA.items():
             if getattr(self, option) > most:
                 raise ValueError(f"{option} must be at most {most}; got {getattr(self, option)}")

@@ -21,7 +21,7 @@ _FEWEST_FREQUENCIES = 64
 _SEARCH = 4
 _ROUNDS = 5
 #: Frequencies of all channels that are looked at together: some 130 MB of their spectrum.
-_AT_ONCE = 2**24
+_VALUES_TRANSFORMED_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def spectrum_peak(pictures: Tensor, window: bool) -> SpectrumPeak:
     source = source if has_float64(source.device) else source.cpu()
     side = max(_FEWEST_FREQUENCIES, _FINER * max(pictures.shape[-2:]))
     channels = min(pictures.shape[1], pictures.shape[2] * pictures.shape[3])
-    chunk = max(1, _AT_ONCE // (channels * side * side))
+    chunk = max(1, _VALUES_TRANSFORMED_AT_ONCE // (channels * side * side))
     found = [_peaks(_centered(part, window), side) for part in source.split(chunk)]
     return SpectrumPeak(*(torch.cat(parts).to(pictures) for parts in zip(*found, strict=True)))
 

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from neurovis.tuning.ranking_data import RankingData
 
 #: Columns of every table, in their order; those of the rankings follow.
-_COLUMNS = ("layer", "kernel", "by", "score", "rank", "null_percentile", "reliability", "dead")
+_RANKING_COLUMNS = (
+    "layer",
+    "kernel",
+    "by",
+    "score",
+    "rank",
+    "null_percentile",
+    "reliability",
+    "dead",
+)
 #: The rankings' own columns that come first in a table.
 _LEADING = ("preferred_orientation", "preferred_spatial_frequency")
 
@@ -52,10 +61,10 @@ def save_table(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    further = dict.fromkeys(name for row in rows for name in row if name not in _COLUMNS)
+    further = dict.fromkeys(name for row in rows for name in row if name not in _RANKING_COLUMNS)
     further.pop("note", None)
     leading = [name for name in _LEADING if name in further]
-    columns = [*_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
+    columns = [*_RANKING_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
     write_table(path, rows, columns)
 
 

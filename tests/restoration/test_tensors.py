@@ -155,7 +155,7 @@ def test_a_large_tensor_that_is_replaced_is_put_back() -> None:
 
 
 def test_tensors_in_lists_are_copied_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurovis.restoration._MOST_VALUES", 10)
+    monkeypatch.setattr("neurovis.restoration._MOST_COPIED_VALUES", 10)
     module = nn.Module()
     module.items = [torch.zeros(6), torch.zeros(6)]
     with warnings.catch_warnings(record=True) as said:

@@ -220,7 +220,7 @@ def test_a_dot_has_no_selectivity() -> None:
 def test_pieces_make_the_same_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = torch.randn(7, 2, 5, 5, generator=torch.Generator().manual_seed(0))
     whole = spectrum_peak(pictures, window=False)
-    monkeypatch.setattr(spectrum, "_AT_ONCE", 3 * 2 * 64 * 64)
+    monkeypatch.setattr(spectrum, "_VALUES_TRANSFORMED_AT_ONCE", 3 * 2 * 64 * 64)
     pieces = spectrum_peak(pictures, window=False)
     for name in ("orientation", "spatial_frequency", "selectivity"):
         torch.testing.assert_close(getattr(pieces, name), getattr(whole, name))

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from neurovis.tuning.grating_responses import (
-    GratingResponses,
-    frequency_curves,
-    orientation_curves,
-)
+from neurovis.tuning.grating_responses import GratingResponses, frequency_curves, orientation_curves
 from neurovis.tuning.measures import (
     global_orientation_selectivity,
     orientation_bandwidth,

@@ -9,7 +9,7 @@ from neurovis.tuning.rankings.base import ImageRanking, ImageResponses, Scores
 from neurovis.tuning.responses import RankedLayer
 
 #: Equal responses have a sparseness of 0, but for rounding.
-_CONSTANT = 1e-9
+_SPARSENESS_TOLERANCE = 1e-9
 
 
 class SparsenessRanking(ImageRanking):
@@ -26,4 +26,4 @@ class SparsenessRanking(ImageRanking):
     @override
     def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
         # Kernels that never responded have NaN, and those with equal responses have about 0.
-        return Scores(seen.values, dead=~(seen.values > _CONSTANT))
+        return Scores(seen.values, dead=~(seen.values > _SPARSENESS_TOLERANCE))

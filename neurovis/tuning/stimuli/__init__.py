@@ -13,11 +13,7 @@ from neurovis.tuning.stimuli.modulations import (
     uniform_modulation,
 )
 from neurovis.tuning.stimuli.noise import DenseNoise, SparseNoise
-from neurovis.tuning.stimuli.rendering import (
-    APERTURE_EDGE,
-    MAX_SPATIAL_FREQUENCY,
-    render_gratings,
-)
+from neurovis.tuning.stimuli.rendering import APERTURE_EDGE, MAX_SPATIAL_FREQUENCY, render_gratings
 
 __all__ = [
     "APERTURE_EDGE",

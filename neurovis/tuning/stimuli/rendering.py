@@ -22,7 +22,7 @@ MAX_SPATIAL_FREQUENCY = 0.35
 APERTURE_EDGE = 0.2
 
 # For values that went through float32.
-_ROUNDING = 1 + 1e-6
+_RANGE_TOLERANCE = 1 + 1e-6
 
 
 def render_gratings(
@@ -68,7 +68,7 @@ def render_gratings(
     amplitude = (contrast[:, None] * gains).to("cpu", torch.float32)
     in_range = (contrast >= 0).all() & (contrast <= 1).all()
     # Written so that a gain that is NaN is refused too.
-    if not in_range or not (amplitude.abs() <= _ROUNDING).all():
+    if not in_range or not (amplitude.abs() <= _RANGE_TOLERANCE).all():
         raise ValueError(
             "contrast must be in [0, 1] and contrast times gain within [-1, 1]; got contrasts "
             f"{float(contrast.min()):g} to {float(contrast.max()):g} and products "
@@ -136,7 +136,7 @@ def aperture_windows(
 def check_frequencies(frequencies: Sequence[float]) -> None:
     """Refuse spatial frequencies that are not in (0, 0.35] cycles per pixel."""
     for frequency in frequencies:
-        if not 0 < frequency <= MAX_SPATIAL_FREQUENCY * _ROUNDING:
+        if not 0 < frequency <= MAX_SPATIAL_FREQUENCY * _RANGE_TOLERANCE:
             raise ArgumentError(
                 f"spatial frequency must be above 0 and at most {MAX_SPATIAL_FREQUENCY} "
                 f"cycles/pixel; got {frequency:g}. Towards 0.5, two pixels per cycle, the "

@@ -1,0 +1,102 @@
+"""Cells in a grid on a page, such as pictures under their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from neurovis.figures.output import to_pixels
+from neurovis.figures.page import GAP, Page
+from neurovis.figures.pictures import square_columns
+from neurovis.figures.text import LABEL, line_height, text_width, wrapped
+
+
+class Grid:
+    """Places of cells of one size, row by row.
+
+    Args:
+        number: Number of cells.
+        cell: Width and height of a cell in pixels.
+        apart: Pixels between cells.
+        columns: Cells in a row; by default the grid is about square.
+        landscape: Width of a grid over its height, about, by default.
+
+    Attributes:
+        columns: Cells in a row.
+        width: Pixels across.
+        height: Pixels down.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        cell: tuple[int, int],
+        apart: int = GAP,
+        columns: int | None = None,
+        landscape: float = 1,
+    ) -> None:
+        self._step = cell[0] + apart, cell[1] + apart
+        self.columns = columns or square_columns(number, landscape * self._step[1], self._step[0])
+        self.width = self.columns * self._step[0] - apart
+        self.height = math.ceil(number / self.columns) * self._step[1] - apart
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Return the pixels to the right and down of a cell's upper left corner."""
+        row, column = divmod(index, self.columns)
+        return column * self._step[0], row * self._step[1]
+
+
+@dataclass
+class Cells:
+    """A grid of cells, each one picture or a stack of them, under a label.
+
+    Args:
+        rows: Pictures ``(N, 3, h, w)`` by row label; a cell shows its own of each, stacked.
+        labels: One for each cell.
+        columns: Cells in a row; by default the grid is about square.
+    """
+
+    rows: dict[str, Tensor]
+    labels: Sequence[str]
+    columns: int | None = None
+
+    def __post_init__(self) -> None:
+        _, _, self._height, self._width = next(iter(self.rows.values())).shape
+        widest = max(text_width(label) for label in self.labels)
+        self._cell_width = max(self._width, min(widest + 2, max(140, self._width)))
+        self._lines = [wrapped(label, self._cell_width) for label in self.labels]
+        self._label_height = max(len(lines) for lines in self._lines) * line_height(LABEL)
+        stack = len(self.rows) * (self._height + 3) - 3
+        cell = self._cell_width, self._label_height + 3 + stack
+        self._grid = Grid(len(self.labels), cell, columns=self.columns)
+        names = [text_width(name) for name in self.rows] if len(self.rows) > 1 else []
+        self._names_width = max(names) + GAP if names else 0
+
+    @property
+    def width(self) -> int:
+        """Pixels across, with the row labels at the left."""
+        return self._names_width + self._grid.width + 1
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return self._grid.height + 1
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put the grid on a page with its upper left corner here."""
+        rows = {name: to_pixels(pictures) for name, pictures in self.rows.items()}
+        for index, lines in enumerate(self._lines):
+            across, down = self._grid.place(index)
+            left, top = x + self._names_width + across, y + down
+            # Short labels stand on the same line as the last line of long ones.
+            label_top = top + self._label_height - len(lines) * line_height(LABEL)
+            page.text(left + self._cell_width / 2, label_top, lines, align="center")
+            for level, (name, pictures) in enumerate(rows.items()):
+                at = top + self._label_height + 3 + level * (self._height + 3)
+                page.picture(left + (self._cell_width - self._width) // 2, at, pictures[index])
+                if across == 0 and self._names_width:
+                    middle = at + (self._height - LABEL) / 2
+                    page.text(x + self._names_width - GAP, middle, [name], align="right")
