@@ -161,7 +161,7 @@ class KernelRankingMonitor(Monitor):
         for ranking in found:
             place = ranking.layer, ranking.by
             # The scores alone, without what the network was shown.
-            scores = replace(ranking, seen=None, weights=None, values={})
+            scores = replace(ranking, grating_responses=None, weights=None, values={})
             if self.is_first_look:
                 self._first[place] = step, scores
             else:

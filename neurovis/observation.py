@@ -100,9 +100,9 @@ class Observation:
         """Add descriptions by the ends of tags that begin alike, if there is data under them.
 
         Example:
-            >>> seen = Observation(scalars={"maps/conv1/mean": 0.5})
-            >>> seen.describe("maps/conv1", {"/mean": "Over all units.", "/dead": "Of kernels."})
-            >>> seen.descriptions
+            >>> observation = Observation(scalars={"maps/conv1/mean": 0.5})
+            >>> observation.describe("maps/conv1", {"/mean": "Over all units.", "/dead": "Of all."})
+            >>> observation.descriptions
             {'maps/conv1/mean': 'Over all units.'}
         """
         there = self.tags

@@ -89,16 +89,16 @@ class LayerCards:
     @property
     def _gratings(self) -> KernelRanking | None:
         """The ranking whose responses to gratings are drawn: by orientation, if there is one."""
-        seen = [one for one in self._rankings if one.seen is not None]
-        of_orientation = [one for one in seen if one.by == "orientation"]
-        return next(iter(of_orientation or seen), None)
+        by_gratings = [one for one in self._rankings if one.grating_responses is not None]
+        of_orientation = [one for one in by_gratings if one.by == "orientation"]
+        return next(iter(of_orientation or by_gratings), None)
 
     def _layer(self) -> CardLayer:
         ranking = self._gratings
-        seen = None if ranking is None else ranking.seen
+        responses = None if ranking is None else ranking.grating_responses
         notes = list(dict.fromkeys(note for one in self._rankings for note in one.notes))
-        if ranking is not None and seen is not None:
-            _, _, orientations, frequencies, phases = seen.table.shape
+        if ranking is not None and responses is not None:
+            _, _, orientations, frequencies, phases = responses.table.shape
             notes.append(
                 f"curves are responses to the gratings of the ranking by {ranking.by}: "
                 f"{orientations} orientations, {frequencies} spatial frequencies, {phases} phases"
@@ -109,10 +109,10 @@ class LayerCards:
         return CardLayer(
             self._name,
             self._findings.preferred.kernel_counts[self._name],
-            orientations=[] if seen is None else seen.orientations.tolist(),
-            spatial_frequencies=[] if seen is None else seen.spatial_frequencies.tolist(),
+            orientations=[] if responses is None else responses.orientations.tolist(),
+            spatial_frequencies=[] if responses is None else responses.spatial_frequencies.tolist(),
             receptive_field=None if box is None else (box[2] - box[0], box[3] - box[1]),
-            response="" if seen is None else _response_name(seen.is_rectified),
+            response="" if responses is None else _response_name(responses.is_rectified),
             notes=notes,
         )
 
@@ -158,22 +158,22 @@ class LayerCards:
     def _curves(self) -> list[Curves] | None:
         """Return each kernel's responses to the gratings that drive it most."""
         ranking = self._gratings
-        if ranking is None or ranking.seen is None:
+        if ranking is None or ranking.grating_responses is None:
             return None
-        seen = ranking.seen
-        best = seen.best_modulation
-        tuning = seen.tuning[torch.arange(len(best)), best].float()
+        responses = ranking.grating_responses
+        best = responses.best_modulation
+        tuning = responses.tuning[torch.arange(len(best)), best].float()
         over_orientation, over_frequency = orientation_curves(tuning), frequency_curves(tuning)
-        frequencies = seen.spatial_frequencies.to(tuning)
+        frequencies = responses.spatial_frequencies.to(tuning)
         columns = zip(
             over_orientation.tolist(),
             over_frequency.tolist(),
             preferred_orientation(over_orientation).tolist(),
             preferred_spatial_frequency(over_frequency, frequencies).tolist(),
-            [seen.modulations[place] for place in best.tolist()],
+            [responses.modulations[place] for place in best.tolist()],
             strict=True,
         )
-        several = len(seen.modulations) > 1
+        several = len(responses.modulations) > 1
         return [
             Curves(orientation, frequency, peak, best_frequency, name if several else "")
             for orientation, frequency, peak, best_frequency, name in columns
@@ -248,7 +248,7 @@ def _score(ranking: KernelRanking, kernel: int) -> Score:
 
 def _flat(ranking: KernelRanking) -> float:
     """Below it a score of responses to gratings is none; others have units of their own."""
-    if ranking.seen is None or not len(ranking.null_score):
+    if ranking.grating_responses is None or not len(ranking.null_score):
         return 0.0
     return _FLAT * float(ranking.null_score.abs().nanmedian())
 

@@ -73,10 +73,10 @@ def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGrat
     """
     for ranking in rankings:
         kernels = ranking.first(count)
-        if ranking.seen is None or not kernels:
+        if ranking.grating_responses is None or not kernels:
             continue
-        tuning = ranking.seen.tuning[kernels].sum(1)
-        frequencies = ranking.seen.spatial_frequencies.to(tuning)
+        tuning = ranking.grating_responses.tuning[kernels].sum(1)
+        frequencies = ranking.grating_responses.spatial_frequencies.to(tuning)
         curves = orientation_curves(tuning)
         preferred = preferred_spatial_frequency(frequency_curves(tuning), frequencies)
         yield PreferredGratings(

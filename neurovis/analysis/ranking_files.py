@@ -62,13 +62,13 @@ def save_ranking_figures(
     for ranking in progress(applicable, "rankings drawn"):
         images = (pictures or {}).get((ranking.layer, ranking.by))
         # The weights of a layer over the image say more.
-        seen = ranking_observation(
+        observation = ranking_observation(
             ranking, pictures=None if ranking.weights is not None else images, count=top
         )
         tag = ranking_tag(ranking)
-        names = {one: one.replace(f"{tag}/", f"{tag}_") for one in seen.pictures}
+        names = {one: one.replace(f"{tag}/", f"{tag}_") for one in observation.pictures}
         # At a single step there are no curves to be put into charts.
-        files.save_observation(replace(seen, charts={}), names)
+        files.save_observation(replace(observation, charts={}), names)
         save_sheets(ranking, files, sheets)
 
 
@@ -78,7 +78,7 @@ def save_sheets(ranking: KernelRanking, files: ResultFiles, count: int = 4) -> N
     Raises:
         OSError: If a file cannot be written.
     """
-    if ranking.seen is None:
+    if ranking.grating_responses is None:
         return
     tag = ranking_tag(ranking)
     for place, kernel in enumerate(ranking.first(count)):

@@ -129,7 +129,9 @@ def _facts(
     null = max((len(ranking.null_score) for ranking in findings.rankings), default=0)
     if null:
         yield "null", f"{null} random kernels of each layer's shape"
-    if ranking_settings and any(ranking.seen is not None for ranking in findings.rankings):
+    if ranking_settings and any(
+        ranking.grating_responses is not None for ranking in findings.rankings
+    ):
         readout = _READOUTS[ranking_settings.readout]
         yield "gratings", f"contrast {ranking_settings.contrast:g}; {readout}"
     for found in [*findings.top_images.values()][:1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +11,8 @@ from torch import Tensor
 
 from neurovis.files import whole_file
 from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.ranking_data import RankingData
 from neurovis.tuning.rankings.base import Column
-
-if TYPE_CHECKING:
-    from neurovis.tuning.ranking_data import RankingData
 
 #: Arguments of the function that writes them.
 _NOT_FOR_ARRAYS = ("file", "allow_pickle")
@@ -31,8 +29,8 @@ def save_arrays(path: str | Path, ranking: RankingData) -> None:
         OSError: If the file cannot be written.
     """
     arrays = _arrays(ranking)
-    if ranking.seen is not None:
-        arrays |= _of_gratings(ranking.seen)
+    if ranking.grating_responses is not None:
+        arrays |= _of_gratings(ranking.grating_responses)
     taken = {*arrays, *_NOT_FOR_ARRAYS}
     for name, column in ranking.values.items():
         # Custom rankings may give their columns any names.
@@ -63,14 +61,14 @@ def _arrays(ranking: RankingData) -> dict[str, Any]:
     return arrays
 
 
-def _of_gratings(seen: GratingResponses) -> dict[str, Any]:
+def _of_gratings(responses: GratingResponses) -> dict[str, Any]:
     return {
-        "tuning": _array(seen.tuning),
-        "modulations": _array(seen.modulations),
-        "orientations": _array(seen.orientations),
-        "spatial_frequencies": _array(seen.spatial_frequencies),
-        "blank": _array(seen.blank),
-        "is_rectified": np.array(seen.is_rectified),
+        "tuning": _array(responses.tuning),
+        "modulations": _array(responses.modulations),
+        "orientations": _array(responses.orientations),
+        "spatial_frequencies": _array(responses.spatial_frequencies),
+        "blank": _array(responses.blank),
+        "is_rectified": np.array(responses.is_rectified),
     }
 
 

@@ -19,11 +19,10 @@ from neurovis.figures import (
 )
 from neurovis.kernels import check_kernels
 from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
+from neurovis.tuning.ranking_data import RankingData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from neurovis.tuning.ranking_data import RankingData
 
 _SHORT = 8
 #: Fraction of the response of the layer's most responsive kernel.
@@ -34,11 +33,11 @@ _MOST_DRAWN = 20
 _SIMPLE_ABOVE = 1.0
 
 
-def ranking_page(
+def draw_ranking(
     ranking: RankingData, count: int, pictures: Tensor | None, step: int | None
 ) -> Figure:
-    """See :meth:`~neurovis.tuning.results.RankingData.figure`."""
-    _check_applies(ranking)
+    """Draw :meth:`~neurovis.tuning.results.KernelRanking.figure`."""
+    ranking.check_applies()
     shown = ranking.order[:count]
     curves = _curves(ranking)
     drawn = _pictures(ranking, pictures)
@@ -56,9 +55,9 @@ def ranking_page(
     )
 
 
-def histogram(ranking: RankingData, step: int | None) -> Figure:
-    """See :meth:`~neurovis.tuning.results.RankingData.histogram`."""
-    _check_applies(ranking)
+def draw_histogram(ranking: RankingData, step: int | None) -> Figure:
+    """Draw :meth:`~neurovis.tuning.results.KernelRanking.histogram`."""
+    ranking.check_applies()
     return score_histogram(
         ranking.score,
         ranking.null_score if len(ranking.null_score) else None,
@@ -68,10 +67,10 @@ def histogram(ranking: RankingData, step: int | None) -> Figure:
     )
 
 
-def score_changes(
+def draw_score_changes(
     ranking: RankingData, first_step: int, first: RankingData, step: int | None
 ) -> Figure:
-    """A ranking's scores against those of another time."""
+    """Draw a ranking's scores against those of another time."""
     gained = (ranking.score > first.score).sum().item()
     return score_change_figure(
         first.score,
@@ -89,9 +88,9 @@ def _limit(ranking: RankingData) -> float | None:
     return known.quantile(0.95).item() if len(known) else None
 
 
-def orientation_map(ranking: RankingData, step: int | None) -> Figure:
-    """See :meth:`~neurovis.tuning.results.RankingData.orientation_map`."""
-    _check_applies(ranking)
+def draw_orientation_map(ranking: RankingData, step: int | None) -> Figure:
+    """Draw :meth:`~neurovis.tuning.results.KernelRanking.orientation_map`."""
+    ranking.check_applies()
     preferred = ranking.values.get("preferred_orientation")
     if not isinstance(preferred, Tensor):
         raise ValueError(f'a ranking by "{ranking.by}" has no preferred orientations')
@@ -104,12 +103,12 @@ def orientation_map(ranking: RankingData, step: int | None) -> Figure:
     )
 
 
-def sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Figure:
-    """See :meth:`~neurovis.tuning.results.RankingData.sheet`."""
-    _check_applies(ranking)
+def draw_sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Figure:
+    """Draw :meth:`~neurovis.tuning.results.KernelRanking.sheet`."""
+    ranking.check_applies()
     check_kernels([kernel], len(ranking), ranking.layer)
-    seen = ranking.seen
-    if seen is None:
+    responses = ranking.grating_responses
+    if responses is None:
         raise ValueError(
             f'a tuning sheet is drawn of responses to gratings; "{ranking.by}" has none: rank by '
             "orientation"
@@ -119,16 +118,16 @@ def sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Figure:
         picture = None if drawn is None else drawn[kernel]
     preferred = ranking.values.get("preferred_orientation")
     frequency = ranking.values.get("preferred_spatial_frequency")
-    modulation = int(seen.best_modulation[kernel])
-    which = f" to {seen.modulations[modulation]}" if len(seen.modulations) > 1 else ""
-    name = "response above the blank's" if seen.is_rectified else "F1 amplitude"
+    modulation = int(responses.best_modulation[kernel])
+    which = f" to {responses.modulations[modulation]}" if len(responses.modulations) > 1 else ""
+    name = "response above the blank's" if responses.is_rectified else "F1 amplitude"
     return kernel_sheet_figure(
         f"{ranking.layer}, kernel {kernel}: {_score_text(ranking, kernel)}",
-        seen.orientations,
-        seen.spatial_frequencies,
-        seen.tuning[kernel, modulation].float(),
+        responses.orientations,
+        responses.spatial_frequencies,
+        responses.tuning[kernel, modulation].float(),
         # Responses count from the blank's.
-        0.0 if seen.is_rectified else None,
+        0.0 if responses.is_rectified else None,
         response_name=f"{name}{which}",
         picture=picture,
         spec=ranking.spec,
@@ -136,11 +135,6 @@ def sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Figure:
         preferred_orientation=_number(preferred, kernel),
         preferred_spatial_frequency=_number(frequency, kernel),
     )
-
-
-def _check_applies(ranking: RankingData) -> None:
-    if ranking.reason is not None:
-        raise ValueError(f'layer "{ranking.layer}" cannot be ranked: {ranking.reason}')
 
 
 def _notes(ranking: RankingData) -> list[str]:
@@ -161,18 +155,18 @@ def _notes(ranking: RankingData) -> list[str]:
 
 def _evidence(ranking: RankingData, kernel: int) -> list[str]:
     """Return notes on one kernel beside its score: its responses and their reliability."""
-    words = []
-    if ranking.seen is not None:
-        words.append(f"peak response {ranking.seen.tuning[kernel].max().item():.3g}")
-        if ranking.seen.is_rectified:
-            words.append(f"the blank's response {ranking.seen.blank[kernel].item():.3g}")
-        words += [
-            f"to {name} {tuning.max().item():.3g}"
-            for name, tuning in zip(
-                ranking.seen.modulations, ranking.seen.tuning[kernel], strict=True
-            )
-            if len(ranking.seen.modulations) > 1
-        ]
+    words, responses = [], ranking.grating_responses
+    if responses is not None:
+        words.append(f"peak response {responses.tuning[kernel].max().item():.3g}")
+        if responses.is_rectified:
+            words.append(f"the blank's response {responses.blank[kernel].item():.3g}")
+        if len(responses.modulations) > 1:
+            words += [
+                f"to {name} {tuning.max().item():.3g}"
+                for name, tuning in zip(
+                    responses.modulations, responses.tuning[kernel], strict=True
+                )
+            ]
     reliability = ranking.reliability[kernel].item()
     if reliability == reliability:
         words.append(f"reliability of its tuning {reliability:.2f}")
@@ -204,9 +198,9 @@ def preferred_text(ranking: RankingData, kernel: int) -> str:
 
 def is_weak(ranking: RankingData, kernel: int) -> bool:
     """True if gratings hardly drive the kernel, however selective its weak responses are."""
-    if ranking.seen is None:
+    if ranking.grating_responses is None:
         return False
-    peaks = ranking.seen.tuning.flatten(1).amax(1)
+    peaks = ranking.grating_responses.tuning.flatten(1).amax(1)
     return bool(peaks[kernel] < _WEAK * peaks[peaks.isfinite()].amax())
 
 
@@ -236,7 +230,7 @@ def _pictures(ranking: RankingData, pictures: Tensor | None) -> Tensor | None:
 
 def _values_name(ranking: RankingData) -> str:
     """Return the name of the curves' axis; empty for orientations, or if there are no curves."""
-    if ranking.seen is not None:
+    if ranking.grating_responses is not None:
         over_frequency = ranking.drawn_over == "spatial_frequency"
         return "spatial frequency (cycles/pixel)" if over_frequency else ""
     if _curves(ranking) is None:
@@ -246,11 +240,12 @@ def _values_name(ranking: RankingData) -> str:
 
 def _curves(ranking: RankingData) -> Tensor | None:
     """``(K, n)``, over what the ranking draws its responses over."""
-    if ranking.seen is None:
+    responses = ranking.grating_responses
+    if responses is None:
         is_drawn = ranking.curve is not None and 1 < len(ranking.curve_over) <= _MOST_DRAWN
         return ranking.curve if is_drawn else None
     rows = torch.arange(len(ranking))
-    tuning = ranking.seen.tuning[rows, ranking.seen.best_modulation].float()
+    tuning = responses.tuning[rows, responses.best_modulation].float()
     over = frequency_curves if ranking.drawn_over == "spatial_frequency" else orientation_curves
     return over(tuning)
 
@@ -264,19 +259,21 @@ def _entry(
         picture=None if drawn is None or drawn[kernel].isnan().any() else drawn[kernel],
         faded=bool(ranking.dead[kernel]),
     )
-    seen = ranking.seen
+    responses = ranking.grating_responses
     if curves is None or not bool(curves[kernel].isfinite().all()):
         return entry
-    if seen is None:
+    if responses is None:
         numbers = torch.arange(curves.shape[1])
         return replace(entry, curve=curves[kernel].clamp(min=0), values=numbers)
     if ranking.drawn_over == "spatial_frequency":
         preferred = _number(ranking.values.get("preferred_spatial_frequency"), kernel)
         return replace(
-            entry, curve=curves[kernel], values=seen.spatial_frequencies, preferred=preferred
+            entry, curve=curves[kernel], values=responses.spatial_frequencies, preferred=preferred
         )
     preferred = _number(ranking.values.get("preferred_orientation"), kernel)
-    return replace(entry, curve=curves[kernel], orientations=seen.orientations, preferred=preferred)
+    return replace(
+        entry, curve=curves[kernel], orientations=responses.orientations, preferred=preferred
+    )
 
 
 def _at(step: int | None) -> str:

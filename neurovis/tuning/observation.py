@@ -7,7 +7,7 @@ from torchmetrics.functional import kendall_rank_corrcoef
 
 from neurovis.figures import render
 from neurovis.observation import Histogram, Observation
-from neurovis.tuning.drawing import score_changes
+from neurovis.tuning.drawing import draw_score_changes
 from neurovis.tuning.results import KernelRanking
 
 #: Meaning of a score, by the ranking's name.
@@ -77,53 +77,59 @@ def ranking_observation(
         count: Maximum number of kernels that are drawn.
         first: Step of an earlier ranking to draw this one against, and that ranking.
     """
-    seen = Observation()
+    observation = Observation()
     if ranking.reason is not None:
-        return seen
+        return observation
     tag = f"kernel_ranking/{ranking.by}/{ranking.layer}"
-    seen.pictures[tag] = render(ranking.figure(count, pictures, step=step))
+    observation.pictures[tag] = render(ranking.figure(count, pictures, step=step))
     known = ranking.score[ranking.score.isfinite()]
-    seen.scalars[f"{tag}/dead"] = ranking.dead.double().mean().item()
+    observation.scalars[f"{tag}/dead"] = ranking.dead.double().mean().item()
     if len(known):
-        seen.scalars[f"{tag}/median"] = known.quantile(0.5).item()
-        seen.histograms[f"{tag}/scores"] = Histogram.of(known)
-        seen.pictures[f"{tag}/histogram"] = render(ranking.histogram(step=step))
+        observation.scalars[f"{tag}/median"] = known.quantile(0.5).item()
+        observation.histograms[f"{tag}/scores"] = Histogram.of(known)
+        observation.pictures[f"{tag}/histogram"] = render(ranking.histogram(step=step))
     if "preferred_orientation" in ranking.values:
-        seen.pictures[f"{tag}/orientation_map"] = render(ranking.orientation_map(step))
+        observation.pictures[f"{tag}/orientation_map"] = render(ranking.orientation_map(step))
     if len(ranking.null_score):
         scored = ranking.null_percentile.isfinite()
         if scored.any():
             above = ranking.above_null()[scored].double().mean().item()
-            seen.scalars[f"{tag}/above_null"] = above
+            observation.scalars[f"{tag}/above_null"] = above
         if scored.any() and ranking.is_signed:
             below = ranking.below_null()[scored].double().mean().item()
-            seen.scalars[f"{tag}/below_null"] = below
-        seen.histograms[f"{tag}/null_scores"] = Histogram.of(ranking.null_score)
+            observation.scalars[f"{tag}/below_null"] = below
+        observation.histograms[f"{tag}/null_scores"] = Histogram.of(ranking.null_score)
     if previous is not None:
         tau = kendall_tau(previous, ranking)
         if tau == tau:
-            seen.scalars[f"{tag}/kendall_tau"] = tau
+            observation.scalars[f"{tag}/kendall_tau"] = tau
     if first is not None and len(known):
-        seen.pictures[f"{tag}/first_and_now"] = render(score_changes(ranking, *first, step))
-    _explain(seen, ranking, tag)
-    return seen
+        observation.pictures[f"{tag}/first_and_now"] = render(
+            draw_score_changes(ranking, *first, step)
+        )
+    _explain(observation, ranking, tag)
+    return observation
 
 
-def _explain(seen: Observation, ranking: KernelRanking, tag: str) -> None:
+def _explain(observation: Observation, ranking: KernelRanking, tag: str) -> None:
     """Add descriptions of the tags, and charts of scalars that belong together."""
     score = ", ".join(filter(None, [ranking.score_name, _SCALES.get(ranking.by)]))
-    seen.describe(
+    observation.describe(
         tag,
         {
             end: text.format(score=score, by=ranking.by)
             for end, text in _RANKING_DESCRIPTIONS.items()
         },
     )
-    room = f"kernel_ranking/{ranking.by}"
+    category = f"kernel_ranking/{ranking.by}"
     compared = [f"{tag}/{name}" for name in ("median", "above_null", "below_null", "dead")]
-    seen.add_to_chart(room, f"{ranking.layer}: median score, beyond chance, dead", *compared)
-    seen.add_to_chart(
-        room, "likeness of each layer's order to the time before (tau)", f"{room}/*/kendall_tau"
+    observation.add_to_chart(
+        category, f"{ranking.layer}: median score, beyond chance, dead", *compared
+    )
+    observation.add_to_chart(
+        category,
+        "likeness of each layer's order to the time before (tau)",
+        f"{category}/*/kendall_tau",
     )
 
 

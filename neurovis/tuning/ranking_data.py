@@ -34,7 +34,7 @@ class RankingData:
         spec: What the network was shown.
         reason: Why the ranking does not apply to the layer; None if it does. All numbers are NaN
             then.
-        seen: The responses to gratings, where they are what was ranked.
+        grating_responses: Responses to gratings, where they are what was ranked.
         weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
         curve: ``(K, n)``, the responses that were scored, if there are such.
         curve_over: What they are to, such as classes, in words; empty for gratings.
@@ -57,7 +57,7 @@ class RankingData:
     notes: tuple[str, ...]
     spec: InputSpec
     reason: str | None = None
-    seen: GratingResponses | None = None
+    grating_responses: GratingResponses | None = None
     weights: Tensor | None = None
     curve: Tensor | None = None
     curve_over: Sequence[str] = ()
@@ -87,7 +87,7 @@ class RankingData:
         Raises:
             ValueError: If that many kernels have no score, or the ranking does not apply.
         """
-        self._check_applies()
+        self.check_applies()
         scored = int(self.score.isfinite().sum())
         if not 1 <= count <= scored:
             raise ValueError(
@@ -101,7 +101,8 @@ class RankingData:
         scored = int(self.score.isfinite().sum())
         return self.order[: min(count, scored)]
 
-    def _check_applies(self) -> None:
+    def check_applies(self) -> None:
+        """Raise ValueError if the ranking does not apply to the layer."""
         if self.reason is not None:
             raise ValueError(f'layer "{self.layer}" cannot be ranked: {self.reason}')
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, overload
 from torch import Tensor
 
 from neurovis.tuning.arrays import save_arrays
+from neurovis.tuning.drawing import draw_histogram, draw_orientation_map, draw_ranking, draw_sheet
 from neurovis.tuning.ranking_data import RankingData
 from neurovis.tuning.tables import ranking_rows, save_table
 
@@ -63,7 +64,7 @@ class KernelRanking(RankingData):
             ValueError: If the ranking does not apply to the layer.
             OSError: If the file cannot be written.
         """
-        self._check_applies()
+        self.check_applies()
         save_arrays(path, self)
 
     def figure(
@@ -77,9 +78,7 @@ class KernelRanking(RankingData):
                 kernels without one.
             step: Step of a training run, for the title.
         """
-        from neurovis.tuning.drawing import ranking_page
-
-        return ranking_page(self, count, pictures, step)
+        return draw_ranking(self, count, pictures, step)
 
     def histogram(self, step: int | None = None) -> Figure:
         """All scores with those of the random kernels over them.
@@ -87,9 +86,7 @@ class KernelRanking(RankingData):
         Args:
             step: Step of a training run, for the title.
         """
-        from neurovis.tuning.drawing import histogram
-
-        return histogram(self, step)
+        return draw_histogram(self, step)
 
     def orientation_map(self, step: int | None = None) -> Figure:
         """All kernels in their own order: preferred orientation as hue, score as brightness.
@@ -100,9 +97,7 @@ class KernelRanking(RankingData):
         Raises:
             ValueError: If the ranking gives no preferred orientations.
         """
-        from neurovis.tuning.drawing import orientation_map
-
-        return orientation_map(self, step)
+        return draw_orientation_map(self, step)
 
     def sheet(self, kernel: int, picture: Tensor | None = None) -> Figure:
         """One kernel's tuning: curve, polar plot, spatial frequency, and both together.
@@ -114,9 +109,7 @@ class KernelRanking(RankingData):
         Raises:
             ValueError: If there are no responses to gratings, or there is no such kernel.
         """
-        from neurovis.tuning.drawing import sheet
-
-        return sheet(self, kernel, picture)
+        return draw_sheet(self, kernel, picture)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _FEWEST_POINTS = 5
 def rank_layer(
     layer: RankedLayer,
     ranking: AnyRanking,
-    seen: Any,
+    responses: Any,
     of_null: Any | None,
     halves: tuple[Any, Any] | None,
 ) -> KernelRanking:
@@ -33,11 +33,11 @@ def rank_layer(
     Args:
         layer: Layer of the kernels.
         ranking: The ranking.
-        seen: Responses or weights of the kernels, as the ranking takes them.
+        responses: Responses or weights of the kernels, as the ranking takes them.
         of_null: Responses or weights of the random kernels; None if there are none.
         halves: Responses of the kernels to two halves of the stimuli; None if there are none.
     """
-    scores = ranking.score(seen, layer)
+    scores = ranking.score(responses, layer)
     _check(scores, ranking, layer)
     score = scores.score.double().masked_fill(scores.dead, torch.nan)
     null = torch.empty(0, dtype=torch.float64)
@@ -55,10 +55,10 @@ def rank_layer(
         null_percentile=null_percentiles(score, null),
         reliability=_reliability(score, scores, in_halves, rank_reliability),
         rank_reliability=rank_reliability,
-        values=_with_peak(scores, seen),
-        notes=_notes(layer, ranking, seen, score, scores.dead),
+        values=_with_peak(scores, responses),
+        notes=_notes(layer, ranking, responses, score, scores.dead),
         spec=layer.spec,
-        seen=seen if isinstance(seen, GratingResponses) else None,
+        grating_responses=responses if isinstance(responses, GratingResponses) else None,
         weights=layer.weights if layer.is_first else None,
         is_signed=ranking.is_signed,
         curve=scores.curve,
@@ -119,25 +119,25 @@ def null_percentiles(score: Tensor, null: Tensor) -> Tensor:
     return (100 * below / len(known)).masked_fill(score.isnan(), torch.nan)
 
 
-def _with_peak(scores: Scores, seen: Any) -> dict[str, Column]:
+def _with_peak(scores: Scores, responses: Any) -> dict[str, Column]:
     """Return the ranking's own columns, with peak responses and suppression by gratings."""
-    if not isinstance(seen, GratingResponses):
+    if not isinstance(responses, GratingResponses):
         return dict(scores.values)
-    further = {"peak_response": seen.tuning.flatten(1).amax(1)}
-    if seen.is_rectified:
-        further["suppressed"] = seen.suppression
+    further = {"peak_response": responses.tuning.flatten(1).amax(1)}
+    if responses.is_rectified:
+        further["suppressed"] = responses.suppression
     return {**scores.values, **further}
 
 
 def _notes(
-    layer: RankedLayer, ranking: AnyRanking, seen: Any, score: Tensor, dead: Tensor
+    layer: RankedLayer, ranking: AnyRanking, responses: Any, score: Tensor, dead: Tensor
 ) -> tuple[str, ...]:
     if isinstance(ranking, WeightRanking):
         return ()
     if not isinstance(ranking, GratingRanking):
         return layer.notes
     notes = (layer.grating_note, *layer.notes)
-    undriven = int((score.isnan() & ~dead & (seen.tuning.flatten(1).amax(1) == 0)).sum())
+    undriven = int((score.isnan() & ~dead & (responses.tuning.flatten(1).amax(1) == 0)).sum())
     if undriven:
         kernels = "kernel that is" if undriven == 1 else "kernels that are"
         notes += (

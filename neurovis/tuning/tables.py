@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from neurovis.tables import rounded, write_table
-
-if TYPE_CHECKING:
-    from neurovis.tuning.ranking_data import RankingData
+from neurovis.tuning.ranking_data import RankingData
 
 #: Columns of every table, in their order; those of the rankings follow.
 _RANKING_COLUMNS = (

@@ -90,24 +90,27 @@ def test_scores_are_those_of_the_rankings(report: Report, rankings: Rankings) ->
 
 def _tuning(rankings: Rankings, layer: str) -> np.ndarray[Any, Any]:
     """Responses without phase ``(K, O, F)``, literally."""
-    seen = rankings[layer, "orientation"].seen
-    assert seen is not None
-    table = seen.table[:, 0].numpy()
+    responses = rankings[layer, "orientation"].grating_responses
+    assert responses is not None
+    table = responses.table[:, 0].numpy()
     if layer == "0":
         phases = np.exp(-2j * np.pi * np.arange(table.shape[-1]) / table.shape[-1])
         amplitude: np.ndarray[Any, Any] = 2 * np.abs((table * phases).mean(-1))
         return amplitude
-    above = table.mean(-1) - seen.blank.numpy()[:, None, None]
+    above = table.mean(-1) - responses.blank.numpy()[:, None, None]
     return np.maximum(above, 0)
 
 
 def test_curves_go_through_the_strongest_response(report: Report, rankings: Rankings) -> None:
     for layer, kernel in ALL:
-        seen, curves = rankings[layer, "orientation"].seen, report.cards[layer, kernel].curves
+        responses, curves = (
+            rankings[layer, "orientation"].grating_responses,
+            report.cards[layer, kernel].curves,
+        )
         assert curves is not None
-        assert seen is not None
+        assert responses is not None
         assert report.layers[layer].orientations == [22.5 * number for number in range(8)]
-        assert report.layers[layer].spatial_frequencies == seen.spatial_frequencies.tolist()
+        assert report.layers[layer].spatial_frequencies == responses.spatial_frequencies.tolist()
         tuning = _tuning(rankings, layer)[kernel]
         orientation, frequency = np.unravel_index(tuning.argmax(), tuning.shape)
         tolerance = 1e-4 * tuning.max()
@@ -118,12 +121,14 @@ def test_curves_go_through_the_strongest_response(report: Report, rankings: Rank
             assert math.isnan(curves.preferred_spatial_frequency)
             continue
         assert np.ptp(curves.orientation) > 0.5 * tuning.max()
-        vector = (tuning[:, frequency] * np.exp(2j * np.deg2rad(seen.orientations.numpy()))).sum()
+        vector = (
+            tuning[:, frequency] * np.exp(2j * np.deg2rad(responses.orientations.numpy()))
+        ).sum()
         preferred = np.rad2deg(np.angle(vector)) / 2
         apart = (curves.preferred_orientation - preferred + 90) % 180 - 90
         assert abs(apart) < 0.1
         # Between the samples on either side of the highest.
-        nearby = seen.spatial_frequencies[max(frequency - 1, 0) : frequency + 2]
+        nearby = responses.spatial_frequencies[max(frequency - 1, 0) : frequency + 2]
         assert nearby[0] <= curves.preferred_spatial_frequency <= nearby[-1]
         expected = rankings[layer, "orientation"].values["preferred_spatial_frequency"]
         assert isinstance(expected, Tensor)

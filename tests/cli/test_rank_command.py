@@ -144,8 +144,8 @@ def test_arrays_stand_beside_the_figures(written: tuple[Path, str]) -> None:
         with np.load(path, allow_pickle=False) as arrays:
             for name in ("score", "ranks", "null_percentile", "reliability", "dead", "null_score"):
                 np.testing.assert_array_equal(arrays[name], getattr(ranking, name))
-            assert ranking.seen is not None
-            np.testing.assert_array_equal(arrays["tuning"], ranking.seen.tuning)
+            assert ranking.grating_responses is not None
+            np.testing.assert_array_equal(arrays["tuning"], ranking.grating_responses.tuning)
             assert arrays["tuning"].shape == (len(ranking), 1, 4, 2)
             assert arrays["orientations"].tolist() == [0, 45, 90, 135]
 
@@ -563,9 +563,9 @@ def test_a_ranking_of_one_s_own_by_its_import_path(
         "class Bars(GratingRanking):\n"
         "    name = score_name = 'bars'\n"
         "    split = 'spatial_frequency'\n"
-        "    def score(self, seen, layer):\n"
-        "        curves = seen.tuning[:, 0].sum(2)\n"
-        "        return Scores(curves[:, 0], seen.dead, curve=curves)\n"
+        "    def score(self, responses, layer):\n"
+        "        curves = responses.tuning[:, 0].sum(2)\n"
+        "        return Scores(curves[:, 0], responses.dead, curve=curves)\n"
     )
     _run(*RANK, "--layer", "conv1", "--by", "bars_of_mine.Bars", "--orientations", 8)
     (table,) = tmp_path.rglob("results.csv")

@@ -69,15 +69,15 @@ def test_they_are_what_the_ranking_holds(
     if ranking.curve is not None:
         assert_equal(arrays["curve"], ranking.curve.numpy())
     assert list(arrays.get("curve_over", ())) == list(ranking.curve_over)
-    assert (set(arrays) & SHOWN == SHOWN) if ranking.seen else not set(arrays) & SHOWN
-    if ranking.seen is not None:
-        seen = ranking.seen
+    assert (set(arrays) & SHOWN == SHOWN) if ranking.grating_responses else not set(arrays) & SHOWN
+    if ranking.grating_responses is not None:
+        responses = ranking.grating_responses
         axes = ("modulations", "orientations", "spatial_frequencies")
         assert arrays["tuning"].shape == (7, *(len(arrays[name]) for name in axes))
         for name in ("tuning", "orientations", "spatial_frequencies", "blank"):
-            assert_equal(arrays[name], getattr(seen, name).numpy())
-        assert list(arrays["modulations"]) == list(seen.modulations)
-        assert bool(arrays["is_rectified"]) is seen.is_rectified
+            assert_equal(arrays[name], getattr(responses, name).numpy())
+        assert list(arrays["modulations"]) == list(responses.modulations)
+        assert bool(arrays["is_rectified"]) is responses.is_rectified
 
 
 def test_the_score_can_be_computed_from_them(rankings: Rankings, tmp_path: Path) -> None:

@@ -328,11 +328,11 @@ def test_a_ranking_of_one_s_own(network: nn.Module) -> None:
         split = "spatial_frequency"
 
         @override
-        def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
-            tuning = seen.tuning[:, 0].sum(2)
-            horizontal, vertical = (seen.orientations.tolist().index(a) for a in (0, 90))
+        def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
+            tuning = responses.tuning[:, 0].sum(2)
+            horizontal, vertical = (responses.orientations.tolist().index(a) for a in (0, 90))
             score = tuning[:, horizontal] - tuning[:, vertical]
-            return Scores(score, seen.dead, curve=tuning)
+            return Scores(score, responses.dead, curve=tuning)
 
     found = rank_kernels(
         network, "1", [BarsRanking(), "orientation"], input_spec=RGB,
@@ -357,8 +357,8 @@ def test_a_ranking_that_gives_too_little_is_named(network: nn.Module) -> None:
             return RANKINGS["activation"].metric(kernels, classes)
 
         @override
-        def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
-            return Scores(seen.values[:2, 0], torch.zeros(2, dtype=torch.bool))
+        def score(self, responses: ImageResponses, layer: RankedLayer) -> Scores:
+            return Scores(responses.values[:2, 0], torch.zeros(2, dtype=torch.bool))
 
     with pytest.raises(ValueError, match='"short" gives 2 values of score for the 6 kernels'):
         rank_kernels(network, "1", Short(), input_spec=RGB, images=labeled()[0])

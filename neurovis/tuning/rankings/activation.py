@@ -20,8 +20,8 @@ class ActivationRanking(ImageRanking):
         return ResponseRange(kernels)
 
     @override
-    def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
-        mean, lowest, highest = seen.values.unbind(1)
+    def score(self, responses: ImageResponses, layer: RankedLayer) -> Scores:
+        mean, lowest, highest = responses.values.unbind(1)
         dead = lowest == highest
         return Scores(
             mean.masked_fill(dead, float("nan")), dead, values={"max_activation": highest}

@@ -17,7 +17,7 @@ from neurovis.tuning.responses import RankedLayer
 
 #: A column of a table, one value for each kernel: numbers ``(K,)``, or words.
 Column = Tensor | Sequence[str]
-Seen = TypeVar("Seen")
+Responses = TypeVar("Responses")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Scores:
     curve_over: Sequence[str] = ()
 
 
-class Ranking(ABC, Generic[Seen]):
+class Ranking(ABC, Generic[Responses]):
     """Base of the rankings.
 
     A subclass of :class:`GratingRanking`, :class:`ImageRanking` or :class:`WeightRanking` has a
@@ -77,11 +77,11 @@ class Ranking(ABC, Generic[Seen]):
         return None
 
     @abstractmethod
-    def score(self, seen: Seen, layer: RankedLayer) -> Scores:
+    def score(self, responses: Responses, layer: RankedLayer) -> Scores:
         """Score the layer's kernels, or the random ones beside them.
 
         Args:
-            seen: Responses or weights of the kernels.
+            responses: Responses or weights of the kernels.
             layer: Layer of the kernels.
         """
 

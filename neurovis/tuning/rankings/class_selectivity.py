@@ -23,11 +23,11 @@ class ClassRanking(ImageRanking):
         return ConditionMeans(kernels, classes)
 
     @override
-    def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
+    def score(self, responses: ImageResponses, layer: RankedLayer) -> Scores:
         # Classes of which no image was shown have no mean, and no say.
-        shown = ~seen.values.isnan().all(0)
-        means = seen.values[:, shown]
-        names = [name for name, was in zip(seen.classes, shown.tolist(), strict=True) if was]
+        shown = ~responses.values.isnan().all(0)
+        means = responses.values[:, shown]
+        names = [name for name, was in zip(responses.classes, shown.tolist(), strict=True) if was]
         if len(names) < 2:
             raise ValueError(
                 f"ranking by class compares classes, and all images are of {names or 'none'}"
@@ -41,7 +41,7 @@ class ClassRanking(ImageRanking):
         return Scores(
             score,
             dead=(means == means[:, :1]).all(1),
-            curve=seen.values,
+            curve=responses.values,
             values={"preferred_class": preferred},
-            curve_over=seen.classes,
+            curve_over=responses.classes,
         )

@@ -28,10 +28,10 @@ class ColorRanking(GratingRanking):
         color_modulations(spec)
 
     @override
-    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
-        tuning = seen.tuning.flatten(2)
-        gray = seen.modulations.index("gray")
-        names = [name for name in seen.modulations if name != "gray"]
+    def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
+        tuning = responses.tuning.flatten(2)
+        gray = responses.modulations.index("gray")
+        names = [name for name in responses.modulations if name != "gray"]
         colors = tuning[:, [index for index in range(tuning.shape[1]) if index != gray]]
         # Each color has the same gray.
         score = color_selectivity(tuning[:, gray] * len(names), colors.sum(1))
@@ -41,5 +41,5 @@ class ColorRanking(GratingRanking):
             for index, undefined in zip(strongest, score.isnan().tolist(), strict=True)
         ]
         return Scores(
-            score, seen.dead, curve=tuning.flatten(1), values={"preferred_color": preferred}
+            score, responses.dead, curve=tuning.flatten(1), values={"preferred_color": preferred}
         )

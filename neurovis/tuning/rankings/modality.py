@@ -35,12 +35,12 @@ class ModalityRanking(GratingRanking):
             )
 
     @override
-    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
-        first, second = (seen.tuning[:, index].flatten(1).sum(1) for index in (0, 1))
+    def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
+        first, second = (responses.tuning[:, index].flatten(1).sum(1) for index in (0, 1))
         score = modality_selectivity(first, second)
         values: dict[str, Column] = {
             "preferred_modality": [
-                "" if value.isnan() else seen.modulations[int(value > 0)] for value in score
+                "" if value.isnan() else responses.modulations[int(value > 0)] for value in score
             ]
         }
         weights = layer.weights
@@ -48,4 +48,4 @@ class ModalityRanking(GratingRanking):
             channels = layer.spec.modalities[0].channels
             norms = [part.flatten(1).norm(dim=1) for part in weights.tensor_split([channels], 1)]
             values["modality_weight"] = norms[1] / torch.stack(norms).sum(0)
-        return Scores(score, seen.dead, curve=seen.tuning.flatten(1), values=values)
+        return Scores(score, responses.dead, curve=responses.tuning.flatten(1), values=values)

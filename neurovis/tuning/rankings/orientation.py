@@ -23,18 +23,18 @@ class OrientationRanking(GratingRanking):
     split = "spatial_frequency"
 
     @override
-    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
-        tuning = seen.tuning[:, 0]
+    def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
+        tuning = responses.tuning[:, 0]
         curves = orientation_curves(tuning)
         return Scores(
             score=global_orientation_selectivity(curves),
-            dead=seen.dead,
+            dead=responses.dead,
             curve=curves,
             values={
                 "preferred_orientation": preferred_orientation(curves),
                 "orientation_bandwidth": orientation_bandwidth(curves),
                 "preferred_spatial_frequency": preferred_spatial_frequency(
-                    frequency_curves(tuning), seen.spatial_frequencies.to(tuning)
+                    frequency_curves(tuning), responses.spatial_frequencies.to(tuning)
                 ),
             },
         )

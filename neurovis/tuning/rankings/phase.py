@@ -22,25 +22,25 @@ class PhaseRanking(GratingRanking):
     split_phases = False
 
     @override
-    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
-        curves = _best_phase_curves(seen)
-        is_driven = seen.tuning[:, 0].flatten(1).amax(1) > 0
+    def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
+        curves = _best_phase_curves(responses)
+        is_driven = responses.tuning[:, 0].flatten(1).amax(1) > 0
         ratio = modulation_ratio(curves).where(is_driven, torch.nan)
         words = ["" if r.isnan() else "simple" if r > 1 else "complex" for r in ratio]
         return Scores(
             score=ratio,
-            dead=seen.dead,
-            curve=seen.tuning[:, 0].mean(1),
+            dead=responses.dead,
+            curve=responses.tuning[:, 0].mean(1),
             values={"cell_type": words, "preferred_phase": _preferred_phase(curves, ratio)},
         )
 
 
-def _best_phase_curves(seen: GratingResponses) -> Tensor:
+def _best_phase_curves(responses: GratingResponses) -> Tensor:
     """Responses above the blank's over phases, ``(K, P)``, for each kernel's best grating."""
-    tuning = seen.tuning[:, 0].flatten(1)
+    tuning = responses.tuning[:, 0].flatten(1)
     best = tuning.nan_to_num(-torch.inf).argmax(1)
-    table = seen.table[:, 0].flatten(1, 2)
-    return table[torch.arange(len(table)), best] - seen.blank[:, None]
+    table = responses.table[:, 0].flatten(1, 2)
+    return table[torch.arange(len(table)), best] - responses.blank[:, None]
 
 
 def _preferred_phase(curves: Tensor, ratio: Tensor) -> Tensor:

@@ -24,6 +24,6 @@ class SparsenessRanking(ImageRanking):
         return LifetimeSparseness(kernels)
 
     @override
-    def score(self, seen: ImageResponses, layer: RankedLayer) -> Scores:
+    def score(self, responses: ImageResponses, layer: RankedLayer) -> Scores:
         # Kernels that never responded have NaN, and those with equal responses have about 0.
-        return Scores(seen.values, dead=~(seen.values > _SPARSENESS_TOLERANCE))
+        return Scores(responses.values, dead=~(responses.values > _SPARSENESS_TOLERANCE))

@@ -22,12 +22,12 @@ class SpatialFrequencyRanking(GratingRanking):
     drawn_over = "spatial_frequency"
 
     @override
-    def score(self, seen: GratingResponses, layer: RankedLayer) -> Scores:
-        curves = frequency_curves(seen.tuning[:, 0])
-        frequencies = seen.spatial_frequencies.to(curves)
+    def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
+        curves = frequency_curves(responses.tuning[:, 0])
+        frequencies = responses.spatial_frequencies.to(curves)
         return Scores(
             score=lifetime_sparseness(curves),
-            dead=seen.dead,
+            dead=responses.dead,
             curve=curves,
             values={
                 "preferred_spatial_frequency": preferred_spatial_frequency(curves, frequencies),

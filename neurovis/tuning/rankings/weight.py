@@ -23,12 +23,12 @@ class WeightNormRanking(WeightRanking):
         return None
 
     @override
-    def score(self, seen: Tensor, layer: RankedLayer) -> Scores:
-        norms = seen.flatten(1).norm(p=1, dim=1)
+    def score(self, weights: Tensor, layer: RankedLayer) -> Scores:
+        norms = weights.flatten(1).norm(p=1, dim=1)
         dead = norms == 0
         values: dict[str, Column] = {}
         if layer.is_first:
-            peak = spectrum_peak(seen, window=False)
+            peak = spectrum_peak(weights, window=False)
             values = {
                 "weight_orientation": peak.orientation,
                 "weight_spatial_frequency": peak.spatial_frequency,
