@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 _ASCENT_STEPS = 16
 
 _CATEGORY = "activation_maximization"
-#: What TensorBoard says of what is logged of a layer, by the ends of the tags.
+#: Descriptions in TensorBoard of what is logged for a layer, by the ends of the tags.
 _IMAGE_DESCRIPTIONS = {
-    "": "**What each kernel wants to see by now**: its preferred image, climbed on a few steps "
-    "each time while the network learns. The label gives the activation that the image reaches "
-    "and, in brackets, that of a noise image, in the layer's own unit; believe an image only "
-    "where the first is well above the second.",
+    "": "**Current preferred image of each kernel**, optimized a few steps further each time "
+    "while the network learns. The label gives the activation that the image reaches "
+    "and, in brackets, that of a noise image, in the layer's own unit; trust an image only "
+    "if the first is well above the second.",
     "/first_and_now": "**Each kernel's preferred image of the first look (above) and of now "
     "(below).** The labels give the activation of the first one then and now, and that of today's "
-    "image, in the layer's own unit: where the first image has lost its hold while today's has "
-    "not, the kernel has come to want something else.",
+    "image, in the layer's own unit: where the first image's activation has fallen and today's "
+    "has not, the kernel's preference has changed.",
     "/activation": "**Activation of the preferred images**, the mean over kernels, in the layer's "
-    "own unit. Read it against `noise_activation`: the gap between the two curves is what the "
-    "kernels gain from an image made for them.",
+    "own unit. Compare it with `noise_activation`: the gap between the two curves is the gain from "
+    "optimizing the images.",
     "/noise_activation": "**Activation of noise images** of the same contrast, the mean over the "
     "same kernels, in the layer's own unit, on the network as it is at each step.",
     "/dead": "**Fraction of the shown kernels that stayed silent**, at zero or unmoved from what "

@@ -121,7 +121,7 @@ class Monitor(MonitorHooks, ABC):
         self.tag_settings: dict[str, object] = {own_name: None}
         self._is_ready = False
         self._folder: FilesFolder | None = None
-        self._explained_before: set[tuple[str, ...]] = set()
+        self._explained_keys: set[tuple[str, ...]] = set()
 
     @abstractmethod
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
@@ -198,7 +198,7 @@ class Monitor(MonitorHooks, ABC):
         if not builds_layers_itself(pl_module):
             self._check_layers(trainer, pl_module)
         # Loggers and their files may be others than before.
-        self._explained_before = set()
+        self._explained_keys = set()
         folder = files_folder(trainer)
         self._folder = None if getattr(trainer, "fast_dev_run", False) else folder
 
@@ -228,9 +228,9 @@ class Monitor(MonitorHooks, ABC):
                 self._get_ready(pl_module, step)
             observation = self.observe(pl_module, self.probe.images_for(pl_module), step)
             observation = observation.named(self.name)
-            fresh = observation.without_words_on(self._explained_before)
+            fresh = observation.without_explanations_of(self._explained_keys)
             log_observation(trainer.loggers, fresh, step, self._folder)
-            self._explained_before |= observation.words_on
+            self._explained_keys |= observation.explained_keys
 
     def _get_ready(self, pl_module: LightningModule, step: int) -> None:
         if is_lazy(pl_module):

@@ -58,8 +58,8 @@ class Failures:
             if not self._has_warned:
                 self._has_warned = True
                 rank_zero_warn(
-                    f"{self._owner} cannot watch, and training goes on without its "
-                    f"pictures: {_said(error)}. Further failures are not reported; "
+                    f"{self._owner} cannot watch, and training continues without its "
+                    f"pictures: {_message(error)}. Further failures are not reported; "
                     'on_error="raise" ends the run instead'
                 )
 
@@ -82,25 +82,25 @@ def explained(pl_module: LightningModule, images: Tensor, probe: Probe) -> Itera
                 f"({reason(raised)}); keep all its parameters in one of these, which autocast "
                 "allows, or convert between them in the forward"
             ) from error
-        # What is said already is of the images, where torch failed; else it is of the call.
-        is_said = isinstance(error.__cause__, (RuntimeError, IndexError))
+        # Where torch failed, the error already explains the images; elsewhere it is of the call.
+        is_explained = isinstance(error.__cause__, (RuntimeError, IndexError))
         is_ours = isinstance(error, IncompatibleInputError)
-        failed = error.__cause__ if is_ours and not is_said else error
+        failed = error.__cause__ if is_ours and not is_explained else error
         if isinstance(failed, (CollectiveError, torch.OutOfMemoryError)) or not isinstance(
             failed, _OF_A_FORWARD
         ):
             raise
-        said = (str(failed).splitlines() or [""])[0]
+        first_line = (str(failed).splitlines() or [""])[0]
         raise ValueError(
             f"it calls {type(pl_module).__name__}.forward(images) with one tensor "
             f"{tuple(images.shape)} {images.dtype}, {probe.origin}, which failed: "
-            f"{type(failed).__name__}: {said}. Give a forward that takes images alone and "
+            f"{type(failed).__name__}: {first_line}. Give a forward that takes images alone and "
             f"returns tensors, or {probe.remedy}"
         ) from error
 
 
-def _said(error: BaseException) -> str:
-    """Return an exception's message, with its name where the message is not ours."""
+def _message(error: BaseException) -> str:
+    """Return an exception's message, with its type's name if the message is not ours."""
     if isinstance(error, SystemExit):
         return reason(error)
     text = str(error).rstrip(".")

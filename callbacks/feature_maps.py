@@ -22,29 +22,29 @@ from neurovis.summaries import Histogram, Observation, PixelArray
 #: Selects the kernels with the highest mean activation on the probe images.
 MOST_ACTIVE = "most_active"
 
-#: What TensorBoard says of what is logged of a layer, by the ends of the tags.
+#: Descriptions in TensorBoard of what is logged for a layer, by the ends of the tags.
 _MAP_DESCRIPTIONS = {
-    "": "**What the kernels make of the probe images**, each image beside its feature maps, one "
-    "map a kernel. The maps of an image share one scale from black (lowest) to white (highest "
-    "value), stated above them in the layer's own unit; an evenly gray map is a kernel without a "
-    "response. Move the slider to follow the training steps.",
+    "": "**Feature maps of the probe images**, each image beside its maps, one map per "
+    "kernel. The maps of an image share one scale from black (lowest) to white (highest "
+    "value), stated above them in the layer's own unit; a uniformly gray map means that the "
+    "kernel does not respond. Move the slider to follow the training steps.",
     "/first_and_now": "**The first probe image's maps when this fit began (above) and now "
     "(below)**, kernel by kernel. `r` is Pearson's correlation of the two: 1 is the same pattern, "
     "0 an unrelated one, below 0 an inverted one. Each row has its own scale from black to white, "
     "stated at the top.",
-    "/activations": "**How the layer's activations are distributed** over all its kernels, "
+    "/activations": "**Distribution of the layer's activations** over all its kernels, "
     "positions and probe images, in the layer's own unit. Watch for a peak that moves to 0 "
     "(kernels fall silent) and for tails that grow with every step (activations diverge).",
     "/mean": "**Mean activation** over all kernels, positions and probe images, in the layer's "
-    "own unit. A slow drift is learning; a jump or a fall to 0 is worth a look at the maps.",
+    "own unit. A slow drift is normal; look at the maps after a jump or a fall to 0.",
     "/dead": "**Fraction of kernels that do not respond**: the same value everywhere for every "
     "probe image, from 0 (none) to 1 (all). A few images prove little, but a rising curve is a "
     "warning; there is no value once activations are not finite.",
-    "/correlation_with_first": "**How much the maps still look like those when this fit began**: "
+    "/correlation_with_first": "**Similarity of the maps to those when this fit began**: "
     "Pearson's correlation of each kernel's two maps of the first probe image, the median over "
     "kernels. 1 is unchanged, 0 unrelated; a level curve means that the layer has settled.",
 }
-#: Charts that compare layers, by title, and what they show of each.
+#: Charts that compare layers: the end of the tags by title.
 _CHARTS = {
     "dead kernels of each layer (fraction)": "dead",
     "mean activation of each layer": "mean",
@@ -53,7 +53,7 @@ _CHARTS = {
 
 
 class FeatureMapMonitor(Monitor):
-    """Logs feature maps beside the probe images, and how each layer's activations are distributed.
+    """Logs feature maps beside the probe images, and the distribution of activations.
 
     For each layer there is a picture under the tag ``feature_maps/<layer>``: the probe images one
     below the other, each beside its maps, which share a scale from black (lowest) to white (highest

@@ -14,10 +14,10 @@ from neurovis.layers import LayerSelection
 
 
 def refusal(cls: type, unknown: Iterable[str]) -> str:
-    """Say that a class has no such options, and which of its own are near.
+    """Return a message that a class has no such options, with the nearest of its own.
 
     Args:
-        cls: The class that was called, not the base that found them.
+        cls: The class that was called, which may be a subclass of the one that rejects them.
         unknown: The options' names.
 
     Example:
@@ -26,12 +26,12 @@ def refusal(cls: type, unknown: Iterable[str]) -> str:
         >>> refusal(Pair, ["lift"])
         "Pair has no option 'lift'; did you mean 'left'?"
     """
-    said = []
+    sentences = []
     for name in unknown:
         near = get_close_matches(name, option_names(cls), n=1)
         meant = f"did you mean {near[0]!r}?" if near else f"see help({cls.__name__})"
-        said.append(f"{cls.__name__} has no option {name!r}; {meant}")
-    return ". ".join(said)
+        sentences.append(f"{cls.__name__} has no option {name!r}; {meant}")
+    return ". ".join(sentences)
 
 
 def option_names(cls: type) -> list[str]:

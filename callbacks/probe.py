@@ -14,9 +14,9 @@ from torch import Tensor
 from neurovis.first_forward import reason
 from neurovis.inputs import InputSpec, Modality, input_dtype
 
-#: How far below 0 black is in a network's space, if a mean is taken off.
+#: Black is at least this far below 0 in the network's space if a mean is subtracted.
 _MARGIN = 0.1
-#: Names that images go by in batches that are dictionaries.
+#: Usual names of images in batches that are dictionaries.
 _NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
 
 
@@ -97,7 +97,7 @@ class Probe:
         self._max_images = max_images
         self._said: set[str] = set()
         self._place: str | None = None
-        #: Whether no other batch may take its place.
+        #: True if no other batch may replace the images.
         self.is_fixed = self._is_given = images is not None
 
     @property

@@ -29,15 +29,15 @@ from neurovis.saliency import (
 from neurovis.saliency.explanation import checked_settings, explain
 from neurovis.summaries import Observation, PixelArray
 
-#: What TensorBoard says of what is logged, by the ends of the tags.
+#: Descriptions in TensorBoard of what is logged, by the ends of the tags.
 _SALIENCY_DESCRIPTIONS = {
-    "": "**Which pixels of the probe images drive what the label names** (a kernel or a class, "
-    "with its value), from left to right: the image, the map over it, the map, and the map when "
+    "": "**Pixels of the probe images that drive the kernel or class in the label**, which also "
+    "gives its value, from left to right: the image, the map over it, the map, and the map when "
     "this fit began. The colors and their ends are stated under each map, in units of the "
     "explained value; a map in which nothing stands out explains nothing.",
-    "/completeness_error": "**How far the maps of integrated gradients are from adding up**: the "
+    "/completeness_error": "**Completeness error of integrated gradients**: the "
     "difference between a map's sum and the change of the value from the baseline to the image, "
-    "as a part of that change, the median over images. 0 is exact; where it is not well below "
+    "as a fraction of that change, the median over images. 0 is exact; where it is not well below "
     "0.1, give `method_options` more `steps`.",
 }
 
@@ -162,7 +162,7 @@ class SaliencyMonitor(Monitor):
             )
 
     def _targets(self, pl_module: LightningModule, images: Tensor) -> list[KernelChoice]:
-        """Return what is explained, one map for each, after a check of the method on it."""
+        """Return the kernels or the target to explain, after checking the method on them."""
         choices: list[KernelChoice] = (
             kernel_choices(pl_module, self._layer_target, self.kernels, images)
             if self.target is None

@@ -1,7 +1,6 @@
-"""Checks of the Trainer and LightningModule that a monitor watches, and its context.
+"""Checks of the Trainer and LightningModule that a monitor watches, and the context of a look.
 
-Those of ``lightning`` and of ``pytorch_lightning`` are different classes: they are told apart from
-others by what they are called.
+The classes of ``lightning`` and ``pytorch_lightning`` differ: they are recognized by their names.
 """
 
 from __future__ import annotations
@@ -80,8 +79,8 @@ class FilesFolder(os.PathLike[str]):
 
     Args:
         folder: Folder of the run's files.
-        is_shared: Whether other runs have the same folder; files then go to a numbered folder in
-            it, as Lightning's default logger makes them.
+        is_shared: True if other runs use the same folder; files then go to a numbered folder in
+            it, as those of Lightning's default logger.
     """
 
     def __init__(self, folder: Path, is_shared: bool) -> None:
@@ -140,21 +139,21 @@ def watched(pl_module: LightningModule) -> Iterator[None]:
 def _without_logging(trainer: Trainer) -> Iterator[None]:
     """Let ``log`` return at once, also where a part of the network holds the method itself.
 
-    In barebones mode it does, with a warning, which would not be true here.
+    In barebones mode it does, with a warning that would be wrong here.
     """
-    said = re.compile(r"You are trying to `self\.log")
-    untrue: Any = ("ignore", said, Warning, None, 0)
+    message = re.compile(r"You are trying to `self\.log")
+    ignored: Any = ("ignore", message, Warning, None, 0)
     was_barebones = trainer.barebones
-    # Not by catch_warnings: all that is to be said once would be said again after it.
+    # Not by catch_warnings: warnings that are shown once would be shown again after it.
     filters = warnings.filters
-    filters.insert(0, untrue)  # type: ignore[attr-defined]
+    filters.insert(0, ignored)  # type: ignore[attr-defined]
     trainer.barebones = True
     try:
         yield
     finally:
         trainer.barebones = was_barebones
         with suppress(ValueError):
-            filters.remove(untrue)  # type: ignore[attr-defined]
+            filters.remove(ignored)  # type: ignore[attr-defined]
 
 
 def _log_nothing(*_: Any, **__: Any) -> None:

@@ -71,9 +71,9 @@ class Observation:
         pictures: ``(H, W, 3)`` uint8.
         scalars: Numbers.
         histograms: Distributions.
-        descriptions: What is seen, how to read it, and in which unit: Markdown, for TensorBoard.
-        charts: Which scalars belong together: tags by the title of a chart, by its category; a
-            ``*`` in a tag is any text. For TensorBoard's Custom Scalars.
+        descriptions: Content, reading and unit of the data, in Markdown, for TensorBoard.
+        charts: Tags of scalars that belong together, by the title of their chart, by its category;
+            a ``*`` in a tag is any text. For TensorBoard's Custom Scalars.
     """
 
     pictures: dict[str, PixelArray] = field(default_factory=dict)
@@ -84,11 +84,11 @@ class Observation:
 
     @property
     def tags(self) -> set[str]:
-        """All there is data under."""
+        """Tags of all data."""
         return {*self.pictures, *self.scalars, *self.histograms}
 
     def add(self, other: Observation) -> None:
-        """Take up what there is in another, under other tags."""
+        """Add the data of another observation, which has other tags."""
         self.pictures |= other.pictures
         self.scalars |= other.scalars
         self.histograms |= other.histograms
@@ -97,7 +97,7 @@ class Observation:
             self.charts.setdefault(category, {}).update(titled)
 
     def describe(self, tag: str, words: Mapping[str, str]) -> None:
-        """Add descriptions by the ends of tags that begin alike, if there is data under them.
+        """Add descriptions by the ends of tags with one beginning, if there is data under them.
 
         Example:
             >>> observation = Observation(scalars={"maps/conv1/mean": 0.5})
@@ -105,24 +105,24 @@ class Observation:
             >>> observation.descriptions
             {'maps/conv1/mean': 'Over all units.'}
         """
-        there = self.tags
+        tags = self.tags
         self.descriptions |= {
-            f"{tag}{end}": text for end, text in words.items() if f"{tag}{end}" in there
+            f"{tag}{end}": text for end, text in words.items() if f"{tag}{end}" in tags
         }
 
     def add_to_chart(self, category: str, title: str, *tags: str) -> None:
         """Put scalars into a chart, if there is any of them; a ``*`` in a tag is any text."""
-        if any(fnmatchcase(there, tag) for tag in tags for there in self.scalars):
+        if any(fnmatchcase(scalar, tag) for tag in tags for scalar in self.scalars):
             self.charts.setdefault(category, {})[title] = list(tags)
 
     @property
-    def words_on(self) -> set[tuple[str, ...]]:
+    def explained_keys(self) -> set[tuple[str, ...]]:
         """Keys of everything to explain: tags, and charts by category and title."""
         charts = {(category, title) for category, titled in self.charts.items() for title in titled}
         return {(tag,) for tag in self.tags} | charts
 
-    def without_words_on(self, known: Collection[tuple[str, ...]]) -> Observation:
-        """The same data, with descriptions and charts of what is not known yet only."""
+    def without_explanations_of(self, known: Collection[tuple[str, ...]]) -> Observation:
+        """Return the same data with only those descriptions and charts whose keys are not known."""
         charts = {
             category: {
                 title: tags for title, tags in titled.items() if (category, title) not in known
@@ -133,7 +133,7 @@ class Observation:
         return replace(self, descriptions=fresh, charts=charts)
 
     def named(self, name: str | None) -> Observation:
-        """The same under tags whose first part ends in ``_<name>``; the very same without one.
+        """Return the same data under tags whose first part ends in ``_<name>``; itself without one.
 
         Example:
             >>> list(Observation(scalars={"saliency/gradient/output": 1.0}).named("cat").scalars)

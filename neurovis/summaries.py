@@ -1,6 +1,6 @@
-"""Send what a monitor saw to whatever loggers a Lightning run has.
+"""Log what a monitor observed to all loggers of a Lightning run.
 
-Loggers are told apart by what they can do, not by their class: those of ``lightning`` and of
+Loggers are told apart by their methods, not by their class: those of ``lightning`` and of
 ``pytorch_lightning`` are different classes, and there are others.
 """
 
@@ -22,12 +22,12 @@ __all__ = [
     "Histogram",
     "Observation",
     "PixelArray",
-    "board_method",
     "log_histogram",
     "log_observation",
     "log_picture",
     "log_scalars",
     "picture_path",
+    "tensorboard_method",
 ]
 
 
@@ -37,9 +37,9 @@ def log_observation(
     step: int,
     folder: str | os.PathLike[str] | None,
 ) -> None:
-    """Log pictures, scalars and histograms to every logger that takes them, and what they mean.
+    """Log pictures, scalars and histograms, with descriptions, to every logger that takes them.
 
-    A logger that fails does not deprive the others: what it raises is raised in the end.
+    If a logger fails, the others still receive everything; its exception is raised at the end.
 
     Pictures and scalars that no logger takes are written to files, see :func:`log_picture` and
     :func:`log_scalars`. Histograms go to TensorBoard and W&B only.
@@ -126,7 +126,7 @@ def log_histogram(loggers: Iterable[object], tag: str, histogram: Histogram, ste
     """
     failures = _Failures()
     for logger in loggers:
-        add_histogram_raw = board_method(logger, "add_histogram_raw")
+        add_histogram_raw = tensorboard_method(logger, "add_histogram_raw")
         with failures.postponed():
             if add_histogram_raw is not None:
                 add_histogram_raw(
@@ -185,7 +185,7 @@ def log_picture(
     failures.raise_first()
 
 
-def board_method(logger: object, name: str) -> Callable[..., object] | None:
+def tensorboard_method(logger: object, name: str) -> Callable[..., object] | None:
     """A method of a TensorBoard-like logger's ``experiment``; None if it has no such method."""
     method = getattr(getattr(logger, "experiment", None), name, None)
     return method if callable(method) else None
@@ -193,9 +193,9 @@ def board_method(logger: object, name: str) -> Callable[..., object] | None:
 
 def _picture_method(logger: object) -> Callable[[str, PixelArray, int], object] | None:
     """Return what logs a picture by tag and step; None if the logger takes no pictures."""
-    add_image = board_method(logger, "add_image")
+    add_image = tensorboard_method(logger, "add_image")
     own_log_image = getattr(logger, "log_image", None)
-    log_image, run_id = board_method(logger, "log_image"), getattr(logger, "run_id", None)
+    log_image, run_id = tensorboard_method(logger, "log_image"), getattr(logger, "run_id", None)
     if add_image is not None:
         return lambda tag, picture, step: add_image(tag, picture, step, dataformats="HWC")
     if callable(own_log_image):  # W&B.
@@ -204,7 +204,9 @@ def _picture_method(logger: object) -> Callable[[str, PixelArray, int], object] 
         return lambda tag, picture, step: log_image(
             run_id, picture, artifact_file=picture_path(tag, step).as_posix()
         )
-    if log_image is not None and board_method(logger, "log_histogram_3d") is not None:  # Comet.
+    if (
+        log_image is not None and tensorboard_method(logger, "log_histogram_3d") is not None
+    ):  # Comet.
         return lambda tag, picture, step: log_image(picture, name=tag, step=step)
     return None
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neurovis.summaries import board_method
+from neurovis.summaries import tensorboard_method
 
 if TYPE_CHECKING:
     from neurovis.maximization import MaximizationResults
@@ -87,7 +87,7 @@ def print_written(folder: str | Path | None, loggers: Iterable[object]) -> None:
         return
     output.print(Text(f"Written to {folder}"), soft_wrap=True)
     for logger in loggers:
-        if board_method(logger, "add_image"):
+        if tensorboard_method(logger, "add_image"):
             command = tensorboard_command(getattr(logger, "log_dir", None) or folder)
             output.print(Text(f"See it with: {command}"), soft_wrap=True)
 

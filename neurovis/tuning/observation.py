@@ -28,28 +28,28 @@ _RANKING_DESCRIPTIONS = {
     "with its weights or preferred image, its tuning and its score. The score is {score}; the "
     "caption sets it against random kernels.",
     "/histogram": "**All kernels' scores (bars) with those of random kernels over them "
-    "(outline)**: {score}. What training has made begins where the bars leave the outline, beyond "
-    "the dashed 95th percentile of chance.",
+    "(outline)**: {score}. Bars outside of the outline, beyond the dashed 95th "
+    "percentile of chance, are the effect of training.",
     "/orientation_map": "**Preferred orientation of every kernel** as hue, that of the bars in "
     "degrees counter-clockwise from horizontal, in the order of the kernels' numbers. Brightness "
-    "is the score: dark kernels have no preference to speak of.",
+    "is the score: dark kernels have hardly any preference.",
     "/first_and_now": "**Every kernel's score when this fit began (across) against now (up)**: "
-    "{score}. Above the diagonal are the kernels that have gained; beyond the orange lines chance "
-    "is seldom.",
+    "{score}. Kernels above the diagonal have gained; chance rarely gives scores beyond the orange "
+    "lines.",
     "/median": "**Median score of the kernels**: {score}. It rises as the layer becomes "
     "selective; compare it with the random kernels' in the histogram, not with 0.",
     "/above_null": "**Fraction of kernels that score above the 95th percentile of random ones**, "
     "from 0 to 1. Chance gives 0.05.",
     "/below_null": "**Fraction of kernels that score below the 5th percentile of random ones**, "
-    "from 0 to 1: as selective, for the opposite. Chance gives 0.05.",
+    "from 0 to 1: as selective, for the opposite stimuli. Chance gives 0.05.",
     "/dead": "**Fraction of kernels that respond to none of the stimuli**, from 0 (none) to 1 "
-    "(all). They have no score and count in no other curve.",
-    "/kendall_tau": "**How alike the order of the kernels is to that of the time before**: "
-    "Kendall's tau, 1 the same order, 0 an unrelated one, -1 the reverse. It nears 1 when the "
-    "ranking has settled.",
-    "/scores": "**How the kernels' scores are distributed**: {score}. Compare with `null_scores`.",
-    "/null_scores": "**How the scores of random kernels are distributed**, of the same shape on "
-    "the same input: {score}. This is what chance gives.",
+    "(all). They have no score and are left out of all other curves.",
+    "/kendall_tau": "**Similarity of the kernels' order to that of the time before**: Kendall's tau, "
+    "1 for the same order, 0 for an unrelated one, -1 for the reverse. It approaches 1 when "
+    "the ranking settles.",
+    "/scores": "**Distribution of the kernels' scores**: {score}. Compare with `null_scores`.",
+    "/null_scores": "**Distribution of the scores of random kernels** of the same shape on the "
+    "same input: {score}. This is what chance gives.",
 }
 
 

@@ -163,12 +163,12 @@ def board(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterato
             "images",
             "tf-image-loader img",
             {
-                "feature_maps/conv1": "What the kernels make of the probe images",
+                "feature_maps/conv1": "Feature maps of the probe images",
                 "feature_maps/conv1/first_and_now": "when this fit began",
-                "saliency/smoothgrad/output": "Which pixels of the probe images",
+                "saliency/smoothgrad/output": "Pixels of the probe images",
                 RANKED: "the order of their ranks by orientation",
                 f"{RANKED}/first_and_now": "Every kernel's score when this fit began",
-                "activation_maximization/conv2": "What each kernel wants to see by now",
+                "activation_maximization/conv2": "Current preferred image of each kernel",
                 "activation_maximization/conv2/first_and_now": "preferred image of the first look",
                 "activation_maximization/2": "The preferred image of each kernel",
             },
@@ -188,14 +188,14 @@ def board(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterato
             "distributions",
             "vz-distribution-chart",
             {
-                "feature_maps/conv1/activations": "How the layer's activations are distributed",
+                "feature_maps/conv1/activations": "Distribution of the layer's activations",
                 f"{RANKED}/null_scores": "what chance gives",
             },
         ),
         (
             "histograms",
             "vz-histogram-timeseries",
-            {f"{RANKED}/scores": "How the kernels' scores are distributed"},
+            {f"{RANKED}/scores": "Distribution of the kernels' scores"},
         ),
     ],
 )

@@ -130,7 +130,7 @@ class TestUnwatchable:
             warnings.simplefilter("always")
             watched = outcome([monitor], tmp_path, kind=WithUnused)
         (said,) = said_by(kind, caught)
-        assert "training goes on" in said
+        assert "training continues" in said
         assert re.search(message, said)
         assert differences(watched, plain_outcome(kind=WithUnused)) == []
         assert png_steps(tmp_path) == []
@@ -283,7 +283,7 @@ class TestFailures:
             warnings.simplefilter("always")
             watched = outcome([monitor], tmp_path, **arguments)
         (said,) = said_by(kind, caught)
-        assert "training goes on" in said
+        assert "training continues" in said
         assert message in said
         assert differences(watched, plain_outcome(**arguments)) == []
 
