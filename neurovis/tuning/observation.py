@@ -44,8 +44,8 @@ _RANKING_DESCRIPTIONS = {
     "from 0 to 1: as selective, for the opposite stimuli. Chance gives 0.05.",
     "/dead": "**Fraction of kernels that respond to none of the stimuli**, from 0 (none) to 1 "
     "(all). They have no score and are left out of all other curves.",
-    "/kendall_tau": "**Similarity of the kernels' order to that of the time before**: Kendall's tau, "
-    "1 for the same order, 0 for an unrelated one, -1 for the reverse. It approaches 1 when "
+    "/kendall_tau": "**Similarity of the kernels' order to that of the time before**: Kendall's "
+    "tau, 1 for the same order, 0 for an unrelated one, -1 for the reverse. It approaches 1 when "
     "the ranking settles.",
     "/scores": "**Distribution of the kernels' scores**: {score}. Compare with `null_scores`.",
     "/null_scores": "**Distribution of the scores of random kernels** of the same shape on the "
