@@ -16,14 +16,14 @@ from neurovis.figures import first_and_now_images, labeled_grid, render
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, reusable
 from neurovis.maximization import AscentOptions, AscentSettings
-from neurovis.maximization.continued import (
+from neurovis.maximization.continuation import (
     AscentSnapshot,
-    ContinuedAscent,
-    read_out,
+    AscentState,
+    continue_ascents,
+    image_readouts,
     usable_kernels,
 )
 from neurovis.maximization.layer_response import LayerResponse
-from neurovis.maximization.objectives import Target
 from neurovis.summaries import Observation
 
 if TYPE_CHECKING:
@@ -127,30 +127,35 @@ class ActivationMaximizationMonitor(Monitor):
         self.first_and_now = first_and_now
         settings = self.kernels, repr(self.settings)
         self.tag_settings = {"activation_maximization": settings}
+        # Known from the first look on.
+        self._kernels: list[int] = []
+        self._spec: InputSpec | None = None
         self._kernel_axis: int | None = None
-        self._ascent: ContinuedAscent | None = None
+        self._state = AscentState()
         self._first: _FirstLook | None = None
 
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
-        if self._ascent is None or self.is_first_look:
+        if self._spec is None or self.is_first_look:
             # Ascents start here, and their first steps are made when there is something to log.
-            self._ascent, self._first = self._started(pl_module, images), None
+            self._prepare(pl_module, images)
             return Observation()
-        ascent = self._ascent
-        response = LayerResponse(pl_module, self.layer, ascent.spec, self._kernel_axis)
-        snapshot = ascent.climb(response, images.device)
+        spec = self._spec
+        response = LayerResponse(pl_module, self.layer, spec, self._kernel_axis)
+        self._state, snapshot = continue_ascents(
+            self._state, self._kernels, response, self.settings, images.device
+        )
+        steps = self._state.steps
         tag = f"activation_maximization/{self.layer}"
-        title = f"preferred images of {self.layer}, step {step}, {ascent.steps} ascent steps"
-        grid = labeled_grid(snapshot.images, _labels(ascent.kernels, snapshot), ascent.spec, title)
+        title = f"preferred images of {self.layer}, step {step}, {steps} ascent steps"
+        grid = labeled_grid(snapshot.images, _labels(self._kernels, snapshot), spec, title)
         scalars = {f"{tag}/{name}": value for name, value in _means(snapshot).items()}
         observation = Observation(pictures={tag: render(grid)}, scalars=scalars)
         if self.first_and_now and self._first is not None:
-            again = _read_out(self._first.images.to(images.device), ascent, response)
-            figure = self._first.compared(again, snapshot, ascent, self.layer, step)
+            figure = self._compared(self._first, snapshot, response, images.device, step)
             observation.pictures[f"{tag}/first_and_now"] = render(figure)
         elif self.first_and_now:
-            self._first = _FirstLook(step, ascent.steps, snapshot.images, snapshot.activations)
+            self._first = _FirstLook(step, steps, snapshot.images, snapshot.activations)
         observation.describe(tag, _IMAGE_DESCRIPTIONS)
         compared = (f"{tag}/activation", f"{tag}/noise_activation")
         observation.add_to_chart(_CATEGORY, f"{self.layer}: activation against noise", *compared)
@@ -159,13 +164,50 @@ class ActivationMaximizationMonitor(Monitor):
         )
         return observation
 
-    def _started(self, pl_module: LightningModule, images: Tensor) -> ContinuedAscent:
-        """Ascents at their start, on a network and kernels that were found usable."""
+    def _prepare(self, pl_module: LightningModule, images: Tensor) -> None:
+        """Find kernels whose responses can be maximized, to start their ascents."""
         spec = self.input_spec or self.probe.spec_like(images)
         response = LayerResponse(pl_module, self.layer, spec)
-        kernels = usable_kernels(response, self.kernels, self.settings.resolved_objective)
-        self._kernel_axis = response.kernel_axis
-        return ContinuedAscent(kernels, spec, self.settings)
+        self._kernels = usable_kernels(response, self.kernels, self.settings)
+        self._spec, self._kernel_axis = spec, response.kernel_axis
+        self._state, self._first = AscentState(), None
+
+    def _compared(
+        self,
+        first: _FirstLook,
+        now: AscentSnapshot,
+        response: LayerResponse,
+        device: torch.device,
+        step: int,
+    ) -> Figure:
+        """Draw the first images over those of now, with what the first ones do now."""
+        objective = self.settings.resolved_objective.prepared(response)
+        size = self.settings.images_at_once
+        shown = first.images.to(device)
+        still = image_readouts(shown, self._kernels, response, objective, size)
+        labels = [
+            f"kernel {kernel}: first image {then:.3g} then, {again:.3g} now; latest {latest:.3g}"
+            for kernel, then, again, latest in zip(
+                self._kernels,
+                first.activations.tolist(),
+                still.tolist(),
+                now.activations.tolist(),
+                strict=True,
+            )
+        ]
+        return first_and_now_images(
+            first.images,
+            now.images,
+            labels,
+            (f"first, step {first.step}", f"now, step {step}"),
+            response.spec,
+            f"preferred images of {self.layer} at first and now",
+            [
+                "activation of the first image when it was made and on the network of now; of the "
+                f"latest image now, after {self._state.steps} ascent steps, not "
+                f"{first.ascent_steps}"
+            ],
+        )
 
 
 @dataclass(frozen=True)
@@ -176,45 +218,6 @@ class _FirstLook:
     ascent_steps: int
     images: Tensor
     activations: Tensor
-
-    def compared(
-        self, again: Tensor, now: AscentSnapshot, ascent: ContinuedAscent, layer: str, step: int
-    ) -> Figure:
-        """Over the images of now, with their own activations ``(N,)`` on the network of now."""
-        labels = [
-            f"kernel {kernel}: first image {then:.3g} then, {still:.3g} now; latest {latest:.3g}"
-            for kernel, then, still, latest in zip(
-                ascent.kernels,
-                self.activations.tolist(),
-                again.tolist(),
-                now.activations.tolist(),
-                strict=True,
-            )
-        ]
-        return first_and_now_images(
-            self.images,
-            now.images,
-            labels,
-            (f"first, step {self.step}", f"now, step {step}"),
-            ascent.spec,
-            f"preferred images of {layer} at first and now",
-            [
-                "activation of the first image when it was made and on the network of now; of the "
-                f"latest image now, after {ascent.steps} ascent steps, not {self.ascent_steps}"
-            ],
-        )
-
-
-def _read_out(images: Tensor, ascent: ContinuedAscent, response: LayerResponse) -> Tensor:
-    """Return each kernel's readout of its own image, from ``(N, C, H, W)`` to ``(N,)``."""
-    objective = ascent.settings.resolved_objective.prepared(response)
-    size = ascent.settings.images_at_once
-    targets = [Target((kernel,)) for kernel in ascent.kernels]
-    parts = [
-        read_out(images[first : first + size], response, targets[first : first + size], objective)
-        for first in range(0, len(targets), size)
-    ]
-    return torch.cat(parts)
 
 
 def _labels(kernels: Sequence[int], snapshot: AscentSnapshot) -> list[str]:

@@ -17,7 +17,7 @@ from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection
 from neurovis.maximization import AscentSettings
-from neurovis.maximization.continued import ContinuedAscent, usable_kernels
+from neurovis.maximization.continuation import AscentState, continue_ascents, usable_kernels
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.summaries import Observation
 from neurovis.tuning.battery import Battery, choose_battery
@@ -137,7 +137,7 @@ class KernelRankingMonitor(Monitor):
         self._first: dict[tuple[str, str], tuple[int, KernelRanking]] = {}
         self.preferred_images = preferred_images
         self.first_and_now = first_and_now
-        self._ascents: dict[str, ContinuedAscent] = {}
+        self._ascents: dict[str, AscentState] = {}
 
     @property
     @override
@@ -203,7 +203,7 @@ class KernelRankingMonitor(Monitor):
                 continue
             response = LayerResponse(pl_module, layer.name, layer.spec, layer.kernel_axis)
             if self.is_first_look:
-                usable_kernels(response, None, AscentSettings().resolved_objective)
+                usable_kernels(response, None, AscentSettings(steps=_STEPS_PER_LOOK))
             else:
                 pictures[layer.name] = self._climb(response, layer, found, device)
         return pictures
@@ -220,13 +220,11 @@ class KernelRankingMonitor(Monitor):
                 for kernel in ranking.order[: self.max_kernels]
             }
         )
-        ascent = self._ascents.get(layer.name)
-        if ascent is None:
-            ascent = ContinuedAscent(kernels, layer.spec, AscentSettings(steps=_STEPS_PER_LOOK))
-        elif ascent.kernels != kernels:
-            ascent = ascent.of(kernels)
-        images = _as_drawn(ascent.climb(response, device).images)
-        self._ascents[layer.name] = ascent
+        state = self._ascents.get(layer.name, AscentState())
+        self._ascents[layer.name], snapshot = continue_ascents(
+            state, kernels, response, AscentSettings(steps=_STEPS_PER_LOOK), device
+        )
+        images = _as_drawn(snapshot.images)
         pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5, dtype=torch.float32)
         pictures[kernels] = images.float()
         return pictures

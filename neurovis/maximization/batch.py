@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from neurovis.maximization.ascent import AscentStep, Views
-from neurovis.maximization.convergence import has_converged
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import TargetBatch
 from neurovis.maximization.preferred_image import Ended
@@ -35,6 +34,7 @@ class Batch:
         transforms: What images are shown under.
         size: Height and width of the images that are optimized.
         device: Where they are.
+        steps: How many steps each slot has made before; by default none.
 
     Attributes:
         jobs: What each slot works on, or worked on last.
@@ -51,17 +51,19 @@ class Batch:
         transforms: Sequence[Transform],
         size: tuple[int, int],
         device: torch.device,
+        steps: Sequence[int] | None = None,
     ) -> None:
         self.jobs = list(jobs)
         self.is_active = [True] * len(jobs)
         self._settings = settings
         self._transforms = list(transforms)
         self._size = size
-        rows = len(jobs) * settings.variants
         self._device = device
         # All that is counted and noted is on the host, so that nothing has to ask the device.
-        self._steps = [0] * len(jobs)
-        self._curves = torch.full((rows, settings.steps), torch.nan)
+        self._steps = list(steps or [0] * len(jobs))
+        self._last_step = max(self._steps) + settings.steps - 1
+        rows = len(jobs) * settings.variants
+        self._curves = torch.full((rows, self._last_step + 1), torch.nan)
         self._gains = torch.full_like(self._curves, torch.nan)
         self._asleep = torch.zeros(rows, dtype=torch.bool)
         self._drawn = self._draw(self.jobs)
@@ -87,7 +89,7 @@ class Batch:
     def views(self) -> Views:
         """Return the transforms of the images' next steps, with their drawn parameters."""
         # Slots that are done may have no steps left.
-        step = self._made().clamp(max=self._settings.steps - 1)
+        step = self._made().clamp(max=self._last_step)
         rows = torch.arange(len(step))
         return Views(self._transforms, [drawn[step, rows] for drawn in self._drawn])
 
@@ -102,7 +104,7 @@ class Batch:
 
     def record(self, step_taken: AscentStep) -> None:
         """Record the readouts and gains of a step."""
-        step = self._made().clamp(max=self._settings.steps - 1)
+        step = self._made().clamp(max=self._last_step)
         rows = torch.arange(len(step))
         self._curves[rows, step] = step_taken.objective_values.float()
         self._gains[rows, step] = step_taken.gains.float()
@@ -163,5 +165,35 @@ class Batch:
             for job in jobs
             for variant in range(self._settings.variants)
         ]
-        settings = self._settings
-        return draw_transforms(self._transforms, self._size, settings.seed, keys, settings.steps)
+        steps = self._last_step + 1
+        return draw_transforms(self._transforms, self._size, self._settings.seed, keys, steps)
+
+
+def has_converged(curves: Tensor, steps: Tensor, patience: int, min_improvement: float) -> Tensor:
+    """Return True for ascents that have stopped improving.
+
+    An ascent has if the mean of its curve over the last ``patience`` steps is not above that of the
+    ``patience`` steps before by more than ``min_improvement`` of its whole rise since its first
+    step. Means are compared, since the curve varies with the random views.
+
+    Args:
+        curves: ``(B, steps)`` the maximized number at each step, on the CPU, since it is summed up
+            in double precision; values after an ascent's last step are ignored.
+        steps: ``(B,)`` how many steps each has made.
+        patience: At least 1.
+        min_improvement: A fraction, at least 0.
+
+    Returns:
+        ``(B,)`` bool.
+    """
+    sums = torch.nn.functional.pad(curves.double().nan_to_num().cumsum(1), (1, 0))
+
+    def mean_between(first: Tensor, last: Tensor) -> Tensor:
+        first, last = first.clamp(min=0)[:, None], last.clamp(min=0)[:, None]
+        return ((sums.gather(1, last) - sums.gather(1, first))[:, 0]) / patience
+
+    recent = mean_between(steps - patience, steps)
+    before = mean_between(steps - 2 * patience, steps - patience)
+    rise = torch.maximum(recent, before) - curves[:, 0].double()
+    stalled = recent - before <= min_improvement * rise.abs()
+    return stalled & (steps >= 2 * patience)

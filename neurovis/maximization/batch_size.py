@@ -9,8 +9,7 @@ import torch
 
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.layer_ascent import LayerAscent
-from neurovis.maximization.optimizer import ImageAdam
-from neurovis.maximization.prepared_layer import PreparedLayer
+from neurovis.maximization.prepared_layer import MaximizableLayer
 from neurovis.maximization.settings import AscentSettings
 from neurovis.restoration import same_random_state
 
@@ -66,7 +65,7 @@ def fitting_batch_size(free: int, needed: int) -> int:
 
 
 def choose_batch_size(
-    layer: PreparedLayer, job: Job, settings: AscentSettings, device: torch.device
+    layer: MaximizableLayer, job: Job, settings: AscentSettings, device: torch.device
 ) -> int:
     """Return the batch size for a device, by the memory that the first step of one job needs.
 
@@ -87,19 +86,15 @@ def choose_batch_size(
 
 
 def _first_step(
-    layer: PreparedLayer, job: Job, settings: AscentSettings, device: torch.device
+    layer: MaximizableLayer, job: Job, settings: AscentSettings, device: torch.device
 ) -> tuple[int, int]:
     """Return the free memory, and the most that a step of one job needs, in bytes."""
-    images = settings.image_parameters.images(1, layer.response.spec)
-    optimizer = ImageAdam(images.parameters(), settings.learning_rates)
     memory = _QUERIES[device.type]
-    ascent = LayerAscent(layer, [job], 1, settings, optimizer, device)
-    try:
+    with layer.prepared(device) as prepared:
+        ascent = LayerAscent(prepared, [job], 1, settings, device)
         # Then the allocator takes from the device what the step needs. Its own record of the peak
         # would have to be reset, and others may be reading it.
         torch.get_device_module(device).empty_cache()
         before = memory(device)
-        ascent.climb().losses.sum().backward()
+        ascent.compute_step().losses.sum().backward()
         return before.free, memory(device).reserved - before.allocated
-    finally:
-        ascent.close()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
 from neurovis.maximization.parametrizations import ImageParameters
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
@@ -33,13 +34,14 @@ def check_pictures(settings: AscentSettings, input_spec: InputSpec) -> None:
     """Look at the pictures that an ascent starts from or keeps, before anything is made.
 
     Raises:
-        ValueError: If one does not have the input's shape, or a modality is not the input's.
+        ArgumentError: If the image to start from does not have the input's shape.
+        ValueError: If a kept picture does not, or a modality is not the input's.
         FileNotFoundError: If there is no such file.
     """
     settings.constraints.prepared(input_spec)
     init = settings.init
     if isinstance(init, Tensor) and tuple(init.shape) != input_spec.shape:
-        raise ValueError(
+        raise ArgumentError(
             f"the init image must have the input's shape {input_spec.shape}; got "
             f"{tuple(init.shape)}"
         )

@@ -52,6 +52,12 @@ class FieldCrop:
         (top, left), box = self.corner, self.box
         return box[0] - top, box[1] - left, box[2] - top, box[3] - left
 
+    @property
+    def crop_box(self) -> Box:
+        """The crop in the whole picture: top, left, bottom, right."""
+        (top, left), (height, width) = self.corner, self.spec.size
+        return top, left, top + height, left + width
+
     def paste(self, images: Tensor) -> Tensor:
         """Whole pictures ``(..., C, H, W)``, gray around the crops ``(..., C, h, w)``.
 

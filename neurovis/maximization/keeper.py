@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.canvas import Canvas
 from neurovis.maximization.field_crop import FieldCrop
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.kept_image import LEVELS, KeptImage
+from neurovis.maximization.optimized_region import OptimizedRegion
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.settings import AscentSettings
 
@@ -128,13 +128,13 @@ class ImageKeeper:
         return image
 
     def _starts(self, job: Job, crop: Any, box: Any) -> Tensor:
-        canvas = Canvas(self._spec, self._settings)
+        cropped = None
         if crop is not None:
             top, left, bottom, right = crop
             size = (bottom - top, right - left)
             cropped = FieldCrop(self._spec.resized(size), self._spec.size, (top, left), box)
-            canvas = Canvas(self._spec, self._settings, cropped)
-        return canvas.whole(canvas.initializer().of(job).starts)
+        region = OptimizedRegion(self._spec, self._settings, cropped)
+        return region.initial_images(job.target.kernels[0])
 
 
 def _levels(images: Tensor, highest: int) -> Tensor:

@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from neurovis.maximization.ascent import AscentEvidence, AscentStep, ascent_losses, gather_evidence
+from neurovis.maximization.ascent import AscentStep, ascent_losses, gather_evidence
 from neurovis.maximization.batch import Batch
-from neurovis.maximization.image_initializer import Beginning
 from neurovis.maximization.jobs import Job
-from neurovis.maximization.optimizer import ImageAdam
+from neurovis.maximization.optimizer import Moments, adam_step
 from neurovis.maximization.preferred_image import Ended, PreferredImage
 from neurovis.maximization.prepared_layer import PreparedLayer
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.tones import ToneMemory
 
 
+@dataclass(frozen=True)
+class ImageState:
+    """Everything that is needed to resume the images of a job, on the CPU.
+
+    Attributes:
+        values: ``(D, ...)`` their parameters.
+        moments: What Adam remembers of them.
+    """
+
+    values: Tensor
+    moments: Moments
+
+    @property
+    def steps(self) -> int:
+        """Number of steps made so far."""
+        return int(self.moments.steps[0])
+
+
 class LayerAscent:
     """Works off a layer's jobs: when one is done, the next takes its place.
 
+    A step is :meth:`compute_step`, the gradient of its losses for the parameters of
+    :attr:`images`, and a step of Adam down that gradient, which :meth:`update` makes.
+
     Args:
-        layer: The layer to maximize; it is entered, and left by :meth:`close`.
+        layer: The layer to maximize.
         jobs: What images are to be of, at least one.
         slots: How many jobs are worked on together.
         settings: How the ascent is done.
-        optimizer: Moves the images; it takes up these in place of what it had.
-        device: Where they are.
+        device: Where images are.
+        states: Jobs that were begun before, as :meth:`state` returned them; the first jobs only.
 
     Attributes:
         images: The images that are optimized, each slot's variants next to each other.
+        moments: What Adam remembers of them.
     """
 
     def __init__(
@@ -39,29 +61,30 @@ class LayerAscent:
         jobs: Sequence[Job],
         slots: int,
         settings: AscentSettings,
-        optimizer: ImageAdam,
         device: torch.device,
+        states: Mapping[Job, ImageState] | None = None,
     ) -> None:
-        layer.enter(device)
         self.layer = layer
         self._settings = settings
-        self._optimizer = optimizer
+        states = states or {}
         first, self._waiting = list(jobs[:slots]), list(jobs[slots:])
         # Slots for which there is no job repeat the first, and their results are discarded.
         filled = first + first[:1] * (slots - len(first))
-        self._batch = Batch(filled, settings, layer.transforms, layer.spec.size, device)
-        self._beginnings: dict[int, Beginning] = {}
+        self._batch = Batch(
+            filled,
+            settings,
+            layer.transforms,
+            layer.region.spec.size,
+            device,
+            [states[job].steps if job in states else 0 for job in filled],
+        )
+        self._batch.is_active = [slot < len(first) for slot in range(slots)]
         self._tones = ToneMemory()
         rows = slots * settings.variants
-        self.images = settings.image_parameters.images(rows, layer.spec).to(device)
-        optimizer.work_on(self.images.values)
+        self.images = settings.image_parameters.images(rows, layer.region.spec).to(device)
+        self.moments = Moments.none(self.images.values.detach())
         for slot, job in enumerate(filled):
-            self._begin(slot, job)
-            self._batch.is_active[slot] = slot < len(first)
-
-    def close(self) -> None:
-        """Release what only this ascent needs."""
-        self.layer.leave()
+            self._fill(slot, states.get(job))
 
     @property
     def is_done(self) -> bool:
@@ -73,25 +96,100 @@ class LayerAscent:
         """The steps made by what is not done, in whole ascents."""
         return self._batch.progress
 
-    def climb(self) -> AscentStep:
+    def compute_step(self) -> AscentStep:
         """Compute the losses and readouts of a step, and record them; see :func:`ascent_losses`."""
         tones = self._tones
         # On the CPU nothing waits.
         tones.asks = tones.asks or self.images.values.device.type == "cpu"
-        climb = self._try_step()
-        if not tones.asks and climb.unsure.any():
+        step = self._try_step()
+        if not tones.asks and step.unsure.any():
             tones.asks = True
-            climb = self._try_step()
+            step = self._try_step()
         # What was out of reach will be so again.
-        tones.asks = bool(climb.unsure.any())
+        tones.asks = bool(step.unsure.any())
         tones.keep()
-        self._batch.record(climb)
-        return climb
+        self._batch.record(step)
+        return step
+
+    def update(self, gradients: Tensor) -> None:
+        """Move the images down the gradients ``(B, ...)`` of a step's losses."""
+        adam_step(self.images.values, gradients, self.moments, self._settings.learning_rate)
+
+    def averaged(self) -> Tensor:
+        """The images of the averages over the last steps, ``(B, C, H, W)``, slot by slot."""
+        return self._whole(self.moments.averaged(self.images.values.detach()))
+
+    def take_finished(self) -> Iterator[tuple[Job, list[PreferredImage]]]:
+        """The jobs that ended with the last step, with their images; others begin in their place.
+
+        A job whose images are not taken has not ended.
+        """
+        for slot, why in self._batch.ended().items():
+            yield self._batch.jobs[slot], self._preferred_images(slot, why)
+            self._batch.is_active[slot] = False
+            if self._waiting:
+                self._batch.take(slot, self._waiting.pop(0))
+                self._fill(slot)
+
+    def cut_short(self) -> list[PreferredImage]:
+        """The images of jobs that have begun and not ended."""
+        return [
+            image
+            for slot, active in enumerate(self._batch.is_active)
+            if active and self._batch.curve(slot).numel()
+            for image in self._preferred_images(slot, "cut short")
+        ]
+
+    def state(self) -> dict[Job, ImageState]:
+        """Return what is needed to resume each job, also with others, or on another network."""
+        states = {}
+        for slot, job in enumerate(self._batch.jobs):
+            rows = self._batch.rows(slot)
+            values = self.images.values.detach()[rows].cpu()
+            states[job] = ImageState(values, self.moments.of(rows))
+        return states
+
+    def restart_broken(self) -> list[bool]:
+        """Start jobs again whose parameters are NaN or infinite, and return which, slot by slot."""
+        finite = self.images.values.detach().flatten(1).isfinite().all(1) & self.moments.finite
+        of_rows = finite.cpu().tolist()
+        broken = []
+        for slot, job in enumerate(self._batch.jobs):
+            broken.append(not all(of_rows[row] for row in self._batch.rows(slot)))
+            if broken[slot]:
+                self._batch.take(slot, job)
+                self._fill(slot)
+        return broken
+
+    def candidates(self, slots: Sequence[int]) -> Tensor:
+        """Return whole images ``(3 N, C, H, W)``: averaged, last, and noise, for each of N rows."""
+        rows = [row for slot in slots for row in self._batch.rows(slot)]
+        averaged, last = self.averaged()[rows], self._whole(self.images.values)[rows]
+        kernels = [self._batch.jobs[slot].target.kernels[0] for slot in slots]
+        noise = torch.cat([self.layer.region.noise_images(kernel) for kernel in kernels])
+        return torch.cat([averaged, last, noise.to(last)])
+
+    @torch.no_grad()
+    def better(self, candidates: Tensor, objective_values: Tensor) -> Tensor:
+        """Return ``(N,)`` the places of the averaged or last images, whichever are better.
+
+        Early in an ascent averages lag behind.
+
+        Args:
+            candidates: As :meth:`candidates` returned them.
+            objective_values: ``(3 N,)`` what they drive their targets to.
+        """
+        gains = objective_values
+        for penalty in self._settings.penalties:
+            gains = gains - penalty(candidates).to(gains)
+        averaged, last, _ = gains.chunk(3)
+        count = len(averaged)
+        return torch.arange(count) + count * (last > averaged).cpu()
 
     def _try_step(self) -> AscentStep:
         layer, batch = self.layer, self._batch
         leak = batch.leak()
-        images = layer.constrained(self.images(), self._tones)
+        images = layer.region.constrained(self.images(), self._tones)
         with layer.leaking(leak):
             return ascent_losses(
                 images,
@@ -100,63 +198,36 @@ class LayerAscent:
                 batch.targets,
                 layer.objective,
                 self._settings,
-                layer.whole,
-                batch.may_wake(leak) if layer.leaks else None,
+                layer.region.whole,
+                batch.may_wake(leak) if layer.last_rectifiers else None,
                 list(self._tones.sure.values()),
             )
 
-    def averaged(self) -> Tensor:
-        """The images of the averages over the last steps, ``(B, C, H, W)``, slot by slot."""
-        return self._whole(self._optimizer.averaged(self.images.values))
-
-    def take_finished(self) -> Iterator[tuple[Job, list[PreferredImage]]]:
-        """The jobs that ended with the last step, with their images; others begin in their place.
-
-        A job whose images are not taken has not ended.
-        """
-        for slot, why in self._batch.ended().items():
-            yield self._batch.jobs[slot], self._evident(slot, why)
-            self._batch.is_active[slot] = False
-            if self._waiting:
-                self._begin(slot, self._waiting.pop(0))
-
-    def cut_short(self) -> list[PreferredImage]:
-        """The images of jobs that have begun and not ended."""
-        return [
-            image
-            for slot, active in enumerate(self._batch.is_active)
-            if active and self._batch.curve(slot).numel()
-            for image in self._evident(slot, "cut short")
-        ]
-
-    def _begin(self, slot: int, job: Job) -> None:
-        """Put a job's start into a slot."""
-        self._batch.take(slot, job)
-        self._beginnings[slot] = beginning = self.layer.beginning(job)
+    def _fill(self, slot: int, state: ImageState | None = None) -> None:
+        """Put a job's images into its slot, as they start or as they were left."""
         rows = self._batch.rows(slot)
+        if state is None:
+            kernel = self._batch.jobs[slot].target.kernels[0]
+            values: Tensor = self.layer.region.initial_parameters(kernel).values
+            self.moments.forget(rows)
+        else:
+            values = state.values
+            self.moments.put(rows, state.moments)
         with torch.no_grad():
-            self.images.values[rows] = beginning.values.to(self.images.values)
-        self._optimizer.forget(rows)
+            self.images.values[rows] = values.to(self.images.values)
         self._tones.forget(rows)
 
-    def _evident(self, slot: int, why: Ended) -> list[PreferredImage]:
+    def _preferred_images(self, slot: int, why: Ended) -> list[PreferredImage]:
         """The images of a slot as they are now, with the evidence for them."""
-        layer = self.layer
-        job, beginning = self._batch.jobs[slot], self._beginnings[slot]
-        rows = self._batch.rows(slot)
-        averaged, last = self.averaged()[rows], self._whole(self.images.values)[rows]
-        images = torch.cat([averaged, last, layer.whole(beginning.noise.to(last))])
+        layer, job, count = self.layer, self._batch.jobs[slot], self._settings.variants
+        images = self.candidates([slot])
         # By themselves, not with others of the batch, so that their numbers are theirs alone.
         targets = [job.target] * len(images)
         evidence = gather_evidence(images, layer.response, targets, layer.objective)
-        gains = self._gains(job, images, evidence)
-        count = len(rows)
-        # Early in an ascent averages lag behind.
-        best = [
-            max(variant, variant + count, key=lambda place: gains[place])
-            for variant in range(count)
-        ]
-        starts, curves = layer.whole(beginning.starts), self._batch.curve(slot)
+        joint = torch.stack([job.target.join(one.activations) for one in evidence])
+        best = self.better(images, joint).tolist()
+        starts = layer.region.initial_images(job.target.kernels[0])
+        crop, curves = layer.region.crop, self._batch.curve(slot)
         return [
             job.image(
                 variant,
@@ -167,8 +238,8 @@ class LayerAscent:
                 noise=evidence[2 * count + variant],
                 curve=curves[variant],
                 ended=why,
-                box=layer.box,
-                crop=layer.crop_box,
+                box=None if crop is None else crop.box,
+                crop=None if crop is None else crop.crop_box,
             )
             for variant in range(count)
         ]
@@ -176,13 +247,5 @@ class LayerAscent:
     @torch.no_grad()
     def _whole(self, values: Tensor) -> Tensor:
         """Whole images ``(B, C, H, W)`` in [0, 1] of parameters, rounded as they are kept."""
-        return self.layer.finished(self.layer.constrained(self.images.of(values)).float())
-
-    @torch.no_grad()
-    def _gains(self, job: Job, images: Tensor, evidence: Sequence[AscentEvidence]) -> list[float]:
-        """Return the joint readout of each image, less the penalties."""
-        joint = torch.stack([job.target.join(one.activations) for one in evidence])
-        for penalty in self._settings.penalties:
-            joint = joint - penalty(images).to(joint)
-        gains: list[float] = joint.tolist()
-        return gains
+        images = self.layer.region.constrained(self.images.of(values))
+        return self.layer.finished(images.float())

@@ -10,7 +10,7 @@ well under way, drives its kernel more than the last of them; early on it lags b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,6 @@ _BETA = 0.9
 _EPS = 1e-15
 #: How much of an average is kept at a step, once there were enough.
 _KEPT = 0.9
-
-#: From the steps that each image has made before, ``(B,)``, to its learning rate, ``(B,)``; both on
-#: the CPU.
-LearningRateSchedule = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -55,21 +51,20 @@ class Moments:
 
     def forget(self, rows: Sequence[int]) -> None:
         """Reset the moments of these images."""
-        for remembered in self._all:
+        for remembered in (self.second, self.average, self.steps):
             remembered[list(rows)] = 0
 
     def of(self, rows: Sequence[int]) -> Moments:
-        """Return copies of the moments of these images."""
-        return Moments(*(remembered[list(rows)] for remembered in self._all))
+        """Return copies of the moments of these images, on the CPU."""
+        rows = list(rows)
+        return Moments(self.second[rows].cpu(), self.average[rows].cpu(), self.steps[rows])
 
     def put(self, rows: Sequence[int], others: Moments) -> None:
         """Replace the moments of these images by those of others."""
-        for remembered, other in zip(self._all, others._all, strict=True):
-            remembered[list(rows)] = other
-
-    def to(self, device: torch.device) -> Moments:
-        """Return the moments on a device."""
-        return Moments(self.second.to(device), self.average.to(device), self.steps)
+        rows = list(rows)
+        self.second[rows] = others.second.to(self.second)
+        self.average[rows] = others.average.to(self.average)
+        self.steps[rows] = others.steps
 
     def averaged(self, values: Tensor) -> Tensor:
         """Return the averages ``(B, ...)``; for images that have made no step, their values."""
@@ -82,20 +77,16 @@ class Moments:
         both = torch.stack([self.second.flatten(1), self.average.flatten(1)])
         return both.isfinite().all(-1).all(0)
 
-    @property
-    def _all(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.second, self.average, self.steps
-
 
 @torch.no_grad()
-def adam_step(values: Tensor, gradients: Tensor, moments: Moments, lr: float | Tensor) -> None:
+def adam_step(values: Tensor, gradients: Tensor, moments: Moments, lr: float) -> None:
     """One step down of every image, in place (Kingma & Ba 2015, with their bias correction).
 
     Args:
         values: ``(B, ...)``.
         gradients: ``(B, ...)``.
         moments: Moments of these images; they are updated in place.
-        lr: Learning rate, or ``(B,)`` one for each image, on the CPU.
+        lr: Learning rate.
     """
     moments.steps += 1
     correction = (1 - _BETA**moments.steps).sqrt()
@@ -116,49 +107,30 @@ def _beside(values: Tensor, numbers: Tensor) -> Tensor:
 
 
 class ImageAdam(torch.optim.Optimizer):
-    """Adam over the parameters of images, whose first dimension counts images.
+    """:func:`adam_step` as the optimizer that Lightning asks for.
 
     Args:
-        parameters: Tensors ``(B, ...)``.
-        schedule: Learning rate of each image by the steps it has made.
+        values: ``(B, ...)`` the parameters of images.
+        lr: Learning rate.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], schedule: LearningRateSchedule) -> None:
-        super().__init__(parameters, {})
-        self._schedule = schedule
+    def __init__(self, values: Tensor, lr: float) -> None:
+        super().__init__([values], {})
+        self._lr = lr
+        self.moments = Moments.none(values.detach())
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step down for all images, after the gradients that ``closure`` computes."""
         with torch.enable_grad():
             loss = closure() if closure is not None else None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    moments = self._moments(parameter)
-                    lr = self._schedule(moments.steps)
-                    adam_step(parameter, parameter.grad, moments, lr)
+        (group,) = self.param_groups
+        (values,) = group["params"]
+        if values.grad is not None:
+            adam_step(values, values.grad, self.moments, self._lr)
         return loss
 
-    def forget(self, rows: Sequence[int]) -> None:
-        """Reset the moments of these images."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self._moments(parameter).forget(rows)
-
-    @torch.no_grad()
-    def averaged(self, parameter: Tensor) -> Tensor:
-        """``(B, ...)`` the averages of images' last values."""
-        return self._moments(parameter).averaged(parameter.detach())
-
-    def work_on(self, parameter: Tensor) -> None:
-        """Take up other images, which have made no steps."""
-        self.state.clear()
+    def work_on(self, values: Tensor, moments: Moments) -> None:
+        """Optimize other images, from where their moments were left."""
         (group,) = self.param_groups
-        group["params"] = [parameter]
-
-    def _moments(self, parameter: Tensor) -> Moments:
-        # By name, as tensors: checkpoints are read with nothing but tensors allowed.
-        state = self.state[parameter]
-        if not state:
-            state.update(vars(Moments.none(parameter.detach())))
-        return Moments(state["second"], state["average"], state["steps"])
+        group["params"] = [values]
+        self.moments = moments

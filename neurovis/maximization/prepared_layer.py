@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -12,20 +13,17 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views, try_views
-from neurovis.maximization.canvas import Canvas
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
 from neurovis.maximization.first_checks import try_layer
-from neurovis.maximization.image_initializer import Beginning
-from neurovis.maximization.jobs import Job
 from neurovis.maximization.keeper import ImageKeeper
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
 from neurovis.maximization.network import fold_batch_norms
-from neurovis.maximization.objectives import noise_statistics
+from neurovis.maximization.objectives import Objective, noise_statistics
+from neurovis.maximization.optimized_region import OptimizedRegion
 from neurovis.maximization.precision import fast_copy
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.tones import ToneMemory
 from neurovis.maximization.transforms import Transform
 from neurovis.receptive_fields import Box
 
@@ -33,40 +31,47 @@ from neurovis.receptive_fields import Box
 _SMALLEST_CROP = 32
 
 
-def climbed_layers(
-    network: nn.Module, selection: LayerSelection, spec: InputSpec, settings: AscentSettings
-) -> dict[str, PreparedLayer]:
-    """All layers that a selection means, by name.
-
-    Layers that it does not name, but means by their type, are left out with a warning if they
-    cannot be maximized.
-
-    Raises:
-        ValueError: If there is no such layer, one that is named cannot be maximized, or none can.
-    """
-    parts = [selection] if isinstance(selection, (str, type)) else list(selection)
-    layers: dict[str, PreparedLayer] = {}
-    left_out: dict[str, ValueError] = {}
-    for name in select_layers(network, parts):
-        try:
-            layers[name] = PreparedLayer(network, name, spec, settings)
-        except ValueError as error:
-            if name in parts:
-                raise
-            left_out[name] = error
-    if not layers:
-        raise next(iter(left_out.values()))
-    if left_out:
-        reasons = "; ".join(str(error) for error in left_out.values())
-        rank_zero_warn(f"{len(left_out)} of the layers are left out: {reasons}")
-    return layers
-
-
+@dataclass(frozen=True)
 class PreparedLayer:
-    """A layer prepared for an ascent on its kernels: network, images and transforms.
+    """A layer with everything that an ascent on its kernels needs.
 
-    What takes memory or time (a folded copy of the network, say) is there between :meth:`enter`
-    and :meth:`leave` only, since a sweep goes through many layers.
+    Attributes:
+        response: The layer's response to whole images, of the unmodified network.
+        fast_response: The response to what is optimized, as it is run at every step.
+        objective: What is read from it.
+        region: What is optimized, and what it is shown as.
+        transforms: What images are shown under.
+        keeper: Rounds finished images to the values that are kept; None to leave them.
+        last_rectifiers: The rectifiers that end the layer, through which gradients may leak, by
+            the order of their calls.
+    """
+
+    response: LayerResponse
+    fast_response: LayerResponse
+    objective: Objective
+    region: OptimizedRegion
+    transforms: Sequence[Transform]
+    keeper: ImageKeeper | None = None
+    last_rectifiers: frozenset[int] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Dotted name."""
+        return self.response.layer
+
+    def leaking(self, leak: Tensor) -> AbstractContextManager[object]:
+        """Let parts of gradients, ``(B,)`` on the CPU, through what ends the layer."""
+        if not self.last_rectifiers or not leak.any():
+            return nullcontext()
+        return LeakingRectifiers(self.last_rectifiers, leak)
+
+    def finished(self, images: Tensor) -> Tensor:
+        """Whole images, rounded to the values that are kept, of what is optimized."""
+        return self.region.whole(images if self.keeper is None else self.keeper.rounded(images))
+
+
+class MaximizableLayer:
+    """A layer that was found fit for an ascent on its kernels.
 
     Args:
         network: Frozen and in eval mode; all layers share it.
@@ -83,15 +88,6 @@ class PreparedLayer:
         ValueError: If the layer, the images' shape or the layer's response are not usable.
     """
 
-    #: What is run at every step; set by :meth:`enter`, as is all that follows.
-    fast_response: LayerResponse
-    #: What is optimized, and what it is shown as.
-    canvas: Canvas
-    #: Modalities and size of what is optimized: a part of the image where a crop is enough.
-    spec: InputSpec
-    #: What images are shown under.
-    transforms: Sequence[Transform]
-
     def __init__(
         self, network: nn.Module, name: str, spec: InputSpec, settings: AscentSettings
     ) -> None:
@@ -102,78 +98,42 @@ class PreparedLayer:
         if settings.transforms is not None:
             try_views(self.response, settings)
         self._settings = settings
-        self._keeper = ImageKeeper(spec, settings)
-        self._crop: FieldCrop | None = None
 
-    def enter(self, device: torch.device) -> None:
-        """Prepare everything for an ascent on a device."""
-        settings, whole = self._settings, self.response.spec
-        network = self.response.network.to("cpu")
-        self.canvas = Canvas(whole, settings, self._find_crop())
-        self._crop = self.canvas.crop
-        self.spec = self.canvas.spec
-        self.transforms = self._views()
-        examples = self.response.inputs(noise_images(whole, count=2))
-        folded = fold_batch_norms(network, self.name, examples)
-        axis = self.response.kernel_axis
-        folded_response = LayerResponse(folded, self.name, whole, axis)
-        fast = fast_copy(folded_response, settings.precision, device)
-        self.fast_response = LayerResponse(fast, self.name, self.spec, axis)
-        self._leaking = last_rectifiers(self.fast_response) if settings.leak else frozenset()
-        self.response.to(device)
-        self._initializer = self.canvas.initializer()
+    @contextmanager
+    def prepared(self, device: torch.device) -> Iterator[PreparedLayer]:
+        """Prepare everything for an ascent on a device, and release its memory at the end.
 
-    def leave(self) -> None:
-        """Release what only the ascent needs, and the device's memory; harmless if repeated."""
-        for name in ("fast_response", "_initializer"):
-            vars(self).pop(name, None)
-        self.response.to(torch.device("cpu"))
-        self.objective.leave_devices()
-
-    @property
-    def leaks(self) -> bool:
-        """True if the layer ends in rectifiers through which gradients can leak."""
-        return bool(self._leaking)
-
-    def leaking(self, leak: Tensor) -> AbstractContextManager[object]:
-        """Let parts of gradients, ``(B,)`` on the CPU, through what ends the layer."""
-        if not self._leaking or not leak.any():
-            return nullcontext()
-        return LeakingRectifiers(self._leaking, leak)
-
-    @property
-    def box(self) -> Box | None:
-        """The part of the image that the center unit sees, if no more than that is optimized."""
-        return None if self._crop is None else self._crop.box
-
-    @property
-    def crop_box(self) -> Box | None:
-        """The part of the image that is optimized for the sake of :attr:`box`."""
-        if self._crop is None:
-            return None
-        (top, left), (height, width) = self._crop.corner, self._crop.spec.size
-        return top, left, top + height, left + width
-
-    def beginning(self, job: Job) -> Beginning:
-        """Return the start of a job's ascent, on the CPU."""
-        return self._initializer.of(job)
-
-    def constrained(self, images: Tensor, memory: ToneMemory | None = None) -> Tensor:
-        """Images ``(B, C, h, w)`` that keep to the constraints, of what is optimized.
-
-        Args:
-            images: In [0, 1].
-            memory: Gains and shifts of the images' last step, if this is one of many.
+        What takes memory or time (a folded copy of the network, say) exists inside only, since a
+        sweep goes through many layers.
         """
-        return self.canvas.constrained(images, memory)
-
-    def whole(self, images: Tensor) -> Tensor:
-        """Images ``(B, C, H, W)`` as the network is to be shown them, of what is optimized."""
-        return self.canvas.whole(images)
-
-    def finished(self, images: Tensor) -> Tensor:
-        """Whole images, rounded to the values that are kept, of what is optimized."""
-        return self.canvas.whole(self._keeper.rounded(images))
+        settings, whole = self._settings, self.response.spec
+        try:
+            network = self.response.network.to("cpu")
+            crop = self._find_crop()
+            region = OptimizedRegion(whole, settings, crop)
+            examples = self.response.inputs(noise_images(whole, count=2))
+            folded = fold_batch_norms(network, self.name, examples)
+            axis = self.response.kernel_axis
+            folded_response = LayerResponse(folded, self.name, whole, axis)
+            fast = fast_copy(folded_response, settings.precision, device)
+            fast_response = LayerResponse(fast, self.name, region.spec, axis)
+            rectifiers = last_rectifiers(fast_response) if settings.leak else frozenset()
+            transforms = (
+                default_views(settings, self.response) if crop is None else self._views(crop.box)
+            )
+            self.response.to(device)
+            yield PreparedLayer(
+                self.response,
+                fast_response,
+                self.objective,
+                region,
+                transforms,
+                ImageKeeper(whole, settings),
+                rectifiers,
+            )
+        finally:
+            self.response.to(torch.device("cpu"))
+            self.objective.release_copies()
 
     def noise_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(N,)`` of what the objective reads of noise images."""
@@ -198,14 +158,38 @@ class PreparedLayer:
             return None
         top, left, bottom, right = still.box
         margin = max(0.0, (_SMALLEST_CROP - min(bottom - top, right - left)) / 2)
-        return find_field_crop(self.response, margin, self._views_of(still.box))
+        return find_field_crop(self.response, margin, self._views(still.box))
 
-    def _views(self) -> list[Transform]:
-        if self._crop is None:
-            return default_views(self._settings, self.response)
-        return self._views_of(self._crop.box)
-
-    def _views_of(self, box: Box) -> list[Transform]:
+    def _views(self, field: Box) -> list[Transform]:
         """Return views for a field; by default they shift it in proportion to its size."""
-        top, left, bottom, right = box
+        top, left, bottom, right = field
         return self._settings.views((bottom - top, right - left))
+
+
+def maximizable_layers(
+    network: nn.Module, selection: LayerSelection, spec: InputSpec, settings: AscentSettings
+) -> dict[str, MaximizableLayer]:
+    """All layers that a selection means, by name.
+
+    Layers that it does not name, but means by their type, are left out with a warning if they
+    cannot be maximized.
+
+    Raises:
+        ValueError: If there is no such layer, one that is named cannot be maximized, or none can.
+    """
+    parts = [selection] if isinstance(selection, (str, type)) else list(selection)
+    layers: dict[str, MaximizableLayer] = {}
+    left_out: dict[str, ValueError] = {}
+    for name in select_layers(network, parts):
+        try:
+            layers[name] = MaximizableLayer(network, name, spec, settings)
+        except ValueError as error:
+            if name in parts:
+                raise
+            left_out[name] = error
+    if not layers:
+        raise next(iter(left_out.values()))
+    if left_out:
+        reasons = "; ".join(str(error) for error in left_out.values())
+        rank_zero_warn(f"{len(left_out)} of the layers are left out: {reasons}")
+    return layers

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypedDict
 
-import torch
 from torch import Tensor
 
 from neurovis.maximization.constraints import Constraints
@@ -239,10 +238,6 @@ class AscentSettings:
     def images_at_once(self) -> int:
         """Batch size that does not depend on how much memory is free."""
         return _UNMEASURED if self.batch_size is None else self.batch_size
-
-    def learning_rates(self, steps: Tensor) -> Tensor:
-        """Adam's learning rate for each image ``(B,)`` by the steps it has made before ``(B,)``."""
-        return torch.full_like(steps, self.learning_rate)
 
     def views(self, size: tuple[int, int], border: bool = False) -> list[Transform]:
         """Return the transforms for an image of this height and width.

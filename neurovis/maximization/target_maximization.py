@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
 from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
-from neurovis.maximization.prepared_layer import climbed_layers
+from neurovis.maximization.prepared_layer import maximizable_layers
 from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.run_log import Outcome, announce, hyperparameters
 from neurovis.maximization.settings import AscentSettings
@@ -58,7 +59,7 @@ class _Steps:
         return itertools.count()
 
 
-class _LetGo(pl.Callback):
+class _Release(pl.Callback):
     """Release resources after an exception; LightningModules have no ``on_exception`` hook."""
 
     @override
@@ -112,7 +113,7 @@ class TargetMaximization(pl.LightningModule):
         # The network is the user's, and has no place in checkpoints, parameter counts or the
         # optimizer: what holds it is no submodule.
         network = frozen_copy(model)
-        self._layers = climbed_layers(network, layers, self.input_spec, settings)
+        self._layers = maximizable_layers(network, layers, self.input_spec, settings)
         self._store: FinishedImages | None = None
         self._cut_short: list[PreferredImage] = []
         self._given: list[KeptImage] = []
@@ -120,6 +121,8 @@ class TargetMaximization(pl.LightningModule):
         self._keeper = ImageKeeper(self.input_spec, settings)
         self._results: MaximizationResults | None = None
         self._ascent: LayerAscent | None = None
+        # What is prepared for the ascent.
+        self._preparations = ExitStack()
         self._has_begun = False
 
     def set_jobs(self, jobs: Sequence[Job]) -> None:
@@ -164,7 +167,7 @@ class TargetMaximization(pl.LightningModule):
             ValueError: If it is not one of :attr:`layers`.
         """
         if layer not in self._layers:
-            raise ValueError(f'layer "{layer}" is not climbed; the layers are {self.layers}')
+            raise ValueError(f'layer "{layer}" is not maximized; the layers are {self.layers}')
         if self._results is not None:
             return self._results
         jobs = [job for job in self.jobs if job.layer == layer]
@@ -236,10 +239,7 @@ class TargetMaximization(pl.LightningModule):
 
     def release(self) -> None:
         """Release what only the ascent needs, and the device; finished images stay."""
-        self._leave_layer()
-        # Also a layer whose preparation raised an exception.
-        for layer in self._layers.values():
-            layer.leave()
+        self._release_layer()
         if self.device.type == "cpu":
             give_back_freed_memory()
 
@@ -256,12 +256,12 @@ class TargetMaximization(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the images' parameters, each with its own count of steps."""
-        self._optimizer = ImageAdam(self.images.parameters(), self.settings.learning_rates)
+        self._optimizer = ImageAdam(self.images.values, self.settings.learning_rate)
         return self._optimizer
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Return the callback that releases resources after an exception."""
-        return [_LetGo()]
+        return [_Release()]
 
     def train_dataloader(self) -> _Steps:
         """Steps without end; there is no data but the images themselves."""
@@ -311,7 +311,7 @@ class TargetMaximization(pl.LightningModule):
             keep_freed_memory()
         # Logging takes a third of a step of a small network.
         callbacks: list[pl.Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        others = [callback for callback in callbacks if not isinstance(callback, _LetGo)]
+        others = [callback for callback in callbacks if not isinstance(callback, _Release)]
         self._is_observed = bool(self.trainer.loggers or others)
         self._next_layer()
 
@@ -321,12 +321,12 @@ class TargetMaximization(pl.LightningModule):
 
     def training_step(self, _step: int) -> Tensor:
         """One ascent step on the batch."""
-        climb = self._working.climb()
+        step = self._working.compute_step()
         if self._is_observed:
-            activation = climb.objective_values.mean()
+            activation = step.objective_values.mean()
             self.log("activation", activation, prog_bar=True, logger=False)
             self.log(f"{self.tag}/{self.current_layer}/activation", activation)
-        return climb.losses.sum()
+        return step.losses.sum()
 
     def on_after_backward(self) -> None:
         """Write what a run writes first: whatever can be refused has been by now."""
@@ -430,21 +430,20 @@ class TargetMaximization(pl.LightningModule):
 
     def _next_layer(self) -> None:
         """Start the next layer that has any jobs."""
-        self._leave_layer()
+        self._release_layer()
         if not self._queue:
             return
         layer = self._layers[self._queue[0].layer]
         own = [job for job in self._queue if job.layer == layer.name]
         self._queue = self._queue[len(own) :]
-        self._ascent = LayerAscent(
-            layer, own, self._slots, self.settings, self._optimizer, self.device
-        )
+        prepared = self._preparations.enter_context(layer.prepared(self.device))
+        self._ascent = LayerAscent(prepared, own, self._slots, self.settings, self.device)
         self.images = self._ascent.images
+        self._optimizer.work_on(self.images.values, self._ascent.moments)
 
-    def _leave_layer(self) -> None:
-        if self._ascent is not None:
-            self._ascent.close()
+    def _release_layer(self) -> None:
         self._ascent = None
+        self._preparations.close()
 
     def _save(self, folder: Path) -> None:
         """Files and pictures of all layers, and the manifest with every image."""

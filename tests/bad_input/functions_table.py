@@ -252,7 +252,7 @@ _ASCENTS = [
     Bad(
         "ActivationMaximization: no results yet",
         lambda: _ascent().results_of("2"),
-        "layer \"2\" is not climbed; the layers are ['0']",
+        "layer \"2\" is not maximized; the layers are ['0']",
     ),
     Bad("AscentSettings: an option's near miss", lambda: AscentSettings(stepz=3), "'stepz'"),
     Bad("AscentSettings: no step", lambda: AscentSettings(steps=0), "at least 1; got 0"),

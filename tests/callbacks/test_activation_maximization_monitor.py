@@ -178,8 +178,7 @@ class TestContinuing:
         monitor = watching("conv1")
         for _ in range(2):
             fit(monitor, tmp_path, Still(), max_epochs=2)
-        assert monitor._ascent is not None
-        assert monitor._ascent.steps == 4
+        assert monitor._state.steps == 4
 
     def test_goes_on_after_training(self, tmp_path: Path) -> None:
         module, monitor = TinyModule(), watching(steps=4)
@@ -350,8 +349,8 @@ class TestImages:
     def test_another_size_than_in_training(self, tmp_path: Path) -> None:
         monitor = watching(input_spec=InputSpec.rgb((10, 20)))
         fit(monitor, tmp_path)
-        assert monitor._ascent is not None
-        assert monitor._ascent._noise.shape == (3, 3, 10, 20)
+        assert monitor._first is not None
+        assert monitor._first.images.shape == (3, 3, 10, 20)
 
     def test_like_the_probe_images(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         probe = torch.linspace(-3, 5, 2 * 3 * 9 * 12).reshape(2, 3, 9, 12)
@@ -362,8 +361,8 @@ class TestImages:
         said = [line for line in caplog.messages if "makes images like the probe images" in line]
         assert len(said) == 1
         assert "rgb of shape (3, 9, 12), values from -3 to 5" in said[0]
-        assert monitor._ascent is not None
-        spec = monitor._ascent.spec
+        spec = monitor._spec
+        assert spec is not None
         assert spec.to_network(torch.ones(3, 1, 1)).flatten().tolist() == [5, 5, 5]
         assert spec.to_network(torch.zeros(3, 1, 1)).flatten().tolist() == [-3, -3, -3]
 

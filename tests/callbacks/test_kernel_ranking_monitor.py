@@ -23,7 +23,7 @@ from neurovis import rank_kernels, undisturbed
 from neurovis.callbacks import KernelRankingMonitor, kernel_ranking
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import AscentSettings
-from neurovis.maximization.continued import ContinuedAscent
+from neurovis.maximization.continuation import AscentState, continue_ascents
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.summaries import Observation
 from neurovis.tuning.rankings.activation import ActivationRanking
@@ -382,10 +382,11 @@ class TestPreferredImages:
         assert (of_first.layer, none) == ("conv1", None)
         shown = sorted(ranking.order[:3])
         with undisturbed(module):
-            ascent = ContinuedAscent(shown, SPEC, AscentSettings(steps=16))
-            response = LayerResponse(module, "conv2", SPEC)
-            expected = ascent.climb(response, torch.device("cpu")).images
-        torch.testing.assert_close(pictures[shown], expected)
+            response, settings = LayerResponse(module, "conv2", SPEC), AscentSettings(steps=16)
+            _, snapshot = continue_ascents(
+                AscentState(), shown, response, settings, torch.device("cpu")
+            )
+        torch.testing.assert_close(pictures[shown], snapshot.images)
         others = [kernel for kernel in range(6) if kernel not in shown]
         assert (pictures[others] == 0.5).all()
 

@@ -66,26 +66,26 @@ def interrupting(
 STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
     "am": (
         "am --layer conv2 --kernels 0-3 --steps 2 --batch_size 1",
-        (LayerAscent, "climb"),
+        (LayerAscent, "compute_step"),
         5,
         "when 2 of 4 were finished; the same command goes on with the rest, in {folder}",
     ),
     "group-am": (
         "group-am --layer conv2 --groups 0;1;2 --steps 2 --batch_size 1",
-        (LayerAscent, "climb"),
+        (LayerAscent, "compute_step"),
         3,
         "when 1 of 3 were finished; the same command goes on with the rest, in {folder}",
     ),
     "am that is not resumed": (
         "am --layer conv2 --kernels 0-2 --steps 2 --batch_size 1 --resume false",
-        (LayerAscent, "climb"),
+        (LayerAscent, "compute_step"),
         3,
         "when 1 of 3 were finished; finished images are in {folder}",
     ),
     "am with a logger": (
         "am --layer conv2 --kernels 0-2 --steps 2 --batch_size 1 --trainer.logger CSVLogger "
         "--trainer.logger.save_dir .",
-        (LayerAscent, "climb"),
+        (LayerAscent, "compute_step"),
         3,
         "when 1 of 3 were finished; finished images are in lightning_logs/version_0",
     ),
@@ -141,7 +141,7 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
     "layers": ("layers", (layers, "list_layers"), 0, "before there were results"),
     "demo": (
         "demo --seconds 0 --steps 2 --accelerator cpu",
-        (LayerAscent, "climb"),
+        (LayerAscent, "compute_step"),
         3,
         "before the demo was done; what there is so far is in lightning_logs/demo/version_0",
     ),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurovis.maximization.convergence import has_converged
+from neurovis.maximization.batch import has_converged
 
 
 def literally(curve: list[float], patience: int, min_improvement: float) -> bool:

@@ -11,7 +11,7 @@ from torch import nn
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
-from neurovis.maximization.continued import ContinuedAscent
+from neurovis.maximization.continuation import AscentState, continue_ascents
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.layer_response import LayerResponse
 
@@ -29,14 +29,14 @@ def test_it_is_the_average_or_the_last_whichever_is_better(
     tv: float,
 ) -> None:
     both: list[torch.Tensor] = []
-    original = LayerAscent._evident
+    original = LayerAscent._preferred_images
 
     def note(self: LayerAscent, slot: int, why: Any) -> Any:
         last = self._whole(self.images.values)
         both.append(torch.stack([self.averaged()[slot], last[slot]]).cpu())
         return original(self, slot, why)
 
-    monkeypatch.setattr(LayerAscent, "_evident", note)
+    monkeypatch.setattr(LayerAscent, "_preferred_images", note)
     am = ActivationMaximization(
         small_network, "3", input_spec=GRAY, steps=steps, patience=None, tv=tv
     )
@@ -58,21 +58,27 @@ def test_images_during_a_training_are_chosen_alike(small_network: nn.Module) -> 
     network = small_network.eval().requires_grad_(False)
     response = LayerResponse(network, "3", GRAY)
     settings = AscentSettings(steps=6)
-    ascent = ContinuedAscent(range(8), GRAY, settings)
-    climbed = ascent.climb(response, torch.device("cpu"))
-    images = settings.image_parameters.images(8, GRAY)
-    last, averaged = (
-        images.of(values).detach()
-        for values in (ascent._values, ascent._moments.averaged(ascent._values))
+    state, snapshot = continue_ascents(
+        AscentState(), range(8), response, settings, torch.device("cpu")
     )
+    reached = list(state.images.values())
+    values, averages = (
+        torch.cat(parts)
+        for parts in (
+            [one.values for one in reached],
+            [one.moments.averaged(one.values) for one in reached],
+        )
+    )
+    images = settings.image_parameters.images(8, GRAY)
+    last, averaged = (images.of(one).detach() for one in (values, averages))
     with torch.no_grad():
         of_last, of_averaged = (
             network[:4](shown).mean((2, 3)).diagonal() for shown in (last, averaged)
         )
     assert (of_last > of_averaged).any()
-    torch.testing.assert_close(climbed.activations, torch.maximum(of_last, of_averaged))
+    torch.testing.assert_close(snapshot.activations, torch.maximum(of_last, of_averaged))
     expected = torch.where((of_last > of_averaged)[:, None, None, None], last, averaged)
-    torch.testing.assert_close(climbed.images, expected)
+    torch.testing.assert_close(snapshot.images, expected)
 
 
 def test_starts_keep_to_the_constraints_where_the_unit_looks(climb: Climber) -> None:

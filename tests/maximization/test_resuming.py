@@ -27,11 +27,9 @@ from neurovis.maximization import (
     precision,
     target_maximization,
 )
-from neurovis.maximization.image_initializer import Beginning
-from neurovis.maximization.jobs import Job
+from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.preferred_image import PreferredImage
-from neurovis.maximization.prepared_layer import PreparedLayer
 
 #: Six images, two at a time, that stop after different numbers of steps.
 OPTIONS: dict[str, Any] = {
@@ -138,13 +136,13 @@ def stopped(stopped_run: tuple[Path, int], tmp_path: Path) -> int:
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The kernels whose ascents have begun, one entry for each time."""
     kernels: list[int] = []
-    original = PreparedLayer.beginning
+    original = LayerAscent._fill
 
-    def begin(self: PreparedLayer, job: Job) -> Beginning:
-        kernels.append(job.target.kernels[0])
-        return original(self, job)
+    def fill(self: LayerAscent, slot: int, *state: Any) -> None:
+        kernels.append(self._batch.jobs[slot].target.kernels[0])
+        original(self, slot, *state)
 
-    monkeypatch.setattr(PreparedLayer, "beginning", begin)
+    monkeypatch.setattr(LayerAscent, "_fill", fill)
     return kernels
 
 

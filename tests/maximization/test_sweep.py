@@ -162,7 +162,7 @@ def test_results_of_several_layers_are_asked_for_by_layer(small_network: nn.Modu
     am = ActivationMaximization(small_network, "all-conv", **OPTIONS)
     with pytest.raises(ValueError, match=r'images of 2 layers; use results_of\("0"\)'):
         _ = am.results
-    with pytest.raises(ValueError, match=r'layer "5" is not climbed; the layers are \[\'0\''):
+    with pytest.raises(ValueError, match=r'layer "5" is not maximized; the layers are \[\'0\''):
         am.results_of("5")
 
 

@@ -37,7 +37,7 @@ class Constant:
                 self._copies[device] = self.values.to(device)
         return self._copies[device]
 
-    def leave_devices(self) -> None:
+    def release_copies(self) -> None:
         """Release the copies on devices."""
         self._copies.clear()
 

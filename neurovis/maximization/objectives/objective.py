@@ -46,11 +46,11 @@ class Objective(ABC):
     def __call__(self, activation: Tensor) -> Tensor:
         """The numbers ``(B, N)`` of an activation ``(B, K, ...)``, each image's from its own."""
 
-    def leave_devices(self) -> None:
+    def release_copies(self) -> None:
         """Release the copies of tensors on devices; they are made again where they are needed."""
         for value in vars(self).values():
             if isinstance(value, Constant):
-                value.leave_devices()
+                value.release_copies()
 
     def maps(self, activation: Tensor) -> Tensor:
         """Return the value of each position, ``(B, K, ...)`` to ``(B, N, ...)``, for figures."""
@@ -164,10 +164,10 @@ class WeightedSum(Objective):
         values = [weight * objective(activation) for weight, objective in self.terms]
         return sum(values[1:], values[0]) + self.offset
 
-    def leave_devices(self) -> None:
+    def release_copies(self) -> None:
         """Release the copies of tensors on devices of all terms."""
         for _, objective in self.terms:
-            objective.leave_devices()
+            objective.release_copies()
 
     def maps(self, activation: Tensor) -> Tensor:
         """The weighted sum of the terms' maps ``(B, N, ...)``, without the offset."""

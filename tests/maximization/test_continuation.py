@@ -14,9 +14,13 @@ from torch.nn import functional as F
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
-from neurovis.maximization.continued import AscentSnapshot, ContinuedAscent, usable_kernels
+from neurovis.maximization.continuation import (
+    AscentSnapshot,
+    AscentState,
+    continue_ascents,
+    usable_kernels,
+)
 from neurovis.maximization.layer_response import LayerResponse
-from neurovis.readouts import spatial_mean
 
 CPU = torch.device("cpu")
 
@@ -37,13 +41,27 @@ def highest_of_noise(network: nn.Module) -> Tensor:
     return network(images).mean((2, 3)).amax(0)
 
 
+class Ascent:
+    """Ascents of some kernels that are continued from where they were left."""
+
+    def __init__(self, kernels: list[int], settings: AscentSettings) -> None:
+        self.kernels, self.settings = kernels, settings
+        self.state = AscentState()
+
+    def climb(self, network: nn.Module, layer: str) -> AscentSnapshot:
+        response = LayerResponse(network, layer, GRAY)
+        self.state, snapshot = continue_ascents(
+            self.state, self.kernels, response, self.settings, CPU
+        )
+        return snapshot
+
+
 def continued(
     network: nn.Module, layer: str, kernels: list[int], times: int, **options: Any
-) -> tuple[ContinuedAscent, list[AscentSnapshot]]:
+) -> tuple[Ascent, list[AscentSnapshot]]:
     """An ascent on a network that stays as it is, and what each time came to."""
-    ascent = ContinuedAscent(kernels, GRAY, AscentSettings(**options))
-    response = LayerResponse(network, layer, GRAY)
-    return ascent, [ascent.climb(response, CPU) for _ in range(times)]
+    ascent = Ascent(kernels, AscentSettings(**options))
+    return ascent, [ascent.climb(network, layer) for _ in range(times)]
 
 
 class TestContinuing:
@@ -69,7 +87,7 @@ class TestContinuing:
         plain = {"leak": 0.0, "precision": "float32", "patience": None}
         am = ActivationMaximization(network, "2", kernels, GRAY, steps=12, **plain, **options)
         climb(am)
-        assert ascent.steps == 12
+        assert ascent.state.steps == 12
         torch.testing.assert_close(climbed[-1].images, am.results.images, rtol=0, atol=1e-5)
         for now, expected in (
             (climbed[-1].activations, am.results.activations),
@@ -80,15 +98,16 @@ class TestContinuing:
     def test_of_other_kernels(self, network: nn.Module) -> None:
         """Those that stay go on, whatever comes and goes around them, and the new ones start."""
         ascent, _ = continued(network, "2", [5, 0, 2], times=2, steps=3)
-        other = ascent.of([2, 7, 5])
-        later = other.climb(LayerResponse(network, "2", GRAY), CPU)
+        before = ascent.state
+        ascent.kernels = [2, 7, 5]
+        later = ascent.climb(network, "2")
         _, stayed = continued(network, "2", [5, 2], times=3, steps=3)
         torch.testing.assert_close(later.images[[2, 0]], stayed[-1].images, rtol=0, atol=1e-6)
-        _, started = continued(network, "2", [7], times=1, steps=3, **STILL)
-        still = ContinuedAscent([0], GRAY, AscentSettings(steps=3, **STILL)).of([7])
-        first = still.climb(LayerResponse(network, "2", GRAY), CPU)
-        torch.testing.assert_close(first.images, started[-1].images, rtol=0, atol=1e-6)
-        assert (other.steps, ascent.steps) == (9, 6)
+        # What starts later starts as at first, with the same views.
+        _, started = continued(network, "2", [7], times=1, steps=3)
+        torch.testing.assert_close(later.images[[1]], started[-1].images, rtol=0, atol=1e-6)
+        assert (ascent.state.steps, before.steps) == (9, 6)
+        assert [job.target.kernels for job in ascent.state.images] == [(2,), (7,), (5,)]
 
     def test_rises_far_above_noise(self, network: nn.Module) -> None:
         _, climbed = continued(network, "2", [0, 1, 2, 3], times=4, steps=16, lr=0.05)
@@ -102,8 +121,7 @@ class TestContinuing:
     def test_follows_the_network(self, network: nn.Module) -> None:
         ascent, climbed = continued(network, "2", [0, 1], times=4, steps=16, lr=0.05)
         network[2].weight.neg_()
-        response = LayerResponse(network, "2", GRAY)
-        first, *_, last = [ascent.climb(response, CPU) for _ in range(6)]
+        first, *_, last = [ascent.climb(network, "2") for _ in range(6)]
         assert (first.activations < climbed[-1].activations).all()
         assert (first.noise_activations != climbed[-1].noise_activations).all()
         assert (last.activations > highest_of_noise(network)[:2]).all()
@@ -119,8 +137,7 @@ class TestContinuing:
     def test_pickled_and_copied_in_between(self, network: nn.Module) -> None:
         ascent, _ = continued(network, "2", [0, 1], times=1, steps=3)
         copies = [pickle.loads(pickle.dumps(ascent)), copy.deepcopy(ascent), ascent]
-        response = LayerResponse(network, "2", GRAY)
-        images = [one.climb(response, CPU).images for one in copies]
+        images = [one.climb(network, "2").images for one in copies]
         assert torch.equal(images[0], images[2])
         assert torch.equal(images[1], images[2])
 
@@ -129,11 +146,10 @@ class TestContinuing:
         expected = copy.deepcopy(ascent)
         interrupting = Interrupting(network, after=7)
         with pytest.raises(KeyboardInterrupt):
-            ascent.climb(LayerResponse(interrupting, "network.2", GRAY), CPU)
+            ascent.climb(interrupting, "network.2")
         assert interrupting.calls == 7, "in the second batch"
-        response = LayerResponse(network, "2", GRAY)
-        assert torch.equal(ascent.climb(response, CPU).images, expected.climb(response, CPU).images)
-        assert ascent.steps == expected.steps
+        assert torch.equal(ascent.climb(network, "2").images, expected.climb(network, "2").images)
+        assert ascent.state.steps == expected.state.steps
 
     def test_global_random_numbers_are_left_alone(self, network: nn.Module) -> None:
         before = torch.get_rng_state()
@@ -194,7 +210,7 @@ class TestNotFinite:
         assert second.images.isfinite().all()
         torch.testing.assert_close(second.images[::2], fresh[1].images[::2])
         network[0].broken = False
-        third = ascent.climb(LayerResponse(network, "0", GRAY), CPU)
+        third = ascent.climb(network, "0")
         assert third.valid.all()
         torch.testing.assert_close(third.images[::2], fresh[2].images[::2])
         # As it is for others the first time, Adam included.
@@ -207,10 +223,10 @@ class TestNotFinite:
         assert not climbed.valid.any()
         assert climbed.images.isfinite().all()
         network[2].weight.fill_(torch.nan)
-        assert ascent.climb(LayerResponse(network, "2", GRAY), CPU).restarted.all()
+        assert ascent.climb(network, "2").restarted.all()
         network[2].weight.fill_(0.1)
         network[2].bias.copy_(bias)
-        climbed = ascent.climb(LayerResponse(network, "2", GRAY), CPU)
+        climbed = ascent.climb(network, "2")
         assert climbed.valid.all()
         assert (climbed.activations > climbed.noise_activations).all()
 
@@ -248,33 +264,37 @@ class TestUsableKernels:
     )
     def test_selected(self, selection: Any, kernels: list[int]) -> None:
         response = LayerResponse(nn.Sequential(nn.Conv2d(1, 3, 3)), "0", GRAY)
-        assert usable_kernels(response, selection, spatial_mean) == kernels
+        assert usable_kernels(response, selection, AscentSettings()) == kernels
 
     def test_the_first_eight(self) -> None:
         response = LayerResponse(nn.Sequential(nn.Conv2d(1, 9, 3)), "0", GRAY)
-        assert usable_kernels(response, None, spatial_mean) == list(range(8))
+        assert usable_kernels(response, None, AscentSettings()) == list(range(8))
 
     def test_silent_and_infinite_layers_may_change(self) -> None:
         network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU()).requires_grad_(False)
         for value in (0.0, torch.inf, torch.nan):
             network[0].weight.fill_(value)
             response = LayerResponse(network, "1", GRAY)
-            assert usable_kernels(response, "all", spatial_mean) == [0, 1, 2]
+            assert usable_kernels(response, "all", AscentSettings()) == [0, 1, 2]
 
     def test_without_gradients(self) -> None:
         response = LayerResponse(WithoutGradients(), "layer", GRAY)
         with pytest.raises(ValueError, match='no gradient comes from layer "layer"'):
-            usable_kernels(response, "all", spatial_mean)
+            usable_kernels(response, "all", AscentSettings())
 
     def test_wrong_readout(self) -> None:
         response = LayerResponse(nn.Sequential(nn.Conv2d(1, 3, 3)), "0", GRAY)
         with pytest.raises(ValueError, match=r"\(2, 3\); it returned \(2,\)"):
-            usable_kernels(response, "all", lambda activation: activation.flatten(1).mean(1))
+            usable_kernels(
+                response,
+                "all",
+                AscentSettings(objective=lambda activation: activation.flatten(1).mean(1)),
+            )
 
     def test_wrong_spec(self) -> None:
         response = LayerResponse(nn.Sequential(nn.Conv2d(1, 3, 3)), "0", InputSpec.rgb(16))
         with pytest.raises(ValueError, match=r"cannot take images of shape \(3, 16, 16\)"):
-            usable_kernels(response, "all", spatial_mean)
+            usable_kernels(response, "all", AscentSettings())
 
 
 def test_the_kernel_axis_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Optimize whole images, or the part of them that one unit sees."""
+"""The part of the images that is optimized: all of them, or the part that one unit sees."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.field_crop import FieldCrop
-from neurovis.maximization.image_initializer import ImageInitializer
+from neurovis.maximization.parametrizations import ImageParameters
+from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.tones import ToneMemory
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """The images that are optimized, and the whole images that they are shown as.
+class OptimizedRegion:
+    """The images that are optimized, how they start, and the whole images that they become.
+
+    An ascent starts the same wherever and whenever it is started: its noise depends on the seed, a
+    kernel and the variant alone.
 
     Args:
         whole_spec: Modalities and size of the whole images.
@@ -68,9 +72,36 @@ class Canvas:
         masked[..., top:bottom, left:right] = images[..., top:bottom, left:right]
         return self.crop.paste(masked)
 
-    def initializer(self) -> ImageInitializer:
-        """Return the initial images of ascents."""
-        init = self.settings.init if isinstance(self.settings.init, Tensor) else None
-        if init is not None and self.crop is not None:
-            init = self.crop.cropped(init)
-        return ImageInitializer(self.settings, self.spec, self.constrained, init)
+    def initial_parameters(self, kernel: int) -> ImageParameters:
+        """The parameters that the images for a kernel, one for each variant, start from.
+
+        Raises:
+            ArgumentError: If an image to start from does not have the input's shape.
+        """
+        init = self.settings.init
+        if isinstance(init, str) and init == "noise":
+            return self._noise(kernel)
+        images = self.settings.image_parameters.images(self.settings.variants, self.spec)
+        if isinstance(init, Tensor):
+            images.start_from_image(init if self.crop is None else self.crop.cropped(init))
+        else:
+            images.start_from_gray()
+        return images
+
+    @torch.no_grad()
+    def initial_images(self, kernel: int) -> Tensor:
+        """The whole images ``(D, C, H, W)`` that the ascents for a kernel start from."""
+        return self.whole(self.constrained(self.initial_parameters(kernel)()))
+
+    @torch.no_grad()
+    def noise_images(self, kernel: int) -> Tensor:
+        """The whole noise images ``(D, C, H, W)`` that those for a kernel are compared with."""
+        return self.whole(self.constrained(self._noise(kernel)()))
+
+    def _noise(self, kernel: int) -> ImageParameters:
+        variants, seed = self.settings.variants, self.settings.seed
+        images = self.settings.image_parameters.images(variants, self.spec)
+        images.start_from_noise(
+            [image_generator(seed, kernel, Stream.START, variant) for variant in range(variants)]
+        )
+        return images
