@@ -60,9 +60,11 @@ class Batch:
         self._size = size
         self._device = device
         # All that is counted and noted is on the host, so that nothing has to ask the device.
-        self._steps = list(steps or [0] * len(jobs))
-        self._last_step = max(self._steps) + settings.steps - 1
-        rows = len(jobs) * settings.variants
+        made = list(steps or [0] * len(jobs))
+        self._steps = torch.tensor(made).repeat_interleave(settings.variants)
+        self._last_step = max(made) + settings.steps - 1
+        rows = len(self._steps)
+        self._rows = torch.arange(rows)
         self._curves = torch.full((rows, self._last_step + 1), torch.nan)
         self._gains = torch.full_like(self._curves, torch.nan)
         self._asleep = torch.zeros(rows, dtype=torch.bool)
@@ -78,8 +80,8 @@ class Batch:
         """Let a slot begin with another job."""
         self.jobs[slot] = job
         self.is_active[slot] = True
-        self._steps[slot] = 0
         rows = self.rows(slot)
+        self._steps[rows] = 0
         self._curves[rows] = torch.nan
         self._gains[rows] = torch.nan
         for kept, drawn in zip(self._drawn, self._draw([job]), strict=True):
@@ -89,33 +91,31 @@ class Batch:
     def views(self) -> Views:
         """Return the transforms of the images' next steps, with their drawn parameters."""
         # Slots that are done may have no steps left.
-        step = self._made().clamp(max=self._last_step)
-        rows = torch.arange(len(step))
-        return Views(self._transforms, [drawn[step, rows] for drawn in self._drawn])
+        step = self._steps.clamp(max=self._last_step)
+        return Views(self._transforms, [drawn[step, self._rows] for drawn in self._drawn])
 
     def leak(self) -> Tensor:
         """The part of the gradient that leaks through last rectifiers, ``(B,)`` on the CPU."""
         until = max(1.0, _LEAKING_PART * self._settings.steps)
-        return self._settings.leak * (1 - self._made() / until).clamp(min=0)
+        return self._settings.leak * (1 - self._steps / until).clamp(min=0)
 
     def may_wake(self, leak: Tensor) -> Tensor:
         """Return True for images whose silent kernels no leak has woken, ``(B,)`` on the CPU."""
-        return (leak == 0) | (self._made() >= _WOKEN_BY_LEAK)
+        return (leak == 0) | (self._steps >= _WOKEN_BY_LEAK)
 
     def record(self, step_taken: AscentStep) -> None:
         """Record the readouts and gains of a step."""
-        step = self._made().clamp(max=self._last_step)
-        rows = torch.arange(len(step))
-        self._curves[rows, step] = step_taken.objective_values.float()
-        self._gains[rows, step] = step_taken.gains.float()
+        step = self._steps.clamp(max=self._last_step)
+        self._curves[self._rows, step] = step_taken.objective_values.float()
+        self._gains[self._rows, step] = step_taken.gains.float()
         self._asleep = step_taken.asleep
-        self._steps = [steps + 1 for steps in self._steps]
+        self._steps = self._steps + 1
 
     def ended(self) -> dict[int, Ended]:
         """Return the active slots that are done, with the reason for each."""
         ended: dict[int, Ended] = {
             slot: "steps"
-            for slot, steps in enumerate(self._steps)
+            for slot, steps in enumerate(self._made())
             if self.is_active[slot] and steps >= self._settings.steps
         }
         converged = self._converged()
@@ -124,16 +124,17 @@ class Batch:
     @property
     def progress(self) -> float:
         """The steps made by what is not done, in whole ascents."""
-        made = (n for n, active in zip(self._steps, self.is_active, strict=True) if active)
+        made = (n for n, active in zip(self._made(), self.is_active, strict=True) if active)
         return sum(made) / self._settings.steps
 
     def curve(self, slot: int) -> Tensor:
         """Return the readouts of a slot's images at each step, ``(D, steps)``, on the CPU."""
-        return self._curves[self.rows(slot), : self._steps[slot]]
+        return self._curves[self.rows(slot), : self._made()[slot]]
 
-    def _made(self) -> Tensor:
-        """Number of steps that each row has made, ``(B,)`` on the CPU."""
-        return torch.tensor(self._steps).repeat_interleave(self._settings.variants)
+    def _made(self) -> list[int]:
+        """Number of steps that each slot has made."""
+        made: list[int] = self._steps[:: self._settings.variants].tolist()
+        return made
 
     def _converged(self) -> list[int]:
         """Active slots whose images have all stopped improving; looked at now and then."""
@@ -143,12 +144,12 @@ class Batch:
         every = max(1, patience // 4)
         due = [
             slot
-            for slot, steps in enumerate(self._steps)
+            for slot, steps in enumerate(self._made())
             if self.is_active[slot] and steps >= 2 * patience and steps % every == 0
         ]
         if not due:
             return []
-        steps = self._made().clamp(max=self._settings.steps)
+        steps = self._steps.clamp(max=self._settings.steps)
         stalled = has_converged(self._gains, steps, patience, self._settings.min_improvement)
         # Silent kernels may still be woken.
         done = (stalled & ~self._asleep).tolist()

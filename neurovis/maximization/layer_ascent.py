@@ -188,7 +188,7 @@ class LayerAscent:
 
     def _try_step(self) -> AscentStep:
         layer, batch = self.layer, self._batch
-        leak = batch.leak()
+        leak = batch.leak() if layer.last_rectifiers else None
         images = layer.region.constrained(self.images(), self._tones)
         with layer.leaking(leak):
             return ascent_losses(
@@ -199,7 +199,7 @@ class LayerAscent:
                 layer.objective,
                 self._settings,
                 layer.region.whole,
-                batch.may_wake(leak) if layer.last_rectifiers else None,
+                None if leak is None else batch.may_wake(leak),
                 list(self._tones.sure.values()),
             )
 
@@ -208,7 +208,7 @@ class LayerAscent:
         rows = self._batch.rows(slot)
         if state is None:
             kernel = self._batch.jobs[slot].target.kernels[0]
-            values: Tensor = self.layer.region.initial_parameters(kernel).values
+            values = self.layer.region.initial_parameters(kernel)
             self.moments.forget(rows)
         else:
             values = state.values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -72,36 +73,44 @@ class OptimizedRegion:
         masked[..., top:bottom, left:right] = images[..., top:bottom, left:right]
         return self.crop.paste(masked)
 
-    def initial_parameters(self, kernel: int) -> ImageParameters:
-        """The parameters that the images for a kernel, one for each variant, start from.
+    @torch.no_grad()
+    def initial_parameters(self, kernel: int) -> Tensor:
+        """The parameters ``(D, ...)`` that the images for a kernel, one a variant, start from.
 
         Raises:
             ArgumentError: If an image to start from does not have the input's shape.
         """
-        init = self.settings.init
-        if isinstance(init, str) and init == "noise":
-            return self._noise(kernel)
-        images = self.settings.image_parameters.images(self.settings.variants, self.spec)
-        if isinstance(init, Tensor):
-            images.start_from_image(init if self.crop is None else self.crop.cropped(init))
-        else:
-            images.start_from_gray()
-        return images
+        return self._start(kernel).values.clone()
 
     @torch.no_grad()
     def initial_images(self, kernel: int) -> Tensor:
         """The whole images ``(D, C, H, W)`` that the ascents for a kernel start from."""
-        return self.whole(self.constrained(self.initial_parameters(kernel)()))
+        return self.whole(self.constrained(self._start(kernel)()))
 
     @torch.no_grad()
     def noise_images(self, kernel: int) -> Tensor:
         """The whole noise images ``(D, C, H, W)`` that those for a kernel are compared with."""
         return self.whole(self.constrained(self._noise(kernel)()))
 
+    def _start(self, kernel: int) -> ImageParameters:
+        init = self.settings.init
+        if isinstance(init, str) and init == "noise":
+            return self._noise(kernel)
+        if isinstance(init, Tensor):
+            image = init if self.crop is None else self.crop.cropped(init)
+            self._parameters.start_from_image(image)
+        else:
+            self._parameters.start_from_gray()
+        return self._parameters
+
     def _noise(self, kernel: int) -> ImageParameters:
-        variants, seed = self.settings.variants, self.settings.seed
-        images = self.settings.image_parameters.images(variants, self.spec)
-        images.start_from_noise(
-            [image_generator(seed, kernel, Stream.START, variant) for variant in range(variants)]
+        variants, seed = range(self.settings.variants), self.settings.seed
+        self._parameters.start_from_noise(
+            [image_generator(seed, kernel, Stream.START, variant) for variant in variants]
         )
-        return images
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> ImageParameters:
+        """Parameters of one target's images, filled anew for each."""
+        return self.settings.image_parameters.images(self.settings.variants, self.spec)

@@ -59,9 +59,9 @@ class PreparedLayer:
         """Dotted name."""
         return self.response.layer
 
-    def leaking(self, leak: Tensor) -> AbstractContextManager[object]:
+    def leaking(self, leak: Tensor | None) -> AbstractContextManager[object]:
         """Let parts of gradients, ``(B,)`` on the CPU, through what ends the layer."""
-        if not self.last_rectifiers or not leak.any():
+        if leak is None or not leak.any():
             return nullcontext()
         return LeakingRectifiers(self.last_rectifiers, leak)
 
