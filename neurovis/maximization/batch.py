@@ -65,7 +65,7 @@ class Batch:
         self._last_step = max(made) + settings.steps - 1
         rows = len(self._steps)
         self._rows = torch.arange(rows)
-        self._curves = torch.full((rows, self._last_step + 1), torch.nan)
+        self._curves = torch.full((rows, self._last_step + 1), torch.nan, dtype=torch.float32)
         self._gains = torch.full_like(self._curves, torch.nan)
         self._asleep = torch.zeros(rows, dtype=torch.bool)
         self._drawn = self._draw(self.jobs)
