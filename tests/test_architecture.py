@@ -40,9 +40,13 @@ USES_LIGHTNING = {"maximization", "tuning", "demo", "top_images", "analysis", "c
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
 #: What the base of the monitors is made of; monitors share only the base itself.
 BASE_OF_MONITORS = {
-    "base": {"failures", "hooks", "options", "probe", "schedule", "training_run"},
+    "base": {
+        *("failures", "hooks", "image_finder"),
+        *("options", "probe", "schedule", "training_run"),
+    },
     "hooks": {"failures", "probe", "schedule", "training_run"},
     "failures": {"probe", "training_run"},
+    "probe": {"image_finder"},
 }
 
 

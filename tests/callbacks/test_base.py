@@ -20,7 +20,8 @@ from neurovis.callbacks import (
     Monitor,
     SaliencyMonitor,
 )
-from neurovis.callbacks.probe import ImageFinder, Probe, find_images
+from neurovis.callbacks.image_finder import ImageFinder, find_images
+from neurovis.callbacks.probe import Probe
 from neurovis.callbacks.schedule import Schedule
 from neurovis.inputs import InputSpec, Modality
 
