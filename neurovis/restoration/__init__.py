@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from neurovis.restoration.hooks import own_hooks_only
 from neurovis.restoration.objects import LARGEST_COPIED, Restore, memory_for, stand_in_for
 from neurovis.restoration.random_state import accelerators, same_random_state
-from neurovis.restoration.reachable import Place, held_by, is_iterator, reachable
+from neurovis.restoration.reachable import Place, held_by, is_iterator, reachable_objects
 from neurovis.restoration.tensors import remember
 
 __all__ = [
@@ -107,7 +107,7 @@ def _memories(
     kinds: dict[type, tuple[bool, Callable[[Any], Restore | None] | None]] = {}
     stand_ins: dict[int, Any] = {}
     free = _MOST_COPIED_VALUES
-    for value, place in reachable(module):
+    for value, place in reachable_objects(module):
         kind = type(value)
         if issubclass(kind, Tensor):
             if id(value) not in tensors:

@@ -96,11 +96,11 @@ class Place(NamedTuple):
 
 def held_by(network: nn.Module) -> Iterator[Any]:
     """Yield what a network's attributes lead to, its modules included, each once."""
-    for value, _ in reachable(network, code=False):
+    for value, _ in reachable_objects(network, code=False):
         yield value
 
 
-def reachable(network: nn.Module, code: bool = True) -> Iterator[tuple[Any, Place]]:
+def reachable_objects(network: nn.Module, code: bool = True) -> Iterator[tuple[Any, Place]]:
     """Yield what a network's attributes and its code lead to, and where each is kept.
 
     The parts of an object are looked up after it is yielded. An iterator is yielded once for each

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neurovis.saliency.explanation import kernel_saliency
 from neurovis.saliency.maps import SaliencyMaps
+from neurovis.saliency.question import kernel_choices
 from neurovis.saliency.randomization import RandomizationCheck, cascading_randomization
 from neurovis.saliency.settings import (
     METHODS,
@@ -19,7 +20,6 @@ from neurovis.saliency.target import (
     KernelChoice,
     LayerTarget,
     TargetValue,
-    kernel_choices,
     kernel_word,
 )
 

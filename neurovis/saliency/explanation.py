@@ -14,14 +14,9 @@ from neurovis.saliency import gradients, rectified
 from neurovis.saliency.gradcam import gradcam, guided_gradcam
 from neurovis.saliency.maps import SaliencyMaps
 from neurovis.saliency.perturbation import occlusion
+from neurovis.saliency.question import Question, choose_kernels
 from neurovis.saliency.settings import Method, SaliencyOptions, SaliencySettings, check_method
-from neurovis.saliency.target import (
-    KernelChoice,
-    LayerTarget,
-    Question,
-    TargetValue,
-    choose_kernels,
-)
+from neurovis.saliency.target import KernelChoice, LayerTarget, TargetValue
 
 _FUNCTIONS: dict[Method, Callable[[Question], Tensor]] = {
     "gradient": gradients.gradient,

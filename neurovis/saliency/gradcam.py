@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import first_names, resolve_layer
 from neurovis.recording import hooked
+from neurovis.saliency.question import Question
 from neurovis.saliency.rectified import guided_backprop
-from neurovis.saliency.target import Question
 
 
 def gradcam(question: Question) -> Tensor:

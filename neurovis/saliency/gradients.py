@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurovis.saliency.target import Question
+from neurovis.saliency.question import Question
 
 #: Images in one forward of methods with many forwards, unless there are more to explain.
 BATCH_SIZE = 32

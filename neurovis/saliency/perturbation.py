@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neurovis.saliency.gradients import BATCH_SIZE, baseline_images
-from neurovis.saliency.target import Question
+from neurovis.saliency.question import Question
 
 
 def occlusion(question: Question) -> Tensor:

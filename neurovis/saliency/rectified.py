@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neurovis.rectifiers import GradientRule, RectifierGradients
 from neurovis.saliency.gradients import gradient
-from neurovis.saliency.target import Question
+from neurovis.saliency.question import Question
 
 
 def guided_backprop(question: Question) -> Tensor:
