@@ -214,7 +214,7 @@ class AscentEvidence:
     Attributes:
         activations: ``(M,)`` readout of each of the target's kernels.
         target_map: ``(H', W')`` weight of each position in the readout, its peak at 1.
-        resulting_map: ``(H', W')`` response of the target's kernels (joined by their weights).
+        resulting_map: ``(H', W')`` response of the target's kernels, joined as their readouts are.
     """
 
     activations: Tensor
@@ -243,12 +243,11 @@ def gather_evidence(
     for index, target in enumerate(targets):
         # Absolute values, since suppressed kernels would cancel others.
         weight = sensitivity[index].abs().sum(0)
-        result = torch.stack([maps[index, kernel] for kernel in target.members], dim=-1)
         evidence.append(
             AscentEvidence(
                 activations=members[index].detach().cpu(),
                 target_map=_as_map(weight / weight.abs().max().clamp(min=1e-12)),
-                resulting_map=_as_map(_joined_map(result, target)),
+                resulting_map=_as_map(target.join_maps(maps[index, list(target.kernels)])),
             )
         )
     return evidence
@@ -269,19 +268,6 @@ def _not_finite(
             f'"{response.layer}" gives finite ones'
         )
     return f'layer "{response.layer}" gives NaN or infinite values for its images'
-
-
-def _joined_map(maps: Tensor, target: Target) -> Tensor:
-    """Mean of the kernels' maps, weighted as the target is, less that of suppressed ones.
-
-    Args:
-        maps: ``(..., M)``, of the kernels and then of those that are suppressed.
-        target: What they are members of.
-    """
-    count = len(target.kernels)
-    weights = maps.new_tensor(target.weights or (1.0,) * count)
-    joined = (maps[..., :count] * weights).sum(-1) / weights.abs().sum()
-    return joined - maps[..., count:].mean(-1) if target.suppressed else joined
 
 
 def _as_map(values: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from torch import nn
 from typing_extensions import Unpack
@@ -11,7 +10,7 @@ from typing_extensions import Unpack
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, distinct_kernels
 from neurovis.maximization.jobs import Job
-from neurovis.maximization.objectives import Joint, Target
+from neurovis.maximization.objectives import Joint, group_target
 from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.target_maximization import TargetMaximization
 
@@ -71,34 +70,70 @@ class GroupActivationMaximization(TargetMaximization):
             raise ValueError(
                 f"member_weights has {len(member_weights)} rows for {len(members)} groups"
             )
-        targets = [
-            Target(
-                tuple(group),
-                joint,
-                tuple(member_weights[index]) if member_weights else None,
-                tuple(silenced[index]),
-            )
-            for index, group in enumerate(members)
-        ]
+        statistics = None
         if zscore:
-            targets = self._standardized(targets, name)
+            means, deviations = (values.tolist() for values in self.noise_statistics(name))
+            statistics = (means, deviations)
         self.set_jobs(
-            [Job(index, name, one, _group_label(index, one)) for index, one in enumerate(targets)]
+            [
+                _group_job(
+                    index,
+                    name,
+                    group,
+                    joint,
+                    tuple(member_weights[index]) if member_weights else None,
+                    silenced[index],
+                    statistics,
+                )
+                for index, group in enumerate(members)
+            ]
         )
 
-    def _standardized(self, targets: Sequence[Target], layer: str) -> list[Target]:
-        """The targets with the noise statistics of their members."""
-        means, deviations = (values.tolist() for values in self.noise_statistics(layer))
-        return [
-            replace(
-                target,
-                zscore=(
-                    tuple(means[kernel] for kernel in target.members),
-                    tuple(deviations[kernel] for kernel in target.members),
-                ),
-            )
-            for target in targets
-        ]
+
+def _group_job(
+    index: int,
+    layer: str,
+    kernels: Sequence[int],
+    joint: Joint,
+    weights: tuple[float, ...] | None,
+    suppressed: Sequence[int],
+    statistics: tuple[Sequence[float], Sequence[float]] | None,
+) -> Job:
+    """Return the job of a group.
+
+    Args:
+        index: Its place among the groups.
+        layer: Dotted name.
+        kernels: Those that are to respond.
+        joint: How their readouts become one number.
+        weights: One for each, with ``weighted``.
+        suppressed: Those that are to be silent.
+        statistics: Means and standard deviations of all of the layer's readouts of noise, if
+            readouts are standardized.
+    """
+    zscore = None
+    if statistics is not None:
+        members = [*kernels, *suppressed]
+        means, deviations = ([values[member] for member in members] for values in statistics)
+        zscore = (means, deviations)
+    target = group_target(kernels, joint, weights, suppressed, zscore)
+    without = f" without {_listed(suppressed)}" if suppressed else ""
+    label = f"group {index} ({_listed(kernels)}{without})"
+    parts = [label, str(tuple(kernels)), joint]
+    parts += [f"weights {weights}"] if weights else []
+    parts += [f"suppressed {tuple(suppressed)}"] if suppressed else []
+    # The statistics themselves are measured, and may differ in their last digits.
+    parts += ["zscore"] if statistics else []
+    signed = (*(weights or (1.0,) * len(kernels)), *[-1.0] * len(suppressed))
+    return Job(
+        index,
+        layer,
+        target,
+        label,
+        asked=", ".join(parts),
+        weights=signed if weights or suppressed else None,
+        unit="SD" if statistics else "",
+    )
 
 
 def _suppressed_members(
@@ -142,13 +177,8 @@ def select_groups(
     return [distinct_kernels("groups", selection, count, layer) for selection in selections]
 
 
-def _group_label(index: int, target: Target) -> str:
-    without = f" without {_listed(target.suppressed)}" if target.suppressed else ""
-    return f"group {index} ({_listed(target.kernels)}{without})"
-
-
-def _listed(kernels: tuple[int, ...]) -> str:
-    if len(kernels) > 2 and kernels == tuple(range(kernels[0], kernels[-1] + 1)):
+def _listed(kernels: Sequence[int]) -> str:
+    if len(kernels) > 2 and list(kernels) == list(range(kernels[0], kernels[-1] + 1)):
         return f"{kernels[0]}-{kernels[-1]}"
     shown = ",".join(str(kernel) for kernel in kernels[:4])
     return f"{shown}{',…' if len(kernels) > 4 else ''}"

@@ -39,23 +39,23 @@ class Job:
         layer: Dotted name.
         target: The kernels to drive together.
         label: How files and figures call it, such as ``kernel 5``.
+        asked: Short description of the target, the same in every run; by default of a lone kernel.
+        weights: What was asked for each of the target's kernels, -1 for those that are suppressed;
+            None where all count alike.
+        unit: Unit of the numbers that are maximized; empty for the layer's own.
     """
 
     index: int
     layer: str
     target: Target
     label: str
+    asked: str = ""
+    weights: tuple[float, ...] | None = None
+    unit: str = ""
 
-    @property
-    def asked(self) -> str:
-        """Short description of the target, the same in every run."""
-        target = self.target
-        parts = [self.label, str(target.kernels), target.joint]
-        parts += [f"weights {target.weights}"] if target.weights else []
-        parts += [f"suppressed {target.suppressed}"] if target.suppressed else []
-        # The statistics themselves are measured, and may differ in their last digits.
-        parts += ["zscore"] if target.zscore else []
-        return ", ".join(parts)
+    def __post_init__(self) -> None:
+        if not self.asked:
+            object.__setattr__(self, "asked", f"{self.label}, {self.target.kernels}, mean")
 
     @property
     def identity(self) -> str:
@@ -72,7 +72,7 @@ class Job:
     def record(self) -> dict[str, object]:
         """Description of the job in the manifest."""
         file = (Path(FINISHED) / self.path).as_posix()
-        return {"layer": self.layer, "kernels": list(self.target.members), "file": file}
+        return {"layer": self.layer, "kernels": list(self.target.kernels), "file": file}
 
     def image(
         self,
@@ -88,8 +88,8 @@ class Job:
             index=self.index,
             layer=self.layer,
             label=label,
-            kernels=self.target.members,
-            weights=_signed_weights(self.target),
+            kernels=self.target.kernels,
+            weights=self.weights,
             activation=float(self.target.join(now.activations)),
             noise_activation=float(self.target.join(noise.activations)),
             member_activations=now.activations,
@@ -97,14 +97,6 @@ class Job:
             target_map=now.target_map,
             resulting_map=now.resulting_map,
             variant=variant,
-            unit="SD" if self.target.zscore else "",
+            unit=self.unit,
             **of_image,
         )
-
-
-def _signed_weights(target: Target) -> tuple[float, ...] | None:
-    """Weights of all members, those that are suppressed with -1; None where all count alike."""
-    if target.weights is None and not target.suppressed:
-        return None
-    kernels = target.weights or (1.0,) * len(target.kernels)
-    return kernels + (-1.0,) * len(target.suppressed)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from neurovis.files import safe_name
-from neurovis.maximization.objectives import driven_members
 from neurovis.receptive_fields import Box
 
 #: How an ascent ended: it made all its steps, it stopped improving before, or the
@@ -96,7 +95,7 @@ class PreferredImage:
     @property
     def driven_members(self) -> list[bool]:
         """For each kernel, True if it is to respond."""
-        return driven_members(len(self.kernels), self.weights)
+        return [weight > 0 for weight in self.weights or (1.0,) * len(self.kernels)]
 
     @property
     def file_name(self) -> str:

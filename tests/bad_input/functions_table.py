@@ -53,6 +53,7 @@ from neurovis.maximization.objectives import (
     Target,
     WeightedSum,
     as_objective,
+    group_target,
 )
 from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, as_parametrization
 from neurovis.maximization.regularizers import HighFrequency, LpContrast, TotalVariation
@@ -441,7 +442,7 @@ _OBJECTS = [
     *(
         Bad(
             f"Target: a weight of {one!r}",
-            lambda one=one: Target((0, 1), "weighted", (1.0, one)),
+            lambda one=one: group_target((0, 1), "weighted", (1.0, one)),
             "weights must be finite real numbers; got [1.0, ",
         )
         for one in (True, 1j, np.bool_(True), torch.tensor(1j), "1", None)
@@ -491,7 +492,7 @@ _OBJECTS = [
         'there is no picture "x.png"',
     ),
     Bad("Target: no kernels", lambda: Target(()), "a group needs at least one kernel; got none"),
-    Bad("Target: no way to join", lambda: Target((0,), "men"), "or \"weighted\"; got 'men'"),
+    Bad("Target: no way to join", lambda: group_target((0,), "men"), "or \"weighted\"; got 'men'"),
     Bad("as_parametrization: near miss", lambda: as_parametrization("fouier"), "got 'fouier'"),
     Bad(
         "Fourier: negative",

@@ -15,9 +15,9 @@ from neurovis.maximization.objectives import (
     Center,
     Direction,
     Mean,
-    Target,
     TargetBatch,
     diversity_penalty,
+    group_target,
     noise_statistics,
 )
 
@@ -102,7 +102,7 @@ def test_standardized_kernels_count_alike_however_lively_they_are(joint: str) ->
     zscore = (tuple(means.tolist()), tuple(deviations.tolist()))
     reached = {}
     for standardized in (False, True):
-        target = Target((0, 1), joint, zscore=zscore if standardized else None)  # type: ignore[arg-type]
+        target = group_target((0, 1), joint, zscore=zscore if standardized else None)  # type: ignore[arg-type]
         batch = TargetBatch([target], torch.device("cpu"))
         image = torch.zeros(1, 64)
         for step in range(1, 301):  # Projected ascent on the sphere.
@@ -127,7 +127,7 @@ def test_suppressed_members_are_left_out_of_the_image() -> None:
     """The optimum of a linear unit less another is along the difference of the two."""
     layer = nn.Conv2d(1, 3, 8, bias=False)
     image = torch.zeros(1, *GRAY.shape, requires_grad=True)
-    batch = TargetBatch([Target((2,), suppressed=(0, 1))], torch.device("cpu"))
+    batch = TargetBatch([group_target((2,), suppressed=(0, 1))], torch.device("cpu"))
     value = batch.joint(batch.members(Center()(layer(image))))
     (gradient,) = torch.autograd.grad(value.sum(), image)
     weights = layer.weight.detach()[:, 0]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from neurovis.maximization.objectives import (
     Max,
     Target,
     TargetBatch,
+    group_target,
     joint_values,
     member_values,
 )
@@ -22,42 +25,93 @@ from neurovis.readouts import spatial_mean
 
 CPU = torch.device("cpu")
 
-#: A target of each kind, of up to eight kernels.
-TARGETS = [
-    Target((4,)),
-    Target((0, 7)),
-    Target((7,), "min"),
-    Target((3, 1, 2), "min"),
-    Target((6,), "weighted", (-2.0,)),
-    Target((0, 5, 3), "weighted", (1.0, -0.5, 0.0)),
-    Target((1, 2, 3, 4, 5), suppressed=(0, 7)),
-    Target((1, 0), "min", suppressed=(6,)),
-    Target((5, 6), zscore=((0.1, -0.2), (0.5, 3.0))),
-    Target((5, 6), "min", None, (2, 3), ((0.1, -0.2, 1.0, 0.0), (0.5, 3.0, 0.2, 7.0))),
-    Target((2, 6), "weighted", (1.0, 3.0), (1,), ((0.3, 0.0, 1.0), (0.5, 0.1, 2.0))),
-    Target(tuple(range(8))),
+#: What a group of each kind asks for, of up to eight kernels.
+GROUPS: list[dict[str, Any]] = [
+    {"kernels": (4,)},
+    {"kernels": (0, 7)},
+    {"kernels": (7,), "joint": "min"},
+    {"kernels": (3, 1, 2), "joint": "min"},
+    {"kernels": (6,), "joint": "weighted", "weights": (-2.0,)},
+    {"kernels": (0, 5, 3), "joint": "weighted", "weights": (1.0, -0.5, 0.0)},
+    {"kernels": (1, 2, 3, 4, 5), "suppressed": (0, 7)},
+    {"kernels": (1, 0), "joint": "min", "suppressed": (6,)},
+    {"kernels": (5, 6), "zscore": ((0.1, -0.2), (0.5, 3.0))},
+    {
+        **{"kernels": (5, 6), "joint": "min", "suppressed": (2, 3)},
+        "zscore": ((0.1, -0.2, 1.0, 0.0), (0.5, 3.0, 0.2, 7.0)),
+    },
+    {
+        **{"kernels": (2, 6), "joint": "weighted", "weights": (1.0, 3.0), "suppressed": (1,)},
+        "zscore": ((0.3, 0.0, 1.0), (0.5, 0.1, 2.0)),
+    },
+    {"kernels": tuple(range(8))},
 ]
+TARGETS = [group_target(**group) for group in GROUPS]
 
 
-def literal_joint(readouts: Sequence[float], target: Target) -> float:
-    """What the issue asks for, member by member."""
-    own = [readouts[kernel] for kernel in (*target.kernels, *target.suppressed)]
-    if target.zscore is not None:
-        own = [(value - mean) / std for value, mean, std in zip(own, *target.zscore, strict=True)]
-    driven, suppressed = own[: len(target.kernels)], own[len(target.kernels) :]
-    if target.joint == "min":
-        number = min(driven)
-    elif target.weights is not None:
-        number = math.fsum(w * v for w, v in zip(target.weights, driven, strict=True))
-        number /= math.fsum(abs(w) for w in target.weights)
+def literal_joint(
+    readouts: Sequence[float],
+    kernels: Sequence[int],
+    joint: str = "mean",
+    weights: Sequence[float] | None = None,
+    suppressed: Sequence[int] = (),
+    zscore: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> float:
+    """What a group asks for, in NumPy and double precision."""
+    own = np.asarray(readouts, float)[[*kernels, *suppressed]]
+    if zscore is not None:
+        own = (own - zscore[0]) / zscore[1]
+    driven, silenced = own[: len(kernels)], own[len(kernels) :]
+    if joint == "min":
+        number = driven.min()
+    elif weights is not None:
+        number = np.dot(weights, driven) / np.abs(weights).sum()
     else:
-        number = math.fsum(driven) / len(driven)
-    return number - (math.fsum(suppressed) / len(suppressed) if suppressed else 0.0)
+        number = driven.mean()
+    return float(number - (silenced.mean() if len(silenced) else 0.0))
+
+
+def random_group(generator: np.random.Generator, count: int = 24) -> dict[str, Any]:
+    """A group of any kind, of up to 24 kernels."""
+    order = generator.permutation(count).tolist()
+    driven, silenced = generator.integers(1, 12), generator.integers(0, 12)
+    group: dict[str, Any] = {
+        "kernels": tuple(order[:driven]),
+        "joint": str(generator.choice(["mean", "min", "weighted"])),
+        "suppressed": tuple(order[driven : driven + silenced]),
+    }
+    if group["joint"] == "weighted":
+        group["weights"] = tuple(generator.normal(size=driven).tolist())
+    if generator.integers(2):
+        means, spread = generator.normal(size=(2, driven + silenced))
+        group["zscore"] = (tuple(means.tolist()), tuple((0.5 + np.abs(spread)).tolist()))
+    return group
+
+
+def test_random_groups_against_their_closed_form() -> None:
+    generator = np.random.default_rng(0)
+    groups = [random_group(generator) for _ in range(120)]
+    values = torch.from_numpy(generator.normal(size=(120, 24))).float()
+    batch = TargetBatch([group_target(**group) for group in groups], CPU)
+    joint = batch.joint(batch.members(values)).tolist()
+    expected = [literal_joint(row, **one) for row, one in zip(values.tolist(), groups, strict=True)]
+    assert joint == pytest.approx(expected, rel=1e-5, abs=2e-6)
+
+
+def test_the_mean_of_joined_maps_is_the_joint_of_means() -> None:
+    """But for a minimum, of which there is none at each position."""
+    maps = torch.randn(8, 5, 6, generator=torch.Generator().manual_seed(3))
+    for group, target in zip(GROUPS, TARGETS, strict=True):
+        joined = target.join_maps(maps[list(target.kernels)])
+        if group.get("joint") == "min":
+            group = {**group, "joint": "mean"}
+        expected = literal_joint(maps.mean((1, 2)).tolist(), **group)
+        assert joined.mean().item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_each_image_is_read_at_its_own_kernels() -> None:
     activation = torch.arange(12.0).reshape(2, 6)
-    targets = [Target((4,)), Target((0, 5), suppressed=(2,))]
+    targets = [Target((4,)), group_target((0, 5), suppressed=(2,))]
     members = member_values(activation, targets, spatial_mean)
     assert [values.tolist() for values in members] == [[4.0], [6.0, 11.0, 8.0]]
 
@@ -73,13 +127,13 @@ def test_readouts_are_functions_or_objectives_and_come_in_float32() -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_joints_against_a_literal_sum(together: bool) -> None:
     values = torch.randn(len(TARGETS), 8, generator=torch.Generator().manual_seed(1))
-    expected = [literal_joint(row, own) for row, own in zip(values.tolist(), TARGETS, strict=True)]
+    expected = [literal_joint(row, **own) for row, own in zip(values.tolist(), GROUPS, strict=True)]
     if together:
         batch = TargetBatch(TARGETS, CPU)
         joint = batch.joint(batch.members(values)).tolist()
     else:
         joint = [
-            float(target.join(row[list(target.members)]))
+            float(target.join(row[list(target.kernels)]))
             for row, target in zip(values, TARGETS, strict=True)
         ]
     assert joint == pytest.approx(expected, rel=1e-5)
@@ -89,7 +143,7 @@ def test_lists_of_members_are_joined_as_batches_are() -> None:
     values = torch.randn(len(TARGETS), 8, generator=torch.Generator().manual_seed(2))
     batch = TargetBatch(TARGETS, CPU)
     members = member_values(values, TARGETS, spatial_mean)
-    assert [len(own) for own in members] == [len(target.members) for target in TARGETS]
+    assert [len(own) for own in members] == [len(target.kernels) for target in TARGETS]
     assert torch.equal(joint_values(members, TARGETS), batch.joint(batch.members(values)))
 
 
@@ -113,18 +167,18 @@ def test_an_image_does_not_depend_on_the_size_of_other_images_targets(
     numbers = tuple((torch.rand(count, generator=generator) + 0.1).tolist())
     own = {
         "mean": Target(kernels),
-        "min": Target(kernels, "min"),
-        "weighted": Target(kernels, "weighted", numbers),
-        "suppressed": Target(kernels[:1], suppressed=kernels[1:]),
-        "zscore": Target(kernels, zscore=(numbers, numbers)),
+        "min": group_target(kernels, "min"),
+        "weighted": group_target(kernels, "weighted", numbers),
+        "suppressed": group_target(kernels[:1], suppressed=kernels[1:]),
+        "zscore": group_target(kernels, zscore=(numbers, numbers)),
     }[kind]
     statistics = ((0.5,) * 64, (2.0,) * 64)
     neighbors = [
         [Target((0,)), Target((1,))],
-        [Target(tuple(range(17))), Target(tuple(range(40, 7, -1)), "min")],
+        [Target(tuple(range(17))), group_target(tuple(range(40, 7, -1)), "min")],
         [
-            Target(tuple(range(32)), suppressed=tuple(range(32, 64)), zscore=statistics),
-            Target((0, 1), "weighted", (-1.0, 1.0)),
+            group_target(tuple(range(32)), suppressed=tuple(range(32, 64)), zscore=statistics),
+            group_target((0, 1), "weighted", (-1.0, 1.0)),
         ],
     ]
     results = [_read([first, own, last], activation) for first, last in neighbors]
@@ -135,28 +189,28 @@ def test_an_image_does_not_depend_on_the_size_of_other_images_targets(
 
 def test_the_weakest_member_alone_has_the_gradient_of_a_minimum() -> None:
     activation = torch.tensor([[3.0, -1.0, 2.0, -9.0]])
-    _, gradient = _read([Target((0, 1, 2), "min")], activation)
+    _, gradient = _read([group_target((0, 1, 2), "min")], activation)
     assert gradient.tolist() == [[0.0, 1.0, 0.0, 0.0]]
     # Standardized, another one is the weakest.
     zscore = ((0.0, -5.0, 0.0), (10.0, 1.0, 1.0))
-    _, gradient = _read([Target((0, 1, 2), "min", zscore=zscore)], activation)
+    _, gradient = _read([group_target((0, 1, 2), "min", zscore=zscore)], activation)
     torch.testing.assert_close(gradient, torch.tensor([[0.1, 0.0, 0.0, 0.0]]))
 
 
 def test_what_is_no_member_may_be_infinite() -> None:
     values = torch.tensor([[math.inf, 2.0, 3.0], [math.nan, 2.0, 5.0]])
-    targets = [Target((1,)), Target((2, 1), suppressed=()), Target((1,), "min")]
+    targets = [Target((1,)), group_target((2, 1), suppressed=()), group_target((1,), "min")]
     batch = TargetBatch([targets[0], targets[1]], CPU)
     assert batch.joint(batch.members(values)).tolist() == [2.0, 3.5]
-    wide = TargetBatch([targets[2], Target((1,), suppressed=(2,))], CPU)
+    wide = TargetBatch([targets[2], group_target((1,), suppressed=(2,))], CPU)
     assert wide.joint(wide.members(values)).tolist() == [2.0, -3.0]
 
 
-def test_only_wanted_members_that_read_zero_are_silent() -> None:
+def test_only_driven_members_that_read_zero_are_silent() -> None:
     targets = [
         Target((0, 1)),
-        Target((0, 1), suppressed=(2,)),
-        Target((0, 1, 2), "weighted", (-1.0, 0.0, 1.0)),
+        group_target((0, 1), suppressed=(2,)),
+        group_target((0, 1, 2), "weighted", (-1.0, 0.0, 1.0)),
         Target((0,)),
     ]
     batch = TargetBatch(targets, CPU)
@@ -167,8 +221,8 @@ def test_only_wanted_members_that_read_zero_are_silent() -> None:
         [False, False, True],
         [True, False, False],
     ]
-    assert targets[1].wanted == (True, True, False)
-    assert targets[2].wanted == (False, False, True)
+    assert targets[1].driven == (True, True, False)
+    assert targets[2].driven == (False, False, True)
 
 
 def test_some_of_a_batch_are_read_as_in_all_of_it() -> None:
@@ -180,14 +234,14 @@ def test_some_of_a_batch_are_read_as_in_all_of_it() -> None:
     members = some.members(values[rows])
     assert torch.equal(members, batch.members(values)[rows])
     assert torch.equal(some.joint(members), batch.joint(batch.members(values))[rows])
-    assert torch.equal(some.wanted, batch.wanted[rows])
+    assert torch.equal(some.driven, batch.driven[rows])
 
 
 @pytest.mark.parametrize(
     ("targets", "shape", "message"),
     [
         ([Target((3,))], (1, 3), "is of number 3; the objective reads 3"),
-        ([Target((0,), suppressed=(7,))], (1, 4), "is of number 7; the objective reads 4"),
+        ([group_target((0,), suppressed=(7,))], (1, 4), "is of number 7; the objective reads 4"),
         ([Target((0,))], (2, 3), r"for 1 images; it returned \(2, 3\)"),
         ([Target((0,))], (1,), r"it returned \(1,\)"),
     ],
@@ -226,7 +280,20 @@ def test_a_batch_without_targets_is_refused() -> None:
 )
 def test_unusable_targets_are_refused(arguments: tuple, message: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(ValueError, match=message):
-        Target(*arguments)
+        group_target(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": (1.0,)}, "weights must be a finite number for each of 2 kernels"),
+        ({"offsets": (0.0, math.inf)}, r"offsets must be a finite .* got \[0.0, inf\]"),
+        ({"weights": (0.0, -1.0), "is_minimum": True}, "needs a kernel with a positive weight"),
+    ],
+)
+def test_numbers_that_make_no_target_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Target((0, 1), **options)
 
 
 def test_targets_survive_pickling() -> None:

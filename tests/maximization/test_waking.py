@@ -15,6 +15,7 @@ from neurovis.maximization.objectives import (
     Mean,
     Target,
     TargetBatch,
+    group_target,
     joint_values,
     member_values,
 )
@@ -137,7 +138,7 @@ def test_a_silent_member_of_a_group_is_woken_beside_one_that_responds() -> None:
 
 
 def test_members_that_are_to_be_silent_stay_so() -> None:
-    gradient, plain = _losses([Target((0, 1), "weighted", (-1.0, 1.0))])
+    gradient, plain = _losses([group_target((0, 1), "weighted", (-1.0, 1.0))])
     assert torch.equal(gradient, plain)
 
 
@@ -147,10 +148,10 @@ def test_waking_in_a_group_is_as_steep_as_what_is_climbed() -> None:
     members.requires_grad_()
     statistics = ((1.0, 2.0, 3.0), (2.0, 10.0, 4.0))
     targets = [
-        Target((0, 1), suppressed=(2,)),
-        Target((0, 1), suppressed=(2,), zscore=statistics),
-        Target((0, 1), "min", suppressed=(2,), zscore=statistics),
-        Target((0, 1, 2), "weighted", (3.0, -1.0, 1.0)),
+        group_target((0, 1), suppressed=(2,)),
+        group_target((0, 1), suppressed=(2,), zscore=statistics),
+        group_target((0, 1), "min", suppressed=(2,), zscore=statistics),
+        group_target((0, 1, 2), "weighted", (3.0, -1.0, 1.0)),
     ]
     batch = TargetBatch(targets, torch.device("cpu"))
     silent = batch.silent(members)

@@ -8,15 +8,14 @@ from neurovis.maximization.objectives.choice import NAMED_OBJECTIVES, as_objecti
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.direction import Direction
 from neurovis.maximization.objectives.diversity import diversity_penalty
+from neurovis.maximization.objectives.groups import Joint, group_target
 from neurovis.maximization.objectives.kernels import Center, CustomReadout, Max, Mean, Position
 from neurovis.maximization.objectives.layers import DeepDream, Inversion
 from neurovis.maximization.objectives.noise import noise_statistics
 from neurovis.maximization.objectives.objective import Objective, WeightedSum
 from neurovis.maximization.objectives.targets import (
-    Joint,
     Target,
     TargetBatch,
-    driven_members,
     joint_values,
     member_values,
 )
@@ -39,7 +38,7 @@ __all__ = [
     "WeightedSum",
     "as_objective",
     "diversity_penalty",
-    "driven_members",
+    "group_target",
     "joint_values",
     "member_values",
     "noise_statistics",
