@@ -18,7 +18,7 @@ PACKAGE = Path(neurovis.__file__).parent
 
 LOWEST = {
     *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
-    *("layer_reader", "run_folder"),
+    *("layer_reader", "run_folder", "result_files"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *(
         "prediction",

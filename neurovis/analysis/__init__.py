@@ -14,11 +14,10 @@ from neurovis.analysis.preferred_images import (
     save_comparisons,
 )
 from neurovis.analysis.ranked_fields import RankedFields, map_ranked_fields, save_fields
-from neurovis.analysis.ranking_files import save_ranking_arrays, save_ranking_figures
+from neurovis.analysis.ranking_files import save_ranking
 from neurovis.analysis.report import make_report
-from neurovis.analysis.result_files import ResultFiles
 from neurovis.analysis.saliency_probe import SaliencyProbe
-from neurovis.analysis.top_image_files import save_top_images
+from neurovis.result_files import ResultFiles
 
 __all__ = [
     "Comparison",
@@ -38,7 +37,5 @@ __all__ = [
     "preferred_gratings",
     "save_comparisons",
     "save_fields",
-    "save_ranking_arrays",
-    "save_ranking_figures",
-    "save_top_images",
+    "save_ranking",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from neurovis.analysis.report_top import TopPictures
 from neurovis.analysis.saliency_probe import ProbeMaps, SaliencyProbe
+from neurovis.analysis.top_pictures import top_pictures, top_remarks
 from neurovis.cards import (
     Card,
     CardLayer,
@@ -73,7 +74,6 @@ class LayerCards:
 
     Attributes:
         layer: What the cards share.
-        count: How many there are, if all were made.
     """
 
     def __init__(self, findings: Findings, layer: str, field_images: int) -> None:
@@ -82,8 +82,7 @@ class LayerCards:
         self._name = layer
         self._field_images = field_images
         self._rankings = [one for one in findings.rankings if one.layer == layer]
-        self._top = TopPictures(findings.top_images.get(layer), self._spec)
-        self.count = sum(job.layer == layer for job in findings.preferred.jobs)
+        self._top = findings.top_images.get(layer)
         self.layer = self._layer()
 
     @property
@@ -126,6 +125,7 @@ class LayerCards:
         curves, weights = self._curves(), self._weights()
         fields = self._fields({kernel: best for kernel, (best, *_) in images.items()})
         probe, network = self._findings.probe, self._findings.network
+        top = self._top
         maps = None if probe is None else ProbeMaps(network, self._name, self._spec, probe)
         for kernel, variants in images.items():
             yield Card(
@@ -138,8 +138,8 @@ class LayerCards:
                 weights=None if weights is None else self._picture(weights[kernel], "weights"),
                 field=next(fields, None),
                 saliency=None if maps is None else maps.picture(kernel),
-                top_images=self._top.pictures(kernel),
-                top_activation=self._top.highest(kernel),
+                top_images=[] if top is None else top_pictures(top, kernel),
+                top_activation=next(iter(top.values(kernel) if top is not None else ()), math.nan),
                 remarks=list(self._remarks(variants)),
             )
 
@@ -217,7 +217,8 @@ class LayerCards:
             silent = sum(item.dead for item in variants)
             said = f"; {silent} of them silent" if silent else ""
             yield f"activation: of the best of {len(variants)} variants{said}"
-        yield from self._top.remarks(kernel, variants[0].activation)
+        if self._top is not None:
+            yield from top_remarks(self._top, kernel, variants[0].activation)
         ranking = self._gratings
         if ranking is not None and not ranking.dead[kernel] and is_weak(ranking, kernel):
             yield "gratings hardly drive it: less than 5 % of the layer's most responsive kernel"

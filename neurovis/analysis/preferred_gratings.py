@@ -45,11 +45,6 @@ class PreferredGratings:
         """``(N,)``, True for kernels that are more selective than nearly all random ones."""
         return self.selectivity >= _TUNED
 
-    @property
-    def tag(self) -> str:
-        """The ranking's tag in logs, and the name of its files."""
-        return ranking_tag(self.ranking)
-
     def rows(self, columns: Mapping[str, Tensor]) -> Iterator[dict[str, object]]:
         """One row of a table for each kernel.
 
@@ -87,8 +82,3 @@ def preferred_gratings(rankings: Rankings, count: int) -> Iterator[PreferredGrat
             global_orientation_selectivity(curves).float(),
             (preferred <= frequencies[0]) | (preferred >= frequencies[-1]),
         )
-
-
-def ranking_tag(ranking: KernelRanking) -> str:
-    """Return the tag of a ranking in logs, which is the name of its files, too."""
-    return f"kernel_ranking/{ranking.by}/{ranking.layer}"

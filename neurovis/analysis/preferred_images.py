@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
-from neurovis.analysis.result_files import ResultFiles
 from neurovis.figures import grating_preference_figure
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentProgress, MaximizationResults
 from neurovis.receptive_fields import Box
+from neurovis.result_files import ResultFiles
 from neurovis.summaries import picture_path
 from neurovis.tables import write_table
 from neurovis.tuning.measures import orientation_difference
@@ -50,7 +50,7 @@ class Comparison:
     Attributes:
         gratings: The gratings.
         images: ``(N, C, H, W)`` in [0, 1].
-        seen: ``(N, C, h, w)``, the part of them that the kernels' units see.
+        crops: ``(N, C, h, w)``, the part of them that the kernels' units see.
         image_orientation: ``(N,)``, of the bars that are strongest in that part, in degrees.
         image_spatial_frequency: ``(N,)``, theirs, in cycles per pixel.
         activation: ``(N,)``, to the images.
@@ -59,7 +59,7 @@ class Comparison:
 
     gratings: PreferredGratings
     images: Tensor
-    seen: Tensor
+    crops: Tensor
     image_orientation: Tensor
     image_spatial_frequency: Tensor
     activation: Tensor
@@ -83,8 +83,8 @@ class Comparison:
     @property
     def pictures(self) -> Tensor:
         """``(K, C, h, w)``, image that each unit sees; NaN for kernels of the layer without one."""
-        pictures = torch.full((len(self.gratings.ranking), *self.seen.shape[1:]), torch.nan)
-        pictures[self.gratings.kernels] = self.seen
+        pictures = torch.full((len(self.gratings.ranking), *self.crops.shape[1:]), torch.nan)
+        pictures[self.gratings.kernels] = self.crops
         return pictures
 
     def rows(self) -> Iterable[dict[str, object]]:
@@ -112,9 +112,9 @@ class Comparison:
             f"kernel {kernel}: {'-' if degrees != degrees else f'{degrees:.0f}° apart'}"
             for kernel, degrees in zip(gratings.kernels, apart, strict=True)
         ]
-        height, width = self.seen.shape[-2:]
+        height, width = self.crops.shape[-2:]
         return grating_preference_figure(
-            self.seen,
+            self.crops,
             ranking.spec,
             gratings.orientation,
             gratings.spatial_frequency,
@@ -200,7 +200,7 @@ def save_comparisons(comparisons: Iterable[Comparison], files: ResultFiles) -> N
     rows = [row for one in comparisons for row in one.rows()]
     write_table(files.folder / f"{_NAME}.csv", rows, _COLUMNS, digits=6)
     for one in comparisons:
-        tag = one.gratings.tag
+        tag = one.gratings.ranking.tag
         files.save_figure(f"{tag}_{_NAME}", one.figure(), f"{tag}/{_NAME}", 0, _DESCRIPTION)
 
 
@@ -225,12 +225,12 @@ def _compare(gratings: PreferredGratings, results: MaximizationResults, box: Box
     places = [results.kernels.index(kernel) for kernel in gratings.kernels]
     top, left, bottom, right = box
     images = results.images[places].float()
-    seen = images[..., top:bottom, left:right]
-    peak = spectrum_peak(seen, window=True)
+    crops = images[..., top:bottom, left:right]
+    peak = spectrum_peak(crops, window=True)
     return Comparison(
         gratings,
         images,
-        seen,
+        crops,
         peak.orientation,
         peak.spatial_frequency,
         results.activations[places],

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
-from neurovis.analysis.progress import Progress, without_progress
-from neurovis.analysis.result_files import ResultFiles
+from neurovis.result_files import ResultFiles
 from neurovis.tables import write_table
 from neurovis.tuning.fields import field_width
 from neurovis.tuning.receptive_field_maps import ReceptiveFieldMaps, map_receptive_fields
@@ -84,7 +83,7 @@ def map_ranked_fields(
     contrast: float = 1.0,
     rectify: bool = False,
     batch_size: int = 32,
-    progress: Progress = without_progress,
+    on_layer: Callable[[int], object] = lambda _: None,
 ) -> Iterator[RankedFields]:
     """Map the fields of the first kernels of each layer's first ranking by gratings.
 
@@ -96,7 +95,7 @@ def map_ranked_fields(
         contrast: Contrast of these gratings, in (0, 1].
         rectify: Pass responses that can be negative through a ReLU first.
         batch_size: Images in a forward.
-        progress: Shows how many layers are done, such as ``tqdm``.
+        on_layer: Called with 1 after each layer.
 
     Yields:
         The fields of a layer, as soon as they are mapped.
@@ -109,7 +108,7 @@ def map_ranked_fields(
     first: dict[str, PreferredGratings] = {}
     for gratings in preferred_gratings(rankings, count):
         first.setdefault(gratings.ranking.layer, gratings)
-    for gratings in progress([*first.values()], "layers mapped"):
+    for gratings in first.values():
         layer, spec = gratings.ranking.layer, gratings.ranking.spec
         maps = map_receptive_fields(network, layer, gratings.kernels, spec, batch_size=batch_size)
         sizes = None
@@ -127,6 +126,7 @@ def map_ranked_fields(
                 batch_size=batch_size,
             )
         yield RankedFields(gratings, maps, sizes)
+        on_layer(1)
 
 
 def save_fields(fields: Iterable[RankedFields], files: ResultFiles) -> list[RankedFields]:
@@ -144,7 +144,7 @@ def save_fields(fields: Iterable[RankedFields], files: ResultFiles) -> list[Rank
     """
     saved = []
     for one in fields:
-        tag = one.gratings.tag
+        tag = one.gratings.ranking.tag
         name = "receptive_fields"
         files.save_figure(f"{tag}_{name}", one.maps.figure(), f"{tag}/{name}", 0, _FIELDS)
         if one.sizes is not None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import Tensor
 
-from neurovis.analysis.preferred_gratings import ranking_tag
-from neurovis.analysis.progress import Progress, without_progress
-from neurovis.analysis.result_files import ResultFiles
+from neurovis.result_files import ResultFiles
 from neurovis.tuning.observation import ranking_observation
-from neurovis.tuning.results import KernelRanking, Rankings
+from neurovis.tuning.results import KernelRanking
 
 _SHEETS = (
     "**What one kernel is tuned to**: its response to gratings of all orientations and spatial "
@@ -20,56 +17,34 @@ _SHEETS = (
 )
 
 
-def save_ranking_arrays(rankings: Rankings, files: ResultFiles) -> None:
-    """Write the arrays of each ranking beside where its figure will be.
-
-    Args:
-        rankings: Rankings; those that do not apply to their layer are left out.
-        files: Folder and loggers to write to.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    for ranking in rankings:
-        if ranking.reason is None:
-            ranking.to_npz(files.path(ranking_tag(ranking), ".npz"))
-
-
-def save_ranking_figures(
-    rankings: Rankings,
+def save_ranking(
+    ranking: KernelRanking,
     files: ResultFiles,
     *,
     top: int = 24,
     sheets: int = 4,
-    pictures: Mapping[tuple[str, str], Tensor] | None = None,
-    progress: Progress = without_progress,
+    pictures: Tensor | None = None,
 ) -> None:
-    """Write the figures of rankings, and log them with the scores.
+    """Write the figures of a ranking, and log them with the scores.
 
     Args:
-        rankings: Rankings; those that do not apply to their layer are left out.
+        ranking: Ranking that applies to its layer.
         files: Folder and loggers to write to.
         top: Maximum number of kernels in a figure.
         sheets: First kernels of a ranking by gratings that get a figure of their own.
-        pictures: By layer and ranking, preferred images ``(K, C, H, W)`` in [0, 1], NaN for
-            kernels without one; drawn where a ranking has no weights.
-        progress: Shows how many rankings are drawn.
+        pictures: Preferred images ``(K, C, H, W)`` in [0, 1], NaN for kernels without one, drawn
+            where the ranking has no weights.
 
     Raises:
         OSError: If a file cannot be written.
     """
-    applicable = [ranking for ranking in rankings if ranking.reason is None]
-    for ranking in progress(applicable, "rankings drawn"):
-        images = (pictures or {}).get((ranking.layer, ranking.by))
-        # The weights of a layer over the image say more.
-        observation = ranking_observation(
-            ranking, pictures=None if ranking.weights is not None else images, count=top
-        )
-        tag = ranking_tag(ranking)
-        names = {one: one.replace(f"{tag}/", f"{tag}_") for one in observation.pictures}
-        # At a single step there are no curves to be put into charts.
-        files.save_observation(replace(observation, charts={}), names)
-        save_sheets(ranking, files, sheets)
+    # The weights of a layer over the image say more.
+    images = None if ranking.weights is not None else pictures
+    observation = ranking_observation(ranking, pictures=images, count=top)
+    names = {tag: tag.replace(f"{ranking.tag}/", f"{ranking.tag}_") for tag in observation.pictures}
+    # At a single step there are no curves to be put into charts.
+    files.save_observation(replace(observation, charts={}), names)
+    save_sheets(ranking, files, sheets)
 
 
 def save_sheets(ranking: KernelRanking, files: ResultFiles, count: int = 4) -> None:
@@ -80,8 +55,7 @@ def save_sheets(ranking: KernelRanking, files: ResultFiles, count: int = 4) -> N
     """
     if ranking.grating_responses is None:
         return
-    tag = ranking_tag(ranking)
     for place, kernel in enumerate(ranking.first(count)):
         # A rank is no part of a tag.
-        name, figure = f"{tag}/kernel_{kernel:04d}", ranking.sheet(kernel)
-        files.save_figure(name, figure, f"{tag}/sheets", place, _SHEETS)
+        name = f"{ranking.tag}/kernel_{kernel:04d}"
+        files.save_figure(name, ranking.sheet(kernel), f"{ranking.tag}/sheets", place, _SHEETS)

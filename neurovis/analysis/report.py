@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from itertools import chain
 
 import torch
 from torch import nn
 
 from neurovis._version import __version__
 from neurovis.analysis.layer_cards import Findings, LayerCards
-from neurovis.analysis.progress import Progress, without_progress
 from neurovis.analysis.saliency_probe import SaliencyProbe
 from neurovis.cards import CardPage, Measure
 from neurovis.maximization import ActivationMaximization
@@ -34,7 +32,7 @@ def make_report(
     name: str | None = None,
     ranking_settings: RankingSettings | None = None,
     facts: Mapping[str, str] | None = None,
-    progress: Progress = without_progress,
+    on_card: Callable[[int], object] = lambda _: None,
 ) -> CardPage:
     """Make a page with a card for each kernel that has a preferred image.
 
@@ -51,7 +49,7 @@ def make_report(
         name: What the page calls the network; by default its class.
         ranking_settings: Settings of the rankings, to be stated on the page.
         facts: Further facts for the head of the page, by their names.
-        progress: Shows how many cards are made, such as ``tqdm``.
+        on_card: Called with 1 after each card.
 
     Returns:
         The page; ``page.save("report.html")`` writes it.
@@ -78,9 +76,10 @@ def make_report(
             "made": f"{made} by NeuroVis {__version__}, torch {torch.__version__}",
         },
     )
-    cards = chain.from_iterable(one.cards() for one in layers)
-    count = range(sum(one.count for one in layers))
-    page.cards.extend(card for _, card in zip(progress(count, "cards"), cards, strict=True))
+    for one in layers:
+        for card in one.cards():
+            page.cards.append(card)
+            on_card(1)
     return page
 
 

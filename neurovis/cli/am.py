@@ -47,11 +47,11 @@ def run(options: Namespace) -> None:
     network, spec = load_model_and_input(options)
     module = make_module(options, network, spec)
     trainer = make_trainer(module, options)
-    of_pictures = top_images.prepare(options, spec, trainer)
+    of_pictures = top_images.prepare(options, network, module, trainer)
     folder = climb(module, options, trainer)
     if of_pictures is None:
         return
     with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):
-        found = of_pictures.run(network, module, trainer, folder)
+        found = of_pictures.run(folder)
         if trainer.is_global_zero:
             top_images.raise_if_incomplete(found)

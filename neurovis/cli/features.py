@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from jsonargparse import ArgumentParser, Namespace
-from rich.table import Table
 
 from neurovis.analysis import FeatureMaps, FeatureReader
+from neurovis.analysis.feature_maps import FeatureSummary
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.picture_run import PictureRun, add_picture_arguments, checked_options
-from neurovis.cli.printing import console
 from neurovis.cli.stopping import stoppable
+from neurovis.cli.tables import print_table
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,49 +39,29 @@ def run(options: Namespace) -> None:
     with checked_options(network, spec):
         reader(pictures.first_image())
     with stoppable(lambda: pictures.kept):
-        summaries: dict[str, _Summary] = {}
+        summaries: dict[str, FeatureSummary] = {}
         with pictures.table("results.csv", FeatureMaps.COLUMNS) as table:
             for numbered, images in pictures.batches():
                 for picture, of_layers in zip(numbered, reader(images), strict=True):
                     for found in of_layers:
                         pictures.save(found, picture, options.max_kernels)
                         table.write(picture.rows(found))
-                        summaries.setdefault(found.layer, _Summary(found)).add(found)
-        _print(summaries, pictures.number)
+                        summaries.setdefault(found.layer, FeatureSummary(found)).add(found)
+        plural = "s" if pictures.number > 1 else ""
+        print_table(
+            f"Feature maps of {pictures.number} picture{plural}",
+            [_cells(layer, summary) for layer, summary in summaries.items()],
+            ["layer"],
+        )
         pictures.finish()
 
 
-class _Summary:
-    """Numbers of a layer's maps over all pictures.
-
-    Args:
-        first: The first picture's.
-    """
-
-    def __init__(self, first: FeatureMaps) -> None:
-        chosen, count = len(first.kernels), first.kernel_count
-        self.kernels = str(count) if chosen == count else f"{chosen} of {count}"
-        self.size = " x ".join(map(str, first.maps.shape[1:]))
-        self._means: list[float] = []
-        self._silent = first.silent
-
-    def add(self, found: FeatureMaps) -> None:
-        """Count a picture."""
-        self._means.append(found.maps.mean().item())
-        self._silent = self._silent & found.silent
-
-    @property
-    def cells(self) -> list[str]:
-        """Cells of the printed table."""
-        mean = sum(self._means) / len(self._means)
-        return [self.kernels, self.size, f"{mean:.4g}", str(int(self._silent.sum()))]
-
-
-def _print(summaries: Mapping[str, _Summary], pictures: int) -> None:
-    table = Table(title=f"Feature maps of {pictures} picture{'s' if pictures > 1 else ''}")
-    table.add_column("layer", overflow="fold")
-    for heading in ("kernels", "size", "mean activation", "silent in all"):
-        table.add_column(heading, justify="right")
-    for layer, summary in summaries.items():
-        table.add_row(layer, *summary.cells)
-    console().print(table)
+def _cells(layer: str, summary: FeatureSummary) -> dict[str, str]:
+    chosen, count = len(summary.silent), summary.kernel_count
+    return {
+        "layer": layer,
+        "kernels": str(chosen) if chosen == count else f"{chosen} of {count}",
+        "size": " x ".join(map(str, summary.size)),
+        "mean activation": f"{summary.mean:.4g}",
+        "silent in all": str(int(summary.silent.sum())),
+    }

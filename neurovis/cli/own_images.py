@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
 from torch import Tensor
 
 from neurovis.analysis import SaliencyProbe
+from neurovis.cli.counting import counted
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import picture_paths
-from neurovis.cli.tracking import tracked
 from neurovis.demo import SHAPES, ShapeScenes
 from neurovis.inputs import InputSpec
-from neurovis.pictures import PictureDataset, PictureFiles, find_pictures, read_picture
+from neurovis.pictures import PictureDataset, PictureFiles, read_picture
 from neurovis.saliency import Method
 from neurovis.tuning.rankings import AnyRanking, ImageRanking
 
@@ -47,52 +46,70 @@ class DemoScenes(ShapeScenes):
         super().__init__(_SCENES, _SCENES_SEED, spec.size[0], cached=True)
 
 
-@dataclass
 class OwnPictures:
     """Pictures of the user's own, with what to print about them in the end.
 
+    Args:
+        find: Finds them: a class method of ``PictureDataset``.
+        images: Paths, as an option has them.
+        spec: What the network is shown.
+        patterns: Names of the modalities' files.
+
     Attributes:
-        dataset: The pictures that can be read.
+        dataset: The pictures.
         notes: Warnings about them.
-        unreadable: Reasons why others were left out.
+
+    Raises:
+        OSError: If a picture or folder does not exist.
+        ValueError: If there is no picture, or pictures cannot be told apart.
     """
 
-    dataset: PictureDataset
-    notes: Notes
-    unreadable: list[str] = field(default_factory=list)
+    def __init__(
+        self,
+        find: Callable[..., PictureDataset],
+        images: object,
+        spec: InputSpec,
+        patterns: Mapping[str, str] | None,
+    ) -> None:
+        self.notes = Notes()
+        paths = picture_paths(images, spec)
+        with self.notes.taken():
+            self.dataset = find(paths, spec, patterns, partial(_read_noted, self.notes))
+
+    def readable(self) -> PictureDataset:
+        """Read each picture once, and return those that can be read.
+
+        Raises:
+            ValueError: If there are none; why the first cannot be read.
+        """
+        number = len(self.dataset)
+        with counted("pictures looked into", number, is_first_process()) as count:
+            for index in range(number):
+                self.dataset.try_image(index)
+                count(1)
+        self.dataset.first_readable()
+        return self.dataset.subset([n for n in range(number) if n not in self.dataset.left_out])
 
     def print_notes(self) -> None:
         """Print what was left out, and what was done to pictures."""
-        print_unreadable(self.unreadable)
+        print_notes(
+            [f"left out: {' '.join(why.split())}" for why in self.dataset.left_out.values()]
+        )
         self.notes.print()
 
     def raise_if_incomplete(self) -> None:
-        """Raise ValueError at the end of a run if pictures were left out."""
-        raise_unreadable(self.unreadable, len(self.unreadable) + len(self.dataset))
-
-
-def noted_reader(notes: Notes) -> partial[Tensor]:
-    """Return a function that reads pictures and keeps their warnings in ``notes``."""
-    return partial(_read_noted, notes)
+        """Raise ValueError at the end of a run if pictures were left out; why the first was."""
+        reasons = list(self.dataset.left_out.values())
+        if reasons:
+            raise ValueError(
+                f"left out {len(reasons)} of {len(self.dataset)} pictures that could not be read; "
+                f"the first: {reasons[0]}"
+            )
 
 
 def _read_noted(notes: Notes, picture: PictureFiles, spec: InputSpec) -> Tensor:
     with notes.taken():
         return read_picture(picture, spec)
-
-
-def print_unreadable(reasons: Sequence[str]) -> None:
-    """Print why pictures were left out."""
-    print_notes([f"left out: {' '.join(why.split())}" for why in reasons])
-
-
-def raise_unreadable(reasons: Sequence[str], number: int) -> None:
-    """Raise ValueError if any of a number of pictures were left out; why the first was."""
-    if reasons:
-        raise ValueError(
-            f"left out {len(reasons)} of {number} pictures that could not be read; the first: "
-            f"{reasons[0]}"
-        )
 
 
 def choose_ranking_images(
@@ -102,7 +119,7 @@ def choose_ranking_images(
     images: object,
     patterns: Mapping[str, str] | None,
 ) -> OwnPictures | DemoScenes | None:
-    """Return the images that rankings need, if any; own pictures are each read once.
+    """Return the images that rankings need, if any.
 
     Args:
         rankings: The rankings.
@@ -131,24 +148,12 @@ def choose_ranking_images(
             f"ranking by {by_image[0].name} needs images: give --images, "
             + ("a folder with one of each class in it" if labeled else "pictures or folders")
         )
-    notes, paths = Notes(), picture_paths(images, spec)
-    read = noted_reader(notes)
-    with notes.taken():
-        if labeled:
-            folders = [] if isinstance(paths, dict) else paths
-            try:
-                found = PictureDataset.find_classes(folders, spec, patterns, read)
-            except ValueError as error:
-                raise ValueError(f"ranking by {labeled[0]} needs labels: {error}") from error
-        else:
-            found = PictureDataset.find(paths, spec, patterns, read)
-    numbers = tracked(range(len(found)), "pictures looked into", is_first_process())
-    reasons = dict(zip(numbers, found.unreadable(), strict=True))
-    readable = [number for number, why in reasons.items() if why is None]
-    if not readable:
-        raise ValueError(reasons[0])
-    unreadable = [why for why in reasons.values() if why is not None]
-    return OwnPictures(found.subset(readable), notes, unreadable)
+    if not labeled:
+        return OwnPictures(PictureDataset.find, images, spec, patterns)
+    try:
+        return OwnPictures(PictureDataset.find_classes, images, spec, patterns)
+    except ValueError as error:
+        raise ValueError(f"ranking by {labeled[0]} needs labels: {error}") from error
 
 
 def choose_probe(
@@ -165,21 +170,17 @@ def choose_probe(
         OSError: If there is no such file.
         ValueError: If it is no picture, or there are several.
     """
-    notes = Notes()
-    with notes.taken():
-        if probe is not None:
-            found = find_pictures(picture_paths(probe, spec), spec, patterns)
-            if len(found) > 1:
-                raise ValueError(f"probe is one picture; got {len(found)}")
-            chosen = SaliencyProbe(read_picture(found[0], spec), found[0].name, method)
-        elif images is not None:
-            pictures = PictureDataset.find(picture_paths(images, spec), spec, patterns)
-            first, image = pictures.first_readable()
-            chosen = SaliencyProbe(image, pictures.pictures[first].name, method)
-        elif model == "demo":
-            scene, _ = DemoScenes(spec)[0]
-            chosen = SaliencyProbe(scene, "a scene of the demo", method)
-        else:
-            return None
-    notes.print()
-    return chosen
+    if probe is not None:
+        own = OwnPictures(PictureDataset.find, probe, spec, patterns)
+        if len(own.dataset) > 1:
+            raise ValueError(f"probe is one picture; got {len(own.dataset)}")
+    elif images is not None:
+        own = OwnPictures(PictureDataset.find, images, spec, patterns)
+    elif model == "demo":
+        scene, _ = DemoScenes(spec)[0]
+        return SaliencyProbe(scene, "a scene of the demo", method)
+    else:
+        return None
+    first, image = own.dataset.first_readable()
+    own.notes.print()
+    return SaliencyProbe(image, own.dataset.pictures[first].name, method)

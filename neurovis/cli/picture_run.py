@@ -16,15 +16,14 @@ from torch import Tensor, nn
 
 from neurovis.analysis import PictureResult, ResultFiles
 from neurovis.cli.counting import counted
-from neurovis.cli.notes import Notes
-from neurovis.cli.options import add_images_arguments, add_model_arguments, picture_paths
-from neurovis.cli.own_images import noted_reader, print_unreadable, raise_unreadable
+from neurovis.cli.options import add_images_arguments, add_model_arguments
+from neurovis.cli.own_images import OwnPictures
 from neurovis.cli.printing import print_written
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
 from neurovis.files import check_writable
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
-from neurovis.pictures import PictureDataset, find_pictures
+from neurovis.pictures import PictureDataset
 from neurovis.run_folder import new_run_folder
 from neurovis.tables import TableWriter, open_table
 
@@ -111,12 +110,8 @@ class PictureRun:
         # Before a folder of thousands of pictures is looked through.
         check_writable(trainer_options["default_root_dir"] or Path.cwd())
         self._batch_size = batch_size
-        self._notes = Notes()
-        self._unreadable: dict[int, str] = {}
-        self._first: dict[int, Tensor] = {}
-        with self._notes.taken():
-            found = find_pictures(picture_paths(images, spec), spec, patterns)
-        self._pictures = PictureDataset(found, spec, read=noted_reader(self._notes))
+        self._own = OwnPictures(PictureDataset.find, images, spec, patterns)
+        self._pictures = self._own.dataset
         self._trainer = _trainer(trainer_options)
         self.device = self._trainer.strategy.root_device
         self._figures, self._is_done = 0, False
@@ -124,7 +119,7 @@ class PictureRun:
     @property
     def number(self) -> int:
         """Number of pictures, without those that turned out to be unreadable."""
-        return len(self._pictures) - len(self._unreadable)
+        return len(self._pictures) - len(self._pictures.left_out)
 
     @cached_property
     def files(self) -> ResultFiles:
@@ -147,12 +142,7 @@ class PictureRun:
         Raises:
             ValueError: If there is none; what is wrong with the first.
         """
-        for index in range(len(self._pictures)):
-            image = self._read(index)
-            if image is not None:
-                self._first = {index: image}
-                return image[None]
-        raise ValueError(self._unreadable[0])
+        return self._pictures.first_readable()[1][None]
 
     def batches(self, size: int | None = None) -> Iterator[tuple[list[NumberedPicture], Tensor]]:
         """The readable pictures ``(B, C, H, W)`` in [0, 1], some at a time.
@@ -166,7 +156,7 @@ class PictureRun:
         with counted("pictures", number, is_shown) as count:
             for start in range(0, number, size):
                 indices = range(start, min(start + size, number))
-                read = {index: self._read(index) for index in indices}
+                read = {index: self._pictures.try_image(index) for index in indices}
                 images = {index: image for index, image in read.items() if image is not None}
                 if images:
                     numbered = [self._numbered(index) for index in images]
@@ -199,31 +189,13 @@ class PictureRun:
         """
         for logger in self._trainer.loggers:
             logger.finalize("success")
-        reasons = list(self._unreadable.values())
-        print_unreadable(reasons)
-        self._notes.print()
+        self._own.print_notes()
         print_written(self.files.folder, self._trainer.loggers)
-        raise_unreadable(reasons, len(self._pictures))
+        self._own.raise_if_incomplete()
 
     def _numbered(self, index: int) -> NumberedPicture:
         picture = self._pictures.pictures[index]
         return NumberedPicture(index, picture.name, picture.printable_file)
-
-    def _read(self, index: int) -> Tensor | None:
-        """A picture ``(C, H, W)``; None for one that cannot be read, which is tried once.
-
-        The first, which was read to try things with, is not read again.
-        """
-        if index in self._unreadable:
-            return None
-        if index in self._first:
-            return self._first.pop(index)
-        try:
-            return self._pictures.image(index)
-        except (ValueError, OSError) as error:
-            # The message alone: an error holds on to what was read.
-            self._unreadable[index] = str(error)
-            return None
 
 
 def _trainer(options: Mapping[str, Any]) -> pl.Trainer:

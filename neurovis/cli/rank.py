@@ -15,10 +15,10 @@ from neurovis.analysis import (
     map_ranked_fields,
     save_comparisons,
     save_fields,
-    save_ranking_arrays,
-    save_ranking_figures,
+    save_ranking,
 )
 from neurovis.cli.chosen_rankings import chosen_rankings
+from neurovis.cli.counting import counted
 from neurovis.cli.options import (
     add_images_arguments,
     add_layers_argument,
@@ -31,7 +31,6 @@ from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_written
 from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.tracking import tracked
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
 from neurovis.run_folder import new_run_folder
 from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
@@ -97,7 +96,7 @@ def run(options: Namespace) -> None:
             layer_names(options.layer),
             rankings,
             input_spec=spec,
-            images=chosen.dataset if isinstance(chosen, OwnPictures) else chosen,
+            images=chosen.readable() if isinstance(chosen, OwnPictures) else chosen,
             **_settings(options),
         )
     trainer = _trainer(options)
@@ -139,7 +138,9 @@ def _analyze(
     network: nn.Module, rankings: Rankings, options: Namespace, files: ResultFiles
 ) -> None:
     """Write the rankings and what else is asked of the first kernels, and print both."""
-    save_ranking_arrays(rankings, files)
+    applicable = [ranking for ranking in rankings if ranking.reason is None]
+    for ranking in applicable:
+        ranking.to_npz(files.path(ranking.tag, ".npz"))
     comparisons, fields = [], []
     if options.preferred_images:
         comparisons = compare_preferred_images(
@@ -153,25 +154,25 @@ def _analyze(
         )
         save_comparisons(comparisons, files)
     if options.receptive_fields:
-        found = map_ranked_fields(
-            network,
-            rankings,
-            options.receptive_fields,
-            phases=options.phases,
-            contrast=options.contrast,
-            rectify=options.rectify,
-            batch_size=options.batch_size,
-            progress=tracked,
-        )
-        fields = save_fields(found, files)
-    save_ranking_figures(
-        rankings,
-        files,
-        top=options.top,
-        sheets=options.sheets,
-        pictures={one.key: one.pictures for one in comparisons},
-        progress=tracked,
-    )
+        layers = {ranking.layer for ranking in applicable if ranking.grating_responses is not None}
+        with counted("layers mapped", len(layers)) as count:
+            found = map_ranked_fields(
+                network,
+                rankings,
+                options.receptive_fields,
+                phases=options.phases,
+                contrast=options.contrast,
+                rectify=options.rectify,
+                batch_size=options.batch_size,
+                on_layer=count,
+            )
+            fields = save_fields(found, files)
+    pictures = {one.key: one.pictures for one in comparisons}
+    with counted("rankings drawn", len(applicable)) as count:
+        for ranking in applicable:
+            own = pictures.get((ranking.layer, ranking.by))
+            save_ranking(ranking, files, top=options.top, sheets=options.sheets, pictures=own)
+            count(1)
     print_rankings(rankings)
     if comparisons:
         print_comparisons(comparisons)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neurovis.analysis import Comparison, RankedFields
 from neurovis.cli.printing import console
+from neurovis.cli.tables import print_table
 from neurovis.tuning.results import KernelRanking, Rankings
 
 #: Kernels named in the printed table.
@@ -72,7 +73,7 @@ def _cells(ranking: KernelRanking) -> dict[str, str]:
     return {
         **cells,
         "score": ranking.score_name,
-        "median": _number(_median(known)),
+        "median": _median(known),
         "null's 95 %": _number(_quantile(null, _NULL_PERCENTILE)),
         "above null": _above(ranking) if len(null) else "-",
         "dead": str(int(ranking.dead.sum())),
@@ -106,64 +107,54 @@ def _notes(rankings: Rankings) -> list[str]:
     return [note if set(of) == every else f"{', '.join(of)}: {note}" for note, of in layers.items()]
 
 
-def print_comparisons(comparisons: list[Comparison]) -> None:
+def print_comparisons(comparisons: Sequence[Comparison]) -> None:
     """Print how far apart preferred images and gratings are."""
-    table = Table(
-        title="Preferred images against preferred gratings (medians; angles and frequencies of "
-        "kernels tuned to orientation, frequencies not of those at the end of the range)"
-    )
-    for heading in ("layer", "ranking"):
-        table.add_column(heading, overflow="fold")
-    for heading in (
-        "images",
-        "tuned",
-        "orientations apart",
-        "image's frequency",
-        "activation",
-        "of noise",
-    ):
-        table.add_column(heading, justify="right")
+    rows = []
     for one in comparisons:
-        table.add_row(
-            one.gratings.ranking.layer,
-            one.gratings.ranking.by,
-            str(len(one.images)),
-            str(int(one.gratings.is_tuned.sum())),
-            _number(_median(one.orientation_difference[one.gratings.is_tuned]), "{:.1f}°"),
-            _number(
-                _median(one.octaves[one.gratings.is_tuned & ~one.gratings.at_range_end]),
-                "{:+.2f} octaves",
-            ),
-            f"{one.activation.quantile(0.5).item():.4g}",
-            f"{one.noise_activation.quantile(0.5).item():.4g}",
+        tuned, inside = one.gratings.is_tuned, ~one.gratings.at_range_end
+        rows.append(
+            {
+                "layer": one.gratings.ranking.layer,
+                "ranking": one.gratings.ranking.by,
+                "images": str(len(one.images)),
+                "tuned": str(int(tuned.sum())),
+                "orientations apart": _median(one.orientation_difference[tuned], "{:.1f}°"),
+                "image's frequency": _median(one.octaves[tuned & inside], "{:+.2f} octaves"),
+                "activation": _median(one.activation, "{:.4g}"),
+                "of noise": _median(one.noise_activation, "{:.4g}"),
+            }
         )
-    console().print(table)
+    print_table(
+        "Preferred images against preferred gratings (medians; angles and frequencies of kernels "
+        "tuned to orientation, frequencies not of those at the end of the range)",
+        rows,
+        ["layer", "ranking"],
+    )
 
 
 def print_fields(found: Sequence[RankedFields]) -> None:
     """Print how large fields are, and how much the surround takes away."""
-    table = Table(title="Receptive fields in pixels, of the first kernels (medians)")
-    for heading in ("layer", "ranking"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("kernels", "theoretical", "effective (95 %)", "preferred size", "suppression"):
-        table.add_column(heading, justify="right")
-    table.add_column("reverse correlation reliable", justify="right")
+    rows = []
     for one in found:
         box, sizes = one.maps.box, one.sizes
-        table.add_row(
-            one.gratings.ranking.layer,
-            one.gratings.ranking.by,
-            str(len(one.gratings.kernels)),
-            "unknown" if box is None else f"{box[2] - box[0]} x {box[3] - box[1]}",
-            " x ".join(_number(side, "{:.0f}") for side in one.width.nanquantile(0.5, 0).tolist()),
-            "-" if sizes is None else _number(_median(sizes.preferred_size)),
-            "-" if sizes is None else _number(100 * _median(sizes.suppression), "{:.0f} %"),
-            _number(_median(one.maps.reliability), "{:.2f}"),
+        preferred = "-" if sizes is None else _median(sizes.preferred_size)
+        suppression = "-" if sizes is None else _median(100 * sizes.suppression, "{:.0f} %")
+        rows.append(
+            {
+                "layer": one.gratings.ranking.layer,
+                "ranking": one.gratings.ranking.by,
+                "kernels": str(len(one.gratings.kernels)),
+                "theoretical": f"{box[2] - box[0]} x {box[3] - box[1]}" if box else "unknown",
+                "effective (95 %)": " x ".join(_median(side, "{:.0f}") for side in one.width.T),
+                "preferred size": preferred,
+                "suppression": suppression,
+                "reverse correlation reliable": _median(one.maps.reliability, "{:.2f}"),
+            }
         )
-    output = console()
-    output.print(table)
+    title = "Receptive fields in pixels, of the first kernels (medians)"
+    print_table(title, rows, ["layer", "ranking"])
     for note in _field_notes(found):
-        output.print(Text(f"note: {note}"), soft_wrap=True)
+        console().print(Text(f"note: {note}"), soft_wrap=True)
 
 
 def _field_notes(found: Sequence[RankedFields]) -> Iterator[str]:
@@ -179,8 +170,8 @@ def _field_notes(found: Sequence[RankedFields]) -> Iterator[str]:
             )
 
 
-def _median(values: Tensor) -> float:
-    return _quantile(values, 0.5)
+def _median(values: Tensor, form: str = "{:.3g}") -> str:
+    return _number(_quantile(values, 0.5), form)
 
 
 def _quantile(values: Tensor, part: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,11 +15,11 @@ from neurovis.analysis.report import check_report
 from neurovis.cli import am, top_images
 from neurovis.cli.ascent import climb, make_trainer, resumes
 from neurovis.cli.chosen_rankings import chosen_rankings
+from neurovis.cli.counting import counted
 from neurovis.cli.options import is_as_made, load_model_and_input
 from neurovis.cli.own_images import OwnPictures, choose_probe, choose_ranking_images
 from neurovis.cli.printing import console
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.tracking import tracked
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
@@ -84,7 +83,9 @@ def run(options: Namespace) -> None:
     tuning.check_trainer(trainer)
     if options.model == "demo" and options.images is None and options.top_images is None:
         options.top_images = _DEMO_TOP_IMAGES
-    of_pictures = top_images.prepare(options, spec, trainer)
+    # Any unit may be the one that a picture drives most.
+    objective = "max" if options.objective == "center" else None
+    of_pictures = top_images.prepare(options, network, module, trainer, objective)
     folder = climb(module, options, trainer)
     goes_on = ", and the same command goes on there" if resumes(options, trainer) else ""
     with stoppable(
@@ -92,26 +93,25 @@ def run(options: Namespace) -> None:
     ):
         found = {}
         if of_pictures is not None:
-            # Any unit may be the one that a picture drives most.
-            objective = "max" if options.objective == "center" else None
-            found = of_pictures.run(network, module, trainer, folder, objective)
+            found = of_pictures.run(folder)
         trainer.predict(tuning, return_predictions=False)
         if trainer.is_global_zero:
             tuning.results.to_csv(folder / "rankings.csv")
             network.to(trainer.strategy.root_device)
             is_shown = options.trainer.enable_progress_bar is not False
-            page = make_report(
-                network,
-                module,
-                tuning.results,
-                top_images=found,
-                probe=probe,
-                field_images=options.field_images,
-                name=_network_name(options),
-                ranking_settings=RankingSettings(**vars(options.ranking)),
-                facts={"run": folder.name},
-                progress=partial(tracked, is_shown=is_shown),
-            )
+            with counted("cards", len(module.jobs), is_shown) as count:
+                page = make_report(
+                    network,
+                    module,
+                    tuning.results,
+                    top_images=found,
+                    probe=probe,
+                    field_images=options.field_images,
+                    name=_network_name(options),
+                    ranking_settings=RankingSettings(**vars(options.ranking)),
+                    facts={"run": folder.name},
+                    on_card=count,
+                )
             page.save(folder / PAGE)
             written = f"Kernel cards: {folder / PAGE} (open it in a browser)"
             console().print(Text(written), soft_wrap=True)
@@ -151,9 +151,9 @@ def _tuning(
         chosen = choose_ranking_images(
             rankings, spec, options.model, options.images, options.patterns
         )
+        images = chosen.readable() if isinstance(chosen, OwnPictures) else chosen
         if isinstance(chosen, OwnPictures):
             chosen.print_notes()
-        images = chosen.dataset if isinstance(chosen, OwnPictures) else chosen
     return TuningProbe(
         network,
         module.layers,

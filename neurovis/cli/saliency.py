@@ -8,8 +8,6 @@ from typing import cast
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor
 
 from neurovis.analysis import ExplainedPicture, PictureExplainer, RandomizedPicture
@@ -17,6 +15,7 @@ from neurovis.cli.options import load_model_and_input
 from neurovis.cli.picture_run import PictureRun, add_picture_arguments, checked_options
 from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.stopping import stoppable
+from neurovis.cli.tables import print_table
 from neurovis.inputs import InputSpec
 from neurovis.saliency import METHODS, STRONGEST, SaliencyOptions, SaliencySettings, check_method
 from neurovis.tables import Row
@@ -128,20 +127,23 @@ def _settings(options: Namespace, spec: InputSpec) -> SaliencyOptions:
 
 def _print(title: str, rows: list[Row], number: int) -> None:
     """Print the first rows of the table, of a number of them."""
-    table = Table(title=title)
-    table.add_column("picture", overflow="fold")
     columns = ["kernel", "value"]
     if any(row["completeness_error"] is not None for row in rows):
         columns.append("completeness_error")
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
-    for row in rows:
-        numbers = [row[column] for column in columns]
-        shown = [f"{one:.4g}" if isinstance(one, float) else str(one) for one in numbers]
-        table.add_row(Text(f"{row['index']}: {row['picture']}"), *shown)
-    console().print(table)
+    shown = [
+        {
+            "picture": f"{row['index']}: {row['picture']}",
+            **{column.replace("_", " "): _number(row[column]) for column in columns},
+        }
+        for row in rows
+    ]
+    print_table(title, shown, ["picture"])
     if number > len(rows):
         console().print(f"… and {number - len(rows)} more in results.csv")
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class _Correlations:
@@ -159,20 +161,22 @@ class _Correlations:
 
     def print(self) -> None:
         """Print how alike the maps are to those of the trained network, stage by stage."""
-        table = Table(title="Weights made random, from the top down")
-        table.add_column("stage", justify="right")
-        table.add_column("randomized last", overflow="fold")
-        for heading in ("correlation of magnitudes", "with signs", "constant maps"):
-            table.add_column(heading, justify="right")
-        any_constant = False
+        rows, any_constant = [], False
         for (stage, randomized), found in self._found.items():
             correlations = torch.cat(found)
             constant = int(correlations[:, 0].isnan().sum())
             any_constant = any_constant or constant > 0
-            medians = [_median(column) for column in correlations.T]
-            stated = f"{constant} of {len(correlations)}" if constant else ""
-            table.add_row(str(stage), randomized, *medians, stated)
-        console().print(table)
+            magnitudes, signed = (_median(column) for column in correlations.T)
+            rows.append(
+                {
+                    "stage": str(stage),
+                    "randomized last": randomized,
+                    "correlation of magnitudes": magnitudes,
+                    "with signs": signed,
+                    "constant maps": f"{constant} of {len(correlations)}" if constant else "",
+                }
+            )
+        print_table("Weights made random, from the top down", rows, ["randomized last"])
         console().print(
             "correlation: of the ranks of a map's pixels with those of the trained network's, the "
             "median over maps that are not constant. Maps that stay alike show the picture, not "

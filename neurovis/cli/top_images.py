@@ -7,21 +7,15 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 from jsonargparse import ArgumentParser, Namespace
-from rich.table import Table
-from rich.text import Text
 from torch import nn
 
-from neurovis.analysis import ResultFiles, save_top_images
-from neurovis.cli.notes import Notes
-from neurovis.cli.options import add_images_arguments, picture_paths
-from neurovis.cli.own_images import DemoScenes, noted_reader
+from neurovis.cli.options import add_images_arguments
+from neurovis.cli.own_images import DemoScenes, OwnPictures
 from neurovis.cli.printing import MOST_ROWS, console
-from neurovis.inputs import InputSpec
+from neurovis.cli.tables import print_table
 from neurovis.maximization import ActivationMaximization
 from neurovis.pictures import PictureDataset
 from neurovis.top_images import TopImages, TopImagesProbe
-from neurovis.top_images.images import choose_images
-from neurovis.top_images.probe import check_search_trainer
 from neurovis.top_images.reading import AnyObjective
 
 _DEFAULT_NUMBER = 9
@@ -52,59 +46,58 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 class TopImagesRun:
-    """The pictures of a run, checked before hours go into the ascent.
+    """Search for top images, checked before hours go into the ascent.
 
     Args:
-        images: Pictures, or the demo's scenes.
+        module: Ascents of the kernels, one for each image.
+        network: As it was loaded.
+        images: Pictures of the user's own, or the demo's scenes.
         k: Number of top images for each kernel.
         workers: Processes that read images.
-        spec: What the network is shown.
+        objective: What images are compared by.
         trainer: The run's Trainer.
-        notes: Warnings about the pictures, printed in the end.
 
     Raises:
-        OSError: If no file of a picture can be read.
         ValueError: If there is no picture that can be read, an option is out of its range, or the
             Trainer does not suit.
     """
 
     def __init__(
         self,
-        images: PictureDataset | DemoScenes,
+        module: ActivationMaximization,
+        network: nn.Module,
+        images: OwnPictures | DemoScenes,
         k: int,
         workers: int,
-        spec: InputSpec,
+        objective: AnyObjective,
         trainer: pl.Trainer,
-        notes: Notes,
     ) -> None:
         for name, value, least in (("top_images", k, 1), ("image_workers", workers, 0)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}; got {value}")
-        check_search_trainer(trainer, choose_images(images, spec))
-        if isinstance(images, PictureDataset):
-            images.first_readable()
-        self._images, self._k, self._workers = images, k, workers
-        self._spec, self._notes = spec, notes
+        kernels: dict[str, list[int]] = {layer: [] for layer in module.layers}
+        for job in module.jobs:
+            kernels[job.layer] += job.target.kernels
+        self._own = images if isinstance(images, OwnPictures) else None
+        self._module, self._trainer = module, trainer
+        self._probe = TopImagesProbe(
+            network,
+            kernels,
+            images.dataset if isinstance(images, OwnPictures) else images,
+            k,
+            objective,
+            input_spec=module.input_spec,
+            workers=workers,
+        )
+        self._probe.check_trainer(trainer)
+        if self._own is not None:
+            self._own.dataset.first_readable()
 
-    def run(
-        self,
-        network: nn.Module,
-        module: ActivationMaximization,
-        trainer: pl.Trainer,
-        folder: Path,
-        objective: AnyObjective | None = None,
-        batch_size: int = 32,
-    ) -> dict[str, TopImages]:
+    def run(self, folder: Path) -> dict[str, TopImages]:
         """Find the top images of all kernels, write and print; every process must call.
 
         Args:
-            network: As it was loaded.
-            module: With the preferred images of each layer, one kernel to an image; no kernel is
-                looked at twice.
-            trainer: That made them; it has done its fit.
             folder: Folder of the run.
-            objective: What pictures are compared by; by default what was maximized.
-            batch_size: Images at a time, on each device.
 
         Returns:
             What was found, by layer.
@@ -112,27 +105,16 @@ class TopImagesRun:
         Raises:
             OSError: If a folder cannot be written.
         """
-        results = [module.results_of(layer) for layer in module.layers]
-        probe = TopImagesProbe(
-            network,
-            {one.layer: one.kernels for one in results},
-            self._images,
-            self._k,
-            module.settings.objective if objective is None else objective,
-            input_spec=self._spec,
-            batch_size=batch_size,
-            preferred=results,
-            workers=self._workers,
-        )
-        trainer.predict(probe, return_predictions=False)
-        if not trainer.is_global_zero:
-            return probe.results
-        for layer, found in probe.results.items():
-            files = ResultFiles(module.folder_of(layer, folder), trainer.loggers)
-            save_top_images(found, files)
-            _print(found)
-        self._notes.print()
-        return probe.results
+        module, trainer = self._module, self._trainer
+        self._probe.preferred = [module.results_of(layer) for layer in module.layers]
+        trainer.predict(self._probe, return_predictions=False)
+        if trainer.is_global_zero:
+            for layer, found in self._probe.results.items():
+                found.save(module.folder_of(layer, folder), trainer.loggers)
+                _print(found)
+            if self._own is not None:
+                self._own.notes.print()
+        return self._probe.results
 
 
 def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
@@ -146,45 +128,45 @@ def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
             raise ValueError(one.notes[0])
 
 
-def prepare(options: Namespace, spec: InputSpec, trainer: pl.Trainer) -> TopImagesRun | None:
+def prepare(
+    options: Namespace,
+    network: nn.Module,
+    module: ActivationMaximization,
+    trainer: pl.Trainer,
+    objective: AnyObjective | None = None,
+) -> TopImagesRun | None:
     """The run of top images that the options ask for, if any; to be called before the ascent."""
     if options.images is None and options.top_images is None:
         return None
-    notes = Notes()
-    images = _choose_images(options.model, options.images, options.patterns, spec, notes)
+    spec = module.input_spec
+    images: OwnPictures | DemoScenes
+    if options.images is not None:
+        images = OwnPictures(PictureDataset.find, options.images, spec, options.patterns)
+    elif options.model == "demo":
+        images = DemoScenes(spec)
+    else:
+        raise ValueError("top_images needs images: give --images, pictures or folders of them")
     k = _DEFAULT_NUMBER if options.top_images is None else options.top_images
-    return TopImagesRun(images, k, options.image_workers, spec, trainer, notes)
-
-
-def _choose_images(
-    model: str, images: object, patterns: Mapping[str, str] | None, spec: InputSpec, notes: Notes
-) -> PictureDataset | DemoScenes:
-    if images is not None:
-        with notes.taken():
-            paths = picture_paths(images, spec)
-            return PictureDataset.find(paths, spec, patterns, noted_reader(notes))
-    if model == "demo":
-        return DemoScenes(spec)
-    raise ValueError("top_images needs images: give --images, pictures or folders of them")
+    objective = module.settings.objective if objective is None else objective
+    return TopImagesRun(module, network, images, k, options.image_workers, objective, trainer)
 
 
 def _print(found: TopImages) -> None:
     """Activations of top images against those of preferred images."""
-    table = Table(title=f"{found.layer}: top images of {found.number}")
-    table.add_column("kernel", justify="right")
-    for heading in ("highest activation", "of the preferred image", "of noise"):
-        table.add_column(heading, justify="right")
-    table.add_column("picture", overflow="fold")
     best = [row for row in found.rows() if row["rank"] == 1]
+    headings = {
+        "activation": "highest activation",
+        "preferred_activation": "of the preferred image",
+        "noise_activation": "of noise",
+    }
+    rows = []
     for row in best[:MOST_ROWS]:
-        numbers = [
-            "" if row[name] == "" else f"{row[name]:.4g}"
-            for name in ("activation", "preferred_activation", "noise_activation")
-        ]
-        silent = row["activation"] == 0
-        picture = "silent for all images" if silent else str(row["picture"])
-        table.add_row(str(row["kernel"]), *numbers, Text(picture))
-    output = console()
-    output.print(table)
+        numbers = {
+            heading: "" if row[name] == "" else f"{row[name]:.4g}"
+            for name, heading in headings.items()
+        }
+        picture = "silent for all images" if row["activation"] == 0 else str(row["picture"])
+        rows.append({"kernel": str(row["kernel"]), **numbers, "picture": picture})
+    print_table(f"{found.layer}: top images of {found.number}", rows, ["picture"])
     if len(best) > MOST_ROWS:
-        output.print(f"… and {len(best) - MOST_ROWS} more in top_images.csv")
+        console().print(f"… and {len(best) - MOST_ROWS} more in top_images.csv")

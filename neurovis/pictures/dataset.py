@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,12 @@ class PictureDataset(Dataset[Any]):
         classes: Names of the classes; None without any.
         read: Reads a picture.
 
+    Attributes:
+        pictures: The files of each.
+        labels: The class of each; None without classes.
+        classes: Names of the classes; None without any.
+        left_out: Reasons why pictures could not be read, by their number.
+
     Raises:
         ValueError: If there is no picture, or labels are not one for each.
     """
@@ -52,6 +57,7 @@ class PictureDataset(Dataset[Any]):
         self.pictures = list(pictures)
         self.labels = None if labels is None else list(labels)
         self.classes = None if classes is None else list(classes)
+        self.left_out: dict[int, str] = {}
         self._spec = spec
         self._read = read
 
@@ -89,7 +95,7 @@ class PictureDataset(Dataset[Any]):
     @classmethod
     def find_classes(
         cls,
-        folders: Sequence[str | Path],
+        folders: Paths,
         spec: InputSpec,
         patterns: Mapping[str, str] | None = None,
         read: PictureReader = read_picture,
@@ -97,7 +103,7 @@ class PictureDataset(Dataset[Any]):
         """Find the pictures of folders that have one folder for each class in them.
 
         Args:
-            folders: Folders; folders in them that have the same name are one class.
+            folders: One or several; folders in them that have the same name are one class.
             spec: What the network is shown.
             patterns: As in :func:`~neurovis.pictures.find_pictures`.
             read: Reads a picture.
@@ -109,7 +115,9 @@ class PictureDataset(Dataset[Any]):
             FileNotFoundError: If there is no such folder.
             ValueError: If a folder has no folders in it, or one of these has no picture.
         """
-        paths = [Path(folder) for folder in folders]
+        if isinstance(folders, (str, Path)):
+            folders = [folders]
+        paths = [] if isinstance(folders, Mapping) else [Path(folder) for folder in folders]
         for path in paths:
             if not path.exists():
                 raise FileNotFoundError(f'there is no folder "{path}"')
@@ -146,28 +154,31 @@ class PictureDataset(Dataset[Any]):
         """
         return self._read(self.pictures[index], self._spec)
 
+    def try_image(self, index: int) -> Tensor | None:
+        """Return an image ``(C, H, W)``; None if it cannot be read, with the reason in `left_out`.
+
+        Args:
+            index: Number of the picture. One that could not be read is not tried again.
+        """
+        if index not in self.left_out:
+            try:
+                return self.image(index)
+            except (ValueError, OSError) as error:
+                # The message alone: an error holds on to what was read.
+                self.left_out[index] = str(error)
+        return None
+
     def first_readable(self) -> tuple[int, Tensor]:
         """Return the number of the first picture that can be read, and its image ``(C, H, W)``.
 
         Raises:
-            ValueError: If there is none, and the first is not a picture.
-            OSError: If there is none, and the first's file cannot be read.
+            ValueError: If there is none; why the first cannot be read.
         """
         for index in range(len(self)):
-            with suppress(ValueError, OSError):
-                return index, self.image(index)
-        return 0, self.image(0)
-
-    def unreadable(self) -> Iterator[str | None]:
-        """Yield for each picture the reason why it cannot be read; None if it can."""
-        for index in range(len(self)):
-            try:
-                self.image(index)
-            except (ValueError, OSError) as error:
-                # The message alone: an error holds on to what was read.
-                yield str(error)
-            else:
-                yield None
+            image = self.try_image(index)
+            if image is not None:
+                return index, image
+        raise ValueError(self.left_out[0])
 
     def subset(self, indices: Sequence[int]) -> PictureDataset:
         """Return some of the pictures.

@@ -102,6 +102,7 @@ class TopImagesProbe(pl.LightningModule):
         workers: Processes that read images, for each device; 0 to read them in between.
 
     Attributes:
+        preferred: As given; may be set until the Trainer is done.
         results: What was found, by layer; once the Trainer is done.
 
     Raises:
@@ -133,7 +134,7 @@ class TopImagesProbe(pl.LightningModule):
         self._k = k
         self._batch_size = batch_size
         self._workers = workers
-        self._preferred = list(preferred)
+        self.preferred = list(preferred)
         # No submodule: the network is the user's, and has no place in checkpoints.
         self._model = (model,)
         self._reader = TopReader(
@@ -185,7 +186,7 @@ class TopImagesProbe(pl.LightningModule):
     def on_predict_end(self) -> None:
         """Join what all processes found, and free the device."""
         with torch.no_grad():
-            self.results = self._search.found(self._preferred, self._batch_size)
+            self.results = self._search.found(self.preferred, self._batch_size)
         self._reader.network.to("cpu")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurovis.figures.output import save_png
 from neurovis.figures.pictures import number
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
 from neurovis.inputs import InputSpec
+from neurovis.result_files import ResultFiles
 from neurovis.tables import write_table
 from neurovis.top_images.highest import Highest
 from neurovis.top_images.images import Shown
@@ -31,6 +31,11 @@ _HELD = 64
 _COLUMNS = (
     *("layer", "kernel", "rank", "activation", "index", "picture", "file", "unit"),
     *("top", "left", "bottom", "right", "preferred_activation", "noise_activation"),
+)
+_DESCRIPTION = (
+    "**The pictures that drive each kernel most**, highest first, each with the activation it "
+    "reaches in the layer's own unit, beside the kernel's preferred image where there is one. The "
+    "slider goes through the pages; all numbers are in `top_images.csv`."
 )
 
 
@@ -120,6 +125,15 @@ class TopImages:
         ]
         return torch.tensor(boxes, dtype=torch.int64).view(*self.units.shape, 4)
 
+    def values(self, kernel: int) -> list[float]:
+        """Return the activations that a kernel's top images give, from the highest down.
+
+        Raises:
+            ValueError: If the kernel was not asked for.
+        """
+        values = self.activations[self._row_of(kernel)].tolist()
+        return [value for value in values if value == value]
+
     def images(self, kernel: int) -> list[Tensor]:
         """A kernel's top images ``(C, H, W)`` in [0, 1], as the network was shown them.
 
@@ -165,16 +179,16 @@ class TopImages:
         return top_images_figure(rows, self._places.cell, title, self._said(), self.spec)
 
     def pages(self) -> Iterator[tuple[str, Figure]]:
-        """All kernels, some on a page; each page with its file's name."""
+        """All kernels, some on a page; each page with its name."""
         per_page = self._kernels_per_page
         starts = range(0, len(self), per_page)
         if len(starts) == 1:
-            yield "top_images.png", self.figure()
+            yield "top_images", self.figure()
             return
         for page, start in enumerate(starts, 1):
             title = f"top images of {self.layer} (page {page} of {len(starts)})"
             figure = self.figure(self.kernels[start : start + per_page], title)
-            yield f"top_images_{page:03d}.png", figure
+            yield f"top_images_{page:03d}", figure
 
     def rows(self) -> Iterator[dict[str, object]]:
         """The rows of ``top_images.csv``: one for each image of each kernel."""
@@ -198,10 +212,14 @@ class TopImages:
                     "noise_activation": beside.noise_activation if beside else "",
                 }
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, loggers: Iterable[object] = ()) -> list[Path]:
         """Write ``top_images.csv``, and ``top_images.png`` or pages ``top_images_001.png``, ….
 
         Each file appears whole or not at all.
+
+        Args:
+            folder: Made if need be.
+            loggers: As in ``trainer.loggers``; pages are logged with their numbers as steps.
 
         Returns:
             The files written.
@@ -209,21 +227,13 @@ class TopImages:
         Raises:
             OSError: If the folder cannot be written.
         """
-        files = [self.save_table(folder)]
-        for name, figure in self.pages():
-            files.append(Path(folder) / name)
-            save_png(files[-1], figure)
-        return files
-
-    def save_table(self, folder: str | Path) -> Path:
-        """Write ``top_images.csv``, whole or not at all.
-
-        Raises:
-            OSError: If the folder cannot be written.
-        """
         table = Path(folder) / "top_images.csv"
         write_table(table, self.rows(), _COLUMNS)
-        return table
+        files, written = ResultFiles(folder, loggers), [table]
+        for page, (name, figure) in enumerate(self.pages()):
+            tag = f"top_images/{self.layer}"
+            written.append(files.save_figure(name, figure, tag, page, _DESCRIPTION))
+        return written
 
     @property
     def _kernels_per_page(self) -> int:

@@ -80,7 +80,7 @@ def ranking_observation(
     observation = Observation()
     if ranking.reason is not None:
         return observation
-    tag = f"kernel_ranking/{ranking.by}/{ranking.layer}"
+    tag = ranking.tag
     observation.pictures[tag] = render(ranking.figure(count, pictures, step=step))
     known = ranking.score[ranking.score.isfinite()]
     observation.scalars[f"{tag}/dead"] = ranking.dead.double().mean().item()

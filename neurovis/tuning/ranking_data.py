@@ -69,6 +69,11 @@ class RankingData:
         return len(self.score)
 
     @property
+    def tag(self) -> str:
+        """Tag of its figures in logs, and the name of its files."""
+        return f"kernel_ranking/{self.by}/{self.layer}"
+
+    @property
     def order(self) -> list[int]:
         """The kernels, highest score first; those without one last, each in their own order."""
         ascending: list[int] = (-self.score).nan_to_num(nan=torch.inf).sort(stable=True)[1].tolist()

@@ -40,7 +40,7 @@ class ResultFiles:
         tag: str | None = None,
         step: int = 0,
         description: str = "",
-    ) -> None:
+    ) -> Path:
         """Write a figure as PNG, and log it.
 
         Args:
@@ -50,14 +50,18 @@ class ResultFiles:
             step: Step in the logs, such as the place of a picture among several of a tag.
             description: Markdown that explains the tag, in TensorBoard; logged once for a tag.
 
+        Returns:
+            The file.
+
         Raises:
             OSError: If the file cannot be written.
         """
-        tag, pixels = tag or name, render(figure)
-        save_png(self.path(name, ".png"), pixels)
+        tag, pixels, path = tag or name, render(figure), self.path(name, ".png")
+        save_png(path, pixels)
         words = "" if tag in self._described else description
         log_picture(self._loggers, tag, pixels, step, None, words)
         self._described.add(tag)
+        return path
 
     def save_observation(self, observation: Observation, names: Mapping[str, str]) -> None:
         """Write the pictures of an observation as PNG, and log all that it has.
