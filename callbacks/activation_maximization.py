@@ -100,6 +100,8 @@ class ActivationMaximizationMonitor(Monitor):
         >>> trainer = Trainer(callbacks=[monitor], accelerator="cpu", logger=False)
     """
 
+    needs_images = False
+
     def __init__(
         self,
         layer: str,
@@ -110,17 +112,10 @@ class ActivationMaximizationMonitor(Monitor):
     ) -> None:
         if not isinstance(layer, str):
             raise TypeError(f"layer is a dotted name such as 'features.0'; got {layer!r}")
-        of_ascent: dict[str, Any] = {}
-        of_monitor: dict[str, Any] = {}
-        for name, value in options.items():
-            (of_ascent if name in AscentOptions.__annotations__ else of_monitor)[name] = value
-        spec = of_monitor.get("input_spec")
-        if spec is not None and not isinstance(spec, InputSpec):
-            raise TypeError(f"input_spec must be an InputSpec; got {type(spec).__name__}")
-        if spec is not None and of_monitor.get("probe_images") is None:
-            # No image is looked at, and so no batch has to have one.
-            of_monitor["probe_images"] = torch.full((1, *spec.shape), 0.5)
-        super().__init__(layer, **of_monitor)
+        given: dict[str, Any] = dict(options)
+        names = AscentOptions.__annotations__
+        of_ascent = {name: given.pop(name) for name in names if name in given}
+        super().__init__(layer, **given)
         self.layer = layer
         self.kernels = None if kernels is None else reusable(kernels)
         self.settings = AscentSettings(**{"steps": _ASCENT_STEPS, **of_ascent})

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal, TypedDict
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from typing_extensions import Never, override
@@ -82,6 +83,8 @@ class Monitor(MonitorHooks, ABC):
         **unknown: None; all other options are rejected.
 
     Attributes:
+        needs_images: False if probe images give no more than their size and range of values, so
+            that none are needed with an ``input_spec``.
         is_first_look: True while the network is observed before anything is logged.
         tag_settings: Settings that tell a monitor's results from those of others of its class, by
             the beginning of their tags, which layers' names follow. Two monitors whose settings
@@ -91,6 +94,8 @@ class Monitor(MonitorHooks, ABC):
         ValueError: If an argument is out of its range, or arguments exclude each other.
         TypeError: If an argument is of the wrong type, or there is no such option.
     """
+
+    needs_images = True
 
     def __init__(
         self,
@@ -112,6 +117,10 @@ class Monitor(MonitorHooks, ABC):
         self.layers = checked_layers(layers)
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name must be a text without slashes; got {name!r}")
+        if input_spec is not None and not isinstance(input_spec, InputSpec):
+            raise TypeError(f"input_spec must be an InputSpec; got {type(input_spec).__name__}")
+        if input_spec is not None and probe_images is None and not self.needs_images:
+            probe_images = torch.full((1, *input_spec.shape), 0.5)
         schedule, own_name = Schedule(every_n_epochs, every_n_train_steps), type(self).__name__
         failures, finder = Failures(own_name, on_error), ImageFinder(input_key, get_images)
         probe = Probe(own_name, probe_images, input_spec, finder, max_images)

@@ -107,21 +107,14 @@ class KernelRankingMonitor(Monitor):
         first_and_now: bool = True,
         **options: Unpack[KernelRankingMonitorOptions],
     ) -> None:
-        of_ranking: dict[str, Any] = {}
-        of_monitor: dict[str, Any] = {}
-        for name, value in options.items():
-            (of_ranking if name in RankingOptions.__annotations__ else of_monitor)[name] = value
         self.rankings = resolve_rankings(by)
         _check_labels(self.rankings)
-        spec = of_monitor.get("input_spec")
-        if spec is not None and not isinstance(spec, InputSpec):
-            raise TypeError(f"input_spec must be an InputSpec; got {type(spec).__name__}")
-        if self._by_images:
-            of_monitor.setdefault("max_images", _IMAGES)
-        elif spec is not None and of_monitor.get("probe_images") is None:
-            # No image is looked at, and so no batch has to have one.
-            of_monitor["probe_images"] = torch.full((1, *spec.shape), 0.5)
-        super().__init__(layers, **of_monitor)
+        self.needs_images = any(isinstance(ranking, ImageRanking) for ranking in self.rankings)
+        given: dict[str, Any] = {"max_images": _IMAGES} if self.needs_images else {}
+        given |= options
+        names = RankingOptions.__annotations__
+        of_ranking = {name: given.pop(name) for name in names if name in given}
+        super().__init__(layers, **given)
         if max_kernels < 1:
             raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
         self.max_kernels = max_kernels
@@ -179,7 +172,7 @@ class KernelRankingMonitor(Monitor):
 
     def _battery(self, images: Tensor, spec: InputSpec) -> Battery:
         """Return the stimuli; generated each time, which costs little."""
-        if not self._by_images:
+        if not self.needs_images:
             return choose_battery(self.rankings, spec, self.settings, None, None, None)
         if len(images) < 2:
             raise ValueError(
@@ -228,10 +221,6 @@ class KernelRankingMonitor(Monitor):
         pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5, dtype=torch.float32)
         pictures[kernels] = images.float()
         return pictures
-
-    @property
-    def _by_images(self) -> bool:
-        return any(isinstance(ranking, ImageRanking) for ranking in self.rankings)
 
 
 def _as_drawn(images: Tensor) -> Tensor:
