@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from legible import assert_legible
+from matplotlib import colormaps
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -12,6 +14,12 @@ from matplotlib.figure import Figure
 from neurovis.figures import render
 
 Array = np.ndarray[Any, Any]
+
+
+def assert_readable(figure: Figure) -> None:
+    """Texts do not overlap, and the page under them is white."""
+    assert_legible(figure)
+    assert_nothing_under_texts(figure)
 
 
 def assert_nothing_under_texts(figure: Figure) -> None:
@@ -58,3 +66,25 @@ def _of(figure: Figure, kind: type, color: str) -> list[Array]:
                 points = artist.get_transform().transform(path.vertices)
                 found.append(np.stack([points[:, 0], height - points[:, 1]], axis=1))
     return found
+
+
+def viridis(levels: Array) -> Array:
+    """Colors of levels in [0, 1], as pixels."""
+    colors: Array = np.asarray(colormaps["viridis"](levels))[..., :3]
+    return (255 * colors).round().astype(np.uint8)
+
+
+def corners(page: Array, size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Where a framed picture of this size begins."""
+    frame = (page == 190).all(axis=2)
+    height, width = size
+    return [
+        (int(row) + 1, int(column) + 1)
+        for row, column in zip(*np.nonzero(frame), strict=True)
+        if row + height + 1 < len(page)
+        and column + width + 1 < page.shape[1]
+        and frame[row, column : column + width + 2].all()
+        and frame[row + height + 1, column : column + width + 2].all()
+        and frame[row : row + height + 2, column].all()
+        and frame[row : row + height + 2, column + width + 1].all()
+    ]
