@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -205,7 +205,8 @@ def network_digest(network: nn.Module) -> str:
 def described(value: object) -> Any:
     """Any option as what JSON can say: the same for the same value in another process.
 
-    Tensors are described by a digest, functions by their name and their code.
+    Tensors are described by a digest, functions by their module, their name, and their source where
+    it is found, with what they read: closures, defaults and constants of their module.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -238,42 +239,31 @@ def _described_function(function: Callable[..., object]) -> dict[str, Any]:
     if isinstance(function, functools.partial):
         given = described([function.args, function.keywords])
         return {"partial": described(function.func), "given": given}
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        state = getattr(function, "__dict__", {})
-        return {"callable": name, "state": described(dict(state))}
-    owner = getattr(function, "__self__", None)
-    closure = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    defaults = [getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)]
-    return {
-        "function": name,
-        "sha256": _code_digest(code),
-        "closure": described(closure),
-        "globals": _described_globals(function, code),
-        "defaults": described(defaults),
+    named = function if hasattr(function, "__qualname__") else type(function)
+    owner = function.__self__ if inspect.ismethod(function) else function
+    known: dict[str, Any] = {
+        "function": f"{named.__module__}.{named.__qualname__}",
         "state": described(dict(getattr(owner, "__dict__", {}))),
     }
-
-
-def _described_globals(function: Callable[..., object], code: CodeType) -> dict[str, Any]:
-    """The constants of its module that a function reads; other functions go by their names."""
-    known = getattr(function, "__globals__", {})
+    plain = getattr(function, "__func__", function)
+    if not inspect.isfunction(plain):
+        return known
+    variables = inspect.getclosurevars(plain)
     constants = (bool, int, float, str, Tensor, np.ndarray)
+    try:
+        source = _sha256(inspect.getsource(plain).encode())
+    except OSError:  # Typed into an interpreter, say.
+        source = None
     return {
-        name: described(known[name])
-        for name in code.co_names
-        if isinstance(known.get(name), constants)
+        **known,
+        "source": source,
+        "closure": described(variables.nonlocals),
+        # Other functions of its module go by their names.
+        "globals": described(
+            {name: one for name, one in variables.globals.items() if isinstance(one, constants)}
+        ),
+        "defaults": described([plain.__defaults__, plain.__kwdefaults__]),
     }
-
-
-def _code_digest(code: CodeType) -> str:
-    """SHA-256 of what a function does, and the functions within it."""
-    constants = [
-        _code_digest(part) if isinstance(part, CodeType) else described(part)
-        for part in code.co_consts
-    ]
-    return _sha256(code.co_code + repr((constants, code.co_names)).encode())
 
 
 def _differences(name: str, here: object, there: object) -> list[str]:

@@ -6,6 +6,7 @@ import errno
 import functools
 import hashlib
 import json
+import math
 import re
 import shutil
 import zipfile
@@ -28,7 +29,7 @@ from neurovis.maximization import (
     target_maximization,
 )
 from neurovis.maximization.layer_ascent import LayerAscent
-from neurovis.maximization.manifest import Manifest
+from neurovis.maximization.manifest import Manifest, described
 from neurovis.maximization.preferred_image import PreferredImage
 
 #: Six images, two at a time, that stop after different numbers of steps.
@@ -457,6 +458,25 @@ def _functions() -> list[Callable[[Tensor], Tensor]]:
         *(_Weighting(0.3), _Weighting(0.1).apply, _NetworkPenalty(0.1)),
         lambda images: (lambda x: x * 0.1)(images.mean((1, 2, 3))),
     ]
+
+
+def test_functions_go_by_their_source_not_by_how_python_compiles_it() -> None:
+    function = _penalty(0.1)
+    before = described(function)
+    compiled = function.__code__
+    function.__code__ = compiled.replace(co_consts=(*compiled.co_consts, "of another Python"))
+    assert described(function) == before
+    assert before["function"] == f"{__name__}._penalty.<locals>.<lambda>"
+    assert before != described(_penalty(0.2))
+    assert before["source"] != described(_louder)["source"]
+
+
+def test_functions_without_source_go_by_their_names() -> None:
+    made: dict[str, Any] = {"__name__": "typed"}
+    exec("def penalty(images): return images.mean((1, 2, 3))", made)
+    assert described(made["penalty"])["function"] == "typed.penalty"
+    assert described(made["penalty"])["source"] is None
+    assert described(math.sqrt)["function"] == "math.sqrt"
 
 
 def test_the_same_functions_made_again_are_no_change(
