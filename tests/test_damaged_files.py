@@ -28,7 +28,7 @@ from neurovis.cli.named_in_files import checked_names
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.finished import FinishedImages, open_folder
 from neurovis.maximization.jobs import FINISHED, Job
-from neurovis.maximization.keeper import ImageKeeper
+from neurovis.maximization.kept_images import ImageKeeper
 from neurovis.maximization.manifest import MANIFEST, Manifest, unfinished_run
 from neurovis.maximization.objectives import Direction, Target
 from neurovis.maximization.preferred_image import PreferredImage

@@ -26,9 +26,9 @@ from neurovis.maximization import (
 )
 from neurovis.maximization.checks import is_trial
 from neurovis.maximization.manifest import MANIFEST, Manifest
+from neurovis.maximization.network import chosen_precision
 from neurovis.maximization.objectives import Objective
 from neurovis.maximization.parametrizations import Parametrization, ParametrizationName
-from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.regularizers import Regularizer
 from neurovis.maximization.settings import ObjectiveName
 from neurovis.maximization.strategy import STRATEGY_NAME

@@ -25,8 +25,8 @@ from neurovis.maximization.objectives import (
     member_values,
 )
 from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.silent_units import WakingRectifiers
 from neurovis.maximization.transforms import Transform, apply_transforms, draw_transforms
-from neurovis.maximization.waking import WakingRectifiers
 from neurovis.transfer import sent
 
 

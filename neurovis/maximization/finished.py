@@ -9,8 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from neurovis.files import check_replaceable, check_writable, safe_name
 from neurovis.maximization.jobs import FINISHED, Job
-from neurovis.maximization.keeper import ImageKeeper
-from neurovis.maximization.kept_image import KeptImage, load_kept, save_kept
+from neurovis.maximization.kept_images import ImageKeeper, KeptImage, load_kept, save_kept
 from neurovis.maximization.manifest import MANIFEST, Manifest
 from neurovis.maximization.preferred_image import PreferredImage
 

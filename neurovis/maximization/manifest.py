@@ -20,7 +20,7 @@ from neurovis._version import __version__
 from neurovis.files import check_readable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.maximization.fingerprints import tensor_fingerprint
-from neurovis.maximization.keeper import highest_levels
+from neurovis.maximization.kept_images import highest_levels
 from neurovis.maximization.settings import AscentSettings
 
 #: The manifest's name in the folder of a run.

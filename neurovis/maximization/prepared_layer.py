@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views, try_views
+from neurovis.maximization.checks import try_layer
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
-from neurovis.maximization.first_checks import try_layer
-from neurovis.maximization.keeper import ImageKeeper
+from neurovis.maximization.kept_images import ImageKeeper
 from neurovis.maximization.layer_response import LayerResponse, noise_images
-from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
-from neurovis.maximization.network import fold_batch_norms
+from neurovis.maximization.network import fast_copy, fold_batch_norms
 from neurovis.maximization.objectives import Objective, noise_statistics
 from neurovis.maximization.optimized_region import OptimizedRegion
-from neurovis.maximization.precision import fast_copy
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
+from neurovis.maximization.silent_units import LeakingRectifiers, last_rectifiers
 from neurovis.maximization.transforms import Transform
 from neurovis.receptive_fields import Box
 

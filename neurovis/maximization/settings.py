@@ -82,8 +82,8 @@ class AscentSettings:
             ``fourier`` and ``pixel``, radians for ``fixed_magnitude``); by default the
             parametrization's own.
         leak: In the beginning, this part (0 to 1) of the gradient of silent units passes the
-            rectifiers that end a layer, see :mod:`~neurovis.maximization.leaking`. 0: the plain
-            gradient.
+            rectifiers that end a layer, see :mod:`~neurovis.maximization.silent_units`. 0: the
+            plain gradient.
         batch_size: Images optimized together, at least 1; it sets memory, not results. None: as
             many as fit into the free memory of a GPU, at most 64; 8 on the CPU, and with
             ``Trainer(deterministic=True)``. A run that is resumed keeps its own.

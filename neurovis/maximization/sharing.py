@@ -10,7 +10,7 @@ import torch
 
 from neurovis.maximization.finished import FinishedImages
 from neurovis.maximization.jobs import Job
-from neurovis.maximization.kept_image import KeptImage
+from neurovis.maximization.kept_images import KeptImage
 from neurovis.maximization.preferred_image import PreferredImage
 
 _Value = TypeVar("_Value")

@@ -20,18 +20,22 @@ from neurovis.files import check_writable, remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
 from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.batch_size import choose_batch_size
-from neurovis.maximization.checks import check_pictures, check_trainer, check_types, is_trial
+from neurovis.maximization.checks import (
+    check_pictures,
+    check_trainer,
+    check_types,
+    is_trial,
+    try_functions,
+)
 from neurovis.maximization.finished import FinishedImages, is_of, open_folder
-from neurovis.maximization.first_checks import try_functions
 from neurovis.maximization.jobs import FINISHED, Job
-from neurovis.maximization.keeper import ImageKeeper
-from neurovis.maximization.kept_image import KeptImage
+from neurovis.maximization.kept_images import ImageKeeper, KeptImage
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
+from neurovis.maximization.network import chosen_precision
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
-from neurovis.maximization.precision import chosen_precision
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.prepared_layer import maximizable_layers
 from neurovis.maximization.results import MaximizationResults

@@ -16,8 +16,13 @@ from torch import nn
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
-from neurovis.maximization.keeper import ImageKeeper, highest_levels
-from neurovis.maximization.kept_image import KeptImage, load_kept, save_kept
+from neurovis.maximization.kept_images import (
+    ImageKeeper,
+    KeptImage,
+    highest_levels,
+    load_kept,
+    save_kept,
+)
 from neurovis.maximization.layer_response import LayerResponse
 
 RGB, RGBD = InputSpec.rgb(20), InputSpec.rgbd(20)

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from neurovis.copies import frozen_copy
 from neurovis.inputs import InputSpec
 from neurovis.maximization.layer_response import LayerResponse
-from neurovis.maximization.leaking import LeakingRectifiers, last_rectifiers
+from neurovis.maximization.silent_units import LeakingRectifiers, last_rectifiers
 
 
 class Branches(nn.Module):

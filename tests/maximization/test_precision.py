@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from neurovis.copies import frozen_copy
 from neurovis.maximization import ActivationMaximization
-from neurovis.maximization import precision as precision_of
+from neurovis.maximization import network as networks
 from neurovis.maximization.layer_response import LayerResponse
-from neurovis.maximization.precision import computes_in_bfloat16, fast_copy
+from neurovis.maximization.network import computes_in_bfloat16, fast_copy
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -47,7 +47,7 @@ def dtype_of(network: nn.Module, layer: str, precision: str) -> torch.dtype:
 
 @pytest.fixture
 def fast_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision_of, "computes_in_bfloat16", lambda _: True)
+    monkeypatch.setattr(networks, "computes_in_bfloat16", lambda _: True)
 
 
 @pytest.mark.usefixtures("fast_in_bfloat16")
@@ -63,7 +63,7 @@ def test_auto_is_bfloat16_where_the_response_hardly_changes(small_network: nn.Mo
 def test_auto_is_float32_elsewhere(
     small_network: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision_of, "computes_in_bfloat16", lambda _: False)
+    monkeypatch.setattr(networks, "computes_in_bfloat16", lambda _: False)
     assert dtype_of(small_network, "3", "auto") == torch.float32
 
 

@@ -25,7 +25,7 @@ from neurovis import files
 from neurovis.maximization import (
     ActivationMaximization,
     GroupActivationMaximization,
-    precision,
+    network,
     target_maximization,
 )
 from neurovis.maximization.layer_ascent import LayerAscent
@@ -421,16 +421,16 @@ def test_what_was_begun_in_bfloat16_does_not_go_on_in_float32(
 ) -> None:
     """As on another machine."""
     options: dict[str, Any] = {"kernels": [0, 1], "steps": 3, "batch_size": 1}
-    monkeypatch.setattr(precision, "computes_in_bfloat16", lambda _device: True)
+    monkeypatch.setattr(network, "computes_in_bfloat16", lambda _device: True)
     assert stop(climb, module(small_network, **options), 4) == 1
     assert manifest_of(tmp_path)["computed_in"] == "bfloat16"
-    monkeypatch.setattr(precision, "computes_in_bfloat16", lambda _device: False)
+    monkeypatch.setattr(network, "computes_in_bfloat16", lambda _device: False)
     differs = r"differs in computed_in \(.*float32.*bfloat16"
     with pytest.raises(ValueError, match=differs):
         climb(module(small_network, **options))
     with pytest.raises(ValueError, match=r"differs in .*precision"):
         climb(module(small_network, precision="float32", **options))
-    monkeypatch.setattr(precision, "computes_in_bfloat16", lambda _device: True)
+    monkeypatch.setattr(network, "computes_in_bfloat16", lambda _device: True)
     climb(module(small_network, **options))
     assert manifest_of(tmp_path)["complete"]
 

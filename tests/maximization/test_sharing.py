@@ -19,7 +19,7 @@ from processes import started
 from neurovis.maximization import sharing
 from neurovis.maximization.finished import FinishedImages
 from neurovis.maximization.jobs import Job
-from neurovis.maximization.keeper import ImageKeeper
+from neurovis.maximization.kept_images import ImageKeeper
 from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import PreferredImage

@@ -19,7 +19,7 @@ from neurovis.maximization.objectives import (
     joint_values,
     member_values,
 )
-from neurovis.maximization.waking import WakingRectifiers
+from neurovis.maximization.silent_units import WakingRectifiers
 
 RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
     "module": nn.ReLU(),

@@ -1,28 +1,126 @@
-"""Round pixels, and keep finished images in few bytes without any loss.
+"""Finished images as they are kept, in few bytes and without any loss, and their files.
 
 An image is rounded first and its activation is measured afterwards, so that all that is reported
 belongs to exactly the image that is kept. Color has 8 bits, as in pictures; a modality that is not
 color, or of which something exact is asked (a contrast, a luminance, a spectrum), has 16. Frozen
-modalities are neither rounded nor kept, and the start of an ascent follows from the seed.
+modalities are neither rounded nor kept, and the start of an ascent follows from the seed. RGB of 8
+bits is a PNG file, which is what people look at too; everything else is in an ``.npz`` file beside
+it.
 """
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
+from neurovis.files import check_readable, whole_file
 from neurovis.inputs import InputSpec
 from neurovis.maximization.field_crop import FieldCrop
 from neurovis.maximization.jobs import Job
-from neurovis.maximization.kept_image import LEVELS, KeptImage
 from neurovis.maximization.optimized_region import OptimizedRegion
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.settings import AscentSettings
+
+Array = npt.NDArray[Any]
+
+#: Prefix of the names of pixel arrays; the modality follows.
+LEVELS = "levels_"
+_RGB = f"{LEVELS}rgb"
+
+
+@dataclass(frozen=True)
+class KeptImage:
+    """Kept form of a finished image.
+
+    Attributes:
+        fields: Words and numbers, as JSON can say them.
+        arrays: By name; ``levels_rgb`` and so on are the pixels ``(channels, h, w)`` of what was
+            optimized, from 0 to 255 or 65535.
+    """
+
+    fields: dict[str, Any]
+    arrays: dict[str, Array]
+
+
+def kept_picture_path(path: Path, variant: int) -> Path:
+    """The PNG file beside an ``.npz`` file, of one of its images."""
+    return path.with_name(f"{path.stem}_{variant + 1}.png" if variant else f"{path.stem}.png")
+
+
+def save_kept(path: Path, images: Sequence[KeptImage], fingerprint: str) -> None:
+    """Write the images of one target, each file whole or not at all, the ``.npz`` file last.
+
+    Args:
+        path: Path of the ``.npz`` file.
+        images: Its variants, most often one image.
+        fingerprint: Fingerprint of the network and settings that made them.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    arrays: dict[str, Any] = {}
+    sums: list[int | None] = []
+    for variant, image in enumerate(images):
+        own = dict(image.arrays)
+        if _is_picture(own.get(_RGB)):
+            pixels = np.ascontiguousarray(own.pop(_RGB).transpose(1, 2, 0))
+            with whole_file(kept_picture_path(path, variant)) as partial:
+                Image.fromarray(pixels).save(partial, format="png", compress_level=9)
+            sums.append(zlib.crc32(pixels.tobytes()))
+        else:
+            sums.append(None)
+        arrays |= {f"{name}_{variant}": array for name, array in own.items()}
+    record = {"fingerprint": fingerprint, "images": [one.fields for one in images], "sums": sums}
+    arrays["record"] = np.array(json.dumps(record))
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def load_kept(path: Path, fingerprint: str) -> list[KeptImage] | None:
+    """The images of a file; None where it is missing, damaged, or of another fingerprint."""
+    try:
+        check_readable(path)
+        with np.load(path) as arrays:
+            record = json.loads(str(arrays["record"]))
+            if record["fingerprint"] != fingerprint:
+                return None
+            return [
+                _loaded(path, variant, fields, record["sums"][variant], arrays)
+                for variant, fields in enumerate(record["images"])
+            ]
+    except Exception:  # Damaged files may raise anything, and are made again.
+        return None
+
+
+def _loaded(
+    path: Path, variant: int, fields: dict[str, Any], crc: int | None, arrays: Any
+) -> KeptImage:
+    end = f"_{variant}"
+    own = {name.removesuffix(end): arrays[name] for name in arrays.files if name.endswith(end)}
+    if crc is not None:
+        check_readable(kept_picture_path(path, variant))
+        with Image.open(kept_picture_path(path, variant), formats=["PNG"]) as picture:
+            pixels = np.array(picture)  # A copy: torch warns of arrays that are read-only.
+        if zlib.crc32(pixels.tobytes()) != crc:
+            raise ValueError("it is another picture")
+        own[_RGB] = pixels.transpose(2, 0, 1)
+    return KeptImage(fields, own)
+
+
+def _is_picture(levels: Array | None) -> bool:
+    return levels is not None and levels.dtype == np.uint8 and levels.shape[0] == 3
+
 
 _NUMBERS = (
     *("member_activations", "member_noise_activations", "target_map", "resulting_map", "curve"),

@@ -1,10 +1,16 @@
-"""Let the positions of a map that a rectifier silences take part in an ascent from the start.
+"""Gradients for units that a rectifier silences: they take part in an ascent, and are woken.
 
 In a rectified layer only the positions that respond pass a gradient, and in the beginning those are
 few: an image grows from them, while its other parts wait. Here a part of the gradient leaks through
 the rectifiers that end the layer, as through a leaky ReLU (Maas, Hannun & Ng 2013), less with every
 step until it is plain. Rectifiers further down keep their gradients: with those leaking as well,
 images improve more slowly.
+
+A kernel whose rectified response is zero everywhere passes no gradient, and its image would stay
+what it was. Its gradient goes through the rectifier that blocks it, as if the pre-activation were
+maximized: that of the unit nearest to its threshold, since the mean over a map may be highest for a
+gray image. Once the kernel responds, its plain gradient is all there is. Passing on the gradient
+that a silent sample's rectifier blocks is an idea of Olah, Mordvintsev & Schubert (2017).
 """
 
 from __future__ import annotations
@@ -17,6 +23,34 @@ from torch import Tensor
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.rectifiers import GradientRule, RectifierGradients
 from neurovis.transfer import sent
+
+
+class WakingRectifiers(RectifierGradients):
+    """While active, rectifiers (modules and functions alike) wake samples that they silence.
+
+    Values are what they are without it; so are gradients of samples of which any passes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_wake)
+
+
+def _wake(gradient: Tensor, values: Tensor, slope: Tensor) -> Tensor:
+    """The gradient that passes; samples of which nothing would are woken."""
+    passed = gradient * slope
+    blocked = (passed == 0).flatten(1).all(1)
+    blocked = blocked.reshape(-1, *[1] * (gradient.ndim - 1))
+    return torch.where(blocked, _at_nearest_unit(gradient, values), passed)
+
+
+def _at_nearest_unit(gradient: Tensor, values: Tensor) -> Tensor:
+    """Return each map's gradient ``(B, K, ...)``, all at the unit nearest to its threshold."""
+    if gradient.ndim < 3:
+        return gradient
+    flat = gradient.flatten(2)
+    asked = values.flatten(2).masked_fill(flat == 0, -torch.inf)
+    nearest = torch.zeros_like(flat).scatter_(2, asked.argmax(2, keepdim=True), 1)
+    return (nearest * flat.sum(2, keepdim=True)).reshape(gradient.shape)
 
 
 class LeakingRectifiers(RectifierGradients):
