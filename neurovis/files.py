@@ -8,9 +8,10 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 #: Names that stand for devices on Windows, whatever follows a point.
 _DEVICES = frozenset(
@@ -46,6 +47,22 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays into a compressed ``.npz`` file, whole or not at all.
+
+    Args:
+        path: Path of the file.
+        arrays: Whatever NumPy makes arrays of, by name.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    import numpy as np
+
+    with whole_file(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def link(existing: str | Path, path: str | Path) -> None:

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from neurovis.figures import render, save_png
-from neurovis.files import whole_file
+from neurovis.files import write_arrays
 from neurovis.observation import Observation
 from neurovis.summaries import log_observation, log_picture, picture_path
 
@@ -87,8 +85,7 @@ class ResultFiles:
         Raises:
             OSError: If the file cannot be written.
         """
-        with whole_file(self.path(name, ".npz")) as partial, open(partial, "wb") as file:
-            np.savez_compressed(file, **arrays)
+        write_arrays(self.path(name, ".npz"), arrays)
 
     def path(self, name: str, suffix: str) -> Path:
         """Return the path of a file.

@@ -6,7 +6,6 @@ from neurovis.analysis.explained_pictures import (
     RandomizedPicture,
 )
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
-from neurovis.analysis.picture_results import PictureResult
 from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
 from neurovis.analysis.preferred_images import (
     Comparison,
@@ -25,7 +24,6 @@ __all__ = [
     "FeatureMaps",
     "FeatureReader",
     "PictureExplainer",
-    "PictureResult",
     "PreferredGratings",
     "RandomizedPicture",
     "RankedFields",

@@ -21,6 +21,7 @@ from neurovis.saliency import (
     RandomizationCheck,
     SaliencyMaps,
     SaliencyOptions,
+    SaliencySettings,
     cascading_randomization,
     check_method,
     kernel_choices,
@@ -234,7 +235,7 @@ class PictureExplainer:
         batch_size: Number of pictures whose maps should be held in memory together.
 
     Raises:
-        ValueError: If there is no such layer, kernel or method.
+        ValueError: If there is no such layer, kernel or method, or an option is out of its range.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
@@ -257,6 +258,7 @@ class PictureExplainer:
         self._spec = options.get("input_spec") or InputSpec.rgb(224)
         self._options: SaliencyOptions = {**options, "input_spec": self._spec}
         self.method = check_method(method)
+        SaliencySettings(**self._options)
         example = network_inputs(network, self._spec, torch.full((1, *self._spec.shape), 0.5))
         self._target = LayerTarget.find(network, layer, example)
         with undisturbed(network):

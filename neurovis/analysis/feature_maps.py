@@ -102,35 +102,6 @@ class FeatureMaps:
         return {"maps": self.maps.numpy(), "kernels": self.kernels, "layer": self.layer}
 
 
-class FeatureSummary:
-    """Numbers of a layer's maps over many pictures.
-
-    Args:
-        first: Maps of the first picture, which are not counted yet.
-
-    Attributes:
-        kernel_count: Number of the layer's kernels.
-        size: Height and width of the maps.
-        silent: ``(K,)``, True for chosen kernels that are zero everywhere in all pictures.
-    """
-
-    def __init__(self, first: FeatureMaps) -> None:
-        self.kernel_count = first.kernel_count
-        self.size = tuple(first.maps.shape[1:])
-        self.silent = first.silent
-        self._means: list[float] = []
-
-    def add(self, found: FeatureMaps) -> None:
-        """Count a picture."""
-        self._means.append(found.maps.mean().item())
-        self.silent = self.silent & found.silent
-
-    @property
-    def mean(self) -> float:
-        """Mean activation over pictures, kernels and positions."""
-        return sum(self._means) / len(self._means)
-
-
 class FeatureReader:
     """Reads the maps of some layers' kernels: ``reader(images)``.
 

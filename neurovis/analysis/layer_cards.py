@@ -25,7 +25,7 @@ from neurovis.cards import (
 from neurovis.figures import weight_pictures
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.preferred_image import PreferredImage
-from neurovis.receptive_fields import Box
+from neurovis.receptive_fields import clipped_box
 from neurovis.top_images import TopImages
 from neurovis.tuning.drawing import is_weak, preferred_text
 from neurovis.tuning.fields import field_width, gradients_at, mean_gradients
@@ -197,7 +197,7 @@ class LayerCards:
                 # A unit that is driven has a gradient.
                 own = torch.stack([images[kernel].image.float() for kernel in together])
                 effective[silent] = gradients_at(units, own)[silent]
-            top, left, bottom, right = _around(units.clipped_box, self._spec.size)
+            top, left, bottom, right = clipped_box(units.clipped_box, self._spec.size, margin=0.25)
             for values, (height, width), is_silent in zip(
                 effective, field_width(effective).tolist(), silent.tolist(), strict=True
             ):
@@ -256,15 +256,3 @@ def _flat(ranking: KernelRanking) -> float:
 
 def _response_name(is_rectified: bool) -> str:
     return "response above the blank's" if is_rectified else "F1 amplitude"
-
-
-def _around(box: Box, size: tuple[int, int]) -> Box:
-    """A box with a quarter of itself around it, inside an image."""
-    top, left, bottom, right = box
-    down, across = (bottom - top) // 4, (right - left) // 4
-    return (
-        max(top - down, 0),
-        max(left - across, 0),
-        min(bottom + down, size[0]),
-        min(right + across, size[1]),
-    )

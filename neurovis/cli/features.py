@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
+from torch import Tensor
 
 from neurovis.analysis import FeatureMaps, FeatureReader
-from neurovis.analysis.feature_maps import FeatureSummary
 from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
 from neurovis.cli.picture_run import PictureRun, add_picture_arguments, checked_options
 from neurovis.cli.stopping import stoppable
@@ -39,29 +39,34 @@ def run(options: Namespace) -> None:
     with checked_options(network, spec):
         reader(pictures.first_image())
     with stoppable(lambda: pictures.kept):
-        summaries: dict[str, FeatureSummary] = {}
+        first: dict[str, FeatureMaps] = {}
+        means: dict[str, list[float]] = {}
+        silent: dict[str, Tensor] = {}
         with pictures.table("results.csv", FeatureMaps.COLUMNS) as table:
             for numbered, images in pictures.batches():
                 for picture, of_layers in zip(numbered, reader(images), strict=True):
                     for found in of_layers:
                         pictures.save(found, picture, options.max_kernels)
                         table.write(picture.rows(found))
-                        summaries.setdefault(found.layer, FeatureSummary(found)).add(found)
+                        layer = found.layer
+                        first.setdefault(layer, found)
+                        means.setdefault(layer, []).append(found.maps.mean().item())
+                        silent[layer] = found.silent & silent.get(layer, found.silent)
         plural = "s" if pictures.number > 1 else ""
         print_table(
             f"Feature maps of {pictures.number} picture{plural}",
-            [_cells(layer, summary) for layer, summary in summaries.items()],
+            [_cells(found, means[layer], silent[layer]) for layer, found in first.items()],
             ["layer"],
         )
         pictures.finish()
 
 
-def _cells(layer: str, summary: FeatureSummary) -> dict[str, str]:
-    chosen, count = len(summary.silent), summary.kernel_count
+def _cells(first: FeatureMaps, means: list[float], silent: Tensor) -> dict[str, str]:
+    chosen, count = len(silent), first.kernel_count
     return {
-        "layer": layer,
+        "layer": first.layer,
         "kernels": str(chosen) if chosen == count else f"{chosen} of {count}",
-        "size": " x ".join(map(str, summary.size)),
-        "mean activation": f"{summary.mean:.4g}",
-        "silent in all": str(int(summary.silent.sum())),
+        "size": " x ".join(map(str, first.maps.shape[1:])),
+        "mean activation": f"{sum(means) / len(means):.4g}",
+        "silent in all": str(int(silent.sum())),
     }

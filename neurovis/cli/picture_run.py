@@ -14,7 +14,7 @@ import torch
 from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
-from neurovis.analysis import PictureResult, ResultFiles
+from neurovis.analysis import ExplainedPicture, FeatureMaps, RandomizedPicture, ResultFiles
 from neurovis.cli.counting import counted
 from neurovis.cli.options import add_images_arguments, add_model_arguments
 from neurovis.cli.own_images import OwnPictures
@@ -26,6 +26,8 @@ from neurovis.inputs import InputSpec
 from neurovis.pictures import PictureDataset
 from neurovis.run_folder import new_run_folder
 from neurovis.tables import TableWriter, open_table
+
+PictureResult = FeatureMaps | ExplainedPicture | RandomizedPicture
 
 _REMEDY = "give what it was made for, see --input.size and --input.modalities"
 

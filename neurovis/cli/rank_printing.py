@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
@@ -17,68 +15,36 @@ from neurovis.tuning.results import KernelRanking, Rankings
 #: Kernels named in the printed table.
 _NAMED = 5
 _NULL_PERCENTILE = 0.95
-_RIGHT: dict[str, Any] = {"justify": "right", "no_wrap": True}
-#: Columns of the printed table; layers and first kernels may take several lines.
-_HEADINGS: dict[str, dict[str, Any]] = {
-    "layer": {"overflow": "fold"},
-    "ranking": {"no_wrap": True},
-    "score": {"overflow": "fold"},
-    "kernels": _RIGHT,
-    "median": _RIGHT,
-    "null's 95 %": _RIGHT,
-    "above null": _RIGHT,
-    "dead": _RIGHT,
-    "reliability": _RIGHT,
-    "first kernels": {"overflow": "fold"},
-}
-#: Those that are shown where there is room, the ones that say most first.
+#: Columns that are shown where there is room, the ones that say most first.
 _IF_ROOM = ("reliability", "null's 95 %", "score", "kernels")
-_UNLIMITED = 10_000
 
 
 def print_rankings(rankings: Rankings) -> None:
     """Print a line for each ranking, and what there is to know of them."""
-    output = console()
-    unlimited = output.options.update(width=_UNLIMITED)
-    shown = set(_HEADINGS) - set(_IF_ROOM)
-    for heading in _IF_ROOM:
-        wider = _table(rankings, shown | {heading})
-        if output.measure(wider, options=unlimited).maximum <= output.width:
-            shown.add(heading)
-    output.print(_table(rankings, shown))
+    texts = ["layer", "ranking", "score", "first kernels"]
+    print_table("Kernels, ranked", [_cells(ranking) for ranking in rankings], texts, _IF_ROOM)
     for note in _notes(rankings):
-        output.print(Text(f"note: {note}"), soft_wrap=True)
-
-
-def _table(rankings: Rankings, shown: Collection[str]) -> Table:
-    """A line for each ranking, with these columns."""
-    table = Table(title="Kernels, ranked")
-    headings = [heading for heading in _HEADINGS if heading in shown]
-    for heading in headings:
-        table.add_column(heading, **_HEADINGS[heading])
-    for ranking in rankings:
-        cells = _cells(ranking)
-        if ranking.reason is not None and "score" not in shown:
-            cells["median"] = "n/a"
-        table.add_row(*(cells.get(heading, "") for heading in headings))
-    return table
+        console().print(Text(f"note: {note}"), soft_wrap=True)
 
 
 def _cells(ranking: KernelRanking) -> dict[str, str]:
     """By heading, what there is to say of a ranking."""
-    cells = {"layer": ranking.layer, "ranking": ranking.by, "kernels": str(len(ranking))}
-    if ranking.reason is not None:
-        return {**cells, "score": "not applicable"}
+    applies = ranking.reason is None
     known, null = (scores[scores.isfinite()] for scores in (ranking.score, ranking.null_score))
-    return {
-        **cells,
-        "score": ranking.score_name,
+    cells = {
         "median": _median(known),
         "null's 95 %": _number(_quantile(null, _NULL_PERCENTILE)),
         "above null": _above(ranking) if len(null) else "-",
         "dead": str(int(ranking.dead.sum())),
         "reliability": _number(ranking.rank_reliability),
         "first kernels": ", ".join(map(str, ranking.first(_NAMED))),
+    }
+    return {
+        "layer": ranking.layer,
+        "ranking": ranking.by,
+        "score": ranking.score_name if applies else "not applicable",
+        "kernels": str(len(ranking)),
+        **(cells if applies else dict.fromkeys(cells, "") | {"median": "n/a"}),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import cast
 
 import torch
@@ -17,7 +17,14 @@ from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.tables import print_table
 from neurovis.inputs import InputSpec
-from neurovis.saliency import METHODS, STRONGEST, SaliencyOptions, SaliencySettings, check_method
+from neurovis.saliency import (
+    METHODS,
+    STRONGEST,
+    RandomizationCheck,
+    SaliencyOptions,
+    SaliencySettings,
+    check_method,
+)
 from neurovis.tables import Row
 
 
@@ -92,7 +99,7 @@ def _explain(explainer: PictureExplainer, pictures: PictureRun, options: Namespa
     """Make the maps of all pictures, write and print."""
     rows: list[Row] = []
     number, count = 0, options.max_kernels
-    correlations = _Correlations()
+    checks: list[RandomizationCheck] = []
     with ExitStack() as stack:
         table = stack.enter_context(pictures.table("results.csv", ExplainedPicture.COLUMNS))
         if options.randomization:
@@ -106,14 +113,15 @@ def _explain(explainer: PictureExplainer, pictures: PictureRun, options: Namespa
                 number += len(new)
                 rows += new[: MOST_ROWS - len(rows)]
             if options.randomization:
-                checks = explainer.randomize(images, options.max_stages)
-                for picture, checked in zip(numbered, checks, strict=True):
+                randomized = explainer.randomize(images, options.max_stages)
+                for picture, checked in zip(numbered, randomized, strict=True):
                     pictures.save(checked, picture, count)
                     stages.write(picture.rows(checked))
-                    correlations.add(checked)
+                    # Without the maps, which may be many.
+                    checks.append(replace(checked.check, maps=torch.empty(0)))
     _print(f"{explainer.method} of {explainer.layer}", rows, number)
     if options.randomization:
-        correlations.print()
+        _print_randomization(checks)
     pictures.finish()
 
 
@@ -121,7 +129,6 @@ def _settings(options: Namespace, spec: InputSpec) -> SaliencyOptions:
     """The options of the method as keyword arguments."""
     names = [field.name for field in fields(SaliencySettings) if field.name != "input_spec"]
     named = {name: options[name] for name in names}
-    SaliencySettings(**named)
     return cast(SaliencyOptions, {**named, "input_spec": spec})
 
 
@@ -146,48 +153,39 @@ def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-class _Correlations:
-    """Correlations of maps with the trained network's, by stage of a randomization."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[int, str], list[Tensor]] = {}
-
-    def add(self, found: RandomizedPicture) -> None:
-        """Keep those of a picture."""
-        check = found.check
+def _print_randomization(found: list[RandomizationCheck]) -> None:
+    """Print how alike the maps are to those of the trained network, stage by stage."""
+    of_stages: dict[tuple[int, str], list[Tensor]] = {}
+    for check in found:
         both = torch.stack([check.correlations, check.signed_correlations], dim=-1)
         for place, name in enumerate(check.stages):
-            self._found.setdefault((place, name), []).append(both[place])
-
-    def print(self) -> None:
-        """Print how alike the maps are to those of the trained network, stage by stage."""
-        rows, any_constant = [], False
-        for (stage, randomized), found in self._found.items():
-            correlations = torch.cat(found)
-            constant = int(correlations[:, 0].isnan().sum())
-            any_constant = any_constant or constant > 0
-            magnitudes, signed = (_median(column) for column in correlations.T)
-            rows.append(
-                {
-                    "stage": str(stage),
-                    "randomized last": randomized,
-                    "correlation of magnitudes": magnitudes,
-                    "with signs": signed,
-                    "constant maps": f"{constant} of {len(correlations)}" if constant else "",
-                }
-            )
-        print_table("Weights made random, from the top down", rows, ["randomized last"])
-        console().print(
-            "correlation: of the ranks of a map's pixels with those of the trained network's, the "
-            "median over maps that are not constant. Maps that stay alike show the picture, not "
-            "what the network has learned.",
+            of_stages.setdefault((place, name), []).append(both[place])
+    rows = []
+    for (stage, randomized), correlated in of_stages.items():
+        correlations = torch.cat(correlated)
+        constant = int(correlations[:, 0].isnan().sum())
+        magnitudes, signed = (_median(column) for column in correlations.T)
+        rows.append(
+            {
+                "stage": str(stage),
+                "randomized last": randomized,
+                "correlation of magnitudes": magnitudes,
+                "with signs": signed,
+                "constant maps": f"{constant} of {len(correlations)}" if constant else "",
+            }
         )
-        if any_constant:
-            console().print(
-                "constant maps have no ranks and are left out: random weights silenced the kernel "
-                "(or, at stage 0, the picture does), so nothing was tested there; try another "
-                "--seed or a layer before the last rectifier."
-            )
+    print_table("Weights made random, from the top down", rows, ["randomized last"])
+    console().print(
+        "correlation: of the ranks of a map's pixels with those of the trained network's, the "
+        "median over maps that are not constant. Maps that stay alike show the picture, not "
+        "what the network has learned.",
+    )
+    if any(row["constant maps"] for row in rows):
+        console().print(
+            "constant maps have no ranks and are left out: random weights silenced the kernel "
+            "(or, at stage 0, the picture does), so nothing was tested there; try another "
+            "--seed or a layer before the last rectifier."
+        )
 
 
 def _median(correlations: Tensor) -> str:

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from neurovis.files import check_readable, whole_file
+from neurovis.files import check_readable, whole_file, write_arrays
 from neurovis.inputs import InputSpec
 from neurovis.maximization.field_crop import FieldCrop
 from neurovis.maximization.jobs import Job
@@ -83,8 +83,7 @@ def save_kept(path: Path, images: Sequence[KeptImage], fingerprint: str) -> None
         arrays |= {f"{name}_{variant}": array for name, array in own.items()}
     record = {"fingerprint": fingerprint, "images": [one.fields for one in images], "sums": sums}
     arrays["record"] = np.array(json.dumps(record))
-    with whole_file(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays)
 
 
 def load_kept(path: Path, fingerprint: str) -> list[KeptImage] | None:

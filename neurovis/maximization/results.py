@@ -21,7 +21,7 @@ from neurovis.figures import (
     signature_figure,
     tile,
 )
-from neurovis.files import link, whole_file
+from neurovis.files import link, write_arrays
 from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import measured
 from neurovis.maximization.preferred_image import PreferredImage
@@ -231,8 +231,7 @@ class MaximizationResults:
             "modalities": np.array([modality.name for modality in self.spec.modalities]),
             "layer": np.array(self.layer),
         }
-        with whole_file(path) as partial, open(partial, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        write_arrays(path, arrays)
 
     def _stack(self, images: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(images)) if images else torch.empty(0, *self.spec.shape)

@@ -26,10 +26,33 @@ from neurovis.receptive_fields.trace import AXES, Trace, axes_of
 from neurovis.receptive_fields.tracking import Tracker
 from neurovis.recording import can_be_hooked, hooked, undisturbed
 
-__all__ = ["Box", "Field", "known_fields", "receptive_fields"]
+__all__ = ["Box", "Field", "clipped_box", "known_fields", "receptive_fields"]
 
 #: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
 Box = tuple[int, int, int, int]
+
+
+def clipped_box(box: Box, size: tuple[int, int], margin: float = 0) -> Box:
+    """Return the part of a box that lies in an image.
+
+    Args:
+        box: Top, left, bottom and right, in pixels.
+        size: Height and width of the image.
+        margin: Part of its own sides by which the box is made larger on each side first.
+
+    Example:
+        >>> clipped_box((-2, 4, 6, 8), (10, 10)), clipped_box((2, 4, 6, 8), (10, 10), margin=0.5)
+        ((0, 4, 6, 8), (0, 2, 8, 10))
+    """
+    top, left, bottom, right = box
+    down, across = int((bottom - top) * margin), int((right - left) * margin)
+    height, width = size
+    return (
+        max(top - down, 0),
+        max(left - across, 0),
+        min(bottom + down, height),
+        min(right + across, width),
+    )
 
 
 @dataclass(frozen=True)

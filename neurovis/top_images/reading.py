@@ -17,7 +17,7 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layers import unwrap
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import Objective, as_objective
-from neurovis.receptive_fields import Box, Field, known_fields
+from neurovis.receptive_fields import Box, Field, clipped_box, known_fields
 from neurovis.recording import undisturbed
 
 #: What kernels are judged by, as :func:`~neurovis.maximization.objectives.as_objective` takes it.
@@ -58,9 +58,7 @@ class Places:
 
     def clipped(self, unit: int) -> Box:
         """The part of the image that a unit may see."""
-        top, left, bottom, right = self.box(unit)
-        height, width = self.image_size
-        return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+        return clipped_box(self.box(unit), self.image_size)
 
     @property
     def cell(self) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurovis.files import whole_file
+from neurovis.files import write_arrays
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.ranking_data import RankingData
 from neurovis.tuning.rankings.base import Column
@@ -35,8 +35,7 @@ def save_arrays(path: str | Path, ranking: RankingData) -> None:
     for name, column in ranking.values.items():
         # Custom rankings may give their columns any names.
         arrays[f"value_{name}" if name in taken else name] = _array(column)
-    with whole_file(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays)
 
 
 def _arrays(ranking: RankingData) -> dict[str, Any]:

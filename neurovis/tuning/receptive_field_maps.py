@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
-from neurovis.receptive_fields import Box
+from neurovis.receptive_fields import Box, clipped_box
 from neurovis.tuning.fields import field_sigma, mean_gradients
 from neurovis.tuning.noise_maps import correlate
 from neurovis.tuning.units import Units, check_batch_size
@@ -104,17 +104,8 @@ class ReceptiveFieldMaps:
 
     def _shown(self) -> Box:
         """The part of the image that is drawn: the box with half of itself around it."""
-        height, width = self.input_spec.size
-        if self.box is None:
-            return 0, 0, height, width
-        top, left, bottom, right = self.box
-        down, across = (bottom - top) // 2, (right - left) // 2
-        return (
-            max(top - down, 0),
-            max(left - across, 0),
-            min(bottom + down, height),
-            min(right + across, width),
-        )
+        size = self.input_spec.size
+        return clipped_box(self.box or (0, 0, *size), size, margin=0.5)
 
 
 def map_receptive_fields(

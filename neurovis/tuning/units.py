@@ -12,7 +12,7 @@ from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_table import kernel_axes
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.readouts import center_place, unit_at
-from neurovis.receptive_fields import Box, known_fields
+from neurovis.receptive_fields import Box, clipped_box, known_fields
 from neurovis.recording import undisturbed
 from neurovis.tuning.layer_facts import is_rectified, read_noise
 
@@ -71,9 +71,7 @@ class Units:
     @property
     def clipped_box(self) -> Box:
         """The part of the image that the units may see; the whole image where that is unknown."""
-        height, width = self.spec.size
-        top, left, bottom, right = self.box or (0, 0, height, width)
-        return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+        return clipped_box(self.box or (0, 0, *self.spec.size), self.spec.size)
 
     @property
     def place(self) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurovis.analysis import FeatureReader, PictureExplainer, PictureResult, ResultFiles
+from neurovis.analysis import FeatureReader, PictureExplainer, ResultFiles
 from neurovis.demo import ShapeScenes, demo_input_spec, load_demo_network
 from neurovis.inputs import InputSpec
 from neurovis.saliency import cascading_randomization
@@ -97,7 +96,7 @@ def test_randomization_is_that_of_each_kernel(images: Tensor) -> None:
 def test_results_of_all_kinds_are_drawn_and_kept_alike(tmp_path: Path, images: Tensor) -> None:
     network, files = load_demo_network(), ResultFiles(tmp_path)
     explainer = PictureExplainer(network, "relu1", [1], input_spec=SPEC)
-    results: Sequence[PictureResult] = [
+    results = [
         *FeatureReader(network, "relu1", SPEC)(images[:1])[0],
         *explainer(images[:1]),
         *explainer.randomize(images[:1], max_stages=1),

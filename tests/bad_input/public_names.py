@@ -34,7 +34,7 @@ _REASONS = {
         "ImageParameters",
         *("TargetBatch", "RankedEntry", "Card", "CardLayer", "Curves", "Evidence", "Measure"),
         *("Picture", "ReceptiveField", "Score", "Comparison", "ExplainedPicture", "FeatureMaps"),
-        *("PictureResult", "PreferredGratings", "RandomizedPicture", "RankedFields"),
+        *("PreferredGratings", "RandomizedPicture", "RankedFields"),
         *("ResultFiles", "SaliencyProbe"),
     ),
     "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
