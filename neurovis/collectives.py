@@ -13,7 +13,7 @@ from typing import Any
 from torch import distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
-#: Whatever a process sends passes the dispatcher as an operation of one of these namespaces:
+#: All communication passes the dispatcher as operations of these namespaces:
 #: ``torch.distributed``'s functions, and the functional collectives.
 _NAMESPACES = ("c10d", "_c10d_functional", "_c10d_functional_autograd", "c10d_functional")
 

@@ -1,7 +1,7 @@
 """First forwards of a network, which may have been made for other images.
 
-What a network raises on what it was not made for may be anything: torch's own errors, assertions,
-keys that are missing, even the end of the program.
+On images that it was not made for, a network may raise anything: torch's own errors, failed
+assertions, missing keys, even ``SystemExit``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import nn
 from neurovis.collectives import CollectiveError
 from neurovis.inputs import InputSpec
 
-#: What says itself what is wrong, and with what: arguments, files, memory.
+#: Exceptions whose messages need no explanation: of arguments, files, memory.
 _SPEAKS_FOR_ITSELF = (
     *(ValueError, TypeError, OSError, CollectiveError),
     *(MemoryError, torch.OutOfMemoryError),
@@ -33,7 +33,7 @@ def checked_forward(network: nn.Module, spec: InputSpec, remedy: str = "") -> It
     Args:
         network: Whose forward is run.
         spec: What it is shown.
-        remedy: What can be done about it, for the message.
+        remedy: Remedy to state in the message.
 
     Raises:
         IncompatibleInputError: If the network fails; the message gives the images' shape and why.

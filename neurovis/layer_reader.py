@@ -1,7 +1,7 @@
 """Read the kernels of layers: the one place that brings kernels to the second dimension.
 
-It knows which dimension of a layer's output counts kernels, what an output without kernels is, and
-what two calls of one layer are. Whoever wants activations or one number per kernel asks it.
+It knows which dimension of a layer's output counts kernels, and tells outputs without kernels and
+calls of one layer apart. All code that needs activations or one number per kernel uses it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from neurovis.layer_table import kernel_axes
 from neurovis.layers import unwrap
 from neurovis.recording import Recorder
 
-#: What is kept of a layer's activation ``(B, K, *positions)``, from its name, the inputs of the
-#: layer's call, and the activation.
+#: Function of a layer's name, the inputs of its call and its activation ``(B, K, *positions)`` that
+#: returns what is kept of the activation.
 Keep = Callable[[str, tuple[Any, ...], Tensor], Tensor]
 
 

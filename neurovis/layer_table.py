@@ -30,7 +30,7 @@ _WITH_KERNELS = (
     nn.Linear,
     nn.Bilinear,
 )
-#: Whatever they are given, these take its dimension 1 for channels.
+#: Layers whose channels are always in dimension 1.
 _CHANNELS_FIRST = (
     nn.modules.batchnorm._BatchNorm,
     nn.modules.instancenorm._InstanceNorm,

@@ -20,7 +20,7 @@ LayerSelection = str | type[nn.Module] | Iterable[str | type[nn.Module]]
 #: Selects all convolutions.
 ALL_CONVOLUTIONS = "all-conv"
 
-# Their outputs keep the features in the last dimension, whatever the number of dimensions.
+# Layers whose outputs have the features in the last dimension, whatever the number of dimensions.
 _FEATURES_LAST = (nn.Linear, nn.Bilinear)
 _NORMALIZE_LAST = (nn.LayerNorm, nn.RMSNorm)
 _CONVOLUTIONS = (

@@ -1,7 +1,7 @@
-"""The only owner of hooks: record activations, stop the forward early, and leave no trace.
+"""Record activations with hooks, and run a network without changing it.
 
-Whatever NeuroVis changes on a user's network (a hook, a mode, a flag) is changed by a context
-manager here or in ``restoration``, and put back in its ``finally``.
+All changes that NeuroVis makes to a user's network (hooks, modes, flags) are made by a context
+manager here or in ``restoration``, which undoes them in its ``finally``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from neurovis.restoration import (
 
 Hook = Callable[[str, nn.Module, tuple[Any, ...], Any], Any]
 
-#: What is kept of a layer's call, from its name, its inputs and its output.
+#: Function of a layer's name, inputs and output that returns what is kept of a call.
 Reader = Callable[[str, tuple[Any, ...], Tensor], Tensor]
 
 
@@ -85,7 +85,7 @@ class Recorder:
         every = named_layers(self.model)
         found = {name: find_call(every, name) for name in names}
         self.modules = {
-            # It raises, and says what is near.
+            # It raises, with the nearest names.
             name: resolve_layer(self.model, name) if module is None else module
             for name, (module, _) in found.items()
         }
@@ -177,8 +177,8 @@ class Recorder:
                 with differentiable(self.model, image.detach()):
                     self.model(image.detach())
             except (Exception, SystemExit):
-                # What follows the layers asked for need not work: a classifier may need
-                # another image size than its convolutions do.
+                # Layers behind those to be recorded may fail: a classifier may need another
+                # image size than its convolutions do.
                 if not all(calls.values()):
                     raise
         check_reached(self.model, calls)

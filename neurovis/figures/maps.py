@@ -82,7 +82,7 @@ def feature_map_figure(
 
 
 def _image_rows(image: Tensor, spec: InputSpec | None) -> tuple[dict[str, Tensor], str]:
-    """The image's pictures ``(1, 3, H, W)`` by row label, and what is to be said about them."""
+    """Return the image's pictures ``(1, 3, H, W)`` by row label, and a note on them."""
     if spec is not None:
         return modality_rows(image[None], spec), ""
     limits = finite_range(image)

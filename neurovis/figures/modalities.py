@@ -1,4 +1,4 @@
-"""Images with one picture a modality, whatever their channels, and what is to be said about it."""
+"""Images with one picture per modality, whatever their channels, and notes on them."""
 
 from __future__ import annotations
 

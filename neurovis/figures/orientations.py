@@ -26,7 +26,7 @@ _ANCHORS = ((0.95, 0.70, 0.10), (0.80, 0.15, 0.35), (0.30, 0.50, 1.00), (0.45, 0
 _UNDEFINED = "#d8d8d8"
 _ANGLES = tuple(22.5 * place for place in range(8))
 _CELL = 52
-#: Length and width of a bar in parts of its cell.
+#: Length and width of a bar as fractions of its cell.
 _BAR_LENGTH, _BAR_WIDTH = 0.8, 0.2
 
 

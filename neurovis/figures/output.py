@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-#: Pixels from which a palette is chosen, of a larger picture evenly: k-means takes its time.
+#: Number of pixels that a palette is chosen from, since k-means is slow.
 _LOOKED_AT = 20_000
 
 Pixels = npt.NDArray[np.uint8]

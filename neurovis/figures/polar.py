@@ -7,7 +7,7 @@ import numpy as np
 from neurovis.figures.page import Page, Points
 from neurovis.figures.plots import BLUE, FAINT, ORANGE, TINT, Values, circle
 
-#: The tick of the preferred orientation, from where to where in radii.
+#: Beginning and end of the preferred orientation's tick, in radii.
 _FROM, _TO = 1.03, 1.16
 
 

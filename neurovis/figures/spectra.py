@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Size of images and spectra, the distance between cells, and the least width, in pixels.
 _SPECTRUM_SIZE, _CELLS_APART, _LEAST_WIDTH = 144, 20, 520
-#: Amplitudes below this part of the largest are as dark as nothing: 40 decibels.
+#: Amplitudes below this fraction of the largest, 40 decibels, have the darkest color.
 _LEAST_AMPLITUDE = 0.01
 _RING, _CROSS = "#ffffff", "#ff8c2e"
 

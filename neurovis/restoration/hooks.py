@@ -17,7 +17,7 @@ from torch.nn.utils.prune import BasePruningMethod
 
 _FORWARD = ("_forward_hooks", "_forward_pre_hooks")
 _BACKWARD = ("_backward_hooks", "_backward_pre_hooks")
-#: Hooks of these libraries are how a network computes (weight norm), or NeuroVis's own.
+#: Hooks of these libraries are part of a network (weight norm), or NeuroVis's own.
 _TRUSTED = {"torch", "neurovis"}
 
 

@@ -96,7 +96,7 @@ class _Noticed:
 
 
 def _memory_of_dict(items: dict[Any, Any]) -> Restore:
-    # No closure: there are thousands of these, and each object more costs the garbage collector.
+    # No closure: there are thousands of these, and additional objects slow the garbage collector.
     methods = dictionary(items)
     return partial(
         _restore_dict, methods, items, tuple(methods.keys(items)), tuple(methods.values(items))

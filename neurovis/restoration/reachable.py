@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: How far objects are followed from a module, and how many of them.
+#: Maximum depth and number of objects that are followed from a module.
 _MOST_DEPTH, _MOST_OBJECTS = 8, 2**15
-#: What has no state of its own.
+#: Types without state.
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, type(...), range, slice}
 _PLAIN |= {torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size}
 #: Objects of these libraries are left alone: a LightningModule refers to its Trainer, and loggers
@@ -129,7 +129,7 @@ def reachable_objects(network: nn.Module, code: bool = True) -> Iterator[tuple[A
         if kind not in readers:
             readers[kind] = _reader_of(kind, code)
         reader = readers[kind]
-        # Modules are nested as deep as they like.
+        # Modules may be nested to any depth.
         depth = 0 if issubclass(kind, nn.Module) else depth
         if reader is None or depth >= _MOST_DEPTH:
             continue

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-#: How many values are compared at once.
+#: Number of values that are compared at once.
 _VALUES_COMPARED_AT_ONCE = 2**22
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 

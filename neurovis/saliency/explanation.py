@@ -177,7 +177,7 @@ def explain(
     try:
         maps = _FUNCTIONS[method](question)
     except RuntimeError as failure:
-        # What torch raises if the value has a gradient, but to other tensors than the images.
+        # Torch raises this if the value has a gradient, but not to the images.
         if "not have been used in the graph" in str(failure):
             raise ValueError(target.without_gradient) from failure
         raise

@@ -1,7 +1,7 @@
-"""Does a saliency map depend on what the network has learned? Randomize it layer by layer and see.
+"""Test if a saliency map depends on the network's weights, by randomizing them layer by layer.
 
-A map that stays what it is while the network's weights are replaced by random ones shows the image,
-not the network, however convincing it looks.
+A map that does not change while the weights are replaced by random ones shows the image, not the
+network, however convincing it looks.
 
 Source: Adebayo, Gilmer, Muelly, Goodfellow, Hardt, Kim, "Sanity checks for saliency maps",
 NeurIPS 2018: the cascading parameter randomization test.
@@ -25,12 +25,12 @@ from neurovis.saliency.parameter_use import modules_in_use
 from neurovis.saliency.settings import Method, SaliencyOptions
 from neurovis.saliency.target import KernelChoice, LayerTarget
 
-#: How the stage is called at which nothing is randomized.
+#: Name of the stage at which nothing is randomized.
 TRAINED = "trained"
 
-#: Most draws of a stage's weights until none of the kernels is silent.
+#: Maximum number of draws of a stage's weights until none of the kernels is silent.
 _MOST_DRAWS = 8
-#: From the seed of a draw to that of the next, more than a network has stages.
+#: Difference of the seeds of two draws, larger than a network's number of stages.
 _NEXT_DRAW = 100_003
 
 
@@ -134,7 +134,7 @@ def cascading_randomization(
             for draw in range(_MOST_DRAWS):
                 # What a forward draws, if it does, must not change the weights of later stages.
                 torch.manual_seed(settings.seed + len(found) + _NEXT_DRAW * draw)
-                # It may be layers further up that silence a kernel.
+                # Layers further up may silence a kernel, too.
                 for module in above if draw else modules.values():
                     randomize(module)
                 maps = explain(network, images, target, kept, method, settings)

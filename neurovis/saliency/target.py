@@ -16,8 +16,8 @@ from neurovis.readouts import READOUTS
 from neurovis.recording import Recorder
 from neurovis.saliency.settings import ReadoutOption
 
-#: From a layer's activation ``(B, K, ...)`` to one number for each image, ``(B,)``. Each image's
-#: number is to depend on that image's activation only: some methods change the batch.
+#: Function of a layer's activation ``(B, K, ...)`` that gives one number for each image, ``(B,)``.
+#: The number may depend on that image's activation only, since some methods change the batch.
 CallableTarget = Callable[[Tensor], Tensor]
 #: A kernel's number, the kernel with the largest readout of each image, or a function.
 KernelChoice = int | Literal["strongest"] | CallableTarget
@@ -25,7 +25,7 @@ KernelChoice = int | Literal["strongest"] | CallableTarget
 #: For each image the kernel with the largest readout.
 STRONGEST: Literal["strongest"] = "strongest"
 
-#: How the network's output is called where a layer's name is shown.
+#: Name of the network's output in place of a layer's name.
 OUTPUT = "output"
 
 

@@ -21,7 +21,7 @@ from neurovis.tuning.stimuli import (
 )
 
 IMAGES = "images"
-#: Minimum number of images: to rank by, to split into halves, and to say much.
+#: Minimum number of images to rank by, to split into halves, and for a ranking without a note.
 _FEWEST_IMAGES, _FEWEST_TO_SPLIT, _FEW_IMAGES = 2, 4, 20
 
 #: Images ``(B, C, H, W)`` or a dataset of ``(C, H, W)``, each alone or with its class, in [0, 1].
@@ -143,7 +143,7 @@ def _gratings(name: str, spec: InputSpec, settings: RankingSettings) -> Gratings
             [settings.contrast],
             aperture=settings.aperture,
         )
-    # What is compared are sums over all gratings: fewer of each will do.
+    # Sums over all gratings are compared, which need fewer of each.
     makers = {"color_gratings": color_modulations, "modality_gratings": modality_modulations}
     if name not in makers:
         raise ValueError(f'there are no gratings "{name}"; there are gratings, {", ".join(makers)}')

@@ -212,7 +212,7 @@ def _value_text(name: str, column: object, kernel: int) -> str:
         return ""
     if "frequency" in name:
         return f"{value:.3g} c/px"
-    # 179.6 is no other orientation than 0.
+    # 179.6 degrees are rounded to 0.
     return f"phase {round(value) % 360}°" if "phase" in name else f"{round(value) % 180}°"
 
 

@@ -73,7 +73,7 @@ class GratingResponses:
         """True for kernels with the same response to all stimuli, the blank included, ``(K,)``."""
         responses = torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1)
         spread = responses.amax(1) - responses.amin(1)
-        # What is not finite is neither dead nor alive.
+        # Kernels whose responses are not finite are not dead.
         largest = spread[spread.isfinite()].amax() if spread.isfinite().any() else torch.nan
         return spread <= _SILENCE * largest
 

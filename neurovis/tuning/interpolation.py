@@ -13,7 +13,7 @@ from torch import Tensor
 
 #: Points of an interpolated orientation curve: every quarter of a degree.
 _FINE_POINTS = 720
-#: Responses below this part of the peak are all but silent: their logarithms would rule a fit.
+#: Responses below this fraction of the peak are nearly 0: their logarithms would dominate a fit.
 _LEAST_RESPONSE = 1e-4
 
 

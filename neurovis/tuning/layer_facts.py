@@ -20,7 +20,7 @@ from neurovis.receptive_fields import Field, known_fields, receptive_fields
 from neurovis.tuning.settings import RankingSettings, ReadoutName
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
-#: Their outputs may be negative, or cut off what is high as well as what is low.
+#: Layers whose outputs may be negative, or are cut off at both ends.
 _SIGNED = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Bilinear),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
@@ -133,7 +133,7 @@ def read_noise(
             reader = LayerReader(network, axes)
             return reader, shapes, reader(inputs, keep_lowest)
     except (IncompatibleInputError, TypeError):
-        # It says what the network seems to want, if the images are what is wrong.
+        # Its message says which images the network seems to need, if they are the cause.
         receptive_fields(network, inputs[:1])
         raise
 

@@ -23,7 +23,7 @@ from neurovis.tuning.interpolation import (
     half_height_crossings,
 )
 
-#: The half-width of a tuning curve is taken at this part of its peak (Ringach et al. 2002).
+#: The half-width of a tuning curve is measured at this fraction of its peak (Ringach et al. 2002).
 _HALF_WIDTH_LEVEL = math.sqrt(0.5)
 
 

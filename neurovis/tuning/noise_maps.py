@@ -30,7 +30,7 @@ from neurovis.tuning.units import Units, check_batch_size
 
 #: Gray is subtracted from images before anything is summed.
 _GRAY = 0.5
-#: A variance below this part of the mean square is rounding.
+#: A variance below this fraction of the mean square is a rounding error.
 _VARIANCE_TOLERANCE = 1e-12
 _DEFAULT_IMAGES, _CHECKS_ACROSS = 4096, 8
 

@@ -46,7 +46,7 @@ class TuningProbe(pl.LightningModule):
         TypeError: If there is no such option, or an argument is of the wrong type.
     """
 
-    #: What progress bars call the pass.
+    #: Name of the pass in progress bars.
     pass_name = "stimuli"
     results: Rankings
 
@@ -72,7 +72,7 @@ class TuningProbe(pl.LightningModule):
         self._battery = choose_battery(
             self._rankings, self._spec, self._settings, images, labels, classes
         )
-        # No submodule: the network is the user's, and has no place in checkpoints.
+        # No submodule: the network is the user's, and must not be in checkpoints.
         self._model = (model,)
         self._names = list(self._battery.sets)
         self._begin()

@@ -23,7 +23,7 @@ from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.sources import RECTIFIERS
 from neurovis.tuning.stimuli import Gratings
 
-#: Gratings that tell how far kernels are driven from what gray does to them.
+#: Number of gratings that show how far kernels are driven from their response to gray.
 _TRIALS = 31
 
 

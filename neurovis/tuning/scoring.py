@@ -15,7 +15,7 @@ from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.results import KernelRanking
 from neurovis.tuning.selectivity import spearman_brown
 
-#: With fewer kernels, the order of two halves cannot agree or disagree by much.
+#: With fewer kernels, the agreement of two orders means little.
 _FEWEST_TO_CORRELATE = 3
 #: The ranks of fewer points are nearly always in order, or in reverse.
 _FEWEST_POINTS = 5

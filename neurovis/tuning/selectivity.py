@@ -14,9 +14,9 @@ from torch import Tensor
 
 from neurovis.tuning.curves import check_axis, check_responses, check_same_shape
 
-#: A kernel's size is the smallest that gives this part of its strongest response.
+#: A kernel's size is the smallest that gives this fraction of its strongest response.
 _NEARLY_ALL = 0.95
-#: How far rounding may push a correlation beyond 1.
+#: Largest excess over 1 that rounding may give a correlation.
 _CORRELATION_TOLERANCE = 1e-4
 
 

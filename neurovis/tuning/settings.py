@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 #: From a kernel's map to its response; the names of :data:`neurovis.readouts.READOUTS`.
 ReadoutName = Literal["center", "mean", "max"]
 
-#: Ten gratings per degree, and more than memory holds of the rest: larger values are mistakes.
+#: Largest values; larger ones are mistakes, or exceed the memory.
 _MAXIMA = {"orientations": 1800, "phases": 360, "null_kernels": 100_000, "batch_size": 1_000_000}
 
 

@@ -15,19 +15,19 @@ from neurovis.receptive_fields import Field
 from neurovis.recording import Recorder, can_be_hooked, hooked
 from neurovis.tuning.null import WITH_NULL
 
-#: They cut off what is negative, some of them softly.
+#: Layers that cut off negative values, some of them softly.
 RECTIFIERS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU),
     *(nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish),
 )
-#: What may stand between kernels and a rectifier; in evaluation mode it scales, shifts, or passes.
+#: Layers that may stand between kernels and a rectifier: in evaluation mode they scale and shift.
 _PASSING = (
     *RECTIFIERS,
     nn.modules.batchnorm._BatchNorm,
     nn.modules.dropout._DropoutNd,
     nn.Identity,
 )
-#: How closely a convolution's input must follow the image's channels for it to be over the image.
+#: Minimum correlation with the image's channels of the input of a convolution over the image.
 _FOLLOWS = 1 - 1e-4
 
 

@@ -20,7 +20,7 @@ _FEWEST_FREQUENCIES = 64
 #: The search covers this many frequencies to each side, four to a step of the search before.
 _SEARCH = 4
 _ROUNDS = 5
-#: Frequencies of all channels that are looked at together: some 130 MB of their spectrum.
+#: Number of frequencies of all channels that are searched together: about 130 MB of spectrum.
 _VALUES_TRANSFORMED_AT_ONCE = 2**24
 
 

@@ -24,7 +24,7 @@ class ClassRanking(ImageRanking):
 
     @override
     def score(self, responses: ImageResponses, layer: RankedLayer) -> Scores:
-        # Classes of which no image was shown have no mean, and no say.
+        # Classes without an image have no mean, and are left out.
         shown = ~responses.values.isnan().all(0)
         means = responses.values[:, shown]
         names = [name for name, was in zip(responses.classes, shown.tolist(), strict=True) if was]
