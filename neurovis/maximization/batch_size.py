@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
+from neurovis.layers import select_layers
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.prepared_layer import MaximizableLayer
@@ -65,7 +67,10 @@ def fitting_batch_size(free: int, needed: int) -> int:
 
 
 def choose_batch_size(
-    layer: MaximizableLayer, job: Job, settings: AscentSettings, device: torch.device
+    layers: Mapping[str, MaximizableLayer],
+    jobs: Sequence[Job],
+    settings: AscentSettings,
+    device: torch.device,
 ) -> int:
     """Return the batch size for a device, by the memory that the first step of one job needs.
 
@@ -73,28 +78,25 @@ def choose_batch_size(
     bits however much memory is free, it is that of the CPU.
 
     Args:
-        layer: The layer that needs the most memory; it is left as it was.
-        job: A job of this layer.
+        layers: By name, of one network; that which needs the most memory is tried, and left as it
+            was.
+        jobs: Of these layers.
         settings: How the ascent is done.
         device: Where images are made.
     """
     if device.type not in _QUERIES or torch.are_deterministic_algorithms_enabled():
         return settings.images_at_once
-    with same_random_state():
-        free, needed = _first_step(layer, job, settings, device)
-    return fitting_batch_size(free, needed // settings.variants)
-
-
-def _first_step(
-    layer: MaximizableLayer, job: Job, settings: AscentSettings, device: torch.device
-) -> tuple[int, int]:
-    """Return the free memory, and the most that a step of one job needs, in bytes."""
+    network = layers[jobs[0].layer].response.network
+    order = {name: place for place, name in enumerate(select_layers(network, nn.Module))}
+    # The further into the network, the more activations are kept for the gradient.
+    job = max(jobs, key=lambda job: order.get(job.layer, -1))
     memory = _QUERIES[device.type]
-    with layer.prepared(device) as prepared:
+    with same_random_state(), layers[job.layer].prepared(device) as prepared:
         ascent = LayerAscent(prepared, [job], 1, settings, device)
         # Then the allocator takes from the device what the step needs. Its own record of the peak
         # would have to be reset, and others may be reading it.
         torch.get_device_module(device).empty_cache()
         before = memory(device)
         ascent.compute_step().losses.sum().backward()
-        return before.free, memory(device).reserved - before.allocated
+        needed = memory(device).reserved - before.allocated
+    return fitting_batch_size(before.free, needed // settings.variants)

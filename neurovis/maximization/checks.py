@@ -20,8 +20,16 @@ from neurovis.maximization.transforms import apply_transforms, draw_transforms
 from neurovis.maximization.user_functions import call_user_function, function_name
 
 
-def check_types(model: object, layers: object, input_spec: object) -> None:
-    """Raise TypeError for what cannot be a network, a layer's name or an input."""
+def check_arguments(
+    model: object, layers: object, input_spec: InputSpec, settings: AscentSettings
+) -> None:
+    """Check what can be known without running the network.
+
+    Raises:
+        TypeError: If the model, a layer's name or the input is of another type.
+        ValueError: If a picture does not fit the input, or a custom function fails.
+        FileNotFoundError: If there is no such picture.
+    """
     # Types and collections of layers are looked into where they are selected.
     layer = "" if isinstance(layers, (type, Iterable)) else layers
     for argument, value, expected in (
@@ -33,6 +41,8 @@ def check_types(model: object, layers: object, input_spec: object) -> None:
             raise TypeError(
                 f"{argument} must be of type {expected.__name__}; got {type(value).__name__}"
             )
+    check_pictures(settings, input_spec)
+    _try_functions(settings, input_spec)
 
 
 def check_pictures(settings: AscentSettings, input_spec: InputSpec) -> None:
@@ -156,7 +166,7 @@ def _can_be_woken(response: LayerResponse, images: Tensor) -> bool:
 
 
 @torch.no_grad()
-def try_functions(settings: AscentSettings, spec: InputSpec) -> None:
+def _try_functions(settings: AscentSettings, spec: InputSpec) -> None:
     """Try transforms and penalties on two images, before hours go into an ascent.
 
     Raises:

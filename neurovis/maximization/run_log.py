@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from torch import Tensor
 
+from neurovis.figures import render
 from neurovis.inputs import InputSpec
 from neurovis.maximization.results import MaximizationResults
+from neurovis.maximization.run_images import RunImages
 from neurovis.maximization.settings import AscentSettings
+from neurovis.summaries import log_picture
 from neurovis.tensorboard_layout import arrange, describe, log_hyperparameters
 
 Plain = bool | int | float | str
@@ -179,6 +183,37 @@ def hyperparameters(
         if option.name not in {*asked, *_WITHOUT_EFFECT} and not _is_default(settings, option)
     ]
     return {**asked, "others": _short(", ".join(others) or "as by default")}
+
+
+def save_run(
+    run: RunImages,
+    folders: Mapping[str, Path],
+    tag: str,
+    loggers: Iterable[object],
+    asked: Mapping[str, Plain],
+    step: int,
+) -> None:
+    """Write the files of all layers, and log their pictures and metrics.
+
+    Args:
+        run: The images of a run.
+        folders: Of each layer.
+        tag: First part of the run's tags.
+        loggers: Loggers of the Trainer.
+        asked: See :func:`hyperparameters`.
+        step: The step at which the run ended.
+    """
+    loggers, outcome = list(loggers), Outcome()
+    for layer, folder in folders.items():
+        results = run.save(layer, folder)
+        outcome.add(results)
+        if not len(results):
+            continue
+        pictures = {"": results.grid(), "/curves": results.curves_figure()}
+        for end, figure in pictures.items():
+            # Without a logger that takes images, the files are enough.
+            log_picture(loggers, f"{tag}/{layer}{end}", render(figure), step, None)
+    outcome.log(loggers, asked, step)
 
 
 def _ratio(reached: float, noise: float, dead: bool) -> float:

@@ -15,45 +15,24 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from neurovis.copies import frozen_copy
-from neurovis.figures import render
-from neurovis.files import check_writable, remove_partial_files, safe_name
+from neurovis.files import safe_name
 from neurovis.inputs import InputSpec
-from neurovis.layers import LayerSelection, select_layers
+from neurovis.layers import LayerSelection
 from neurovis.maximization.batch_size import choose_batch_size
-from neurovis.maximization.checks import (
-    check_pictures,
-    check_trainer,
-    check_types,
-    is_trial,
-    try_functions,
-)
-from neurovis.maximization.finished import FinishedImages, is_of, open_folder
-from neurovis.maximization.jobs import FINISHED, Job
-from neurovis.maximization.kept_images import ImageKeeper, KeptImage
+from neurovis.maximization.checks import check_arguments, check_trainer, is_trial
+from neurovis.maximization.jobs import Job
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.maximization.manifest import Manifest, make_manifest
 from neurovis.maximization.memory import give_back_freed_memory, keep_freed_memory
 from neurovis.maximization.network import chosen_precision
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.optimizer import ImageAdam
-from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.prepared_layer import maximizable_layers
 from neurovis.maximization.results import MaximizationResults
-from neurovis.maximization.run_log import Outcome, announce, hyperparameters
+from neurovis.maximization.run_images import RunImages
+from neurovis.maximization.run_log import announce, hyperparameters, save_run
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.sharing import (
-    common_batch_size,
-    from_all_ranks,
-    share_finished,
-    share_of,
-    slots_for,
-)
-from neurovis.run_folder import run_folder
-from neurovis.summaries import log_picture
-from neurovis.tables import write_table
-
-_RESULTS_KEY = "neurovis_results"
-_BATCH_SIZE_KEY = "neurovis_batch_size"
+from neurovis.maximization.sharing import share_of, slots_for
 
 
 class _Steps:
@@ -111,27 +90,19 @@ class TargetMaximization(pl.LightningModule):
         super().__init__()
         self.input_spec = input_spec or InputSpec.rgb(224)
         self.settings = settings
-        check_types(model, layers, self.input_spec)
-        check_pictures(settings, self.input_spec)
-        try_functions(settings, self.input_spec)
+        check_arguments(model, layers, self.input_spec, settings)
         # The network is the user's, and has no place in checkpoints, parameter counts or the
         # optimizer: what holds it is no submodule.
         network = frozen_copy(model)
         self._layers = maximizable_layers(network, layers, self.input_spec, settings)
-        self._store: FinishedImages | None = None
-        self._cut_short: list[PreferredImage] = []
-        self._given: list[KeptImage] = []
-        self._given_batch_size: int | None = None
-        self._keeper = ImageKeeper(self.input_spec, settings)
-        self._results: MaximizationResults | None = None
         self._ascent: LayerAscent | None = None
         # What is prepared for the ascent.
         self._preparations = ExitStack()
-        self._has_begun = False
 
     def set_jobs(self, jobs: Sequence[Job]) -> None:
         """Say what to make images of; called once, by the subclass."""
         self.jobs = list(jobs)
+        self._run = RunImages(jobs, self.layers, self.input_spec, self.settings, self.grouped)
         # The Trainer wants parameters before it says how many devices there are.
         self.images = self.settings.image_parameters.images(1, self.input_spec)
 
@@ -172,18 +143,7 @@ class TargetMaximization(pl.LightningModule):
         """
         if layer not in self._layers:
             raise ValueError(f'layer "{layer}" is not maximized; the layers are {self.layers}')
-        if self._results is not None:
-            return self._results
-        jobs = [job for job in self.jobs if job.layer == layer]
-        items = [] if self._store is None else list(self._store.of(jobs))
-        items += [item for item in self._cut_short if item.layer == layer]
-        return MaximizationResults(
-            layer,
-            self.input_spec,
-            self.settings.seed,
-            self.grouped,
-            sorted(items, key=lambda item: (item.index, item.variant)),
-        )
+        return self._run.of(layer)
 
     def folder_of(self, layer: str, folder: Path) -> Path:
         """Return the folder for a layer's files: the run's folder, or one of several in it.
@@ -207,39 +167,20 @@ class TargetMaximization(pl.LightningModule):
     @property
     def finished_count(self) -> int:
         """Number of :attr:`jobs` that are finished, on all devices that share a file system."""
-        return 0 if self._store is None else self._store.count(self.jobs)
+        return self._run.finished_count
 
     def manifest(self) -> Manifest:
         """Return the manifest: network, input and settings, and which images are asked for."""
-        asked: dict[str, list[str]] = {layer: [] for layer in self._layers}
-        for job in self.jobs:
-            asked[job.layer].append(job.asked)
         first = self._layers[self.layers[0]]
-        return make_manifest(
-            first.response.network,
-            self.input_spec,
-            self.settings,
-            first.objective,
-            self.tag,
-            asked,
-        )
-
-    def hyperparameters(self) -> dict[str, bool | int | float | str]:
-        """Return the settings of the run as numbers and words that a table can show.
-
-        Not Lightning's ``hparams``: those are logged before there is any result to compare.
-        """
-        network = type(self._layers[self.layers[0]].response.network).__name__
-        kind = "groups" if self.grouped else "kernels"
-        return hyperparameters(network, self.layers, kind, self.input_spec, self.settings)
+        asked = {
+            layer: [job.asked for job in self.jobs if job.layer == layer] for layer in self.layers
+        }
+        network, objective = first.response.network, first.objective
+        return make_manifest(network, self.input_spec, self.settings, objective, self.tag, asked)
 
     def noise_statistics(self, layer: str) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(N,)`` of a layer's readouts of noise images."""
         return self._layers[layer].noise_statistics()
-
-    def current_images(self) -> Tensor:
-        """Return the images in the making as they are now, ``(B, C, H, W)`` in [0, 1]."""
-        return self._working.averaged()
 
     def release(self) -> None:
         """Release what only the ascent needs, and the device; finished images stay."""
@@ -282,26 +223,13 @@ class TargetMaximization(pl.LightningModule):
         """
         self.check_trainer(self.trainer)
         precision = chosen_precision(self.settings.precision, self.device)
-        manifest = self.manifest().computed_in(precision)
-        self._cut_short, self._results = [], None
-        if is_trial(self.trainer):
-            self._store = FinishedImages(None, manifest, self._keeper)
-        else:
-            folder = run_folder(self.trainer)
-            check_writable(folder)
-            self._store = open_folder(folder, manifest, self._keeper)
-        stored = self._store.manifest.batch_size or self._given_batch_size
-        self._batch_size = common_batch_size(stored, self._fitting_batch_size)
-        self._store.settle_batch_size(self._batch_size)
+        self._run.open(self.trainer, self.manifest().computed_in(precision))
+        self._batch_size = self._run.settle_batch_size(
+            lambda: choose_batch_size(self._layers, self.jobs, self.settings, self.device)
+        )
         if self.settings.batch_size is None and self.device.type != "cpu":
             rank_zero_info(f"Images are optimized with batch_size={self._batch_size}")
-        self._has_begun = False
-        finished = self._store.finished(self.jobs)
-        self._unfinished = [
-            job
-            for job in self.jobs
-            if job not in finished and not any(is_of(one, job) for one in self._given)
-        ]
+        self._unfinished = self._run.unfinished()
         # No rank begins before all have seen what there is.
         self.trainer.strategy.barrier()
 
@@ -339,7 +267,7 @@ class TargetMaximization(pl.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: int, batch_idx: int) -> None:  # noqa: ARG002
         """Keep finished images, and start the next ones."""
         for job, images in self._working.take_finished():
-            self._store_of_run.add(job, images)
+            self._run.add(job, images)
         if self._working.is_done:
             self._next_layer()
 
@@ -353,14 +281,10 @@ class TargetMaximization(pl.LightningModule):
             self._begin()
         # All ranks must take part, also those that are done long before the others.
         self.trainer.strategy.barrier()
-        self._cut_short = from_all_ranks([] if self._ascent is None else self._ascent.cut_short())
-        share_finished(self._store_of_run, self.jobs)
+        self._run.gather([] if self._ascent is None else self._ascent.cut_short())
         self.release()
-        if len(self._layers) == 1:
-            # One layer's images fit into memory, where no other run can replace them.
-            self._results = self.results
-        if self.trainer.is_global_zero and self._store_of_run.folder is not None:
-            self._save(self._store_of_run.folder)
+        if self.trainer.is_global_zero and self._run.folder is not None:
+            self._save(self._run.folder)
         self.trainer.strategy.barrier()
 
     def on_fit_end(self) -> None:
@@ -375,62 +299,27 @@ class TargetMaximization(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the finished images of all ranks; those in the making will start again."""
-        store = self._store_of_run
         self.trainer.strategy.barrier()
-        share_finished(store, self.jobs)
-        checkpoint[_BATCH_SIZE_KEY] = self._batch_size
-        checkpoint[_RESULTS_KEY] = [
-            {
-                "fields": one.fields,
-                "arrays": {name: torch.from_numpy(array) for name, array in one.arrays.items()},
-            }
-            for job in self.jobs
-            for one in store.kept(job) or ()
-        ]
+        checkpoint.update(self._run.checkpoint())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the finished images; those in the making start again."""
-        self._given = [
-            KeptImage(one["fields"], {name: array.numpy() for name, array in one["arrays"].items()})
-            for one in checkpoint[_RESULTS_KEY]
-        ]
-        # Checkpoints of earlier versions have none.
-        self._given_batch_size = checkpoint.get(_BATCH_SIZE_KEY)
+        self._run.restore(checkpoint)
         checkpoint["state_dict"] = self.state_dict()
         checkpoint["optimizer_states"] = []
 
     # How images are made.
 
-    def _fitting_batch_size(self) -> int:
-        """Return the batch size that fits the device, by the layer that takes the most memory."""
-        network = self._layers[self.layers[0]].response.network
-        order = {name: place for place, name in enumerate(select_layers(network, nn.Module))}
-        # The further into the network, the more activations are kept for the gradient.
-        job = max(self.jobs, key=lambda job: order.get(job.layer, -1))
-        return choose_batch_size(self._layers[job.layer], job, self.settings, self.device)
-
     def _begin(self) -> None:
-        """Write what a run writes first; once, by the process that writes what all share."""
-        if self._has_begun:
-            return
-        self._has_begun = True
-        if self.trainer.is_global_zero:
-            self._store_of_run.begin(self.jobs)
-            self._store_of_run.keep_all(self.jobs, self._given)
-            if not is_trial(self.trainer):
-                announce(self.trainer.loggers, self.tag, self.layers, self.global_step)
+        """Write what a run writes first, once, and say what is logged."""
+        if self.trainer.is_global_zero and self._run.begin() and not is_trial(self.trainer):
+            announce(self.trainer.loggers, self.tag, self.layers, self.global_step)
 
     @property
     def _working(self) -> LayerAscent:
         if self._ascent is None:
             raise RuntimeError("there is no image in the making")
         return self._ascent
-
-    @property
-    def _store_of_run(self) -> FinishedImages:
-        if self._store is None:
-            raise RuntimeError("images are kept while the Trainer fits, and after")
-        return self._store
 
     def _next_layer(self) -> None:
         """Start the next layer that has any jobs."""
@@ -451,29 +340,9 @@ class TargetMaximization(pl.LightningModule):
 
     def _save(self, folder: Path) -> None:
         """Files and pictures of all layers, and the manifest with every image."""
-        rows: list[dict[str, object]] = []
-        made, outcome = 0, Outcome()
-        for layer in self._layers:
-            results = self.results_of(layer)
-            outcome.add(results)
-            made += len({item.index for item in results.items if item.ended != "cut short"})
-            if not len(results):
-                continue
-            results.save(self.folder_of(layer, folder), self._store_of_run.picture)
-            rows += results.rows()
-            tag = f"{self.tag}/{layer}"
-            figures = {tag: results.grid(), f"{tag}/curves": results.curves_figure()}
-            for name, figure in figures.items():
-                # Without a logger that takes images, the files are enough.
-                log_picture(self.trainer.loggers, name, render(figure), self.global_step, None)
-            for own in ("", "images", "signatures"):
-                remove_partial_files(self.folder_of(layer, folder) / own)
-            remove_partial_files(folder / FINISHED / safe_name(layer))
-        outcome.log(self.trainer.loggers, self.hyperparameters(), self.global_step)
-        remove_partial_files(folder)
-        if len(self._layers) > 1:
-            write_table(folder / "results.csv", rows)
-        if made == len(self.jobs):
-            seed = self.settings.seed
-            images = [{**job.record, "seed": seed} for job in self.jobs]
-            self._store_of_run.manifest.completed(images).write(folder)
+        network = type(self._layers[self.layers[0]].response.network).__name__
+        kind = "groups" if self.grouped else "kernels"
+        asked = hyperparameters(network, self.layers, kind, self.input_spec, self.settings)
+        folders = {layer: self.folder_of(layer, folder) for layer in self.layers}
+        save_run(self._run, folders, self.tag, self.trainer.loggers, asked, self.global_step)
+        self._run.complete(folder)

@@ -27,9 +27,10 @@ from neurovis.maximization import (
     GroupActivationMaximization,
     MaximizationResults,
     progress,
-    target_maximization,
+    run_log,
 )
 from neurovis.maximization.strategy import IndependentDDPStrategy
+from neurovis.tables import write_table
 
 QUIET = ("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
 AM = ("am", "--layer", "conv2", "--kernels", "0-3", "--steps", "4", "--batch_size", "2", *QUIET)
@@ -41,13 +42,13 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("grid", "curves_figure"):
         monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
     monkeypatch.setattr(MaximizationResults, "save", _save_arrays_and_table)
-    monkeypatch.setattr(target_maximization, "render", lambda _: None)
-    monkeypatch.setattr(target_maximization, "log_picture", lambda *_: None)
+    monkeypatch.setattr(run_log, "render", lambda _: None)
+    monkeypatch.setattr(run_log, "log_picture", lambda *_: None)
 
 
 def _save_arrays_and_table(results: MaximizationResults, folder: Path, *_: object) -> None:
     results._save_arrays(folder / "results.npz")
-    target_maximization.write_table(folder / "results.csv", results.rows())
+    write_table(folder / "results.csv", results.rows())
 
 
 def runs(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from climbing import Climber, make_small_network
 from torch import nn
 
-from neurovis.maximization import MaximizationResults, results, target_maximization
+from neurovis.maximization import MaximizationResults, results, run_log
 
 
 @pytest.fixture
@@ -30,4 +30,4 @@ def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(MaximizationResults, name, lambda *_: None)
     for name in ("signature_figure", "save_png"):
         monkeypatch.setattr(results, name, lambda *_, **__: None)
-    monkeypatch.setattr(target_maximization, "render", lambda _: None)
+    monkeypatch.setattr(run_log, "render", lambda _: None)
