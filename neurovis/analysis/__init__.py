@@ -10,10 +10,9 @@ from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gr
 from neurovis.analysis.preferred_images import (
     Comparison,
     compare_preferred_images,
-    save_comparisons,
 )
-from neurovis.analysis.ranked_fields import RankedFields, map_ranked_fields, save_fields
-from neurovis.analysis.ranking_files import save_ranking
+from neurovis.analysis.ranked_fields import RankedFields, map_ranked_fields
+from neurovis.analysis.ranking_files import save_first_kernels, save_ranking
 from neurovis.analysis.report import make_report
 from neurovis.analysis.saliency_probe import SaliencyProbe
 from neurovis.result_files import ResultFiles
@@ -33,7 +32,6 @@ __all__ = [
     "make_report",
     "map_ranked_fields",
     "preferred_gratings",
-    "save_comparisons",
-    "save_fields",
+    "save_first_kernels",
     "save_ranking",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -17,9 +17,7 @@ from neurovis.figures import grating_preference_figure
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentProgress, MaximizationResults
 from neurovis.receptive_fields import Box
-from neurovis.result_files import ResultFiles
 from neurovis.summaries import picture_path
-from neurovis.tables import write_table
 from neurovis.tuning.measures import orientation_difference
 from neurovis.tuning.results import Rankings
 from neurovis.tuning.spectrum import spectrum_peak
@@ -28,17 +26,7 @@ from neurovis.tuning.units import Units
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLUMNS = (
-    *("layer", "kernel", "by", "preferred_orientation", "image_orientation"),
-    *("orientation_difference", "preferred_spatial_frequency", "image_spatial_frequency"),
-    *("octaves", "activation", "noise_activation", "selectivity", "at_range_end"),
-)
 _NAME = "preferred_images"
-_DESCRIPTION = (
-    "**Each kernel's preferred image beside the grating that it prefers.** Where both tell the "
-    "truth, orientation (degrees) and spatial frequency (cycles per pixel) agree; the label says "
-    "how far apart the orientations are."
-)
 #: The side in pixels of a field that one pixel of jitter blurs, at most.
 _BLURRED = 24
 
@@ -56,6 +44,13 @@ class Comparison:
         activation: ``(N,)``, to the images.
         noise_activation: ``(N,)``, to noise.
     """
+
+    TABLE: ClassVar[str] = f"{_NAME}.csv"
+    DESCRIPTIONS: ClassVar[dict[str, str]] = {
+        _NAME: "**Each kernel's preferred image beside the grating that it prefers.** Where both "
+        "tell the truth, orientation (degrees) and spatial frequency (cycles per pixel) agree; the "
+        "label says how far apart the orientations are.",
+    }
 
     gratings: PreferredGratings
     images: Tensor
@@ -104,8 +99,8 @@ class Comparison:
             }
         )
 
-    def figure(self) -> Figure:
-        """Each image beside its kernel's grating."""
+    def figures(self) -> dict[str, Figure]:
+        """Draw each image beside its kernel's grating; the figure by its name."""
         gratings, ranking = self.gratings, self.gratings.ranking
         apart = self.orientation_difference.tolist()
         labels = [
@@ -113,7 +108,7 @@ class Comparison:
             for kernel, degrees in zip(gratings.kernels, apart, strict=True)
         ]
         height, width = self.crops.shape[-2:]
-        return grating_preference_figure(
+        figure = grating_preference_figure(
             self.crops,
             ranking.spec,
             gratings.orientation,
@@ -124,6 +119,7 @@ class Comparison:
             f"{ranking.layer}: preferred images and gratings, first by {ranking.by}",
             notes=[f"Images: the {height} x {width} px that the central unit sees"],
         )
+        return {_NAME: figure}
 
 
 def compare_preferred_images(
@@ -184,24 +180,6 @@ def compare_preferred_images(
             trainer.fit(module)
             comparisons += [_compare(one, module.results, box) for one in of_layer]
     return comparisons
-
-
-def save_comparisons(comparisons: Iterable[Comparison], files: ResultFiles) -> None:
-    """Write ``preferred_images.csv`` and a figure beside that of each ranking.
-
-    Args:
-        comparisons: From :func:`compare_preferred_images`.
-        files: Folder and loggers to write to.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    comparisons = list(comparisons)
-    rows = [row for one in comparisons for row in one.rows()]
-    write_table(files.folder / f"{_NAME}.csv", rows, _COLUMNS, digits=6)
-    for one in comparisons:
-        tag = one.gratings.ranking.tag
-        files.save_figure(f"{tag}_{_NAME}", one.figure(), f"{tag}/{_NAME}", 0, _DESCRIPTION)
 
 
 def _ascents(

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
-from neurovis.result_files import ResultFiles
-from neurovis.tables import write_table
 from neurovis.tuning.fields import field_width
 from neurovis.tuning.receptive_field_maps import ReceptiveFieldMaps, map_receptive_fields
 from neurovis.tuning.results import Rankings
 from neurovis.tuning.sizes import SizeTuning, size_tuning
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _BOX = ("top", "left", "bottom", "right")
-_COLUMNS = (
-    *("layer", "kernel", "by", *_BOX, "theoretical_height", "theoretical_width"),
-    *("effective_height", "effective_width", "effective_sigma_down", "effective_sigma_across"),
-    *("reverse_correlation_reliability", "reverse_correlation_peak_z"),
-    *("preferred_size", "surround_suppression"),
-)
-_FIELDS = (
-    "**What the first kernels of the ranking see**: where in the image a pixel changes the central "
-    "unit. Sizes are in pixels of the network's input."
-)
-_SIZES = (
-    "**How large a grating the first kernels of the ranking want**: response over its diameter in "
-    "pixels of the network's input. Where the curve falls again, the surround suppresses."
-)
 
 
 @dataclass(frozen=True)
@@ -43,6 +31,15 @@ class RankedFields:
         sizes: Their responses to gratings of growing size; None for layers without maps.
     """
 
+    TABLE: ClassVar[str] = "receptive_fields.csv"
+    DESCRIPTIONS: ClassVar[dict[str, str]] = {
+        "receptive_fields": "**What the first kernels of the ranking see**: where in the image a "
+        "pixel changes the central unit. Sizes are in pixels of the network's input.",
+        "size_tuning": "**How large a grating the first kernels of the ranking want**: response "
+        "over its diameter in pixels of the network's input. Where the curve falls again, the "
+        "surround suppresses.",
+    }
+
     gratings: PreferredGratings
     maps: ReceptiveFieldMaps
     sizes: SizeTuning | None
@@ -51,6 +48,11 @@ class RankedFields:
     def width(self) -> Tensor:
         """``(N, 2)``, down and across, in pixels: what holds 95 % of the effective field."""
         return field_width(self.maps.effective)
+
+    def figures(self) -> dict[str, Figure]:
+        """Draw the fields, and the tuning to size if there is any; figures by their names."""
+        figures = {"receptive_fields": self.maps.figure()}
+        return figures if self.sizes is None else {**figures, "size_tuning": self.sizes.figure()}
 
     def rows(self) -> Iterator[dict[str, object]]:
         """One row of ``receptive_fields.csv`` for each kernel; NaN is undefined."""
@@ -127,30 +129,3 @@ def map_ranked_fields(
             )
         yield RankedFields(gratings, maps, sizes)
         on_layer(1)
-
-
-def save_fields(fields: Iterable[RankedFields], files: ResultFiles) -> list[RankedFields]:
-    """Write the figures of each layer as it comes, and ``receptive_fields.csv`` in the end.
-
-    Args:
-        fields: From :func:`map_ranked_fields`.
-        files: Folder and loggers to write to.
-
-    Returns:
-        The fields.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    saved = []
-    for one in fields:
-        tag = one.gratings.ranking.tag
-        name = "receptive_fields"
-        files.save_figure(f"{tag}_{name}", one.maps.figure(), f"{tag}/{name}", 0, _FIELDS)
-        if one.sizes is not None:
-            name = "size_tuning"
-            files.save_figure(f"{tag}_{name}", one.sizes.figure(), f"{tag}/{name}", 0, _SIZES)
-        saved.append(one)
-    rows = [row for one in saved for row in one.rows()]
-    write_table(files.folder / "receptive_fields.csv", rows, _COLUMNS, digits=6)
-    return saved

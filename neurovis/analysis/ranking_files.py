@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 from torch import Tensor
 
+from neurovis.analysis.preferred_images import Comparison
+from neurovis.analysis.ranked_fields import RankedFields
 from neurovis.result_files import ResultFiles
+from neurovis.tables import write_table
 from neurovis.tuning.observation import ranking_observation
 from neurovis.tuning.results import KernelRanking
+
+#: Results of the first kernels of a ranking.
+FirstKernels = TypeVar("FirstKernels", Comparison, RankedFields)
 
 _SHEETS = (
     "**What one kernel is tuned to**: its response to gratings of all orientations and spatial "
@@ -59,3 +67,30 @@ def save_sheets(ranking: KernelRanking, files: ResultFiles, count: int = 4) -> N
         # A rank is no part of a tag.
         name = f"{ranking.tag}/kernel_{kernel:04d}"
         files.save_figure(name, ranking.sheet(kernel), f"{ranking.tag}/sheets", place, _SHEETS)
+
+
+def save_first_kernels(results: Iterable[FirstKernels], files: ResultFiles) -> list[FirstKernels]:
+    """Write the figures of each result as it comes, and a table of all in the end.
+
+    Args:
+        results: From :func:`~neurovis.analysis.compare_preferred_images` or
+            :func:`~neurovis.analysis.map_ranked_fields`.
+        files: Folder and loggers to write to.
+
+    Returns:
+        The results.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    saved = []
+    for result in results:
+        tag = result.gratings.ranking.tag
+        for name, figure in result.figures().items():
+            words = result.DESCRIPTIONS[name]
+            files.save_figure(f"{tag}_{name}", figure, f"{tag}/{name}", 0, words)
+        saved.append(result)
+    if saved:
+        rows = [row for result in saved for row in result.rows()]
+        write_table(files.folder / saved[0].TABLE, rows, digits=6)
+    return saved

@@ -13,8 +13,7 @@ from neurovis.analysis import (
     ResultFiles,
     compare_preferred_images,
     map_ranked_fields,
-    save_comparisons,
-    save_fields,
+    save_first_kernels,
     save_ranking,
 )
 from neurovis.cli.chosen_rankings import chosen_rankings
@@ -152,7 +151,7 @@ def _analyze(
             folder=files.folder,
             show_progress=options.trainer.enable_progress_bar is not False,
         )
-        save_comparisons(comparisons, files)
+        save_first_kernels(comparisons, files)
     if options.receptive_fields:
         layers = {ranking.layer for ranking in applicable if ranking.grating_responses is not None}
         with counted("layers mapped", len(layers)) as count:
@@ -166,7 +165,7 @@ def _analyze(
                 batch_size=options.batch_size,
                 on_layer=count,
             )
-            fields = save_fields(found, files)
+            fields = save_first_kernels(found, files)
     pictures = {one.key: one.pictures for one in comparisons}
     with counted("rankings drawn", len(applicable)) as count:
         for ranking in applicable:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from torch import Tensor
 from neurovis.figures.pictures import number
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
 from neurovis.inputs import InputSpec
+from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.result_files import ResultFiles
 from neurovis.tables import write_table
 from neurovis.top_images.highest import Highest
@@ -39,25 +39,6 @@ _DESCRIPTION = (
 )
 
 
-@dataclass(frozen=True)
-class Beside:
-    """A preferred image beside a kernel's top images.
-
-    Attributes:
-        image: ``(C, H, W)`` in [0, 1].
-        activation: What it gives.
-        noise_activation: What noise gives.
-        dead: Whether the kernel stayed silent.
-        unit: The number of the unit that it drives most.
-    """
-
-    image: Tensor
-    activation: float
-    noise_activation: float
-    dead: bool
-    unit: int
-
-
 class TopImages:
     """The ``k`` images that each of ``K`` kernels of a layer responds to most.
 
@@ -68,7 +49,8 @@ class TopImages:
         highest: What was found.
         places: Where the layer's units look.
         shown: The images.
-        preferred: For some kernels, the preferred image.
+        preferred: For some kernels, the preferred image, and the number of the unit that it drives
+            most.
         noun: What figures call a kernel.
         by: Name of the objective that images are compared by, such as ``"mean"``.
 
@@ -90,7 +72,7 @@ class TopImages:
         highest: Highest,
         places: Places,
         shown: Shown,
-        preferred: dict[int, Beside] | None = None,
+        preferred: Mapping[int, tuple[PreferredImage, int]] | None = None,
         noun: str = "kernel",
         by: str = "mean",
     ) -> None:
@@ -194,7 +176,7 @@ class TopImages:
         """The rows of ``top_images.csv``: one for each image of each kernel."""
         boxes = self.boxes.tolist()
         for row, kernel in enumerate(self.kernels):
-            beside = self.preferred.get(kernel)
+            preferred, _ = self.preferred.get(kernel, (None, 0))
             for rank, index in enumerate(self.indices[row].tolist()):
                 if index < 0:
                     continue
@@ -208,8 +190,8 @@ class TopImages:
                     "file": self._shown.file(index),
                     "unit": self._unit_name(int(self.units[row, rank])),
                     **dict(zip(("top", "left", "bottom", "right"), boxes[row][rank], strict=True)),
-                    "preferred_activation": beside.activation if beside else "",
-                    "noise_activation": beside.noise_activation if beside else "",
+                    "preferred_activation": preferred.activation if preferred else "",
+                    "noise_activation": preferred.noise_activation if preferred else "",
                 }
 
     def save(self, folder: str | Path, loggers: Iterable[object] = ()) -> list[Path]:
@@ -266,25 +248,25 @@ class TopImages:
             notes.append("silent for all images")
         if self.not_finite[row]:
             notes.append(f"{int(self.not_finite[row])} images gave NaN or infinity")
-        beside = self.preferred.get(kernel)
-        if beside is None:
+        preferred, unit = self.preferred.get(kernel, (None, 0))
+        if preferred is None:
             return TopImagesRow(f"{self._noun} {kernel}", crops, note="; ".join(notes))
-        stronger = sum(value > beside.activation for value in values)
+        stronger = sum(value > preferred.activation for value in values)
         if stronger:
             notes.append(
                 f"{stronger} drive{'s' * (stronger == 1)} it more than its preferred image"
             )
         labels = [
-            f"preferred {number(beside.activation)}",
-            f"noise {number(beside.noise_activation)}",
+            f"preferred {number(preferred.activation)}",
+            f"noise {number(preferred.noise_activation)}",
         ]
-        crop = self._crop(beside.image, beside.unit, "cropped")
+        crop = self._crop(preferred.image, unit, "cropped")
         whole = self._places.cell == self.spec.size
         return TopImagesRow(
-            f"{self._noun} {kernel}" + (": dead" if beside.dead else ""),
+            f"{self._noun} {kernel}" + (": dead" if preferred.dead else ""),
             crops,
             "; ".join(notes),
-            beside.image,
+            preferred.image,
             labels,
             None if whole else crop,
         )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.results import MaximizationResults
 from neurovis.top_images.highest import HighestResponses
 from neurovis.top_images.images import (
@@ -16,7 +17,7 @@ from neurovis.top_images.images import (
     why_unreadable,
 )
 from neurovis.top_images.reading import TopReader
-from neurovis.top_images.results import Beside, TopImages
+from neurovis.top_images.results import TopImages
 
 
 class Search(nn.Module):
@@ -79,7 +80,7 @@ class Search(nn.Module):
                 highest[name],
                 layer.places,
                 self._shown,
-                self._beside(name, preferred, batch_size),
+                self._preferred(name, preferred, batch_size),
                 layer.objective.noun,
                 self._reader.by,
             )
@@ -90,9 +91,9 @@ class Search(nn.Module):
                 )
         return found
 
-    def _beside(
+    def _preferred(
         self, name: str, preferred: Sequence[MaximizationResults], batch_size: int
-    ) -> dict[int, Beside]:
+    ) -> dict[int, tuple[PreferredImage, int]]:
         """The preferred images of a layer's kernels, with the units that they drive most."""
         layer = self._reader.layers[name]
         columns = {kernel: column for column, kernel in enumerate(layer.kernels)}
@@ -100,21 +101,15 @@ class Search(nn.Module):
         alone = [item for item in of_layer if len(item.kernels) == 1 and item.kernels[0] in columns]
         # Among several images of a kernel, the one that drives it most.
         best = {item.kernels[0]: item for item in sorted(alone, key=lambda item: item.activation)}
-        beside = {}
+        found = {}
         pairs = list(best.items())
         for start in range(0, len(pairs), batch_size):
             chosen = pairs[start : start + batch_size]
             images = torch.stack([item.image for _, item in chosen])
             _, units = self._reader(images)[name]
             for (kernel, item), row in zip(chosen, units.tolist(), strict=True):
-                beside[kernel] = Beside(
-                    item.image,
-                    item.activation,
-                    item.noise_activation,
-                    item.dead,
-                    row[columns[kernel]],
-                )
-        return beside
+                found[kernel] = item, row[columns[kernel]]
+        return found
 
 
 def _is_alone() -> bool:

@@ -19,8 +19,7 @@ from neurovis.analysis import (
     compare_preferred_images,
     map_ranked_fields,
     ranked_fields,
-    save_comparisons,
-    save_fields,
+    save_first_kernels,
 )
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.tuning import Rankings, map_receptive_fields, rank_kernels
@@ -142,8 +141,8 @@ def test_files_are_named_by_the_ranking(
     tmp_path: Path, comparisons: list[Comparison], fields: list[RankedFields]
 ) -> None:
     files = ResultFiles(tmp_path)
-    save_comparisons(comparisons[:1], files)
-    assert save_fields(fields, files) == fields
+    save_first_kernels(comparisons[:1], files)
+    assert save_first_kernels(fields, files) == fields
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")} == {
         "preferred_images.csv",
         "receptive_fields.csv",

@@ -355,7 +355,7 @@ class TestBesidePreferred:
             (kernel,) = item.kernels
             with torch.no_grad():
                 maps = network(item.image[None])[0, kernel]
-            assert found.preferred[kernel].unit == int(maps.argmax())
+            assert found.preferred[kernel][1] == int(maps.argmax())
         rows = {(row["kernel"], row["rank"]): row for row in found.rows()}
         assert rows[4, 1]["preferred_activation"] == 14.0
         assert rows[4, 2]["noise_activation"] == 0.25
@@ -366,8 +366,8 @@ class TestBesidePreferred:
         for item, activation in zip(results.items, (3.0, 7.0, 5.0), strict=True):
             item.activation, item.image = activation, torch.full((1, 16, 16), activation / 10)
         found = find(network, images, preferred=results)
-        assert found.preferred[1].activation == 7.0
-        assert (found.preferred[1].image == 0.7).all()
+        assert found.preferred[1][0].activation == 7.0
+        assert (found.preferred[1][0].image == 0.7).all()
 
     def test_saved(self, network: nn.Sequential, images: Tensor, tmp_path: Path) -> None:
         found = find(network, images, preferred=preferred([0, 1, 2, 3, 4]))
