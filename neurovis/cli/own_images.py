@@ -46,65 +46,95 @@ class DemoScenes(ShapeScenes):
         super().__init__(_SCENES, _SCENES_SEED, spec.size[0], cached=True)
 
 
-class OwnPictures:
-    """Pictures of the user's own, with what to print about them in the end.
+class CommandImages:
+    """Images of a command, with what to print about them in the end.
 
     Args:
-        find: Finds them: a class method of ``PictureDataset``.
-        images: Paths, as an option has them.
-        spec: What the network is shown.
-        patterns: Names of the modalities' files.
-
-    Attributes:
-        dataset: The pictures.
-        notes: Warnings about them.
-
-    Raises:
-        OSError: If a picture or folder does not exist.
-        ValueError: If there is no picture, or pictures cannot be told apart.
+        dataset: Pictures of the user's own, or the demo's scenes.
+        notes: Warnings about them, also about those that are read later.
     """
 
-    def __init__(
-        self,
-        find: Callable[..., PictureDataset],
-        images: object,
-        spec: InputSpec,
-        patterns: Mapping[str, str] | None,
-    ) -> None:
-        self.notes = Notes()
-        paths = picture_paths(images, spec)
-        with self.notes.taken():
-            self.dataset = find(paths, spec, patterns, partial(_read_noted, self.notes))
+    def __init__(self, dataset: PictureDataset | DemoScenes, notes: Notes) -> None:
+        self.dataset = dataset
+        self.notes = notes
 
-    def readable(self) -> PictureDataset:
+    @property
+    def left_out(self) -> list[str]:
+        """Reasons why pictures could not be read."""
+        dataset = self.dataset
+        return list(dataset.left_out.values()) if isinstance(dataset, PictureDataset) else []
+
+    def readable(self) -> PictureDataset | DemoScenes:
         """Read each picture once, and return those that can be read.
 
         Raises:
             ValueError: If there are none; why the first cannot be read.
         """
-        number = len(self.dataset)
-        with counted("pictures looked into", number, is_first_process()) as count:
-            for index in range(number):
-                self.dataset.try_image(index)
+        dataset = self.dataset
+        if isinstance(dataset, DemoScenes):
+            return dataset
+        with counted("pictures looked into", len(dataset), is_first_process()) as count:
+            for index in range(len(dataset)):
+                dataset.try_image(index)
                 count(1)
-        self.dataset.first_readable()
-        return self.dataset.subset([n for n in range(number) if n not in self.dataset.left_out])
+        dataset.first_readable()
+        return dataset.subset([n for n in range(len(dataset)) if n not in dataset.left_out])
+
+    def first(self) -> tuple[Tensor, str]:
+        """Return the first image ``(C, H, W)`` that can be read, and its name.
+
+        Raises:
+            ValueError: If there is none; why the first cannot be read.
+        """
+        if isinstance(self.dataset, DemoScenes):
+            return self.dataset[0][0], "a scene of the demo"
+        number, image = self.dataset.first_readable()
+        return image, self.dataset.pictures[number].name
 
     def print_notes(self) -> None:
         """Print what was left out, and what was done to pictures."""
-        print_notes(
-            [f"left out: {' '.join(why.split())}" for why in self.dataset.left_out.values()]
-        )
+        print_notes([f"left out: {' '.join(why.split())}" for why in self.left_out])
         self.notes.print()
 
     def raise_if_incomplete(self) -> None:
         """Raise ValueError at the end of a run if pictures were left out; why the first was."""
-        reasons = list(self.dataset.left_out.values())
-        if reasons:
+        if self.left_out:
             raise ValueError(
-                f"left out {len(reasons)} of {len(self.dataset)} pictures that could not be read; "
-                f"the first: {reasons[0]}"
+                f"left out {len(self.left_out)} of {len(self.dataset)} pictures that could not be "
+                f"read; the first: {self.left_out[0]}"
             )
+
+
+def own_pictures(
+    images: object,
+    patterns: Mapping[str, str] | None,
+    spec: InputSpec,
+    find: Callable[..., PictureDataset] = PictureDataset.find,
+) -> tuple[PictureDataset, Notes]:
+    """Find pictures of the user's own; their warnings are noted, also of those read later.
+
+    Args:
+        images: Paths, as an option has them.
+        patterns: Names of the modalities' files.
+        spec: What the network is shown.
+        find: Class method of ``PictureDataset``.
+
+    Raises:
+        OSError: If a picture or folder does not exist.
+        ValueError: If there is no picture, or pictures cannot be told apart.
+    """
+    notes, paths = Notes(), picture_paths(images, spec)
+    with notes.taken():
+        return find(paths, spec, patterns, partial(_read_noted, notes)), notes
+
+
+def choose_images(
+    model: str, images: object, patterns: Mapping[str, str] | None, spec: InputSpec
+) -> CommandImages | None:
+    """Return the user's own pictures; else the demo's scenes for its network, or None."""
+    if images is not None:
+        return CommandImages(*own_pictures(images, patterns, spec))
+    return CommandImages(DemoScenes(spec), Notes()) if model == "demo" else None
 
 
 def _read_noted(notes: Notes, picture: PictureFiles, spec: InputSpec) -> Tensor:
@@ -114,19 +144,19 @@ def _read_noted(notes: Notes, picture: PictureFiles, spec: InputSpec) -> Tensor:
 
 def choose_ranking_images(
     rankings: Sequence[AnyRanking],
-    spec: InputSpec,
     model: str,
     images: object,
     patterns: Mapping[str, str] | None,
-) -> OwnPictures | DemoScenes | None:
+    spec: InputSpec,
+) -> CommandImages | None:
     """Return the images that rankings need, if any.
 
     Args:
         rankings: The rankings.
-        spec: What the network is shown.
         model: Import path of the network; ``"demo"`` has scenes of its own.
         images: Paths as an option has them, or None.
         patterns: Names of the modalities' files.
+        spec: What the network is shown.
 
     Raises:
         OSError: If a picture or folder does not exist.
@@ -141,28 +171,27 @@ def choose_ranking_images(
             )
         return None
     labeled = [ranking.name for ranking in by_image if ranking.needs_labels]
-    if images is None:
-        if model == "demo":
-            return DemoScenes(spec)
+    if images is not None and labeled:
+        try:
+            return CommandImages(*own_pictures(images, patterns, spec, PictureDataset.find_classes))
+        except ValueError as error:
+            raise ValueError(f"ranking by {labeled[0]} needs labels: {error}") from error
+    chosen = choose_images(model, images, patterns, spec)
+    if chosen is None:
         raise ValueError(
             f"ranking by {by_image[0].name} needs images: give --images, "
             + ("a folder with one of each class in it" if labeled else "pictures or folders")
         )
-    if not labeled:
-        return OwnPictures(PictureDataset.find, images, spec, patterns)
-    try:
-        return OwnPictures(PictureDataset.find_classes, images, spec, patterns)
-    except ValueError as error:
-        raise ValueError(f"ranking by {labeled[0]} needs labels: {error}") from error
+    return chosen
 
 
 def choose_probe(
-    spec: InputSpec,
     method: Method,
-    model: str,
     probe: object,
+    model: str,
     images: object,
     patterns: Mapping[str, str] | None,
+    spec: InputSpec,
 ) -> SaliencyProbe | None:
     """Return a picture for saliency maps: ``probe``, else the first of the images or scenes.
 
@@ -170,17 +199,14 @@ def choose_probe(
         OSError: If there is no such file.
         ValueError: If it is no picture, or there are several.
     """
-    if probe is not None:
-        own = OwnPictures(PictureDataset.find, probe, spec, patterns)
-        if len(own.dataset) > 1:
-            raise ValueError(f"probe is one picture; got {len(own.dataset)}")
-    elif images is not None:
-        own = OwnPictures(PictureDataset.find, images, spec, patterns)
-    elif model == "demo":
-        scene, _ = DemoScenes(spec)[0]
-        return SaliencyProbe(scene, "a scene of the demo", method)
+    if probe is None:
+        chosen = choose_images(model, images, patterns, spec)
     else:
+        chosen = CommandImages(*own_pictures(probe, patterns, spec))
+        if len(chosen.dataset) > 1:
+            raise ValueError(f"probe is one picture; got {len(chosen.dataset)}")
+    if chosen is None:
         return None
-    first, image = own.dataset.first_readable()
-    own.notes.print()
-    return SaliencyProbe(image, own.dataset.pictures[first].name, method)
+    image, name = chosen.first()
+    chosen.notes.print()
+    return SaliencyProbe(image, name, method)

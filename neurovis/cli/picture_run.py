@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from neurovis.analysis import ExplainedPicture, FeatureMaps, RandomizedPicture, ResultFiles
 from neurovis.cli.counting import counted
 from neurovis.cli.options import add_images_arguments, add_model_arguments
-from neurovis.cli.own_images import OwnPictures
+from neurovis.cli.own_images import CommandImages, own_pictures
 from neurovis.cli.printing import print_written
 from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
 from neurovis.files import check_writable
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
-from neurovis.pictures import PictureDataset
 from neurovis.run_folder import new_run_folder
 from neurovis.tables import TableWriter, open_table
 
@@ -112,8 +111,8 @@ class PictureRun:
         # Before a folder of thousands of pictures is looked through.
         check_writable(trainer_options["default_root_dir"] or Path.cwd())
         self._batch_size = batch_size
-        self._own = OwnPictures(PictureDataset.find, images, spec, patterns)
-        self._pictures = self._own.dataset
+        self._pictures, notes = own_pictures(images, patterns, spec)
+        self._images = CommandImages(self._pictures, notes)
         self._trainer = _trainer(trainer_options)
         self.device = self._trainer.strategy.root_device
         self._figures, self._is_done = 0, False
@@ -191,9 +190,9 @@ class PictureRun:
         """
         for logger in self._trainer.loggers:
             logger.finalize("success")
-        self._own.print_notes()
+        self._images.print_notes()
         print_written(self.files.folder, self._trainer.loggers)
-        self._own.raise_if_incomplete()
+        self._images.raise_if_incomplete()
 
     def _numbered(self, index: int) -> NumberedPicture:
         picture = self._pictures.pictures[index]

@@ -25,7 +25,7 @@ from neurovis.cli.options import (
     layer_names,
     load_model_and_input,
 )
-from neurovis.cli.own_images import OwnPictures, choose_ranking_images
+from neurovis.cli.own_images import choose_ranking_images
 from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_written
 from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
@@ -88,14 +88,14 @@ def run(options: Namespace) -> None:
     _check(options)
     network, spec = load_model_and_input(options)
     rankings = chosen_rankings(options.by)
-    chosen = choose_ranking_images(rankings, spec, options.model, options.images, options.patterns)
+    images = choose_ranking_images(rankings, options.model, options.images, options.patterns, spec)
     with checked_options(network, spec):
         probe = TuningProbe(
             network,
             layer_names(options.layer),
             rankings,
             input_spec=spec,
-            images=chosen.readable() if isinstance(chosen, OwnPictures) else chosen,
+            images=None if images is None else images.readable(),
             **_settings(options),
         )
     trainer = _trainer(options)
@@ -115,11 +115,11 @@ def run(options: Namespace) -> None:
             _analyze(network, probe.results, options, files)
             for logger in trainer.loggers:
                 logger.finalize("success")
-            if isinstance(chosen, OwnPictures):
-                chosen.print_notes()
+            if images is not None:
+                images.print_notes()
             print_written(folder, trainer.loggers)
-            if isinstance(chosen, OwnPictures):
-                chosen.raise_if_incomplete()
+            if images is not None:
+                images.raise_if_incomplete()
 
 
 def _check(options: Namespace) -> None:

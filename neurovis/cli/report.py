@@ -17,7 +17,7 @@ from neurovis.cli.ascent import climb, make_trainer, resumes
 from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.counting import counted
 from neurovis.cli.options import is_as_made, load_model_and_input
-from neurovis.cli.own_images import OwnPictures, choose_probe, choose_ranking_images
+from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import console
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import check_float32
@@ -25,7 +25,6 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 from neurovis.saliency import METHODS, check_method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
-from neurovis.tuning.battery import Images
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
 
 #: What the command writes in the end.
@@ -73,7 +72,7 @@ def run(options: Namespace) -> None:
     network, spec = load_model_and_input(options)
     rankings = _rankings(options, spec)
     images, patterns = options.images, options.patterns
-    probe = choose_probe(spec, method, options.model, options.probe, images, patterns)
+    probe = choose_probe(method, options.probe, options.model, images, patterns, spec)
     module = am.make_module(options, network, spec)
     # Whatever is wrong is found before hours go into the ascent.
     check_report(module, options.field_images)
@@ -145,21 +144,20 @@ def _tuning(
     rankings: Sequence[AnyRanking],
 ) -> TuningProbe:
     """Return the probe that ranks the kernels of the layers whose images are generated."""
-    needs_images = any(isinstance(ranking, ImageRanking) for ranking in rankings)
-    images: Images | None = None
-    if needs_images:
-        chosen = choose_ranking_images(
-            rankings, spec, options.model, options.images, options.patterns
+    images = None
+    if any(isinstance(ranking, ImageRanking) for ranking in rankings):
+        images = choose_ranking_images(
+            rankings, options.model, options.images, options.patterns, spec
         )
-        images = chosen.readable() if isinstance(chosen, OwnPictures) else chosen
-        if isinstance(chosen, OwnPictures):
-            chosen.print_notes()
+    readable = None if images is None else images.readable()
+    if images is not None:
+        images.print_notes()
     return TuningProbe(
         network,
         module.layers,
         rankings,
         input_spec=spec,
-        images=images,
+        images=readable,
         **cast(RankingOptions, vars(options.ranking)),
     )
 

@@ -10,11 +10,10 @@ from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from neurovis.cli.options import add_images_arguments
-from neurovis.cli.own_images import DemoScenes, OwnPictures
+from neurovis.cli.own_images import CommandImages, choose_images
 from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.tables import print_table
 from neurovis.maximization import ActivationMaximization
-from neurovis.pictures import PictureDataset
 from neurovis.top_images import TopImages, TopImagesProbe
 from neurovis.top_images.reading import AnyObjective
 
@@ -51,7 +50,7 @@ class TopImagesRun:
     Args:
         module: Ascents of the kernels, one for each image.
         network: As it was loaded.
-        images: Pictures of the user's own, or the demo's scenes.
+        images: Images of the command.
         k: Number of top images for each kernel.
         workers: Processes that read images.
         objective: What images are compared by.
@@ -66,7 +65,7 @@ class TopImagesRun:
         self,
         module: ActivationMaximization,
         network: nn.Module,
-        images: OwnPictures | DemoScenes,
+        images: CommandImages,
         k: int,
         workers: int,
         objective: AnyObjective,
@@ -78,20 +77,18 @@ class TopImagesRun:
         kernels: dict[str, list[int]] = {layer: [] for layer in module.layers}
         for job in module.jobs:
             kernels[job.layer] += job.target.kernels
-        self._own = images if isinstance(images, OwnPictures) else None
-        self._module, self._trainer = module, trainer
+        self._images, self._module, self._trainer = images, module, trainer
         self._probe = TopImagesProbe(
             network,
             kernels,
-            images.dataset if isinstance(images, OwnPictures) else images,
+            images.dataset,
             k,
             objective,
             input_spec=module.input_spec,
             workers=workers,
         )
         self._probe.check_trainer(trainer)
-        if self._own is not None:
-            self._own.dataset.first_readable()
+        images.first()
 
     def run(self, folder: Path) -> dict[str, TopImages]:
         """Find the top images of all kernels, write and print; every process must call.
@@ -112,8 +109,7 @@ class TopImagesRun:
             for layer, found in self._probe.results.items():
                 found.save(module.folder_of(layer, folder), trainer.loggers)
                 _print(found)
-            if self._own is not None:
-                self._own.notes.print()
+            self._images.notes.print()
         return self._probe.results
 
 
@@ -139,12 +135,8 @@ def prepare(
     if options.images is None and options.top_images is None:
         return None
     spec = module.input_spec
-    images: OwnPictures | DemoScenes
-    if options.images is not None:
-        images = OwnPictures(PictureDataset.find, options.images, spec, options.patterns)
-    elif options.model == "demo":
-        images = DemoScenes(spec)
-    else:
+    images = choose_images(options.model, options.images, options.patterns, spec)
+    if images is None:
         raise ValueError("top_images needs images: give --images, pictures or folders of them")
     k = _DEFAULT_NUMBER if options.top_images is None else options.top_images
     objective = module.settings.objective if objective is None else objective
