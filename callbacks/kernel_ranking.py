@@ -198,10 +198,10 @@ class KernelRankingMonitor(Monitor):
             if self.is_first_look:
                 usable_kernels(response, None, AscentSettings(steps=_STEPS_PER_LOOK))
             else:
-                pictures[layer.name] = self._climb(response, layer, found, device)
+                pictures[layer.name] = self._continued_images(response, layer, found, device)
         return pictures
 
-    def _climb(
+    def _continued_images(
         self, response: LayerResponse, layer: RankedLayer, found: Rankings, device: torch.device
     ) -> Tensor:
         """Continue the ascents; preferred images ``(K, C, H, W)``, gray for kernels not drawn."""

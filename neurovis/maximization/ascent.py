@@ -21,8 +21,6 @@ from neurovis.maximization.objectives import (
     Target,
     TargetBatch,
     diversity_penalty,
-    joint_values,
-    member_values,
 )
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.silent_units import WakingRectifiers
@@ -212,11 +210,13 @@ class AscentEvidence:
     """Responses of an image's kernels, on the unmodified network and without random views.
 
     Attributes:
+        objective_value: Their joint number.
         activations: ``(M,)`` readout of each of the target's kernels.
         target_map: ``(H', W')`` weight of each position in the readout, its peak at 1.
         resulting_map: ``(H', W')`` response of the target's kernels, joined as their readouts are.
     """
 
+    objective_value: float
     activations: Tensor
     target_map: Tensor
     resulting_map: Tensor
@@ -233,8 +233,9 @@ def gather_evidence(
     """
     with torch.enable_grad():
         activation = response(images.detach()).detach().float().requires_grad_(True)
-        members = member_values(activation, targets, objective)
-        objective_values = joint_values(members, targets)
+        batch = TargetBatch(targets, activation.device)
+        members = batch.members(objective(activation))
+        objective_values = batch.joint(members)
         (sensitivity,) = torch.autograd.grad(objective_values.sum(), activation)
     if not objective_values.isfinite().all():
         raise ValueError(_not_finite(images, activation, response, objective))
@@ -245,7 +246,8 @@ def gather_evidence(
         weight = sensitivity[index].abs().sum(0)
         evidence.append(
             AscentEvidence(
-                activations=members[index].detach().cpu(),
+                objective_value=float(objective_values[index]),
+                activations=members[index, : len(target.kernels)].detach().cpu(),
                 target_map=_as_map(weight / weight.abs().max().clamp(min=1e-12)),
                 resulting_map=_as_map(target.join_maps(maps[index, list(target.kernels)])),
             )

@@ -224,7 +224,7 @@ class LayerAscent:
         # By themselves, not with others of the batch, so that their numbers are theirs alone.
         targets = [job.target] * len(images)
         evidence = gather_evidence(images, layer.response, targets, layer.objective)
-        joint = torch.stack([job.target.join(one.activations) for one in evidence])
+        joint = torch.tensor([one.objective_value for one in evidence])
         best = self.better(images, joint).tolist()
         starts = layer.region.initial_images(job.target.kernels[0])
         crop, curves = layer.region.crop, self._batch.curve(slot)

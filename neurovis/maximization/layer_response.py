@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +19,6 @@ class LayerResponse:
         spec: How images become the network's input.
         kernel_axis: The dimension of the layer's output that counts its kernels, where it is
             known; finding it may take a traced forward.
-        dtype: What the network computes in, under autocast; None for what it is made of.
 
     Raises:
         ValueError: If there is no such layer, or nothing tells which dimension counts its kernels.
@@ -33,12 +30,10 @@ class LayerResponse:
         layer: str,
         spec: InputSpec,
         kernel_axis: int | None = None,
-        dtype: torch.dtype | None = None,
     ) -> None:
         self.network = network
         self.layer = layer
         self.spec = spec
-        self.dtype = dtype
         self._reader = (
             LayerReader(network, layer, spec.example())
             if kernel_axis is None
@@ -60,9 +55,7 @@ class LayerResponse:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Activation ``(B, K, ...)`` of images ``(B, C, H, W)`` in [0, 1]."""
-        inputs = self.inputs(images)
-        with self._autocast(inputs):
-            return self._reader(inputs)[self.layer]
+        return self._reader(self.inputs(images))[self.layer]
 
     def checked(self, images: Tensor) -> Tensor:
         """The activation ``(B, K, ...)`` of some images, the first that the network is shown.
@@ -79,11 +72,6 @@ class LayerResponse:
                 f"{type(self.network).__name__} cannot be called with images alone: "
                 f"{reason(error)}; wrap it in a module that can"
             ) from error
-
-    def _autocast(self, inputs: Tensor) -> AbstractContextManager[object]:
-        if self.dtype is None:
-            return nullcontext()
-        return torch.autocast(inputs.device.type, dtype=self.dtype)
 
 
 def noise_images(spec: InputSpec, count: int) -> Tensor:

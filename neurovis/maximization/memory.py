@@ -17,28 +17,20 @@ _THRESHOLD, _MAPPED = 32 * 2**20, 65536
 
 def keep_freed_memory() -> None:
     """From now on, reuse freed memory rather than give it back; without effect elsewhere."""
-    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: _MOST})
+    library = _c_library()
+    if library is not None:
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
 def give_back_freed_memory() -> None:
     """Restore the usual behavior, and give back the memory that was kept."""
-    _set(
-        {
-            _M_MMAP_MAX: _MAPPED,
-            _M_MMAP_THRESHOLD: _THRESHOLD,
-            _M_TRIM_THRESHOLD: 2 * _THRESHOLD,
-        }
-    )
     library = _c_library()
     if library is not None:
+        library.mallopt(_M_MMAP_MAX, _MAPPED)
+        library.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
+        library.mallopt(_M_TRIM_THRESHOLD, 2 * _THRESHOLD)
         library.malloc_trim(0)
-
-
-def _set(options: dict[int, int]) -> None:
-    library = _c_library()
-    if library is not None:
-        for option, value in options.items():
-            library.mallopt(option, value)
 
 
 def _c_library() -> ctypes.CDLL | None:

@@ -40,12 +40,12 @@ _PICTURES = {
     "": "**The preferred image of each {target}**, with the activation that it reaches in the "
     "layer's own unit (SD where it is counted from noise); *dead* is what stayed silent. Each "
     "one's activation on noise, and all other numbers, are in `results.csv` beside this log.",
-    "/curves": "**What was climbed at each step**, on randomly moved views of the images, in the "
-    "layer's own unit. A curve that has levelled off has converged; one that still rises wants "
-    "more `steps`.",
+    "/curves": "**The number that was maximized at each step**, on randomly moved views of the "
+    "images, in the layer's own unit. A curve that has levelled off has converged; one that still "
+    "rises wants more `steps`.",
 }
 _CURVE = (
-    "**Activation while climbing**, on randomly moved views, the mean over the {target}s in the "
+    "**Activation during the ascent**, on randomly moved views, the mean over the {target}s in the "
     "making, in the layer's own unit. It falls where finished images make room for new ones; each "
     "one's own curve is under *Images*."
 )
@@ -85,7 +85,7 @@ def announce(loggers: Iterable[object], tag: str, layers: Sequence[str], step: i
     describe(loggers, "images", pictures, step)
     describe(loggers, "scalars", dict.fromkeys(curves, _CURVE.format(target=target)), step)
     titled = {
-        f"{layer}: activation while climbing": [f"{tag}/{layer}/activation"] for layer in layers
+        f"{layer}: activation during the ascent": [f"{tag}/{layer}/activation"] for layer in layers
     }
     arrange(loggers, {tag: titled})
 

@@ -179,7 +179,7 @@ def board(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterato
             {
                 "feature_maps/conv1/dead": "Fraction of kernels that do not respond",
                 "activation_maximization/conv2/noise_activation": "Activation of noise images",
-                "activation_maximization/2/activation": "Activation while climbing",
+                "activation_maximization/2/activation": "Activation during the ascent",
                 f"{RANKED}/above_null": "Chance gives 0.05",
                 "results/median_activation": "Activation that the preferred images reach",
             },
@@ -234,12 +234,12 @@ def test_curves_that_belong_together(board: Board) -> None:
         "conv2: activation against noise",
         "conv2: median score, beyond chance, dead",
         "dead kernels of each layer (fraction)",
-        "2: activation while climbing",
+        "2: activation during the ascent",
     ):
         assert sum(text.startswith(title) for text in titles) == 1, title
     for title, matches in (
         ("conv2: activation against noise", 2),
-        ("2: activation while climbing", 2),  # Of two runs, in one chart.
+        ("2: activation during the ascent", 2),  # Of two runs, in one chart.
         ("conv2: median score, beyond chance, dead", 3),
     ):
         (text,) = (text for text in titles if text.startswith(title))

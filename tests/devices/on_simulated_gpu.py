@@ -107,10 +107,10 @@ def _behave_as(mode: str) -> None:
         lambda tensor: tensor.device.type == DEVICE.type and simulated_gpu.has_float64()
     )
     if mode == "bfloat16":
-        from neurovis.maximization import precision
+        from neurovis.maximization import network
 
-        real = precision.computes_in_bfloat16
-        precision.computes_in_bfloat16 = lambda device: device.type == DEVICE.type or real(device)
+        real = network.computes_in_bfloat16
+        network.computes_in_bfloat16 = lambda device: device.type == DEVICE.type or real(device)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -134,7 +134,7 @@ class TestRun:
         (event,) = events.Tensors("custom_scalars__config__")
         (category,) = Layout.FromString(event.tensor_proto.string_val[0]).category
         (chart,) = category.chart
-        assert chart.title == "3: activation while climbing"
+        assert chart.title == "3: activation during the ascent"
         assert re.match(chart.multiline.tag[0], "activation_maximization/3/activation")
 
     def test_a_run_that_goes_on_is_logged_with_what_it_came_to(

@@ -15,10 +15,10 @@ from torch import Tensor
 from neurovis.maximization.objectives import (
     DeepDream,
     Max,
+    Mean,
     Target,
     TargetBatch,
     group_target,
-    joint_values,
     member_values,
 )
 from neurovis.readouts import spatial_mean
@@ -112,14 +112,14 @@ def test_the_mean_of_joined_maps_is_the_joint_of_means() -> None:
 def test_each_image_is_read_at_its_own_kernels() -> None:
     activation = torch.arange(12.0).reshape(2, 6)
     targets = [Target((4,)), group_target((0, 5), suppressed=(2,))]
-    members = member_values(activation, targets, spatial_mean)
+    members = member_values(activation, targets, Mean())
     assert [values.tolist() for values in members] == [[4.0], [6.0, 11.0, 8.0]]
 
 
-def test_readouts_are_functions_or_objectives_and_come_in_float32() -> None:
+def test_readouts_come_in_float32() -> None:
     activation = torch.tensor([[[1.0, 3.0], [0.0, 0.0]]], dtype=torch.bfloat16)
-    for readout, expected in ((spatial_mean, 2.0), (Max(), 3.0), (DeepDream(), 2.5)):
-        (values,) = member_values(activation, [Target((0,))], readout)
+    for objective, expected in ((Mean(), 2.0), (Max(), 3.0), (DeepDream(), 2.5)):
+        (values,) = member_values(activation, [Target((0,))], objective)
         assert values.dtype == torch.float32
         assert values.tolist() == [expected]
 
@@ -133,18 +133,18 @@ def test_joints_against_a_literal_sum(together: bool) -> None:
         joint = batch.joint(batch.members(values)).tolist()
     else:
         joint = [
-            float(target.join(row[list(target.kernels)]))
+            float(TargetBatch([target], CPU).joint(row[None, list(target.kernels)]))
             for row, target in zip(values, TARGETS, strict=True)
         ]
     assert joint == pytest.approx(expected, rel=1e-5)
 
 
-def test_lists_of_members_are_joined_as_batches_are() -> None:
+def test_lists_of_members_are_those_of_batches() -> None:
     values = torch.randn(len(TARGETS), 8, generator=torch.Generator().manual_seed(2))
     batch = TargetBatch(TARGETS, CPU)
-    members = member_values(values, TARGETS, spatial_mean)
-    assert [len(own) for own in members] == [len(target.kernels) for target in TARGETS]
-    assert torch.equal(joint_values(members, TARGETS), batch.joint(batch.members(values)))
+    members = member_values(values, TARGETS, Mean())
+    for own, row, target in zip(members, batch.members(values), TARGETS, strict=True):
+        assert torch.equal(own, row[: len(target.kernels)])
 
 
 def _read(targets: Sequence[Target], activation: Tensor) -> tuple[Tensor, Tensor]:

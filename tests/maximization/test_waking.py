@@ -16,8 +16,6 @@ from neurovis.maximization.objectives import (
     Target,
     TargetBatch,
     group_target,
-    joint_values,
-    member_values,
 )
 from neurovis.maximization.silent_units import WakingRectifiers
 
@@ -116,9 +114,9 @@ def _losses(targets: list[Target]) -> tuple[Tensor, Tensor]:
     batch = TargetBatch(targets, torch.device("cpu"))
     climb = ascent_losses(images, Views([], []), response, batch, Mean(), AscentSettings())
     (gradient,) = torch.autograd.grad(climb.losses.sum(), images)
-    members = member_values(response(images), targets, AscentSettings().resolved_objective)
-    (plain,) = torch.autograd.grad(-joint_values(members, targets).sum(), images)
-    assert torch.equal(climb.objective_values, joint_values(members, targets).detach())
+    joint = batch.joint(batch.members(Mean()(response(images))))
+    (plain,) = torch.autograd.grad(-joint.sum(), images)
+    assert torch.equal(climb.objective_values, joint.detach())
     return gradient, plain
 
 

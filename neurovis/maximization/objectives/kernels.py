@@ -82,7 +82,7 @@ class Position(Objective):
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Units ``(B, K)`` of maps ``(B, K, ...)``."""
-        maps = as_maps("that is climbed", activation)
+        maps = as_maps("that is maximized", activation)
         height, width = maps.shape[2:]
         if self.row >= height or self.column >= width:
             raise ValueError(

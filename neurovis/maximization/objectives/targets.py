@@ -14,11 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
-from neurovis.maximization.objectives.choice import as_objective
 from neurovis.maximization.objectives.objective import Objective
-from neurovis.readouts import Readout
 from neurovis.transfer import sent
 
 
@@ -73,10 +70,6 @@ class Target:
     def driven(self) -> tuple[bool, ...]:
         """For each kernel whether it is to respond."""
         return tuple(weight > 0 for weight in self.weights)
-
-    def join(self, values: Tensor) -> Tensor:
-        """One number from the kernels' readouts ``(M,)``."""
-        return joint_values([values], [self])[0]
 
     def join_maps(self, maps: Tensor) -> Tensor:
         """One map from the kernels' maps ``(M, ...)``; its mean is the joint of their means.
@@ -229,31 +222,20 @@ class TargetBatch:
 
 
 def member_values(
-    activation: Tensor, targets: Sequence[Target], readout: Objective | Readout
+    activation: Tensor, targets: Sequence[Target], objective: Objective
 ) -> list[Tensor]:
     """Each image's readouts ``(M,)`` of its own target's kernels, in float32.
 
     Args:
         activation: ``(B, K, ...)``, kernels second.
         targets: One for each image.
-        readout: An objective, or a function from activations to ``(B, K)``.
+        objective: What is read from the layer.
 
     Raises:
-        ValueError: If the readout returns another shape, or does not have a kernel.
+        ValueError: If the objective returns another shape, or does not read a kernel.
     """
     batch = TargetBatch(targets, activation.device)
-    return batch.split(batch.members(as_objective(readout)(activation.float())))
-
-
-def joint_values(members: Sequence[Tensor], targets: Sequence[Target]) -> Tensor:
-    """Return the number ``(B,)`` that each image maximizes, from the readouts of its kernels.
-
-    Args:
-        members: For each image its kernels' readouts, ``(M,)``.
-        targets: One for each image.
-    """
-    batch = TargetBatch(targets, members[0].device)
-    return batch.joint(pad_sequence(list(members), batch_first=True))
+    return batch.split(batch.members(objective(activation.float())))
 
 
 def _table(rows: Sequence[Sequence[float]], device: torch.device | str) -> Tensor:
