@@ -99,44 +99,6 @@ def top_images_figure(
     return page_figure(body, title, notes)
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """Scale at which pictures that fit into some size are drawn."""
-
-    size: tuple[int, int]
-
-    @property
-    def factor(self) -> float:
-        """Pixels of the page to one of the input: whole where pictures are enlarged."""
-        longest = max(self.size)
-        if longest < _LEAST_CROP:
-            return math.ceil(_LEAST_CROP / longest)
-        return min(1.0, _LARGEST_CROP / longest)
-
-    def length(self, pixels: int) -> int:
-        """Pixels of the page."""
-        return max(1, round(pixels * self.factor))
-
-    def pictures(self, image: Tensor, spec: InputSpec) -> list[Pixels]:
-        """An image ``(C, h, w)`` as pictures, one a modality."""
-        return [
-            to_pixels(self._scaled(picture)[0])
-            for picture in modality_rows(image[None].cpu(), spec).values()
-        ]
-
-    def _scaled(self, picture: Tensor) -> Tensor:
-        if self.factor > 1:
-            factor = int(self.factor)
-            return picture.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
-        if self.factor == 1:
-            return picture
-        height, width = picture.shape[-2:]
-        size = (self.length(height), self.length(width))
-        return functional.interpolate(
-            picture.contiguous(), size=size, mode="bilinear", antialias=True
-        )
-
-
 class _Column:
     """Column at one place of all rows: pictures at one scale, each under its label.
 
@@ -147,16 +109,15 @@ class _Column:
     """
 
     def __init__(self, size: tuple[int, int], labels: Sequence[str], spec: InputSpec) -> None:
-        self._scale = _Scale(size)
+        longest = max(size)
+        # Pixels of the page to one of the input: whole where pictures are enlarged.
+        self._factor: float = math.ceil(_LEAST_CROP / longest)
+        if longest >= _LEAST_CROP:
+            self._factor = min(1.0, _LARGEST_CROP / longest)
         self._spec = spec
-        self._picture = self._scale.length(size[0]), self._scale.length(size[1])
+        self.picture_height, self._picture_width = map(self._length, size)
         widest = max(map(text_width, labels), default=0)
-        self.width = max(self._picture[1], min(widest + 2, _WIDEST_LABEL))
-
-    @property
-    def picture_height(self) -> int:
-        """Pixels down of a picture of one modality."""
-        return self._picture[0]
+        self.width = max(self._picture_width, min(widest + 2, _WIDEST_LABEL))
 
     def lines(self, labels: Sequence[str]) -> list[str]:
         """Labels as they are broken into lines."""
@@ -164,13 +125,32 @@ class _Column:
 
     def draw(self, page: Page, x: int, y: int, crop: Crop, step: int) -> None:
         """Put an image on a page, its first modality's cell at ``y``, the others ``step`` below."""
-        height, width = self._picture
-        left = x + (self.width - width) // 2
-        down, across = (self._scale.length(one) if one else 0 for one in crop.offset)
-        for level, picture in enumerate(self._scale.pictures(crop.picture, self._spec)):
+        left = x + (self.width - self._picture_width) // 2
+        down, across = (self._length(one) if one else 0 for one in crop.offset)
+        for level, picture in enumerate(self._pictures(crop.picture)):
             # Sizes are rounded, and a place may be too far out by a pixel.
-            top = y + level * step + min(down, height - picture.shape[0])
-            page.picture(left + min(across, width - picture.shape[1]), top, picture)
+            top = y + level * step + min(down, self.picture_height - picture.shape[0])
+            page.picture(left + min(across, self._picture_width - picture.shape[1]), top, picture)
+
+    def _length(self, pixels: int) -> int:
+        """Pixels of the page for some of the input."""
+        return max(1, round(pixels * self._factor))
+
+    def _pictures(self, image: Tensor) -> list[Pixels]:
+        """An image ``(C, h, w)`` as pictures, one a modality."""
+        size = self._length(image.shape[-2]), self._length(image.shape[-1])
+        smooth = self._factor < 1
+        return [
+            to_pixels(
+                functional.interpolate(
+                    picture.contiguous(),
+                    size,
+                    mode="bilinear" if smooth else "nearest-exact",
+                    antialias=smooth,
+                )[0]
+            )
+            for picture in modality_rows(image[None].cpu(), self._spec).values()
+        ]
 
 
 class _Body:
