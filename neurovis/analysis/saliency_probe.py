@@ -13,7 +13,7 @@ from neurovis.inputs import InputSpec
 from neurovis.saliency import LayerTarget, Method, kernel_saliency
 
 #: Longest side of a saliency map on a card, in pixels.
-_LARGEST = 144
+_MAP_SIDE = 144
 #: A map is small in a picture if it takes less than this part of its sides, and is shown with so
 #: much around it as makes it this part of what is seen; never less than a part of the picture.
 _SMALL, _AROUND, _LEAST_PART = 5, 3, 6
@@ -71,7 +71,7 @@ class ProbeMaps:
             maps = {name: one[down, across] for name, one in maps.items()}
             label += f", at {across.start}, {down.start}"
             title += f", {image.shape[2]} x {image.shape[1]} pixels of it"
-        source = overlay_uri(image, maps, self._spec, _LARGEST, found.is_signed)
+        source = overlay_uri(image, maps, self._spec, _MAP_SIDE, found.is_signed)
         return Picture(source, label, title)
 
 

@@ -9,7 +9,7 @@ from neurovis.figures.pictures import number
 from neurovis.top_images import TopImages
 
 #: Longest side of each, in pixels.
-_LARGEST = 88
+_CROP_SIDE = 88
 
 
 def top_pictures(found: TopImages, kernel: int) -> list[Picture]:
@@ -18,7 +18,7 @@ def top_pictures(found: TopImages, kernel: int) -> list[Picture]:
         return []
     shown = zip(found.crops(kernel), found.values(kernel), found.names(kernel), strict=False)
     return [
-        Picture(image_uri(crop, found.spec, _LARGEST, is_photograph=True), number(value), name)
+        Picture(image_uri(crop, found.spec, _CROP_SIDE, is_photograph=True), number(value), name)
         for crop, value, name in shown
     ]
 

@@ -17,7 +17,7 @@ from neurovis.restoration import same_random_state
 
 #: The largest batch size that is chosen. A converged image makes room for the next one, so that
 #: the larger a batch is, the more of its slots are idle at the end of a layer.
-_MOST = 64
+_LARGEST_BATCH = 64
 #: Images use at most the free memory divided by this. A batch takes less for each image than
 #: one image alone; the rest is for what comes later, such as the pass that wakes silent kernels.
 _PARTS = 2
@@ -63,7 +63,7 @@ def fitting_batch_size(free: int, needed: int) -> int:
         >>> fitting_batch_size(free=8 * 2**30, needed=100 * 2**20)
         40
     """
-    return max(1, min(_MOST, free // (_PARTS * max(1, needed))))
+    return max(1, min(_LARGEST_BATCH, free // (_PARTS * max(1, needed))))
 
 
 def choose_batch_size(

@@ -17,12 +17,8 @@ from torch import Tensor
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.fingerprints import tensor_fingerprint
 from neurovis.maximization.options import is_number
-from neurovis.maximization.tones import ToneMemory, match_contrast_and_luminance
+from neurovis.maximization.tones import MOST_OF_CONTRAST, ToneMemory, match_contrast_and_luminance
 from neurovis.pictures import read_picture
-
-#: Part of the largest contrast that a mean luminance allows (half black, half white): a contrast
-#: closer to the largest is out of reach of nearly all images.
-_MOST_OF_CONTRAST = 0.95
 
 #: One number for all modalities, or one for each of some.
 Levels = float | Mapping[str, float] | None
@@ -181,7 +177,7 @@ def _level(levels: Levels, name: str) -> float | None:
 
 def _check_levels(option: str, levels: Levels) -> None:
     given = levels if isinstance(levels, Mapping) else {} if levels is None else {"": levels}
-    most = 0.5 * _MOST_OF_CONTRAST if option == "contrast" else 1.0
+    most = 0.5 * MOST_OF_CONTRAST if option == "contrast" else 1.0
     for name, level in given.items():
         if not is_number(level) or not 0 < level <= most or level == 1:
             argument = f'{option} of "{name}"' if name else option
@@ -192,7 +188,7 @@ def _check_levels(option: str, levels: Levels) -> None:
 def _check_attainable(name: str, contrast: float | None, luminance: float | None) -> None:
     if contrast is None or luminance is None:
         return
-    most = _MOST_OF_CONTRAST * math.sqrt(luminance * (1 - luminance))
+    most = MOST_OF_CONTRAST * math.sqrt(luminance * (1 - luminance))
     if contrast > most:
         whose = f' of "{name}"' if name else ""
         raise ValueError(

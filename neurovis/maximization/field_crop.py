@@ -26,7 +26,7 @@ _TRIAL_IMAGES = 3
 #: How many sizes that a network refuses are tried, each some pixels larger than the one before.
 _MOST_REFUSALS = 8
 #: How far a unit on the crop may be from itself on the picture, relative to the largest response.
-_TOLERANCE = 1e-4
+_CROP_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -206,5 +206,5 @@ def _sees_the_same(response: LayerResponse, crop: FieldCrop) -> bool:
         return False
     parameter = next(response.network.parameters(), noise)
     precision = torch.finfo(parameter.dtype).eps if parameter.is_floating_point() else 0.0
-    tolerance = max(_TOLERANCE, 4 * precision)
+    tolerance = max(_CROP_TOLERANCE, 4 * precision)
     return bool((found - expected).abs().max() <= tolerance * expected.abs().max())

@@ -121,11 +121,11 @@ def _is_picture(levels: Array | None) -> bool:
     return levels is not None and levels.dtype == np.uint8 and levels.shape[0] == 3
 
 
-_NUMBERS = (
+_ARRAYS = (
     *("member_activations", "member_noise_activations", "target_map", "resulting_map", "curve"),
 )
 #: Names of what is kept as words and numbers.
-_FIELDS = {field.name for field in fields(PreferredImage)} - {"image", "start", *_NUMBERS}
+_PLAIN_FIELDS = {field.name for field in fields(PreferredImage)} - {"image", "start", *_ARRAYS}
 
 
 def highest_levels(spec: InputSpec, settings: AscentSettings) -> dict[str, int]:
@@ -170,17 +170,17 @@ class ImageKeeper:
 
     def kept(self, image: PreferredImage) -> KeptImage:
         """Return the kept form of an image that was rounded."""
-        arrays = {name: getattr(image, name).numpy() for name in _NUMBERS}
+        arrays = {name: getattr(image, name).numpy() for name in _ARRAYS}
         for name, part in self._spec.split(image.seen(image.image)).items():
             highest = self._highest[name]
             if highest:
                 levels = _levels(part, highest).numpy()
                 arrays[f"{LEVELS}{name}"] = levels.astype("uint8" if highest == 255 else "uint16")
-        return KeptImage({name: getattr(image, name) for name in sorted(_FIELDS)}, arrays)
+        return KeptImage({name: getattr(image, name) for name in sorted(_PLAIN_FIELDS)}, arrays)
 
     def is_whole(self, image: KeptImage) -> bool:
         """Return True if an image that was read from files is complete."""
-        if not image.fields.keys() >= _FIELDS or not set(_NUMBERS) <= image.arrays.keys():
+        if not image.fields.keys() >= _PLAIN_FIELDS or not set(_ARRAYS) <= image.arrays.keys():
             return False
         top, left, bottom, right = image.fields["box"] or (0, 0, *self._spec.size)
         return all(
@@ -203,7 +203,7 @@ class ImageKeeper:
             crop, box = known["crop"], known["box"]
             if crop not in starts:
                 starts[crop] = self._starts(job, crop, box)
-            known |= {name: torch.from_numpy(one.arrays[name]) for name in _NUMBERS}
+            known |= {name: torch.from_numpy(one.arrays[name]) for name in _ARRAYS}
             known |= {"index": job.index, "image": self._image(one, box)}
             restored.append(PreferredImage(start=starts[crop][known["variant"]], **known))
         return restored

@@ -10,9 +10,9 @@ import ctypes
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
-_MOST = 2**31 - 1
+_LARGEST_INT = 2**31 - 1
 #: The largest values that glibc adjusts itself to (mallopt(3)), after large tensors were used.
-_THRESHOLD, _MAPPED = 32 * 2**20, 65536
+_LARGEST_THRESHOLD, _MOST_MAPPED = 32 * 2**20, 65536
 
 
 def keep_freed_memory() -> None:
@@ -20,16 +20,16 @@ def keep_freed_memory() -> None:
     library = _c_library()
     if library is not None:
         library.mallopt(_M_MMAP_MAX, 0)
-        library.mallopt(_M_TRIM_THRESHOLD, _MOST)
+        library.mallopt(_M_TRIM_THRESHOLD, _LARGEST_INT)
 
 
 def give_back_freed_memory() -> None:
     """Restore the usual behavior, and give back the memory that was kept."""
     library = _c_library()
     if library is not None:
-        library.mallopt(_M_MMAP_MAX, _MAPPED)
-        library.mallopt(_M_MMAP_THRESHOLD, _THRESHOLD)
-        library.mallopt(_M_TRIM_THRESHOLD, 2 * _THRESHOLD)
+        library.mallopt(_M_MMAP_MAX, _MOST_MAPPED)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+        library.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_THRESHOLD)
         library.malloc_trim(0)
 
 

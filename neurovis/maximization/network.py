@@ -91,7 +91,7 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 #: How far responses in bfloat16 may be from those in float32, relative to the largest. Its numbers
 #: have eight significant bits; more than this comes from networks that do not suit it.
-_TOLERANCE = 0.05
+_BFLOAT16_TOLERANCE = 0.05
 
 
 def fast_copy(response: LayerResponse, precision: Precision, device: torch.device) -> nn.Module:
@@ -128,7 +128,7 @@ def fast_copy(response: LayerResponse, precision: Precision, device: torch.devic
         raise ValueError(
             f'{type(single).__name__} cannot be run in bfloat16: {failure}; use precision="float32"'
         ) from failure
-    return half if precision == "bfloat16" or error <= _TOLERANCE else single
+    return half if precision == "bfloat16" or error <= _BFLOAT16_TOLERANCE else single
 
 
 def chosen_precision(precision: Precision, device: torch.device) -> str:

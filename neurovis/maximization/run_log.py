@@ -31,7 +31,7 @@ _LONGEST = 80
 _MOST_NAMED = 3
 
 #: Options with a column of their own: numbers always, or text always.
-_NUMBERS = ("steps", "seed", "tv", "lp", "variants")
+_NUMBER_OPTIONS = ("steps", "seed", "tv", "lp", "variants")
 _TEXTS = ("objective", "parametrization", "contrast", "init", "patience")
 #: What an image does not depend on.
 _WITHOUT_EFFECT = ("batch_size",)
@@ -174,7 +174,7 @@ def hyperparameters(
         "modalities": ", ".join(f"{one.name} {one.channels}" for one in spec.modalities),
         "size": f"{height} x {width}",
         "lr": settings.learning_rate,
-        **{name: getattr(settings, name) for name in _NUMBERS},
+        **{name: getattr(settings, name) for name in _NUMBER_OPTIONS},
         **{name: _short(_text(getattr(settings, name))) for name in _TEXTS},
     }
     others = [

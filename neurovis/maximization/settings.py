@@ -34,7 +34,7 @@ _BORDER = 12 / 224
 #: change where units look rather than what they see at the edges.
 _LEAST_BORDER = 4
 #: No run has more steps, or images at a time.
-_MOST = 10**9
+_LARGEST_NUMBER = 10**9
 #: Images at a time where the free memory decides nothing.
 _UNMEASURED = 8
 
@@ -153,9 +153,9 @@ class AscentSettings:
     def __post_init__(self) -> None:
         check_integer("seed", self.seed)
         for option in ("steps", "variants"):
-            check_integer(option, getattr(self, option), 1, _MOST)
+            check_integer(option, getattr(self, option), 1, _LARGEST_NUMBER)
         if self.batch_size is not None:
-            check_integer("batch_size", self.batch_size, 1, _MOST)
+            check_integer("batch_size", self.batch_size, 1, _LARGEST_NUMBER)
         if self.patience is not None:
             check_integer("patience", self.patience, 1)
         for option in ("tv", "lp", "diversity"):

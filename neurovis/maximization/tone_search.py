@@ -20,8 +20,9 @@ _STEPS_ON_ALL = 3
 #: Where that fails, bisection is slow and sure.
 _BISECTIONS = 14
 _STEPS_OF_SHIFT = 24
-#: As near as this to the wanted mean and contrast, Newton's method is at its end.
-_NEAR = 1e-4
+#: Distance from the wanted mean and contrast at which Newton's method has found its solution, after
+#: one more step.
+NEAR = 1e-4
 
 
 def searched(logits: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
@@ -87,7 +88,7 @@ def _refined(
 
 def _is_near(missing: Sequence[Tensor] | Tensor) -> Tensor:
     """Return True where mean and contrast ``(B,)`` are as set, or one step from it."""
-    return (missing[0].detach().abs() < _NEAR) & (missing[1].detach().abs() < _NEAR)
+    return (missing[0].detach().abs() < NEAR) & (missing[1].detach().abs() < NEAR)
 
 
 def _bisected(values: Tensor, mean: Tensor, contrast: float | None) -> Tensor:

@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neurovis.maximization.tone_search import searched
+from neurovis.maximization.tone_search import NEAR, searched
 
 #: Beyond this, logits say nothing more about a float32 image.
 _LOGIT_EPSILON = 1e-6
 #: From where an image was a step ago; each step squares what is missing.
 _STEPS = 3
-#: As near as this to the wanted mean and contrast before the last step, its solution is found.
-_NEAR = 1e-4
-#: Part of the largest contrast that a mean allows: a free mean moves until the contrast fits.
-_MOST_OF_CONTRAST = 0.95
+#: Fraction of the largest contrast that a mean luminance allows (half black, half white). Closer to
+#: the largest, a contrast is out of reach of nearly all images: a free mean moves until it fits.
+MOST_OF_CONTRAST = 0.95
 
 
 class ToneMemory:
@@ -151,7 +150,7 @@ class _Toned(torch.autograd.Function):
 
 def _with_room(means: Tensor, contrast: float) -> Tensor:
     """Return the means ``(B,)``, moved toward 0.5 where the contrast would be out of reach."""
-    most = contrast / _MOST_OF_CONTRAST
+    most = contrast / MOST_OF_CONTRAST
     reach = max(0.25 - most**2, 0.0) ** 0.5
     return means.clamp(0.5 - reach, 0.5 + reach)
 
@@ -223,7 +222,7 @@ def _refined(
         place[0].addcmul_(shift_to_mean, of_spread, value=-contrast)
         place[1].addcmul_(gain_to_spread, of_mean, value=-1)
         place[1].addcmul_(gain_to_mean, of_spread, value=contrast)
-    is_near = missing.abs() < _NEAR
+    is_near = missing.abs() < NEAR
     return place, is_near if contrast is None else is_near.all(0)
 
 

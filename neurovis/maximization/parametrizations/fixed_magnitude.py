@@ -34,7 +34,7 @@ Pictures = str | Path | Sequence[str | Path] | Mapping[str, str | Path] | Tensor
 _STD = 1.0
 #: What is darker (or as near to white) counts as this. Logits of full black and white are so large
 #: that a few such pixels would make most of a picture's spectrum.
-_DARKEST = 0.02
+_DARKEST_OF_SPECTRUM = 0.02
 
 
 class FixedMagnitudeImages(ImageParameters):
@@ -214,7 +214,7 @@ def _mean_magnitude(pictures: Iterator[Tensor], spec: InputSpec) -> Tensor:
     color, real = decorrelation(spec), _is_real(spec.size)
     total, count = torch.zeros(spec.channels, *real.shape, dtype=torch.float64), 0
     for picture in pictures:
-        logits = torch.logit(picture.double().clamp(_DARKEST, 1 - _DARKEST))
+        logits = torch.logit(picture.double().clamp(_DARKEST_OF_SPECTRUM, 1 - _DARKEST_OF_SPECTRUM))
         (spectrum,) = decorrelated_spectrum(logits[None], color)
         total += torch.where(real, spectrum.real, spectrum.abs())
         count += 1

@@ -18,7 +18,7 @@ from neurovis.layers import ArgumentError
 #: Standard deviation of the noise start before the sigmoid: visible, with room on either side.
 NOISE_STD = 0.3
 
-_DARKEST = 1e-3
+_DARKEST_START = 1e-3
 
 
 class ImageParameters(nn.Module, ABC):
@@ -98,7 +98,7 @@ class ImageParameters(nn.Module, ABC):
             raise ArgumentError(
                 f"the start image must have shape {self.spec.shape}; got {tuple(image.shape)}"
             )
-        logits = torch.logit(image.float().cpu().clamp(_DARKEST, 1 - _DARKEST))
+        logits = torch.logit(image.float().cpu().clamp(_DARKEST_START, 1 - _DARKEST_START))
         self.values[:] = self.from_logits(logits[None]).to(self.values)
 
 
