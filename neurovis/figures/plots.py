@@ -104,15 +104,15 @@ def angle_axis(first: float = 0) -> Axis:
 def octave_axis(values: Values) -> Axis:
     """An axis in octaves with a tick at each value, and a little room beyond the ends."""
     room = 2 ** (0.04 * max(1.0, float(np.log2(values.max() / values.min()))))
-    ticks = [(float(value), rounded(float(value))) for value in values]
+    ticks = [(float(value), short_number(float(value))) for value in values]
     return Axis(float(values.min()) / room, float(values.max()) * room, ticks, True)
 
 
-def rounded(value: float) -> str:
+def short_number(value: float) -> str:
     """A number of a list as short as its two or three digits allow.
 
     Example:
-        >>> rounded(0.0441941), rounded(0.35), rounded(8.0), rounded(22.6274)
+        >>> short_number(0.0441941), short_number(0.35), short_number(8.0), short_number(22.6274)
         ('0.044', '0.35', '8', '22.6')
     """
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.3g}"

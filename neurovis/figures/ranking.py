@@ -26,7 +26,7 @@ from neurovis.figures.plots import (
     line_top,
     linear_axis,
     octave_axis,
-    rounded,
+    short_number,
 )
 from neurovis.figures.polar import draw_polar, polar_reach
 from neurovis.figures.text import LABEL, line_height, text_width, wrapped
@@ -283,5 +283,5 @@ def _draw_cartesian(
         frame.upright(page, preferred, ORANGE, dashed=False)
     frame.curve(page, over, curve, dots=False)
     below = top + height + 2
-    page.text(left, below, [rounded(float(over[0]))], color=GRAY)
-    page.text(left + size, below, [rounded(float(over[-1]))], align="right", color=GRAY)
+    page.text(left, below, [short_number(float(over[0]))], color=GRAY)
+    page.text(left + size, below, [short_number(float(over[-1]))], align="right", color=GRAY)

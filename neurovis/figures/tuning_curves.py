@@ -28,7 +28,7 @@ from neurovis.figures.plots import (
     octave_axis,
     rectangle,
     response_axis,
-    rounded,
+    short_number,
 )
 from neurovis.figures.polar import directed, draw_polar, polar_reach
 from neurovis.figures.text import LABEL, text_width
@@ -178,7 +178,7 @@ class _Sheet:
             self.preferred_cycles,
             "{:.3f}",
         )
-        centers = [(place + 0.5, rounded(value)) for place, value in enumerate(self.cycles)]
+        centers = [(place + 0.5, short_number(value)) for place, value in enumerate(self.cycles)]
         angles = [(place + 0.5, f"{v:.4g}°") for place, v in enumerate(self.orientations)]
         self._map = Plot(
             _PLOT_SIZE,

@@ -134,8 +134,8 @@ class Shown:
         return self.pictures[index].printable_file if self.pictures else ""
 
 
-def choose_images(images: ImageSource, spec: InputSpec) -> Shown:
-    """Make images of whatever was given ready to be shown.
+def number_images(images: ImageSource, spec: InputSpec) -> Shown:
+    """Return images with their numbers and pictures, from all that may hold images.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.

@@ -20,7 +20,7 @@ from neurovis.top_images.images import (
     ImageBatch,
     ImageSource,
     Shown,
-    choose_images,
+    number_images,
 )
 from neurovis.top_images.reading import AnyObjective, TopReader
 from neurovis.top_images.results import TopImages
@@ -72,7 +72,7 @@ def find_top_images(
         (torch.Size([4, 3]), torch.Size([3, 3, 3]))
     """
     spec = input_spec or InputSpec.rgb(224)
-    shown = choose_images(images, spec)
+    shown = number_images(images, spec)
     _check_numbers(k, batch_size)
     with undisturbed(model), torch.no_grad():
         reader = TopReader(model, {layer: kernels}, spec, objective)
@@ -130,7 +130,7 @@ class TopImagesProbe(pl.LightningModule):
         super().__init__()
         _check_numbers(k, batch_size)
         spec = input_spec or InputSpec.rgb(224)
-        self._shown = choose_images(images, spec)
+        self._shown = number_images(images, spec)
         self._k = k
         self._batch_size = batch_size
         self._workers = workers
