@@ -127,8 +127,8 @@ def test_the_command_takes_all_options_of_a_config(
         assert yaml.safe_load(capsys.readouterr().out).keys() >= _options(config).keys()
     else:
         name = _command(config)[1]
-        parsed = build_parser(name).parse_args([name, "--config", str(config)])
-        assert {option for option in _options(config) if option not in parsed[name]} == set()
+        parsed = build_parser(name).parse_args(["--config", str(config)])
+        assert {option for option in _options(config) if option not in parsed} == set()
 
 
 @pytest.mark.parametrize("config", RUNS)

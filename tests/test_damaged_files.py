@@ -21,7 +21,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from neurovis.cli import main
-from neurovis.cli.config_file import check_configs
 from neurovis.cli.errors import one_line
 from neurovis.cli.main import build_parser
 from neurovis.cli.named_in_files import checked_names
@@ -155,14 +154,14 @@ def _parser() -> ArgumentParser:
 
 def _parse(path: Path) -> object:
     """Parse a config, as the command line does up to where it runs."""
-    arguments = check_configs(["am", "--config", str(path)])
+    arguments = ["--config", str(path)]
     try:
         parsed = _parser().parse_args(arguments)
         with checked_names(parsed, arguments):
             return _parser().instantiate(parsed)
     except (ArgumentError, ValueError, TypeError, OSError) as error:
         # The options are named; the config was typed just before.
-        raise ValueError(f"{path}: {one_line(error, 'am', [], arguments)}") from error
+        raise ValueError(f"{path}: {one_line(error, arguments)}") from error
 
 
 FORMATS: dict[str, tuple[str, Callable[[Path], object], Read]] = {

@@ -88,7 +88,7 @@ def test_the_readme_is_short() -> None:
 def _options(command: str) -> Any:
     """The options of a command, which several pages may show, and several tests look at."""
     words = shlex.split(command)[1:]
-    return build_parser(words[0]).parse_args(words)[words[0]]
+    return build_parser(words[0]).parse_args(words[1:])
 
 
 @pytest.mark.parametrize("command", _of("neurovis"))

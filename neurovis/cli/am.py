@@ -2,56 +2,85 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from neurovis.cli import top_images
-from neurovis.cli.ascent import add_ascent_arguments, climb, make_trainer, settings
-from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
+from neurovis.cli.ascent import (
+    ASCENT_TRAINER,
+    ImageOptions,
+    is_resumable,
+    make_trainer,
+    run_ascent,
+)
+from neurovis.cli.commands import Names, TrainerArguments
+from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.stopping import stoppable
+from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.top_kernels import is_top, resolve_kernels
 from neurovis.inputs import InputSpec
+from neurovis.kernels import KernelSelection
 from neurovis.layers import select_layers
-from neurovis.maximization import ActivationMaximization
+from neurovis.maximization import ActivationMaximization, AscentOptions, AscentSettings
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options of an ascent, which kernels, and real pictures to compare with."""
-    add_layers_argument(parser)
-    add_ascent_arguments(parser)
-    parser.add_argument(
-        "--kernels",
-        type=int | list[int] | str,
-        default="all",
-        help='Of each layer: "all"; as in "0-15,20"; or the first of a ranking, '
-        '"top:16:orientation", see rank.',
-    )
-    top_images.add_arguments(parser)
+def run(
+    network: NetworkOptions,
+    images: ImageOptions,
+    ascent: AscentSettings,
+    pictures: TopImagesOptions,
+    layer: Names,
+    kernels: int | list[int] | str = "all",
+    trainer: TrainerArguments = ASCENT_TRAINER,
+) -> None:
+    """Optimize an image for each kernel.
 
-
-def make_module(options: Namespace, network: nn.Module, spec: InputSpec) -> ActivationMaximization:
-    """The ascents to the images of the kernels that the options name."""
-    ascent = settings(options, spec)
-    selection, kernels = layer_names(options.layer), options.kernels
-    if not is_top(kernels):
-        return ActivationMaximization(network, selection, kernels, spec, **ascent)
-    ranked = {
-        layer: resolve_kernels(kernels, network, spec, layer, options.model)
-        for layer in select_layers(network, selection)
-    }
-    return ActivationMaximization(network, list(ranked), ranked, spec, **ascent)
-
-
-def run(options: Namespace) -> None:
-    """Optimize an image for each kernel."""
-    network, spec = load_model_and_input(options)
-    module = make_module(options, network, spec)
-    trainer = make_trainer(module, options)
-    of_pictures = top_images.prepare(options, network, module, trainer)
-    folder = climb(module, options, trainer)
-    if of_pictures is None:
+    Args:
+        network: Network and its input.
+        images: Objective and images.
+        ascent: Settings of the ascent.
+        pictures: Real pictures to compare with.
+        layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
+        kernels: Of each layer: "all"; as in "0-15,20"; or the first of a ranking,
+            "top:16:orientation", see rank.
+        trainer: Arguments of the Trainer.
+    """
+    module, spec = network.load()
+    settings = images.settings(ascent, spec)
+    maximization = make_maximization(module, spec, layer, kernels, network.model, settings)
+    made = make_trainer(maximization, trainer, images.resume)
+    search = top_images.prepare(pictures, network.model, module, maximization, made)
+    folder = run_ascent(maximization, made, is_resumable(made, trainer, images.resume))
+    if search is None:
         return
     with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):
-        found = of_pictures.run(folder)
-        if trainer.is_global_zero:
+        found = search.run(folder)
+        if made.is_global_zero:
             top_images.raise_if_incomplete(found)
+
+
+def make_maximization(
+    network: nn.Module,
+    spec: InputSpec,
+    layers: object,
+    kernels: KernelSelection,
+    model: str,
+    settings: AscentOptions,
+) -> ActivationMaximization:
+    """Return the ascents to the images of kernels.
+
+    Args:
+        network: The network.
+        spec: What it is shown.
+        layers: Names of layers, as the command line or a config has them.
+        kernels: Which kernels of each layer.
+        model: Import path of the network.
+        settings: Keyword arguments of the ascent.
+    """
+    selection = layer_names(layers)
+    if not is_top(kernels):
+        return ActivationMaximization(network, selection, kernels, spec, **settings)
+    ranked = {
+        layer: resolve_kernels(kernels, network, spec, layer, model)
+        for layer in select_layers(network, selection)
+    }
+    return ActivationMaximization(network, list(ranked), ranked, spec, **settings)

@@ -1,39 +1,143 @@
-"""The subcommands of ``neurovis``, whose modules are imported when they are needed."""
+"""The subcommands of ``neurovis``: typed functions, imported when they are needed."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
+from typing import Annotated, Any, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser, Namespace
+from docstring_parser import parse
+from jsonargparse import Namespace
+
+from neurovis.cli.command_parser import CommandParser
+from neurovis.cli.help_text import TRAINER_TITLE
+
+#: Option that is written alone, as in ``--trust``.
+Flag = Annotated[bool, {"action": "store_true"}]
+#: Names, several of which may follow an option; a single one may also stand in a config as it is.
+#: Without a type, no YAML is read in "a: b.png" or "1".
+Names = Annotated[list[str], {"nargs": "+"}]
+#: Files, likewise; or a file for each modality.
+Paths = Annotated[list[str] | dict[str, str] | None, {"nargs": "+", "metavar": "PATH"}]
+#: Arguments of Lightning's Trainer; the default of a parameter has those that are not Lightning's.
+TrainerArguments = Annotated[Mapping[str, Any], "trainer"]
+
+_TRAINER = {"enable_checkpointing": False, "enable_model_summary": False}
 
 
 @dataclass(frozen=True)
 class Command:
-    """Subcommand of ``neurovis``.
+    """Subcommand of ``neurovis``: a function whose parameters are its options.
 
-    Its module imports torch and Lightning, which takes seconds, and is imported by the methods.
+    A parameter whose type is a dataclass and that has no default stands for the dataclass's own
+    options. Help texts come from docstrings. The function's module imports torch and Lightning,
+    which takes seconds, and is imported by the methods.
 
     Args:
-        module: Dotted name of a module with functions ``add_arguments(parser)`` and
-            ``run(options)``.
+        module: Dotted name of the module whose function ``run`` it is.
         description: Shown by ``--help``; the first line also in the list of commands.
     """
 
     module: str
     description: str
 
-    def load(self) -> None:
-        """Import the module."""
-        import_module(self.module)
+    @cached_property
+    def function(self) -> Callable[..., None]:
+        """The function."""
+        run: Callable[..., None] = import_module(self.module).run
+        return run
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the command's options to its parser."""
-        import_module(self.module).add_arguments(parser)
+    def parser(self, name: str) -> CommandParser:
+        """The parser of its options.
+
+        Args:
+            name: The command's name.
+        """
+        parser = CommandParser(prog=f"neurovis {name}", description=self.description)
+        parser.add_argument("--config", action="config", help="A YAML file with these options.")
+        groups = self._groups()
+        _add_options(parser, self.function, {*groups, "trainer"})
+        for group in groups.values():
+            # What the network is shown is made of other options.
+            _add_options(parser, group, {"input_spec"})
+        trainer = inspect.signature(self.function).parameters.get("trainer")
+        if trainer is not None:
+            _add_trainer(parser, trainer.default)
+        required = [
+            f"{action.option_strings[0]} {action.metavar or action.dest.upper()}"
+            for action in parser._actions
+            if action.required
+        ]
+        parser.usage = " ".join(["neurovis", name, *required, "[options]"])
+        return parser
 
     def run(self, options: Namespace) -> None:
-        """Do the work with the parsed options."""
-        import_module(self.module).run(options)
+        """Call the function with instantiated options."""
+        given = {**vars(options)}
+        groups = self._groups()
+        # A group may have an option of another group's name.
+        own = [name for name in inspect.signature(self.function).parameters if name not in groups]
+        arguments = {name: given.pop(name) for name in own}
+        if "trainer" in arguments:
+            arguments["trainer"] = vars(arguments["trainer"])
+        for name, group in groups.items():
+            fields = [field.name for field in dataclasses.fields(group) if field.name in given]
+            arguments[name] = group(**{field: given.pop(field) for field in fields})
+        self.function(**arguments)
+
+    def _groups(self) -> dict[str, Any]:
+        """Return the dataclasses of parameters that stand for several options."""
+        return {
+            name: kind
+            for name, kind in get_type_hints(self.function).items()
+            if dataclasses.is_dataclass(kind)
+            and inspect.signature(self.function).parameters[name].default is inspect.Parameter.empty
+        }
+
+
+def _add_options(parser: CommandParser, component: Any, skip: Collection[str] = ()) -> None:
+    """Add the parameters of a function, or those of a dataclass under a heading of their own.
+
+    Args:
+        parser: Parser of a command; options that it has by now are left out.
+        component: The function or dataclass.
+        skip: Names of parameters that are no options.
+    """
+    hints = get_type_hints(component, include_extras=True)
+    there = {name for name in hints if f"--{name}" in parser._option_string_actions}
+    untyped = {
+        name: hint.__metadata__[0]
+        for name, hint in hints.items()
+        if get_origin(hint) is Annotated and name not in {*skip, *there}
+    }
+    left_out = {*skip, *there, *untyped}
+    documented = parse(component.__doc__ or "")
+    container: Any = parser
+    if inspect.isclass(component):
+        parser.add_class_arguments(component, skip=left_out)
+        container = (parser.groups or {})[component.__name__]
+        container.description = documented.long_description
+    else:
+        parser.add_function_arguments(component, as_group=False, skip=left_out)
+    helps = {item.arg_name: item.description for item in documented.params}
+    for name, how in untyped.items():
+        default = inspect.signature(component).parameters[name].default
+        given = {"required": True} if default is inspect.Parameter.empty else {"default": default}
+        container.add_argument(f"--{name}", help=helps[name], **given, **how)
+
+
+def _add_trainer(parser: CommandParser, defaults: Mapping[str, Any]) -> None:
+    """Add the arguments of Lightning's Trainer."""
+    import lightning.pytorch as pl
+
+    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
+    own = {**_TRAINER, **defaults}
+    parser.set_defaults({f"trainer.{name}": value for name, value in own.items()})
+    (parser.groups or {})["trainer"].title = TRAINER_TITLE
 
 
 COMMANDS: dict[str, Command] = {

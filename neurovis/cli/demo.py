@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from neurovis.cli.demo_options import DemoOptions
 from neurovis.cli.stopping import importing, stoppable
 from neurovis.run_folder import next_version
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options: how long, and where to."""
-    parser.add_class_arguments(DemoOptions)
+def run(
+    folder: str = "lightning_logs/demo",
+    seconds: int = 60,
+    epochs: int = 3,
+    steps: int = 128,
+    layer: str = "relu3",
+    accelerator: str = "auto",
+) -> None:
+    """Train with monitors, maximize activations, and report the results.
 
-
-def run(options: Namespace) -> None:
-    """Train with monitors, maximize activations, and report the results."""
+    Args:
+        folder: Runs are written to its next free version_N.
+        seconds: The training is ended after so long; 0 leaves it out.
+        epochs: Passes over the training scenes.
+        steps: Ascent steps for each preferred image.
+        layer: Layer of the shipped network whose kernels are shown.
+        accelerator: Where to run, as in the Trainer: cpu, gpu, auto.
+    """
     # These import Lightning, which --help does without.
     with importing():
-        from neurovis.cli.demo_runs import check, show
+        from neurovis.cli.demo_runs import Demo
 
-    demo = DemoOptions(**{name: options[name] for name in vars(DemoOptions())})
-    check(demo)
-    folder = next_version(Path(demo.folder))
-    with stoppable(lambda: f"before the demo was done; {_so_far(folder)}"):
-        show(demo, folder)
+    demo = Demo(folder, seconds, epochs, steps, layer, accelerator)
+    demo.check()
+    version = next_version(Path(folder))
+    with stoppable(lambda: f"before the demo was done; {_so_far(version)}"):
+        demo.show(version)
 
 
 def _so_far(folder: Path) -> str:

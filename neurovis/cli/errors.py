@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 from traceback import walk_tb
 
-from neurovis.cli.option_errors import option_error, shortened
+from neurovis.cli.option_errors import shortened
 
 #: Characters of a message: more than any of ours has, unless what it quotes is endless.
 _MOST_SIGNS = 2000
@@ -21,25 +21,17 @@ _CALLBACKS = "lightning.pytorch.callbacks."
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def one_line(
-    error: BaseException,
-    command: str = "",
-    known: Sequence[str] = (),
-    arguments: Sequence[str] = (),
-) -> str:
+def one_line(error: BaseException, arguments: Sequence[str] = ()) -> str:
     """Return an error's message as one printable line, or its type if it has no message.
 
     Args:
         error: Any exception.
-        command: The subcommand, if one was given.
-        known: The subcommand's options, or the commands where none was given.
         arguments: The command line's arguments; what they hold is quoted as it was given.
     """
     said = _said(error)
     for given in arguments:
         if given and not given.isprintable():
             said = said.replace(given, _printable(given))
-    said = option_error(said, command, known) or said
     line = " ".join(_printable(part) for part in said.split())
     return shortened(line, _MOST_SIGNS) or type(error).__name__
 

@@ -2,63 +2,66 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor
 
 from neurovis.analysis import FeatureMaps, FeatureReader
-from neurovis.cli.options import add_layers_argument, layer_names, load_model_and_input
-from neurovis.cli.picture_run import PictureRun, add_picture_arguments, checked_options
+from neurovis.cli.commands import Names, TrainerArguments
+from neurovis.cli.options import NetworkOptions, layer_names
+from neurovis.cli.picture_run import PictureOptions, PictureRun, checked_options
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.tables import print_table
+from neurovis.cli.trainers import ONE_DEVICE
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options: the network, the pictures, and which layers and kernels."""
-    add_picture_arguments(parser)
-    add_layers_argument(parser)
-    parser.add_argument(
-        "--kernels", type=int | list[int] | str, default="all", help='"all", or as in "0-15,20".'
-    )
-    parser.add_argument(
-        "--max_kernels", type=int, default=64, help="Kernels in a figure; the files hold all."
-    )
+def run(
+    network: NetworkOptions,
+    pictures: PictureOptions,
+    layer: Names,
+    kernels: int | list[int] | str = "all",
+    max_kernels: int = 64,
+    trainer: TrainerArguments = ONE_DEVICE,
+) -> None:
+    """Record the layers' maps of each picture.
 
-
-def run(options: Namespace) -> None:
-    """Record the layers' maps of each picture."""
-    if options.max_kernels < 1:
-        raise ValueError(f"max_kernels must be at least 1; got {options.max_kernels}")
-    network, spec = load_model_and_input(options)
-    with checked_options(network, spec):
-        reader = FeatureReader(network, layer_names(options.layer), spec, options.kernels)
-    pictures = PictureRun(
-        options.images, options.patterns, options.batch_size, vars(options.trainer), spec
-    )
-    network.to(pictures.device)
+    Args:
+        network: Network and its input.
+        pictures: The pictures.
+        layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
+        kernels: "all", or as in "0-15,20".
+        max_kernels: Kernels in a figure; the files hold all.
+        trainer: Arguments of the Trainer.
+    """
+    if max_kernels < 1:
+        raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
+    module, spec = network.load()
+    with checked_options(module, spec):
+        reader = FeatureReader(module, layer_names(layer), spec, kernels)
+    shown = PictureRun(pictures, trainer, spec)
+    module.to(shown.device)
     # Whatever is wrong is found before anything is written.
-    with checked_options(network, spec):
-        reader(pictures.first_image())
-    with stoppable(lambda: pictures.kept):
+    with checked_options(module, spec):
+        reader(shown.first_image())
+    with stoppable(lambda: shown.kept):
         first: dict[str, FeatureMaps] = {}
         means: dict[str, list[float]] = {}
         silent: dict[str, Tensor] = {}
-        with pictures.table("results.csv", FeatureMaps.COLUMNS) as table:
-            for numbered, images in pictures.batches():
+        with shown.table("results.csv", FeatureMaps.COLUMNS) as table:
+            for numbered, images in shown.batches():
                 for picture, of_layers in zip(numbered, reader(images), strict=True):
                     for found in of_layers:
-                        pictures.save(found, picture, options.max_kernels)
+                        shown.save(found, picture, max_kernels)
                         table.write(picture.rows(found))
-                        layer = found.layer
-                        first.setdefault(layer, found)
-                        means.setdefault(layer, []).append(found.maps.mean().item())
-                        silent[layer] = found.silent & silent.get(layer, found.silent)
-        plural = "s" if pictures.number > 1 else ""
+                        name = found.layer
+                        first.setdefault(name, found)
+                        means.setdefault(name, []).append(found.maps.mean().item())
+                        silent[name] = found.silent & silent.get(name, found.silent)
+        plural = "s" if shown.number > 1 else ""
         print_table(
-            f"Feature maps of {pictures.number} picture{plural}",
-            [_cells(found, means[layer], silent[layer]) for layer, found in first.items()],
+            f"Feature maps of {shown.number} picture{plural}",
+            [_cells(found, means[name], silent[name]) for name, found in first.items()],
             ["layer"],
         )
-        pictures.finish()
+        shown.finish()
 
 
 def _cells(first: FeatureMaps, means: list[float], silent: Tensor) -> dict[str, str]:

@@ -6,10 +6,9 @@ import re
 import shlex
 import sys
 import textwrap
-from argparse import PARSER, Action
-from typing import Any
+from argparse import Action
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import DefaultHelpFormatter
 
 #: Options of the Trainer that a run of ours is often given; it takes all others as well.
 TRAINER_OPTIONS = (
@@ -21,7 +20,8 @@ TRAINER_OPTIONS = (
     "logger",
     "callbacks",
 )
-_TRAINER_TITLE = (
+#: Heading of the Trainer's options.
+TRAINER_TITLE = (
     "Where to run, by Lightning's Trainer; every other argument of it is taken too, as in "
     "--trainer.enable_progress_bar false"
 )
@@ -35,10 +35,10 @@ _TRAINER_HELP = {
     "logger": "Loggers by class_path; by default TensorBoard's.",
     "callbacks": "Callbacks of Lightning's or your own, by class_path.",
 }
-_USAGE = "neurovis COMMAND [options]"
 #: What stands before the command in a description.
 EXAMPLE = "Example: "
-_EPILOG = """\
+#: Below the list of commands.
+EPILOG = """\
 Start with these:
 
   neurovis demo
@@ -72,13 +72,6 @@ class HelpFormatter(DefaultHelpFormatter):
         text = re.sub(r", known subclasses: ([\w., ]+)", _short_names, text)
         return text.replace("; --OPTION", f"; --{action.dest}")
 
-    def _format_action(self, action: Action) -> str:
-        text = super()._format_action(action)
-        if action.nargs != PARSER:
-            return text
-        # The group of commands has a heading already.
-        return textwrap.indent(textwrap.dedent(text.partition("\n")[2]), "  ")
-
     def _format_action_invocation(self, action: Action) -> str:
         # Every option that takes a list can be appended to with a plus.
         return re.sub(r", --[\w.]+\+ \S+", "", super()._format_action_invocation(action))
@@ -91,41 +84,6 @@ class HelpFormatter(DefaultHelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = [_paragraph(part, width) for part in text.split("\n\n")]
         return "\n\n".join(textwrap.indent(part, indent) for part in paragraphs)
-
-
-class CommandParser(ArgumentParser):
-    """jsonargparse's, whose helps all look alike, that of a class by ``--OPTION.help`` included.
-
-    Args:
-        options: As jsonargparse's takes them.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        # The parser of a class is made by that of the command, which gives it no name.
-        super().__init__(**{"usage": _USAGE, "formatter_class": HelpFormatter, **options})
-
-
-def prepare(parser: ArgumentParser, name: str) -> None:
-    """Give a command's parser its usage and headings.
-
-    Args:
-        parser: With all options added.
-        name: The command's name.
-    """
-    required = [
-        f"{action.option_strings[0]} {action.metavar or action.dest.upper()}"
-        for action in parser._actions
-        if action.required and action.option_strings
-    ]
-    parser.usage = " ".join(["neurovis", name, *required, "[options]"])
-    trainer = (parser.groups or {}).get("trainer")
-    if trainer is not None:
-        trainer.title = _TRAINER_TITLE
-
-
-def prepare_whole(parser: ArgumentParser) -> None:
-    """The same for the parser of all commands."""
-    parser.epilog = _EPILOG
 
 
 def example(description: str) -> str:
@@ -145,7 +103,8 @@ def _paragraph(text: str, width: int) -> str:
     if text.startswith(EXAMPLE):
         return f"{EXAMPLE.strip()}\n\n{_for_shell(text.removeprefix(EXAMPLE), width)}"
     if text.startswith("  "):
-        return text
+        lines = text.splitlines()
+        return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * 14) for line in lines)
     return textwrap.fill(" ".join(text.split()), width)
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
 from rich.table import Table
 
-from neurovis.cli.options import add_model_arguments, load_model_and_input
+from neurovis.cli.commands import Flag
+from neurovis.cli.options import NetworkOptions
 from neurovis.cli.printing import console
 from neurovis.layer_table import list_layers
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options: the network, its input, and which modules to list."""
-    add_model_arguments(parser)
-    parser.add_argument(
-        "--all", action="store_true", help="List every module, not only those with kernels."
-    )
+def run(network: NetworkOptions, all: Flag = False) -> None:
+    """Print the table of a network's layers.
 
-
-def run(options: Namespace) -> None:
-    """Print the table of layers."""
-    network, spec = load_model_and_input(options, is_explained=False)
-    rows = list_layers(network, spec, kinds="all" if options.all else "kernels")
+    Args:
+        network: Network and its input.
+        all: List every module, not only those with kernels.
+    """
+    module, spec = network.load(is_explained=False)
+    rows = list_layers(module, spec, kinds="all" if all else "kernels")
     height, width = spec.size
-    table = Table(title=f"{options.model}, input {spec.channels} x {height} x {width}")
+    table = Table(title=f"{network.model}, input {spec.channels} x {height} x {width}")
     for heading in ("layer", "type"):
         table.add_column(heading, overflow="fold")
     for heading in ("kernels", "output size", "stride", "receptive field"):

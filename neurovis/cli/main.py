@@ -6,6 +6,7 @@ import functools
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,14 +14,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from jsonargparse import ArgumentError, ArgumentParser
+import yaml
+from jsonargparse import get_loader, set_loader
 
 from neurovis._version import __version__
-from neurovis.cli.commands import COMMANDS, Command
-from neurovis.cli.config_file import check_configs
+from neurovis.cli.command_parser import CommandParser
+from neurovis.cli.commands import COMMANDS
 from neurovis.cli.errors import blamed_callback, is_out_of_memory, one_line
 from neurovis.cli.first_process import is_first_process
-from neurovis.cli.help_text import CommandParser, prepare, prepare_whole
+from neurovis.cli.help_text import EPILOG
+from neurovis.cli.option_errors import OptionError, near
 from neurovis.cli.stopping import Signals, Stopped, Terminated, importing, status_of, terminable
 
 #: Set it to see where in the code an error arose, instead of one line.
@@ -28,49 +31,45 @@ TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
 #: Seconds.
 _A_MOMENT = 0.05
 
+#: With more of them, a few hundred bytes of YAML can stand for values that fill memory.
+_MOST_ALIASES = 30
+_ALIAS = re.compile(r"\*\w")
+_load = get_loader("yaml")
+
 #: Raised for input that cannot be used; any other exception is a fault of NeuroVis.
-_REFUSALS = (ArgumentError, ValueError, TypeError, OSError, MemoryError)
+_REFUSALS = (ValueError, TypeError, OSError, MemoryError)
 
 
-def build_parser(only: str | None = None) -> ArgumentParser:
-    """The parser of the whole command line.
+def load_yaml(text: str) -> object:
+    """Load YAML as jsonargparse does.
+
+    Raises:
+        yaml.YAMLError: If the text is no YAML, or has so many aliases that it may fill memory.
+    """
+    if len(_ALIAS.findall(text)) > _MOST_ALIASES:
+        raise yaml.YAMLError(f"more than {_MOST_ALIASES} aliases, as in *name")
+    return _load(text)
+
+
+def build_parser(command: str | None = None) -> CommandParser:
+    """The parser of a command's options; by default that of what comes before a command.
 
     Args:
-        only: The command whose options are needed, or an empty text for none; by default all,
-            which imports all of NeuroVis.
+        command: Name of a command, whose libraries are imported.
     """
-    parser = CommandParser(
+    set_loader("yaml", load_yaml, (yaml.YAMLError,))
+    if command is not None:
+        return COMMANDS[command].parser(command)
+    listed = "\n".join(
+        f"  {name:<12}{command.description.splitlines()[0]}" for name, command in COMMANDS.items()
+    )
+    return CommandParser(
         prog="neurovis",
         description="What do a CNN's kernels respond to, how selectively, and when did they learn "
         "it?",
-        exit_on_error=False,
-        # Else "am --top 16" would be read as --top_images; subcommands do the same.
-        allow_abbrev=False,
+        epilog=f"commands:\n\n{listed}\n\n{EPILOG}",
         version=__version__,
     )
-    prepare_whole(parser)
-    subcommands = parser.add_subcommands(
-        dest="command",
-        title="commands",
-        description="Each has a --help of its own.",
-    )
-    for name, command in COMMANDS.items():
-        is_needed = only is None or only == name
-        subparser = _subparser(command) if is_needed else CommandParser(exit_on_error=False)
-        prepare(subparser, name)
-        subcommands.add_subcommand(name, subparser, help=command.description.splitlines()[0])
-    return parser
-
-
-def _subparser(command: Command) -> ArgumentParser:
-    parser = CommandParser(
-        description=command.description,
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--config", action="config", help="A YAML file with these options.")
-    command.add_arguments(parser)
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,27 +109,40 @@ def load_command(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: As of :func:`main`.
     """
-    command = _command_of(sys.argv[1:] if arguments is None else arguments)
-    if command:
-        COMMANDS[command].load()
+    _, command, _ = _split(sys.argv[1:] if arguments is None else arguments)
+    if command in COMMANDS:
+        _ = COMMANDS[command].function
 
 
 def _run(arguments: list[str]) -> None:
-    arguments = check_configs(arguments)
-    parser = build_parser(_command_of(arguments))
-    parsed = parser.parse_args(arguments)
+    before, command, own = _split(arguments)
+    build_parser().parse_args(before)  # Prints the version or the help, and ends.
+    if command not in COMMANDS:
+        names = ", ".join(COMMANDS)
+        if not command:
+            raise OptionError(f"give a command, one of {names}; see neurovis --help")
+        meant = near(command, COMMANDS) or f"; first comes one of {names}"
+        raise OptionError(f'there is no command "{command}"{meant}')
+    parser = build_parser(command)
+    parsed = parser.parse_args(own)
     # Parsing has imported the command; these are the libraries that it needs.
     with importing():
         from neurovis.cli.named_in_files import checked_names
 
-    own = parsed[parsed.command]
-    with checked_names(parsed, arguments):
-        if "trainer" in own:
+    with checked_names(parsed, own):
+        if "trainer" in parsed:
             from neurovis.cli.trainers import with_late_folders
 
-            own.trainer.logger = with_late_folders(own.trainer.logger)
-        options = parser.instantiate(parsed)
-        COMMANDS[options.command].run(options[options.command])
+            parsed.trainer.logger = with_late_folders(parsed.trainer.logger)
+        COMMANDS[command].run(parser.instantiate(parsed))
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], str, list[str]]:
+    """Return what comes before the command, the command, and its options."""
+    place = next((n for n, word in enumerate(arguments) if not word.startswith("-")), None)
+    if place is None:
+        return list(arguments), "", []
+    return list(arguments[:place]), arguments[place], list(arguments[place + 1 :])
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -145,27 +157,13 @@ def _refuse(error: BaseException, arguments: list[str]) -> int:
     """Say in one line what was wrong."""
     if os.environ.get(TRACEBACK_VARIABLE):
         raise error
-    command = _command_of(arguments)
-    known = list(COMMANDS)
-    if command and isinstance(error, ArgumentError):
-        known = _option_names(COMMANDS[command])
-    return _end(f"error: {one_line(error, command, known, arguments)}", 2)
-
-
-def _command_of(arguments: Sequence[str]) -> str:
-    """Return the command, which comes before its options; empty if there is none."""
-    first = next((argument for argument in arguments if not argument.startswith("-")), "")
-    return first if first in COMMANDS else ""
+    return _end(f"error: {one_line(error, arguments)}", 2)
 
 
 def _end(line: str, status: int) -> int:
     if is_first_process():
         sys.stderr.write(f"neurovis: {line}\n")
     return status
-
-
-def _option_names(command: Command) -> list[str]:
-    return [name for name, _ in _subparser(command).get_defaults(skip_validation=True).items()]
 
 
 @contextmanager

@@ -28,8 +28,8 @@ def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractConte
     """Refuse what a file names and only a person may, before anything is instantiated.
 
     Args:
-        options: The command line, parsed and not instantiated.
-        arguments: The command line; what is on it was typed.
+        options: Of a command, parsed and not instantiated.
+        arguments: Its part of the command line; what is on it was typed.
 
     Returns:
         The context to run the command in.
@@ -37,27 +37,26 @@ def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractConte
     Raises:
         ValueError: If a file names a function or runs code otherwise, and there is no ``--trust``.
     """
-    own = options[options.command]
     if _TRUST in arguments:
         return nullcontext()
-    if own.get("trust"):
+    if options.get("trust"):
         raise ValueError(f"trust is set by a file, which cannot vouch for itself; type {_TRUST}")
     # A config may be called like a function, or lie in a folder that is.
     words = [argument for argument in arguments if not isfile(argument.rpartition("=")[2])]
     typed = list(_typed_objects(words))
-    for option, name, named in _named(own, ""):
+    for option, name, named in _named(options, ""):
         is_class = isinstance(named, type) and issubclass(named, _bases())
         if not is_class and not any(named is other for other in typed):
             raise ValueError(
                 f'{option} "{name}" is named in a file, and a function could do anything when it '
                 f"is called; name it on the command line, or allow it there with {_TRUST}"
             )
-    if "model" not in own:
+    if "model" not in options:
         return nullcontext()
-    is_typed = _is_typed(own.model, words)
+    is_typed = _is_typed(options.model, words)
     if not is_typed:
-        check_model_of_file(own.model)
-    model_args = own.model_args or {}
+        check_model_of_file(options.model)
+    model_args = options.model_args or {}
     if runs_code(model_args) and not _is_typed("trust_remote_code", words):
         raise ValueError(
             "model_args: trust_remote_code is set by a file; type it on the command line, or allow "

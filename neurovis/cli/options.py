@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from neurovis.cli.commands import Flag
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.notes import print_notes
 from neurovis.cli.option_errors import near
@@ -20,24 +20,7 @@ from neurovis.models import load_model, suggested_input_spec
 _RELATIVE = (0.0, 1.0)
 
 
-@dataclass
-class ModelOptions:
-    """Network and its weights.
-
-    Args:
-        model: Import path of a class or function that makes the network, such as
-            torchvision.models.resnet18 or mypackage.Net; or demo, the network that is shipped.
-        weights: Name of torchvision weights such as DEFAULT, or a file: a state dict, a Lightning
-            checkpoint or safetensors. Without them a network is as it is made: random, as a rule.
-        model_args: Arguments for the class or function, as a mapping.
-    """
-
-    model: str = "demo"
-    weights: str | None = None
-    model_args: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
+@dataclass(frozen=True)
 class InputOptions:
     """Input of the network; each option replaces a part of the model's own input.
 
@@ -81,6 +64,63 @@ class InputOptions:
         return spec if self.size is None else spec.resized(self.size)
 
 
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Network and its weights.
+
+    Args:
+        model: Import path of a class or function that makes the network, such as
+            torchvision.models.resnet18 or mypackage.Net; or demo, the network that is shipped.
+        weights: Name of torchvision weights such as DEFAULT, or a file: a state dict, a Lightning
+            checkpoint or safetensors. Without them a network is as it is made: random, as a rule.
+        model_args: Arguments for the class or function, as a mapping.
+        trust: Also read files that run code when they are read, and call functions that a config
+            names. Only for files of your own.
+        input: Input of the network; each option replaces a part of the model's own input.
+    """
+
+    model: str = "demo"
+    weights: str | None = None
+    model_args: dict[str, Any] = field(default_factory=dict)
+    trust: Flag = False
+    input: InputOptions = field(default_factory=InputOptions)
+
+    @property
+    def is_as_made(self) -> bool:
+        """True if no weights were chosen: such a network is random, as a rule."""
+        named = {"weights", "weights_path", "pretrained", "checkpoint"} & set(self.model_args)
+        return self.weights is None and self.model != "demo" and not named
+
+    def load(self, *, is_explained: bool = True) -> tuple[nn.Module, InputSpec]:
+        """Return the network in eval mode with its weights, and what it is shown.
+
+        Args:
+            is_explained: Whether notes are printed on what was not said and makes a difference.
+        """
+        known = suggested_input_spec(self.model, self.weights)
+        spec = self.input.resolve(known or InputSpec.rgb(224))
+        network = load_model(self.model, self.weights, model_args=self.model_args, trust=self.trust)
+        if is_explained and is_first_process():
+            print_notes(list(self._assumptions(spec)))
+        return network, spec
+
+    def _assumptions(self, spec: InputSpec) -> Iterator[str]:
+        """Yield the assumptions made; if one is wrong, so are all pictures and numbers."""
+        if self.is_as_made:
+            yield (
+                f"no --weights: the network has those that {self.model} makes it with, which are "
+                "random unless it loads some"
+            )
+        height, width = spec.size
+        is_file = self.weights is None or Path(self.weights).is_file()
+        if is_file and self.input.modalities is None and spec == InputSpec.rgb(spec.size):
+            yield (
+                f"the network is shown RGB of {height} x {width} pixels, normalized with "
+                "ImageNet's mean and std; if it was trained otherwise, give --input.size and "
+                "--input.modalities"
+            )
+
+
 def _with_depth_range(spec: InputSpec, depth_range: tuple[float, float]) -> InputSpec:
     """The same input with another range of the modality called depth."""
     names = [modality.name for modality in spec.modalities]
@@ -103,69 +143,6 @@ def _with_depth_range(spec: InputSpec, depth_range: tuple[float, float]) -> Inpu
     return replace(spec, modalities=modalities)
 
 
-def add_model_arguments(parser: ArgumentParser) -> None:
-    """Options: the network and what it is shown."""
-    parser.add_class_arguments(ModelOptions)
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="Also read files that run code when they are read, and call functions that a config "
-        "names. Only for files of your own.",
-    )
-    parser.add_class_arguments(InputOptions, "input")
-
-
-def load_model_and_input(
-    options: Namespace, *, is_explained: bool = True
-) -> tuple[nn.Module, InputSpec]:
-    """The network in eval mode with its weights, and what it is shown.
-
-    Args:
-        options: Those of :func:`add_model_arguments`.
-        is_explained: Whether notes are printed on what was not said and makes a difference.
-    """
-    known = suggested_input_spec(options.model, options.weights)
-    spec = options.input.resolve(known or InputSpec.rgb(224))
-    network = load_model(
-        options.model, options.weights, model_args=options.model_args, trust=options.trust
-    )
-    if is_explained and is_first_process():
-        print_notes(list(_assumptions(options, spec)))
-    return network, spec
-
-
-def is_as_made(options: Namespace) -> bool:
-    """True if no weights were chosen: such a network is random, as a rule."""
-    named = {"weights", "weights_path", "pretrained", "checkpoint"} & set(options.model_args)
-    return options.weights is None and options.model != "demo" and not named
-
-
-def _assumptions(options: Namespace, spec: InputSpec) -> Iterator[str]:
-    """Yield the assumptions made; if one is wrong, so are all pictures and numbers."""
-    if is_as_made(options):
-        yield (
-            f"no --weights: the network has those that {options.model} makes it with, which are "
-            "random unless it loads some"
-        )
-    height, width = spec.size
-    is_file = options.weights is None or Path(options.weights).is_file()
-    if is_file and options.input.modalities is None and spec == InputSpec.rgb(spec.size):
-        yield (
-            f"the network is shown RGB of {height} x {width} pixels, normalized with ImageNet's "
-            "mean and std; if it was trained otherwise, give --input.size and --input.modalities"
-        )
-
-
-def add_layers_argument(parser: ArgumentParser) -> None:
-    """Option: several layers."""
-    parser.add_argument(
-        "--layer",
-        nargs="+",
-        required=True,
-        help="Dotted names, see neurovis layers; types such as Conv2d; or all-conv.",
-    )
-
-
 def layer_names(given: object) -> list[str]:
     """Layers as the command line or a config has them; names such as 0 are numbers in YAML."""
     parts = given if isinstance(given, list) else [given]
@@ -173,19 +150,6 @@ def layer_names(given: object) -> list[str]:
         if isinstance(part, bool) or not isinstance(part, (str, int)):
             raise ValueError(f"layers are names or types of modules; got {part!r}")
     return [str(part) for part in parts]
-
-
-def add_images_arguments(parser: ArgumentParser, description: str, required: bool = True) -> None:
-    """Options: a person's own pictures, and which files make up an image."""
-    # Without a type, a name is a name: no YAML is read in "a: b.png" or "1".
-    parser.add_argument("--images", nargs="+", required=required, metavar="PATH", help=description)
-    parser.add_argument(
-        "--patterns",
-        type=dict[str, str] | None,
-        default=None,
-        help="Names of each modality's files in a folder, * being what the files of an image "
-        'share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".',
-    )
 
 
 def picture_paths(images: object, spec: InputSpec) -> list[str] | dict[str, str]:

@@ -11,15 +11,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 from neurovis.analysis import ExplainedPicture, FeatureMaps, RandomizedPicture, ResultFiles
+from neurovis.cli.commands import Paths
 from neurovis.cli.counting import counted
-from neurovis.cli.options import add_images_arguments, add_model_arguments
 from neurovis.cli.own_images import CommandImages, own_pictures
 from neurovis.cli.printing import print_written
-from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
+from neurovis.cli.trainers import build_trainer, check_float32
 from neurovis.files import check_writable
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
@@ -31,18 +30,27 @@ PictureResult = FeatureMaps | ExplainedPicture | RandomizedPicture
 _REMEDY = "give what it was made for, see --input.size and --input.modalities"
 
 
-def add_picture_arguments(parser: ArgumentParser) -> None:
-    """Options: the network, its input, the pictures and the Trainer."""
-    add_model_arguments(parser)
-    add_images_arguments(
-        parser,
-        "Pictures, or folders of them: PNG, JPEG, TIFF, or .npy (C, H, W) in [0, 1]. Of an RGB-D "
-        "image any file finds its partner: X_RGB.png and X_depth.tiff. Where names do not tell: "
-        "rgb=photo.png depth=scan.tiff. 0 to 255 of an 8-bit file is a modality's whole range; "
-        "only 16-bit and float files have a unit. All are stretched to the network's size.",
-    )
-    parser.add_argument("--batch_size", type=int, default=16, help="Pictures read at a time.")
-    add_trainer_arguments(parser, devices=1)
+@dataclass(frozen=True)
+class PictureOptions:
+    """Pictures of your own.
+
+    Args:
+        images: Pictures, or folders of them: PNG, JPEG, TIFF, or .npy (C, H, W) in [0, 1]. Of an
+            RGB-D image any file finds its partner: X_RGB.png and X_depth.tiff. Where names do not
+            tell: rgb=photo.png depth=scan.tiff. 0 to 255 of an 8-bit file is a modality's whole
+            range; only 16-bit and float files have a unit. All are stretched to the network's size.
+        patterns: Names of each modality's files in a folder, * being what the files of an image
+            share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".
+        batch_size: Pictures read at a time.
+    """
+
+    images: Paths
+    patterns: dict[str, str] | None = None
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1; got {self.batch_size}")
 
 
 @contextmanager
@@ -87,9 +95,7 @@ class PictureRun:
     others keep their index.
 
     Args:
-        images: Paths of pictures, as an option has them.
-        patterns: Names of the modalities' files.
-        batch_size: Pictures in a batch.
+        options: The pictures.
         trainer_options: Options of the Trainer, which gives a device and loggers.
         spec: What the network is shown.
 
@@ -99,19 +105,12 @@ class PictureRun:
     """
 
     def __init__(
-        self,
-        images: object,
-        patterns: Mapping[str, str] | None,
-        batch_size: int,
-        trainer_options: Mapping[str, Any],
-        spec: InputSpec,
+        self, options: PictureOptions, trainer_options: Mapping[str, Any], spec: InputSpec
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {batch_size}")
         # Before a folder of thousands of pictures is looked through.
         check_writable(trainer_options["default_root_dir"] or Path.cwd())
-        self._batch_size = batch_size
-        self._pictures, notes = own_pictures(images, patterns, spec)
+        self._batch_size = options.batch_size
+        self._pictures, notes = own_pictures(options.images, options.patterns, spec)
         self._images = CommandImages(self._pictures, notes)
         self._trainer = _trainer(trainer_options)
         self.device = self._trainer.strategy.root_device

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
 
 import lightning.pytorch as pl
-from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
 from neurovis.analysis import (
@@ -17,93 +17,93 @@ from neurovis.analysis import (
     save_ranking,
 )
 from neurovis.cli.chosen_rankings import chosen_rankings
+from neurovis.cli.commands import Names, Paths, TrainerArguments
 from neurovis.cli.counting import counted
-from neurovis.cli.options import (
-    add_images_arguments,
-    add_layers_argument,
-    add_model_arguments,
-    layer_names,
-    load_model_and_input,
-)
+from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.own_images import choose_ranking_images
 from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_written
 from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import add_trainer_arguments, build_trainer, check_float32
+from neurovis.cli.trainers import LIGHTNING, as_list, build_trainer, check_float32
 from neurovis.run_folder import new_run_folder
-from neurovis.tuning import RANKINGS, RankingOptions, Rankings, RankingSettings, TuningProbe
+from neurovis.tuning import RankingOptions, Rankings, RankingSettings, TuningProbe
+
+_BY = ["orientation"]
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options: the network, its layers, what they are asked, with what, and the Trainer."""
-    add_model_arguments(parser)
-    add_layers_argument(parser)
-    parser.add_argument(
-        "--by",
-        nargs="+",
-        default=["orientation"],
-        metavar="RANKING",
-        help=f"What kernels are ranked by: {', '.join(RANKINGS)}; or the import path of a ranking "
-        "of your own, such as mypackage.MyRanking.",
-    )
-    parser.add_class_arguments(RankingSettings)
-    add_images_arguments(
-        parser,
-        "For sparseness, class and activation: pictures, or folders of them, as for neurovis "
-        "features. For class a folder with one folder for each class in it. With --model demo, "
-        "its own labeled scenes by default.",
-        required=False,
-    )
-    _add_result_arguments(parser)
-    add_trainer_arguments(parser)
+@dataclass(frozen=True)
+class ResultOptions:
+    """Figures, and further analyses of the first kernels.
+
+    Args:
+        top: Kernels in a figure.
+        sheets: Of each ranking by gratings, this number of the first kernels get a sheet of their
+            own.
+        preferred_images: Of each ranking by gratings, maximize the activation of this number of
+            the first kernels, and compare each image's orientation and spatial frequency with the
+            grating's.
+        receptive_fields: Of each layer's first ranking by gratings, map the receptive fields of
+            this number of the first kernels, and how large they want their gratings.
+    """
+
+    top: int = 24
+    sheets: int = 4
+    preferred_images: int = 0
+    receptive_fields: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 1 if name == "top" else 0
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}; got {value}")
 
 
-def _add_result_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--top", type=int, default=24, help="Kernels in a figure.")
-    parser.add_argument(
-        "--sheets",
-        type=int,
-        default=4,
-        help="Of each ranking by gratings, so many of the first kernels get a sheet of their own.",
-    )
-    parser.add_argument(
-        "--preferred_images",
-        type=int,
-        default=0,
-        help="Of each ranking by gratings, maximize the activation of so many of the first "
-        "kernels, and compare each image's orientation and spatial frequency with the grating's.",
-    )
-    parser.add_argument(
-        "--receptive_fields",
-        type=int,
-        default=0,
-        help="Of each layer's first ranking by gratings, map the receptive fields of so many of "
-        "the first kernels, and how large they want their gratings.",
-    )
+def run(
+    network: NetworkOptions,
+    settings: RankingSettings,
+    results: ResultOptions,
+    layer: Names,
+    by: Annotated[list[str], {"nargs": "+", "metavar": "RANKING"}] = _BY,
+    images: Paths = None,
+    patterns: dict[str, str] | None = None,
+    trainer: TrainerArguments = LIGHTNING,
+) -> None:
+    """Show the stimuli, rank, write and print.
 
-
-def run(options: Namespace) -> None:
-    """Show the stimuli, rank, write and print."""
-    _check(options)
-    network, spec = load_model_and_input(options)
-    rankings = chosen_rankings(options.by)
-    images = choose_ranking_images(rankings, options.model, options.images, options.patterns, spec)
-    with checked_options(network, spec):
+    Args:
+        network: Network and its input.
+        settings: Settings of the rankings.
+        results: Figures and further analyses.
+        layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
+        by: What kernels are ranked by: orientation, spatial_frequency, phase, color, modality,
+            sparseness, class, activation, weight; or the import path of a ranking of your own, such
+            as mypackage.MyRanking.
+        images: For sparseness, class and activation: pictures, or folders of them, as for neurovis
+            features. For class a folder with one folder for each class in it. With --model demo,
+            its own labeled scenes by default.
+        patterns: Names of each modality's files in a folder, * being what the files of an image
+            share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".
+        trainer: Arguments of the Trainer.
+    """
+    module, spec = network.load()
+    rankings = chosen_rankings(by)
+    chosen = choose_ranking_images(rankings, network.model, images, patterns, spec)
+    with checked_options(module, spec):
         probe = TuningProbe(
-            network,
-            layer_names(options.layer),
+            module,
+            layer_names(layer),
             rankings,
             input_spec=spec,
-            images=None if images is None else images.readable(),
-            **_settings(options),
+            images=None if chosen is None else chosen.readable(),
+            **cast(RankingOptions, vars(settings)),
         )
-    trainer = _trainer(options)
-    probe.check_trainer(trainer)
+    made = _make_trainer(trainer, results)
+    probe.check_trainer(made)
     with stoppable(lambda: "before all stimuli were shown; there are no results yet"):
-        trainer.predict(probe, return_predictions=False)
-    folder = new_run_folder(trainer)  # All ranks must ask.
-    if trainer.is_global_zero:
+        made.predict(probe, return_predictions=False)
+    folder = new_run_folder(made)  # All ranks must ask.
+    if made.is_global_zero:
         with stoppable(
             lambda: (
                 "when the ranking was done; its table, arrays and the figures so far are in "
@@ -111,30 +111,24 @@ def run(options: Namespace) -> None:
             )
         ):
             probe.results.to_csv(folder / "results.csv")
-            files = ResultFiles(folder, trainer.loggers)
-            _analyze(network, probe.results, options, files)
-            for logger in trainer.loggers:
+            files = ResultFiles(folder, made.loggers)
+            _analyze(module, probe.results, settings, results, trainer, files)
+            for logger in made.loggers:
                 logger.finalize("success")
-            if images is not None:
-                images.print_notes()
-            print_written(folder, trainer.loggers)
-            if images is not None:
-                images.raise_if_incomplete()
-
-
-def _check(options: Namespace) -> None:
-    for name, least in (
-        ("top", 1),
-        ("sheets", 0),
-        ("preferred_images", 0),
-        ("receptive_fields", 0),
-    ):
-        if options[name] < least:
-            raise ValueError(f"{name} must be at least {least}; got {options[name]}")
+            if chosen is not None:
+                chosen.print_notes()
+            print_written(folder, made.loggers)
+            if chosen is not None:
+                chosen.raise_if_incomplete()
 
 
 def _analyze(
-    network: nn.Module, rankings: Rankings, options: Namespace, files: ResultFiles
+    network: nn.Module,
+    rankings: Rankings,
+    settings: RankingSettings,
+    options: ResultOptions,
+    trainer: Mapping[str, Any],
+    files: ResultFiles,
 ) -> None:
     """Write the rankings and what else is asked of the first kernels, and print both."""
     applicable = [ranking for ranking in rankings if ranking.reason is None]
@@ -146,10 +140,10 @@ def _analyze(
             network,
             rankings,
             options.preferred_images,
-            accelerator=options.trainer.accelerator,
-            devices=options.trainer.devices,
+            accelerator=trainer["accelerator"],
+            devices=trainer["devices"],
             folder=files.folder,
-            show_progress=options.trainer.enable_progress_bar is not False,
+            show_progress=trainer["enable_progress_bar"] is not False,
         )
         save_first_kernels(comparisons, files)
     if options.receptive_fields:
@@ -159,10 +153,10 @@ def _analyze(
                 network,
                 rankings,
                 options.receptive_fields,
-                phases=options.phases,
-                contrast=options.contrast,
-                rectify=options.rectify,
-                batch_size=options.batch_size,
+                phases=settings.phases,
+                contrast=settings.contrast,
+                rectify=settings.rectify,
+                batch_size=settings.batch_size,
                 on_layer=count,
             )
             fields = save_first_kernels(found, files)
@@ -179,22 +173,14 @@ def _analyze(
         print_fields(fields)
 
 
-def _settings(options: Namespace) -> RankingOptions:
-    """The options of the ranking as keyword arguments."""
-    return cast(
-        RankingOptions, {field.name: options[field.name] for field in fields(RankingSettings)}
-    )
-
-
-def _trainer(options: Namespace) -> pl.Trainer:
-    check_float32(vars(options.trainer), "kernels are ranked in")
+def _make_trainer(arguments: Mapping[str, Any], results: ResultOptions) -> pl.Trainer:
+    check_float32(arguments, "kernels are ranked in")
     from neurovis.cli.run_logger import FolderClaim
 
-    callbacks = options.trainer.callbacks or []
-    callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-    trainer = build_trainer({**vars(options.trainer), "callbacks": [*callbacks, FolderClaim()]})
+    callbacks = [*as_list(arguments["callbacks"]), FolderClaim()]
+    trainer = build_trainer({**arguments, "callbacks": callbacks})
     devices = trainer.num_devices * trainer.num_nodes
-    if devices > 1 and (options.preferred_images or options.receptive_fields):
+    if devices > 1 and (results.preferred_images or results.receptive_fields):
         raise ValueError(
             "preferred_images and receptive_fields are made on one device; "
             f"got {devices}: --trainer.devices 1"

@@ -2,112 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, Any, cast
 
-from jsonargparse import ArgumentParser, Namespace
 from rich.text import Text
-from torch import nn
 
 from neurovis.analysis import make_report
 from neurovis.analysis.report import check_report
-from neurovis.cli import am, top_images
-from neurovis.cli.ascent import climb, make_trainer, resumes
+from neurovis.cli import top_images
+from neurovis.cli.am import make_maximization
+from neurovis.cli.ascent import (
+    ASCENT_TRAINER,
+    ImageOptions,
+    is_resumable,
+    make_trainer,
+    run_ascent,
+)
 from neurovis.cli.chosen_rankings import chosen_rankings
+from neurovis.cli.commands import Names, Paths, TrainerArguments
 from neurovis.cli.counting import counted
-from neurovis.cli.options import is_as_made, load_model_and_input
+from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import console
 from neurovis.cli.stopping import stoppable
+from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
-from neurovis.maximization import ActivationMaximization
-from neurovis.saliency import METHODS, check_method
+from neurovis.maximization import AscentSettings
+from neurovis.maximization.objectives import Objective
+from neurovis.maximization.settings import ObjectiveName
+from neurovis.saliency import check_method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
+from neurovis.tuning.battery import Images
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
 
 #: What the command writes in the end.
 PAGE = "report.html"
 #: Top images of the demo's own scenes.
 _DEMO_TOP_IMAGES = 9
+_RANKING = RankingSettings()
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options of an ascent, of rankings, and of a probe picture."""
-    am.add_arguments(parser)
+@dataclass(frozen=True)
+class CardImageOptions(ImageOptions):
+    """Objective, parametrization, penalties and transforms of the images."""
+
     # One unit is what all that is on a card can be compared by.
-    parser.set_defaults({"objective": "center"})
-    parser.add_argument(
-        "--by",
-        nargs="+",
-        default=None,
-        metavar="RANKING",
-        help="Rankings that cards can be sorted and filtered by: "
-        f"{', '.join(RANKINGS)}, or the import path of one of your own; by default all that need "
-        "no images and apply to the input.",
-    )
-    parser.add_class_arguments(RankingSettings, "ranking")
-    parser.add_argument(
-        "--probe",
-        nargs="+",
-        default=None,
-        metavar="PATH",
-        help="A picture for the saliency maps; by default the first of --images.",
-    )
-    parser.add_argument(
-        "--method", type=str, default="gradient", help=f"Of the maps: {', '.join(METHODS)}."
-    )
-    parser.add_argument(
-        "--field_images",
-        type=int,
-        default=16,
-        help="Noise images over which receptive fields are averaged; 0 leaves fields out.",
-    )
+    objective: ObjectiveName | Objective | Callable[..., Any] = "center"
 
 
-def run(options: Namespace) -> None:
-    """Make preferred images, rank, look at pictures, and write the page."""
-    method = check_method(options.method)
-    network, spec = load_model_and_input(options)
-    rankings = _rankings(options, spec)
-    images, patterns = options.images, options.patterns
-    probe = choose_probe(method, options.probe, options.model, images, patterns, spec)
-    module = am.make_module(options, network, spec)
+@dataclass(frozen=True)
+class CardOptions:
+    """Evidence on the cards.
+
+    Args:
+        by: Rankings that cards can be sorted and filtered by: orientation, spatial_frequency,
+            phase, color, modality, sparseness, class, activation, weight, or the import path of one
+            of your own; by default all that need no images and apply to the input.
+        probe: A picture for the saliency maps; by default the first of --images.
+        method: Of the maps: gradient, input_x_gradient, smoothgrad, integrated_gradients,
+            guided_backprop, deconvnet, gradcam, guided_gradcam, occlusion.
+        field_images: Noise images over which receptive fields are averaged; 0 leaves fields out.
+    """
+
+    by: Annotated[list[str] | None, {"nargs": "+", "metavar": "RANKING"}] = None
+    probe: Paths = None
+    method: str = "gradient"
+    field_images: int = 16
+
+
+def run(
+    network: NetworkOptions,
+    images: CardImageOptions,
+    ascent: AscentSettings,
+    cards: CardOptions,
+    pictures: TopImagesOptions,
+    layer: Names,
+    kernels: int | list[int] | str = "all",
+    ranking: RankingSettings = _RANKING,
+    trainer: TrainerArguments = ASCENT_TRAINER,
+) -> None:
+    """Make preferred images, rank, look at pictures, and write the page.
+
+    Args:
+        network: Network and its input.
+        images: Objective and images.
+        ascent: Settings of the ascent.
+        cards: Evidence on the cards.
+        pictures: Real pictures to compare with.
+        layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
+        kernels: Of each layer: "all"; as in "0-15,20"; or the first of a ranking,
+            "top:16:orientation", see rank.
+        ranking: Settings of the rankings.
+        trainer: Arguments of the Trainer.
+    """
+    method = check_method(cards.method)
+    module, spec = network.load()
+    rankings = _rankings(cards.by, spec)
+    probe = choose_probe(
+        method, cards.probe, network.model, pictures.images, pictures.patterns, spec
+    )
+    settings = images.settings(ascent, spec)
+    maximization = make_maximization(module, spec, layer, kernels, network.model, settings)
     # Whatever is wrong is found before hours go into the ascent.
-    check_report(module, options.field_images)
-    tuning = _tuning(options, network, spec, module, rankings)
-    check_float32(vars(options.trainer), "kernels are ranked in")
-    trainer = make_trainer(module, options, last_file=PAGE)
-    tuning.check_trainer(trainer)
-    if options.model == "demo" and options.images is None and options.top_images is None:
-        options.top_images = _DEMO_TOP_IMAGES
+    check_report(maximization, cards.field_images)
+    tuning = TuningProbe(
+        module,
+        maximization.layers,
+        rankings,
+        input_spec=spec,
+        images=_ranking_images(rankings, spec, network.model, pictures),
+        **cast(RankingOptions, vars(ranking)),
+    )
+    check_float32(trainer, "kernels are ranked in")
+    made = make_trainer(maximization, trainer, images.resume, last_file=PAGE)
+    tuning.check_trainer(made)
+    if network.model == "demo" and pictures.images is None and pictures.top_images is None:
+        pictures = replace(pictures, top_images=_DEMO_TOP_IMAGES)
     # Any unit may be the one that a picture drives most.
-    objective = "max" if options.objective == "center" else None
-    of_pictures = top_images.prepare(options, network, module, trainer, objective)
-    folder = climb(module, options, trainer)
-    goes_on = ", and the same command goes on there" if resumes(options, trainer) else ""
-    with stoppable(
-        lambda: f"before the page was made; the preferred images are in {folder}{goes_on}"
-    ):
-        found = {}
-        if of_pictures is not None:
-            found = of_pictures.run(folder)
-        trainer.predict(tuning, return_predictions=False)
-        if trainer.is_global_zero:
+    objective = "max" if images.objective == "center" else None
+    search = top_images.prepare(pictures, network.model, module, maximization, made, objective)
+    goes_on = is_resumable(made, trainer, images.resume)
+    folder = run_ascent(maximization, made, goes_on)
+    kept = ", and the same command goes on there" if goes_on else ""
+    with stoppable(lambda: f"before the page was made; the preferred images are in {folder}{kept}"):
+        found = {} if search is None else search.run(folder)
+        made.predict(tuning, return_predictions=False)
+        if made.is_global_zero:
             tuning.results.to_csv(folder / "rankings.csv")
-            network.to(trainer.strategy.root_device)
-            is_shown = options.trainer.enable_progress_bar is not False
-            with counted("cards", len(module.jobs), is_shown) as count:
+            module.to(made.strategy.root_device)
+            is_shown = trainer["enable_progress_bar"] is not False
+            with counted("cards", len(maximization.jobs), is_shown) as count:
                 page = make_report(
-                    network,
                     module,
+                    maximization,
                     tuning.results,
                     top_images=found,
                     probe=probe,
-                    field_images=options.field_images,
-                    name=_network_name(options),
-                    ranking_settings=RankingSettings(**vars(options.ranking)),
+                    field_images=cards.field_images,
+                    name=_network_name(network),
+                    ranking_settings=ranking,
                     facts={"run": folder.name},
                     on_card=count,
                 )
@@ -117,10 +153,23 @@ def run(options: Namespace) -> None:
             top_images.raise_if_incomplete(found)
 
 
-def _rankings(options: Namespace, spec: InputSpec) -> list[AnyRanking]:
+def _ranking_images(
+    rankings: Sequence[AnyRanking], spec: InputSpec, model: str, pictures: TopImagesOptions
+) -> Images | None:
+    """Return the images that rankings need, if any; others are for the search alone."""
+    if not any(isinstance(ranking, ImageRanking) for ranking in rankings):
+        return None
+    chosen = choose_ranking_images(rankings, model, pictures.images, pictures.patterns, spec)
+    readable = None if chosen is None else chosen.readable()
+    if chosen is not None:
+        chosen.print_notes()
+    return readable
+
+
+def _rankings(by: list[str] | None, spec: InputSpec) -> list[AnyRanking]:
     """Those that were asked for; else all that can be made without images."""
-    if options.by is not None:
-        return chosen_rankings(options.by)
+    if by is not None:
+        return chosen_rankings(by)
     return [
         ranking
         for ranking in RANKINGS.values()
@@ -136,34 +185,8 @@ def _applies(ranking: AnyRanking, spec: InputSpec) -> bool:
     return True
 
 
-def _tuning(
-    options: Namespace,
-    network: nn.Module,
-    spec: InputSpec,
-    module: ActivationMaximization,
-    rankings: Sequence[AnyRanking],
-) -> TuningProbe:
-    """Return the probe that ranks the kernels of the layers whose images are generated."""
-    images = None
-    if any(isinstance(ranking, ImageRanking) for ranking in rankings):
-        images = choose_ranking_images(
-            rankings, options.model, options.images, options.patterns, spec
-        )
-    readable = None if images is None else images.readable()
-    if images is not None:
-        images.print_notes()
-    return TuningProbe(
-        network,
-        module.layers,
-        rankings,
-        input_spec=spec,
-        images=readable,
-        **cast(RankingOptions, vars(options.ranking)),
-    )
-
-
-def _network_name(options: Namespace) -> str:
+def _network_name(options: NetworkOptions) -> str:
     """The network and its weights, without the folder of a file: a page is passed on."""
-    if is_as_made(options):
+    if options.is_as_made:
         return f"{options.model}, no weights given"
     return f"{options.model}, {Path(options.weights).name}" if options.weights else options.model

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
 from torch import Tensor
 
 from neurovis.analysis import ExplainedPicture, PictureExplainer, RandomizedPicture
-from neurovis.cli.options import load_model_and_input
-from neurovis.cli.picture_run import PictureRun, add_picture_arguments, checked_options
+from neurovis.cli.commands import Flag, TrainerArguments
+from neurovis.cli.options import NetworkOptions
+from neurovis.cli.picture_run import PictureOptions, PictureRun, checked_options
 from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.tables import print_table
-from neurovis.inputs import InputSpec
+from neurovis.cli.trainers import ONE_DEVICE
 from neurovis.saliency import (
-    METHODS,
     STRONGEST,
     RandomizationCheck,
     SaliencyOptions,
@@ -28,74 +27,74 @@ from neurovis.saliency import (
 from neurovis.tables import Row
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options: the network, the pictures, what is explained and how."""
-    add_picture_arguments(parser)
-    parser.add_argument(
-        "--layer",
-        type=str | None,
-        default=None,
-        help="Dotted name, see neurovis layers; by default the output, whose kernels are classes.",
-    )
-    parser.add_argument(
-        "--kernels",
-        type=int | list[int] | str,
-        default=STRONGEST,
-        help='As in "0-15,20"; "all"; or strongest, the picture\'s own: the predicted class.',
-    )
-    parser.add_argument(
-        "--method", type=str, default="gradient", help=f"How maps are made: {', '.join(METHODS)}."
-    )
-    parser.add_class_arguments(SaliencySettings, skip={"input_spec", "baseline"})
-    parser.add_argument(
-        "--baseline",
-        type=float,
-        default=0.0,
-        help="integrated_gradients and occlusion: where the way begins and what covers a patch, in "
-        "the network's space.",
-    )
-    parser.add_argument(
-        "--randomization",
-        action="store_true",
-        help="Also see how much of the maps is left as the network's weights become random.",
-    )
-    parser.add_argument(
-        "--max_stages",
-        type=int | None,
-        default=None,
-        help="Of the randomization; by default every layer is one.",
-    )
-    parser.add_argument(
-        "--max_kernels", type=int, default=16, help="Kernels in a figure; the files hold all."
-    )
+@dataclass(frozen=True)
+class FigureOptions:
+    """Figures, and the maps of random weights.
+
+    Args:
+        randomization: Also see how much of the maps is left as the network's weights become random.
+        max_stages: Of the randomization; by default every layer is one.
+        max_kernels: Kernels in a figure; the files hold all.
+    """
+
+    randomization: Flag = False
+    max_stages: int | None = None
+    max_kernels: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("max_kernels", "max_stages"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}")
+        if self.max_stages is not None and not self.randomization:
+            raise ValueError(
+                f"max_stages is of the randomization; got {self.max_stages} without --randomization"
+            )
 
 
-def run(options: Namespace) -> None:
-    """Explain the kernels for each picture."""
-    for name in ("max_kernels", "max_stages"):
-        if options[name] is not None and options[name] < 1:
-            raise ValueError(f"{name} must be at least 1; got {options[name]}")
-    if options.max_stages is not None and not options.randomization:
-        raise ValueError(
-            f"max_stages is of the randomization; got {options.max_stages} without --randomization"
+def run(
+    network: NetworkOptions,
+    pictures: PictureOptions,
+    settings: SaliencySettings,
+    figures: FigureOptions,
+    layer: str | None = None,
+    kernels: int | list[int] | str = STRONGEST,
+    method: str = "gradient",
+    baseline: float = 0.0,
+    trainer: TrainerArguments = ONE_DEVICE,
+) -> None:
+    """Explain the kernels for each picture.
+
+    Args:
+        network: Network and its input.
+        pictures: The pictures.
+        settings: Settings of the method.
+        figures: Figures, and the maps of random weights.
+        layer: Dotted name, see neurovis layers; by default the output, whose kernels are classes.
+        kernels: As in "0-15,20"; "all"; or strongest, the picture's own: the predicted class.
+        method: How maps are made: gradient, input_x_gradient, smoothgrad, integrated_gradients,
+            guided_backprop, deconvnet, gradcam, guided_gradcam, occlusion.
+        baseline: integrated_gradients and occlusion: where the way begins and what covers a patch,
+            in the network's space.
+        trainer: Arguments of the Trainer.
+    """
+    checked = check_method(method)
+    module, spec = network.load()
+    settings = replace(settings, baseline=baseline, input_spec=spec)
+    with checked_options(module, spec):
+        explainer = PictureExplainer(
+            module, layer, kernels, checked, **cast(SaliencyOptions, vars(settings))
         )
-    method = check_method(options.method)
-    network, spec = load_model_and_input(options)
-    settings = _settings(options, spec)
-    with checked_options(network, spec):
-        explainer = PictureExplainer(network, options.layer, options.kernels, method, **settings)
-    pictures = PictureRun(
-        options.images, options.patterns, options.batch_size, vars(options.trainer), spec
-    )
-    network.to(pictures.device)
+    shown = PictureRun(pictures, trainer, spec)
+    module.to(shown.device)
     # Whatever is wrong is found before anything is written.
-    with checked_options(network, spec):
-        explainer(pictures.first_image())
-    with stoppable(lambda: pictures.kept):
-        _explain(explainer, pictures, options)
+    with checked_options(module, spec):
+        explainer(shown.first_image())
+    with stoppable(lambda: shown.kept):
+        _explain(explainer, shown, figures)
 
 
-def _explain(explainer: PictureExplainer, pictures: PictureRun, options: Namespace) -> None:
+def _explain(explainer: PictureExplainer, pictures: PictureRun, options: FigureOptions) -> None:
     """Make the maps of all pictures, write and print."""
     rows: list[Row] = []
     number, count = 0, options.max_kernels
@@ -123,13 +122,6 @@ def _explain(explainer: PictureExplainer, pictures: PictureRun, options: Namespa
     if options.randomization:
         _print_randomization(checks)
     pictures.finish()
-
-
-def _settings(options: Namespace, spec: InputSpec) -> SaliencyOptions:
-    """The options of the method as keyword arguments."""
-    names = [field.name for field in fields(SaliencySettings) if field.name != "input_spec"]
-    named = {name: options[name] for name in names}
-    return cast(SaliencyOptions, {**named, "input_spec": spec})
 
 
 def _print(title: str, rows: list[Row], number: int) -> None:

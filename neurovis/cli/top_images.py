@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
-from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from neurovis.cli.options import add_images_arguments
+from neurovis.cli.commands import Paths
 from neurovis.cli.own_images import CommandImages, choose_images
 from neurovis.cli.printing import MOST_ROWS, console
 from neurovis.cli.tables import print_table
@@ -20,28 +20,25 @@ from neurovis.top_images.reading import AnyObjective
 _DEFAULT_NUMBER = 9
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Options: the pictures, and how many of them for each kernel."""
-    add_images_arguments(
-        parser,
-        "Find the pictures that drive each kernel most, to stand beside its preferred image: "
-        "pictures, or folders of them, as for neurovis features; of a folder of folders those in "
-        "them. Any number; they are read one after the other.",
-        required=False,
-    )
-    parser.add_argument(
-        "--top_images",
-        type=int | None,
-        default=None,
-        help=f"So many of the images for each kernel: {_DEFAULT_NUMBER} if there are --images. "
-        "With --model demo, of its own scenes by default.",
-    )
-    parser.add_argument(
-        "--image_workers",
-        type=int,
-        default=0,
-        help="Processes that read images, for each device; 0 reads them in between.",
-    )
+@dataclass(frozen=True)
+class TopImagesOptions:
+    """Pictures of your own that drive each kernel most.
+
+    Args:
+        images: Find the pictures that drive each kernel most, to stand beside its preferred image:
+            pictures, or folders of them, as for neurovis features; of a folder of folders those in
+            them. Any number; they are read one after the other.
+        patterns: Names of each modality's files in a folder, * being what the files of an image
+            share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".
+        top_images: Number of top images for each kernel: 9 if there are --images. With --model
+            demo, of its own scenes by default.
+        image_workers: Processes that read images, for each device; 0 reads them in between.
+    """
+
+    images: Paths = None
+    patterns: dict[str, str] | None = None
+    top_images: int | None = None
+    image_workers: int = 0
 
 
 class TopImagesRun:
@@ -125,17 +122,27 @@ def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
 
 
 def prepare(
-    options: Namespace,
+    options: TopImagesOptions,
+    model: str,
     network: nn.Module,
     module: ActivationMaximization,
     trainer: pl.Trainer,
     objective: AnyObjective | None = None,
 ) -> TopImagesRun | None:
-    """The run of top images that the options ask for, if any; to be called before the ascent."""
+    """Return the search that the options ask for, if any; to be called before the ascent.
+
+    Args:
+        options: Pictures, and how many of them.
+        model: Import path of the network.
+        network: The network, as it was loaded.
+        module: Ascents of the kernels, one for each image.
+        trainer: The run's Trainer.
+        objective: What images are compared by; by default what is maximized.
+    """
     if options.images is None and options.top_images is None:
         return None
     spec = module.input_spec
-    images = choose_images(options.model, options.images, options.patterns, spec)
+    images = choose_images(model, options.images, options.patterns, spec)
     if images is None:
         raise ValueError("top_images needs images: give --images, pictures or folders of them")
     k = _DEFAULT_NUMBER if options.top_images is None else options.top_images

@@ -6,10 +6,11 @@ import inspect
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning.pytorch as pl
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -24,24 +25,16 @@ _CHOICES: Mapping[str, tuple[object, ...]] = {
     "precision": (None,),
     "logger": (None, True, False),
 }
+#: No argument whose default is not Lightning's.
+LIGHTNING: Mapping[str, Any] = MappingProxyType({})
+#: The same but for one device, which Lightning would take all of.
+ONE_DEVICE: Mapping[str, Any] = MappingProxyType({"devices": 1})
 _FLOAT32 = (None, 32, "32", "32-true")
 
 
-def add_trainer_arguments(parser: ArgumentParser, **defaults: object) -> None:
-    """Add the options of ``Trainer``.
-
-    Args:
-        parser: Parser of a command.
-        defaults: Defaults of options, where they are not Lightning's.
-    """
-    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
-    parser.set_defaults(
-        {
-            "trainer.enable_checkpointing": False,
-            "trainer.enable_model_summary": False,
-            **{f"trainer.{name}": value for name, value in defaults.items()},
-        }
-    )
+def as_list(callbacks: Any) -> list[Any]:
+    """Return the Trainer's callbacks, of which there may be one or none."""
+    return list(callbacks) if isinstance(callbacks, list) else [callbacks] if callbacks else []
 
 
 def with_late_folders(logger: object) -> object:

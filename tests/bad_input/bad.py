@@ -24,7 +24,8 @@ class Bad:
         name: What is wrong with it.
         call: A command line, in one text or in its parts; or a function. Either runs in an empty
             working folder, after ``given``.
-        says: A part of the one line that is said: with what was given, and what to do.
+        says: What the one line names, in this order and with " … " between: the option, what was
+            given, and what to do; or a part of it word by word.
         given: Makes the files that it takes.
         as_root: Whether root can be refused, too, who may read and write everything.
     """

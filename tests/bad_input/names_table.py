@@ -34,10 +34,10 @@ _MODELS_AND_INPUTS = each_with(
         (
             "arguments without names",
             "--model_args 3",
-            "model_args must be names with values, as in",
+            'model_args … "3"',
         ),
         ("no size", "--input.size 0", "an input size must be at least 1 pixel; got (0, 0)"),
-        ("size in words", "--input.size big", "input.size must be an integer or a list, as in"),
+        ("size in words", "--input.size big", 'input.size … "big"'),
         ("size without end", "--input.size 10000000", "there is not enough memory; give a smaller"),
         ("modalities' near miss", "--input.modalities rbg", "got 'rbg'; did you mean \"rgb\"?"),
         (

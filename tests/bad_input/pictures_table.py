@@ -148,7 +148,7 @@ _NAMES = [
     ),
     Bad("name with a null byte", (*_PARTS, "a\0b.png"), 'there is no picture "a\\x00b.png"'),
     Bad("endless name", f"{COLOR} {'x' * 5000}.png", "xxx.png"),
-    Bad("a dash for a picture", f"{COLOR} -rf.png", "--images needs a value; one that begins with"),
+    Bad("a dash for a picture", f"{COLOR} -rf.png", "--images … saliency --help"),
 ]
 
 _RGBD = [

@@ -8,7 +8,7 @@ from bad_input.commands import REPORT
 REPORTS = each_with(
     REPORT,
     [
-        ("a report's near miss", "--fieldimages 3", 'did you mean "--field_images"?'),
+        ("a report's near miss", "--fieldimages 3", '"--fieldimages" … "--field_images"'),
         ("noise of less than none", "--field_images -1", "field_images must be at least 0; got -1"),
         (
             "noise without end",
@@ -20,8 +20,8 @@ REPORTS = each_with(
             "--ranking.orientations 1801",
             "orientations must be at most 1800; got 1801",
         ),
-        ("no such maps", "--method gradients", 'did you mean "gradient"'),
-        ("no such ranking of cards", "--by orientatoin", 'did you mean "orientation"?'),
+        ("no such maps", "--method gradients", "'gradients' … \"gradient\""),
+        ("no such ranking of cards", "--by orientatoin", '"orientatoin" … "orientation"'),
         ("no card for a layer", "--objective deep_dream", "card for each kernel; the objective"),
         ("cards by few gratings", "--ranking.orientations 2", "orientations must be at least 4"),
         ("cards of no top images", "--top_images 0", "top_images must be at least 1; got 0"),

@@ -70,8 +70,8 @@ def test_several_devices_have_images_of_their_own(tmp_path: Path) -> None:
     module = ActivationMaximization(nn.Sequential(nn.Conv2d(3, 2, 3)), "0", [0], steps=1)
     for devices, strategy in ((1, pl.strategies.SingleDeviceStrategy), (2, IndependentDDPStrategy)):
         given = ["--trainer.devices", str(devices), "--trainer.default_root_dir", str(tmp_path)]
-        options = build_parser("am").parse_args([*AM, *given])
-        trainer = make_trainer(module, options.am)
+        options = build_parser("am").parse_args([*AM[1:], *given])
+        trainer = make_trainer(module, vars(options.trainer))
         assert isinstance(trainer.strategy, strategy)
 
 

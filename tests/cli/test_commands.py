@@ -112,10 +112,12 @@ def test_am_starts_from_a_picture(tmp_path: Path) -> None:
         (("--lr", "-1"), "lr must be a number of at least 0; got -1.0"),
         (
             ("--objective", "meen"),
-            "objective must be mean, center, max, deep_dream, or an object by its class_path; "
             'got "meen"; did you mean "mean"?',
         ),
-        (("--parametrization", "wavelet"), "fixed_magnitude, or an object by its class_path; got"),
+        (
+            ("--parametrization", "wavelet"),
+            "must be fourier, pixel, fixed_magnitude",
+        ),
         (("--precision", "bf16"), 'precision must be auto, float32, bfloat16; got "bf16"'),
         (("--init", "nowhere.png"), 'there is no picture "nowhere.png"'),
         (("--input.modalities", "rgb"), "cannot take images of shape (3, 64, 64) (rgb 3)"),

@@ -51,9 +51,8 @@ def test_every_command_has_an_example_that_is_understood(
     written = example(COMMANDS[name].description)
     words = shlex.split(written)
     assert words[:2] == ["neurovis", name]
-    options = build_parser(name).parse_args(words[1:])
-    assert options.command == name
-    for path in options[name].get("images") or []:
+    options = build_parser(name).parse_args(words[2:])
+    for path in options.get("images") or []:
         assert (ROOT / path).is_file()
     text = _help(capsys, name)
     head = text.split("\noptions:\n")[0]
@@ -130,7 +129,7 @@ def test_the_whole_says_where_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
     assert len(commands) == 2
     for command in commands:
         words = shlex.split(command)[1:]
-        build_parser(words[0]).parse_args(words)
+        build_parser(words[0]).parse_args(words[1:])
     assert [line for line in text.splitlines() if "command" in line and line.endswith(":")] == [
         "commands:"
     ]
@@ -147,7 +146,7 @@ def test_few_of_the_trainer_s_options_are_shown_and_all_are_taken(
     assert sorted(shown) == sorted(TRAINER_OPTIONS)
     arguments = [name, "--layer", "conv1", "--trainer.benchmark", "true"]
     arguments += ["--images", "photo.png"] * (name == "features")
-    assert build_parser(name).parse_args(arguments)[name].trainer.benchmark is True
+    assert build_parser(name).parse_args(arguments[1:]).trainer.benchmark is True
     with pytest.raises(SystemExit, match="0"):
         main([*arguments, "--print_config"])
     assert yaml.safe_load(capsys.readouterr().out)["trainer"]["benchmark"] is True
@@ -155,7 +154,7 @@ def test_few_of_the_trainer_s_options_are_shown_and_all_are_taken(
 
 def test_required_options_stand_in_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     usage = _help(capsys, "features").splitlines()[0]
-    assert usage == "usage: neurovis features --images PATH --layer LAYER [options]"
+    assert usage == "usage: neurovis features --layer LAYER --images PATH [options]"
 
 
 def test_classes_have_the_names_that_options_take(capsys: pytest.CaptureFixture[str]) -> None:
