@@ -1,11 +1,8 @@
 """Analyses that combine preferred images, tuning, saliency and pictures of your own."""
 
-from neurovis.analysis.explained_pictures import (
-    ExplainedPicture,
-    PictureExplainer,
-    RandomizedPicture,
-)
+from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPicture
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
+from neurovis.analysis.picture_explainer import PictureExplainer
 from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
 from neurovis.analysis.preferred_images import (
     Comparison,

@@ -11,7 +11,7 @@ from kept import FIRST_RUN, kept_images
 from PIL import Image
 from torch.nn import functional
 
-from neurovis.analysis import explained_pictures, feature_maps
+from neurovis.analysis import explained_pictures, feature_maps, picture_explainer
 from neurovis.cli import main
 from neurovis.cli.options import InputOptions
 from neurovis.demo import demo_input_spec, load_demo_network
@@ -569,7 +569,7 @@ def test_constant_maps_of_a_randomization_are_counted(
             kernels=[0] * 3,
         )
 
-    monkeypatch.setattr(explained_pictures, "cascading_randomization", made)
+    monkeypatch.setattr(picture_explainer, "cascading_randomization", made)
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*SALIENCY, "--kernels", "0,1", "--images", pictures, "--randomization", *where)
     output = capsys.readouterr().out
