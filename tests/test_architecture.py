@@ -82,6 +82,8 @@ def _upward(module: str, package: str, rest: list[str], parts: list[str]) -> lis
         return [f"{module} climbs to {target}"]
     if package in MIDDLE and target in MIDDLE and package != "demo":
         return [f"{module} imports its neighbor {target}; only demo may"]
+    if (package, target) == ("top_images", "analysis"):
+        return [f"{module} imports analysis, which builds on it"]
     if package == "callbacks" and target in TOP:
         return [f"{module} imports {target}"]
     return []
@@ -179,6 +181,9 @@ def test_all_levels_are_seen() -> None:
         ("neurovis.inputs", "from neurovis import maximization", "climbs"),
         ("neurovis.figures.maps", "from ..callbacks import base", "climbs"),
         ("neurovis.recording", "def f():\n    import neurovis.cli.main", "climbs"),
+        ("neurovis.tuning.rank", "from neurovis.analysis import make_report", "climbs"),
+        ("neurovis.analysis.report", "from neurovis.cli.printing import console", "climbs"),
+        ("neurovis.top_images.probe", "from neurovis.analysis import make_report", "builds on it"),
         ("neurovis.recording", "import lightning.pytorch as pl", "lightning"),
         ("neurovis.summaries", "from pytorch_lightning.loggers import CSVLogger", "lightning"),
         ("neurovis.saliency", "import torchmetrics", "torchmetrics"),
