@@ -33,9 +33,6 @@ def curve_figure(curves: Tensor, labels: Sequence[str], title: str, ylabel: str)
         title: Stands over the figure.
         ylabel: What the curves are of, with the unit.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no curve or step, or the number of labels is another.
     """

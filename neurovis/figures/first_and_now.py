@@ -51,9 +51,6 @@ def first_and_now_figure(
         title: Stands over the figure.
         notes: Lines under the title.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no map, the two shapes or the number of labels differ, or the two
             moments have the same name.
@@ -91,9 +88,6 @@ def first_and_now_images(
         spec: The modalities, see :func:`~neurovis.figures.modality_rows`.
         title: Stands over the figure.
         notes: Lines under the title.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: If there is no image, the two shapes or the number of labels differ, or the two

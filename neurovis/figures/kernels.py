@@ -47,9 +47,6 @@ def labeled_grid(
         columns: Images in a row; by default the grid is about square.
         largest: Pixels of an image's longer side, at most.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no image, or the number of labels is another.
     """
@@ -91,9 +88,6 @@ def signature_figure(
         spec: The modalities, see :func:`modality_rows`.
         title: Stands over the figure.
         largest: Pixels of an image's longer side, at most.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: If a map is not ``(H', W')``, or the images are not the spec's.

@@ -44,9 +44,6 @@ def feature_map_figure(
         spec: The modalities, see :func:`modality_rows`.
         title: Stands over the figure.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no map, or the number of kernels is another.
     """

@@ -70,9 +70,6 @@ def orientation_key(size: int = 40) -> Figure:
     Args:
         size: Length of the bars in pixels.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If ``size`` is less than 20.
     """
@@ -105,9 +102,6 @@ def orientation_map_figure(
         title: Stands over the figure.
         notes: Lines under the title.
         columns: Kernels in a row; by default the grid is about square.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: If there is no kernel, or the shapes or the number of labels are others.

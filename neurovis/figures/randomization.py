@@ -55,9 +55,6 @@ def randomization_figure(
         signed: Whether the maps' sign matters. If not, their sizes are shown.
         notes: Lines under the title.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no image or stage, or the shapes do not fit each other.
     """

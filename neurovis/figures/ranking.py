@@ -118,9 +118,6 @@ def ranking_figure(
         values_name: What the entries' ``values`` are, with the unit, such as ``"spatial frequency
             (cycles/pixel)"``; stated under the title.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no entry, or the pictures are not all of one size and the spec's.
 

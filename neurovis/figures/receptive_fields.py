@@ -51,9 +51,6 @@ def receptive_field_figure(
             image are not drawn.
         notes: Lines under the title.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no map, or the labels, signs or boxes are not the maps'.
     """

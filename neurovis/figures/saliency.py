@@ -61,9 +61,6 @@ def saliency_figure(
         notes: Lines under the title.
         first: What to call the first maps, such as ``"first (step 0)"``, and those maps.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no image, or the labels or maps are not the images'.
 

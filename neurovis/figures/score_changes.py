@@ -58,9 +58,6 @@ def score_change_figure(
         limits: Scores that chance exceeds in one of twenty cases, at first and now; drawn as lines.
         notes: Lines under the title.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no kernel, or the two shapes differ.
     """

@@ -68,9 +68,6 @@ def score_histogram(
         split_names: What is below the split, and what is above.
         null_name: What the null is, such as ``"random kernels"``.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no score, a shape is another, or the limits do not rise or leave
             out the split.

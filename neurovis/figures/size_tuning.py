@@ -53,9 +53,6 @@ def size_tuning_figure(
         response_name: What the responses are, with the unit.
         columns: Curves in a row; by default the figure is about square.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no curve, or an argument has another shape or order.
     """

@@ -87,9 +87,6 @@ def top_images_figure(
         notes: Lines under the title.
         spec: The modalities, see :func:`~neurovis.figures.modality_rows`.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If there is no row, or a crop does not fit into its cell.
     """

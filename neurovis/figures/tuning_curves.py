@@ -76,9 +76,6 @@ def kernel_sheet_figure(
         preferred_orientation: In degrees; marked, unless it is NaN.
         preferred_spatial_frequency: In cycles per pixel; marked, unless it is NaN.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: If an argument has another shape, order or range, or the spec is missing.
     """
