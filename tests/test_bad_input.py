@@ -33,8 +33,7 @@ from bad_input.reports_table import REPORTS
 from bad_input.weights_table import WEIGHTS
 from matplotlib.figure import Figure
 
-from neurovis.cli import main
-from neurovis.cli.main import COMMANDS
+from neurovis.cli.main import COMMANDS, main
 
 TABLE = [
     *(*OPTIONS, *REPORTS, *NAMES, *OWN, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),

@@ -15,8 +15,8 @@ import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from neurovis.cli import main, top_kernels
-from neurovis.cli.main import build_parser
+from neurovis.cli import top_kernels
+from neurovis.cli.main import build_parser, main
 from neurovis.demo import training
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,9 +20,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from PIL import Image
 from torch import Tensor, nn
 
-from neurovis.cli import main
 from neurovis.cli.errors import one_line
-from neurovis.cli.main import build_parser
+from neurovis.cli.main import build_parser, main
 from neurovis.cli.named_in_files import checked_names
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.finished import FinishedImages, open_folder

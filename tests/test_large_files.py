@@ -193,7 +193,7 @@ def test_an_upright_picture_has_the_same_bits_in_strips(
 
 _MEASURED = """
 import sys
-from neurovis.cli import main
+from neurovis.cli.main import main
 
 status = main(sys.argv[1:])
 with open("/proc/self/status") as file:

@@ -17,7 +17,7 @@ import torchvision
 from bad_input.of_ones_own import TOUCHING
 from torch import Tensor, nn
 
-from neurovis.cli import main
+from neurovis.cli.main import main
 from neurovis.models import load_model
 from neurovis.models.makers import check_maker, check_named_in_file, runs_code
 from neurovis.models.weight_files import no_code_in_pickles

@@ -2,8 +2,8 @@
 
 from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPicture
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
+from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
 from neurovis.analysis.picture_explainer import PictureExplainer
-from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
 from neurovis.analysis.preferred_images import (
     Comparison,
     compare_preferred_images,

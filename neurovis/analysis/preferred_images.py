@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
+from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
 from neurovis.figures import grating_preference_figure
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentProgress, MaximizationResults

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
-from neurovis.analysis.preferred_gratings import PreferredGratings, preferred_gratings
+from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
 from neurovis.tuning.fields import field_width
 from neurovis.tuning.receptive_field_maps import ReceptiveFieldMaps, map_receptive_fields
 from neurovis.tuning.results import Rankings

@@ -17,7 +17,7 @@ from bad_input.commands import AM, DEMO, FEATURES, GROUP_AM, RANK, SALIENCY
 from bad_input.makers import Maker, all_of, array, closed, folder, text
 from kept import FIRST_RUN
 
-from neurovis.cli import main
+from neurovis.cli.main import main
 
 _HERE = "--trainer.logger false"
 PICTURE = array("p.npy", [[[0.5] * 64] * 64] * 4)

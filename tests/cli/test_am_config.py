@@ -11,7 +11,7 @@ from kept import kept_images
 from PIL import Image
 from torch import Tensor
 
-from neurovis.cli import main
+from neurovis.cli.main import main
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.objectives import (

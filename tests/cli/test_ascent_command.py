@@ -18,9 +18,8 @@ from kept import FIRST_RUN, kept_images
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 
-from neurovis.cli import main
 from neurovis.cli.ascent import make_trainer
-from neurovis.cli.main import build_parser
+from neurovis.cli.main import build_parser, main
 from neurovis.maximization import (
     ActivationMaximization,
     AscentProgress,

@@ -11,7 +11,7 @@ import torch
 from kept import kept_images
 from torchvision.models import squeezenet1_1
 
-from neurovis.cli import main
+from neurovis.cli.main import main
 
 AM = ("am", "--layer", "conv2", "--kernels", "0-2", "--steps", "3", "--trainer.accelerator", "cpu")
 

@@ -10,9 +10,8 @@ import pytest
 import yaml
 from lightning.pytorch.callbacks import Callback
 
-from neurovis.cli import main
 from neurovis.cli.help_text import TRAINER_OPTIONS, example
-from neurovis.cli.main import COMMANDS, build_parser
+from neurovis.cli.main import COMMANDS, build_parser, main
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn import functional
 
 from neurovis.analysis import explained_pictures, feature_maps, picture_explainer
-from neurovis.cli import main
+from neurovis.cli.main import main
 from neurovis.cli.options import InputOptions
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.inputs import InputSpec, Modality

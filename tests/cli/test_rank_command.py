@@ -20,7 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from neurovis.analysis import preferred_images, ranked_fields
-from neurovis.cli import main, rank_printing, tables
+from neurovis.cli import rank_printing, tables
+from neurovis.cli.main import main
 from neurovis.cli.own_images import DemoScenes
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
 from neurovis.maximization import ActivationMaximization

@@ -15,7 +15,7 @@ import pytest
 from kept import kept_images
 from PIL import Image
 
-from neurovis.cli import main
+from neurovis.cli.main import main
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.figures import weight_pictures
 from neurovis.tuning.units import Units

@@ -20,7 +20,8 @@ import pytest
 from kept import FIRST_RUN
 
 from neurovis.analysis import ResultFiles, ranking_files
-from neurovis.cli import counting, layers, main, picture_run
+from neurovis.cli import counting, layers, picture_run
+from neurovis.cli.main import main
 from neurovis.cli.stopping import Stopped, Terminated, stoppable
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.top_images import TopImagesProbe
@@ -460,7 +461,7 @@ def test_a_second_control_c_ends_the_process(moment: str, tmp_path: Path) -> Non
     """Wherever it comes after the first: in what is done about that one, or in telling of it."""
     script = """
 import os, signal, sys
-from neurovis.cli import main
+from neurovis.cli.main import main
 
 module = sys.modules["neurovis.cli.main"]
 

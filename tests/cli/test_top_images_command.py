@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from neurovis.cli import main
+from neurovis.cli.main import main
 from neurovis.demo import demo_input_spec, load_demo_network
 
 SPEC = demo_input_spec()

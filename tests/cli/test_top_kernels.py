@@ -8,8 +8,8 @@ import pytest
 import torch
 from kept import FIRST_RUN
 
-from neurovis.cli import main
 from neurovis.cli import top_kernels as module
+from neurovis.cli.main import main
 
 QUICK = ("--steps", 2, "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false")
 
