@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import logging
 import os
 import re
-import signal
 import sys
 import threading
 import warnings
@@ -24,12 +22,10 @@ from neurovis.cli.errors import blamed_callback, is_out_of_memory, one_line
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.help_text import EPILOG
 from neurovis.cli.option_errors import OptionError, near
-from neurovis.cli.stopping import Signals, Stopped, Terminated, importing, status_of, terminable
+from neurovis.cli.stopping import Stopped, importing, status_of, terminable
 
 #: Set it to see where in the code an error arose, instead of one line.
 TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
-#: Seconds.
-_A_MOMENT = 0.05
 
 #: With more of them, a few hundred bytes of YAML can stand for values that fill memory.
 _MOST_ALIASES = 30
@@ -79,18 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 for input that cannot be used; 130 if it was stopped by Ctrl-C, 143 by SIGTERM.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with terminable() as signals:
+    with terminable():
         try:
-            return _status(given, signals)
+            return _status(given)
         except KeyboardInterrupt as stop:
             # It came while an error was told, or the command was about to end.
             return _end("stopped", status_of(stop))
 
 
-def _status(given: list[str], signals: Signals) -> int:
+def _status(given: list[str]) -> int:
     """Run a command; say what it was refused or stopped for."""
     try:
-        with _encodable_output(), _hushed(signals):
+        with _encodable_output(), _hushed():
             _run(given)
     except Stopped as stop:
         return _end(f"stopped {stop}", stop.status)
@@ -181,14 +177,13 @@ def _encodable_output() -> Iterator[None]:
 
 
 @contextmanager
-def _hushed(signals: Signals) -> Iterator[None]:
+def _hushed() -> Iterator[None]:
     """Keep back what Lightning says of itself and its users can do nothing about."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
-    threads, unraisable = threading.excepthook, sys.unraisablehook
+    threads = threading.excepthook
     threading.excepthook = _without_full_disks
-    sys.unraisablehook = functools.partial(_interrupting_again, signals)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
@@ -201,18 +196,7 @@ def _hushed(signals: Signals) -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-        threading.excepthook, sys.unraisablehook = threads, unraisable
-
-
-def _interrupting_again(signals: Signals, arguments: sys.UnraisableHookArgs) -> None:
-    """Repeat a Ctrl-C that arrived where nothing can be raised, as objects are released."""
-    if issubclass(arguments.exc_type, KeyboardInterrupt):
-        signals.is_stopping = False
-        main_thread = threading.main_thread().ident
-        again = signal.SIGTERM if issubclass(arguments.exc_type, Terminated) else signal.SIGINT
-        threading.Timer(_A_MOMENT, signal.pthread_kill, (main_thread, again)).start()
-    else:
-        sys.__unraisablehook__(arguments)
+        threading.excepthook = threads
 
 
 def _without_full_disks(arguments: threading.ExceptHookArgs) -> None:

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
@@ -34,20 +33,8 @@ def status_of(stop: BaseException | None) -> int:
     return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
-@dataclass
-class Signals:
-    """Record of the signals that came during a command.
-
-    Attributes:
-        is_stopping: Whether one came, and its exception is on its way: a second one ends the
-            process at once.
-    """
-
-    is_stopping: bool = False
-
-
 @contextmanager
-def terminable() -> Iterator[Signals]:
+def terminable() -> Iterator[None]:
     """SIGTERM stops work as Ctrl-C does, at once; a second one of either ends the process.
 
     By itself SIGTERM would end Python where it stands, with files half written; and Lightning,
@@ -55,19 +42,20 @@ def terminable() -> Iterator[Signals]:
     exception raised by a second signal would occur where the first one is handled, and be printed
     with its traceback.
     """
-    signals = Signals()
     process = os.getpid()
+    is_stopping = False
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal is_stopping
         if os.getpid() != process:
             _stop_fork(number, frame)
-        elif signals.is_stopping:
+        elif is_stopping:
             end_at_once(128 + number)
-        signals.is_stopping = True
+        is_stopping = True
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     with _handled_by(stop):
-        yield signals
+        yield
 
 
 @contextmanager
