@@ -9,12 +9,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from neurovis.analysis import SaliencyProbe
-from neurovis.cli.counting import counted
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import picture_paths
 from neurovis.demo import SHAPES, ShapeScenes
 from neurovis.inputs import InputSpec
+from neurovis.maximization.progress import progress_bar
 from neurovis.pictures import PictureDataset, PictureFiles, read_picture
 from neurovis.saliency import Method
 from neurovis.tuning.rankings import AnyRanking, ImageRanking
@@ -73,10 +73,10 @@ class CommandImages:
         dataset = self.dataset
         if isinstance(dataset, DemoScenes):
             return dataset
-        with counted("pictures looked into", len(dataset), is_first_process()) as count:
+        with progress_bar("pictures looked into", len(dataset), is_shown=is_first_process()) as bar:
             for index in range(len(dataset)):
                 dataset.try_image(index)
-                count(1)
+                bar.update(1)
         dataset.first_readable()
         return dataset.subset([n for n in range(len(dataset)) if n not in dataset.left_out])
 

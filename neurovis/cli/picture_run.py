@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from neurovis.analysis import ExplainedPicture, FeatureMaps, RandomizedPicture, ResultFiles
 from neurovis.cli.commands import Paths
-from neurovis.cli.counting import counted
 from neurovis.cli.own_images import CommandImages, own_pictures
 from neurovis.cli.printing import print_written
 from neurovis.cli.trainers import build_trainer, check_float32
 from neurovis.files import check_writable
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
+from neurovis.maximization.progress import progress_bar
 from neurovis.run_folder import new_run_folder
 from neurovis.tables import TableWriter, open_table
 
@@ -153,7 +153,7 @@ class PictureRun:
         size = min(size or self._batch_size, self._batch_size)
         number = len(self._pictures)
         is_shown = self._trainer.progress_bar_callback is not None
-        with counted("pictures", number, is_shown) as count:
+        with progress_bar("pictures", number, is_shown=is_shown) as bar:
             for start in range(0, number, size):
                 indices = range(start, min(start + size, number))
                 read = {index: self._pictures.try_image(index) for index in indices}
@@ -161,7 +161,7 @@ class PictureRun:
                 if images:
                     numbered = [self._numbered(index) for index in images]
                     yield numbered, torch.stack(list(images.values()))
-                count(len(indices))
+                bar.update(len(indices))
         self._is_done = True
 
     def save(self, result: PictureResult, picture: NumberedPicture, count: int) -> None:

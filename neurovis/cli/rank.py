@@ -18,7 +18,6 @@ from neurovis.analysis import (
 )
 from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.commands import Names, Paths, TrainerArguments
-from neurovis.cli.counting import counted
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.own_images import choose_ranking_images
 from neurovis.cli.picture_run import checked_options
@@ -26,6 +25,7 @@ from neurovis.cli.printing import print_written
 from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import LIGHTNING, as_list, build_trainer, check_float32
+from neurovis.maximization.progress import progress_bar
 from neurovis.run_folder import new_run_folder
 from neurovis.tuning import RankingOptions, Rankings, RankingSettings, TuningProbe
 
@@ -148,7 +148,7 @@ def _analyze(
         save_first_kernels(comparisons, files)
     if options.receptive_fields:
         layers = {ranking.layer for ranking in applicable if ranking.grating_responses is not None}
-        with counted("layers mapped", len(layers)) as count:
+        with progress_bar("layers mapped", len(layers)) as bar:
             found = map_ranked_fields(
                 network,
                 rankings,
@@ -157,15 +157,15 @@ def _analyze(
                 contrast=settings.contrast,
                 rectify=settings.rectify,
                 batch_size=settings.batch_size,
-                on_layer=count,
+                on_layer=bar.update,
             )
             fields = save_first_kernels(found, files)
     pictures = {one.key: one.pictures for one in comparisons}
-    with counted("rankings drawn", len(applicable)) as count:
+    with progress_bar("rankings drawn", len(applicable)) as bar:
         for ranking in applicable:
             own = pictures.get((ranking.layer, ranking.by))
             save_ranking(ranking, files, top=options.top, sheets=options.sheets, pictures=own)
-            count(1)
+            bar.update(1)
     print_rankings(rankings)
     if comparisons:
         print_comparisons(comparisons)

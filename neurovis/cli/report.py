@@ -22,7 +22,6 @@ from neurovis.cli.ascent import (
 )
 from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.commands import Names, Paths, TrainerArguments
-from neurovis.cli.counting import counted
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import console
@@ -32,6 +31,7 @@ from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings
 from neurovis.maximization.objectives import Objective
+from neurovis.maximization.progress import progress_bar
 from neurovis.maximization.settings import ObjectiveName
 from neurovis.saliency import check_method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
@@ -134,7 +134,7 @@ def run(
             tuning.results.to_csv(folder / "rankings.csv")
             module.to(made.strategy.root_device)
             is_shown = trainer["enable_progress_bar"] is not False
-            with counted("cards", len(maximization.jobs), is_shown) as count:
+            with progress_bar("cards", len(maximization.jobs), is_shown=is_shown) as bar:
                 page = make_report(
                     module,
                     maximization,
@@ -145,7 +145,7 @@ def run(
                     name=_network_name(network),
                     ranking_settings=ranking,
                     facts={"run": folder.name},
-                    on_card=count,
+                    on_card=bar.update,
                 )
             page.save(folder / PAGE)
             written = f"Kernel cards: {folder / PAGE} (open it in a browser)"

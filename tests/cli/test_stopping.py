@@ -20,9 +20,10 @@ import pytest
 from kept import FIRST_RUN
 
 from neurovis.analysis import ResultFiles, ranking_files
-from neurovis.cli import counting, layers, picture_run
+from neurovis.cli import layers, picture_run
 from neurovis.cli.main import main
 from neurovis.cli.stopping import Stopped, Terminated, stoppable
+from neurovis.maximization import progress
 from neurovis.maximization.layer_ascent import LayerAscent
 from neurovis.top_images import TopImagesProbe
 from neurovis.tuning import TuningProbe
@@ -238,37 +239,6 @@ def test_the_status_tells_the_signal() -> None:
     assert _ends(SystemExit(7)) == 7
 
 
-class _Unlucky:
-    """Interrupted while it is let go of, where nothing can be raised."""
-
-    def __init__(self, stop: type[KeyboardInterrupt]) -> None:
-        self._stop = stop
-
-    def __del__(self) -> None:
-        raise self._stop
-
-
-@pytest.mark.usefixtures("sigterm")
-@pytest.mark.parametrize(("stop", "status"), [(KeyboardInterrupt, 130), (Terminated, 143)])
-def test_what_comes_where_nothing_can_be_raised_comes_again(
-    stop: type[KeyboardInterrupt],
-    status: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def let_go(*_: object, **__: object) -> None:
-        _Unlucky(stop)
-        time.sleep(10)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(layers, "list_layers", let_go)
-    begun = time.monotonic()
-    assert main(["layers"]) == status
-    assert time.monotonic() - begun < 5
-    assert capsys.readouterr().err == "neurovis: stopped before there were results\n"
-
-
 # Progress.
 
 
@@ -276,28 +246,30 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(counting.time, "monotonic", lambda: now)
-    with counting.counted("pictures", 1000) as count:
+    monkeypatch.setattr(time, "time", lambda: now)
+    with progress.progress_bar("pictures", 1000) as bar:
+        monkeypatch.setattr(bar, "_time", lambda: now)
+        bar.start_t = bar.last_print_t = now
         for _ in range(8):
             now += 10.0
-            count(50)
-    assert capsys.readouterr().err.splitlines() == [
-        "150 of 1000 pictures, 5.0 a second, about 2 min 50 s left",
-        "300 of 1000 pictures, 5.0 a second, about 2 min 20 s left",
+            bar.update(50)
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert lines == [
+        "pictures: 150 of 1000 [ 5.00it/s, 02:50 left]",
+        "pictures: 300 of 1000 [ 5.00it/s, 02:20 left]",
     ]
 
 
 def test_on_a_terminal_there_is_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(counting.sys.stderr, "isatty", lambda: True, raising=False)
-    for name, value in (("COLUMNS", "100"), ("FORCE_COLOR", "1"), ("TERM", "xterm")):
-        monkeypatch.setitem(os.environ, name, value)
-    with counting.counted("pictures", 40) as count:
-        count(10)
-    assert "10/40" in capsys.readouterr().err
-    with counting.counted("pictures", 40, is_shown=False) as count:
-        count(10)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    with progress.progress_bar("pictures", 40) as bar:
+        bar.update(10)
+    assert "pictures: 10 of 40 |" in capsys.readouterr().err
+    with progress.progress_bar("pictures", 40, is_shown=False) as bar:
+        bar.update(10)
     assert capsys.readouterr().err == ""
 
 
@@ -306,18 +278,16 @@ def test_pictures_are_counted(
 ) -> None:
     _pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(counting, "_EVERY_LINE", 0.0)
+    monkeypatch.setattr(progress, "_EVERY_LINE", 0.0)
     where = f"{CPU} --trainer.logger false"
     assert main(shlex.split(f"features --layer conv1 --images . --batch_size 2 {where}")) == 0
-    lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
-    assert [line for line in lines if " of 3 pictures" in line] == [
-        "2 of 3 pictures",
-        "3 of 3 pictures",
-    ]
+    lines = [line.partition(" [")[0].strip() for line in capsys.readouterr().err.splitlines()]
+    counted = [line for line in lines if line.startswith("pictures")]
+    assert counted[-2:] == ["pictures: 2 of 3", "pictures: 3 of 3"]
     assert main(shlex.split(f"rank --layer conv1 --by sparseness --images . {where}")) == 0
-    assert "3 of 3 pictures looked into" in capsys.readouterr().err
+    assert "pictures looked into: 3 of 3" in capsys.readouterr().err
     assert main(shlex.split(f"rank --layer conv1 {FEW} --sheets 0 {where}")) == 0
-    assert "1 of 1 rankings drawn" in capsys.readouterr().err
+    assert "rankings drawn: 1 of 1" in capsys.readouterr().err
 
 
 # Real processes.
