@@ -15,9 +15,13 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec, Modality
+from neurovis.maximization.contrast import (
+    MOST_OF_CONTRAST,
+    ContrastMemory,
+    match_contrast_and_luminance,
+)
 from neurovis.maximization.fingerprints import tensor_fingerprint
 from neurovis.maximization.options import is_number
-from neurovis.maximization.tones import MOST_OF_CONTRAST, ToneMemory, match_contrast_and_luminance
 from neurovis.pictures import read_picture
 
 #: One number for all modalities, or one for each of some.
@@ -106,7 +110,9 @@ class Constraints:
             self._prepared[spec] = replace(self, frozen=pictures or None)
         return self._prepared[spec]
 
-    def __call__(self, images: Tensor, spec: InputSpec, memory: ToneMemory | None = None) -> Tensor:
+    def __call__(
+        self, images: Tensor, spec: InputSpec, memory: ContrastMemory | None = None
+    ) -> Tensor:
         """Images that keep to the constraints, differentiably; each depends on its own alone.
 
         Args:

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
-
-from torch import Tensor
-from typing_extensions import Unpack
 
 from neurovis.files import safe_name
-from neurovis.maximization.ascent import AscentEvidence
 from neurovis.maximization.objectives import Target
-from neurovis.maximization.preferred_image import Ended, PreferredImage, target_file_name
-from neurovis.receptive_fields import Box
+from neurovis.maximization.preferred_image import target_file_name
 
 #: The folder of finished images in the folder of a run.
 FINISHED = "finished"
-
-
-class OfImage(TypedDict):
-    """Facts about an image besides the evidence; see :class:`PreferredImage`."""
-
-    image: Tensor
-    start: Tensor
-    curve: Tensor
-    ended: Ended
-    box: Box | None
-    crop: Box | None
 
 
 @dataclass(frozen=True)
@@ -73,30 +56,3 @@ class Job:
         """Description of the job in the manifest."""
         file = (Path(FINISHED) / self.path).as_posix()
         return {"layer": self.layer, "kernels": list(self.target.kernels), "file": file}
-
-    def image(
-        self,
-        variant: int,
-        variants: int,
-        now: AscentEvidence,
-        noise: AscentEvidence,
-        **of_image: Unpack[OfImage],
-    ) -> PreferredImage:
-        """Return one of the job's images, with the evidence for this and for a noise image."""
-        label = self.label if variants == 1 else f"{self.label} ({variant + 1} of {variants})"
-        return PreferredImage(
-            index=self.index,
-            layer=self.layer,
-            label=label,
-            kernels=self.target.kernels,
-            weights=self.weights,
-            activation=now.objective_value,
-            noise_activation=noise.objective_value,
-            member_activations=now.activations,
-            member_noise_activations=noise.activations,
-            target_map=now.target_map,
-            resulting_map=now.resulting_map,
-            variant=variant,
-            unit=self.unit,
-            **of_image,
-        )

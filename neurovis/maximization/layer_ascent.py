@@ -10,12 +10,12 @@ from torch import Tensor
 
 from neurovis.maximization.ascent import AscentStep, ascent_losses, gather_evidence
 from neurovis.maximization.batch import Batch
+from neurovis.maximization.contrast import ContrastMemory
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.optimizer import Moments, adam_step
 from neurovis.maximization.preferred_image import Ended, PreferredImage
 from neurovis.maximization.prepared_layer import PreparedLayer
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.tones import ToneMemory
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class LayerAscent:
             [states[job].steps if job in states else 0 for job in filled],
         )
         self._batch.is_active = [slot < len(first) for slot in range(slots)]
-        self._tones = ToneMemory()
+        self._contrasts = ContrastMemory()
         rows = slots * settings.variants
         self.images = settings.image_parameters.images(rows, layer.region.spec).to(device)
         self.moments = Moments.none(self.images.values.detach())
@@ -98,16 +98,16 @@ class LayerAscent:
 
     def compute_step(self) -> AscentStep:
         """Compute the losses and readouts of a step, and record them; see :func:`ascent_losses`."""
-        tones = self._tones
+        contrasts = self._contrasts
         # On the CPU nothing waits.
-        tones.asks = tones.asks or self.images.values.device.type == "cpu"
+        contrasts.asks = contrasts.asks or self.images.values.device.type == "cpu"
         step = self._try_step()
-        if not tones.asks and step.unsure.any():
-            tones.asks = True
+        if not contrasts.asks and step.unsure.any():
+            contrasts.asks = True
             step = self._try_step()
         # What was out of reach will be so again.
-        tones.asks = bool(step.unsure.any())
-        tones.keep()
+        contrasts.asks = bool(step.unsure.any())
+        contrasts.keep()
         self._batch.record(step)
         return step
 
@@ -189,7 +189,7 @@ class LayerAscent:
     def _try_step(self) -> AscentStep:
         layer, batch = self.layer, self._batch
         leak = batch.leak() if layer.last_rectifiers else None
-        images = layer.region.constrained(self.images(), self._tones)
+        images = layer.region.constrained(self.images(), self._contrasts)
         with layer.leaking(leak):
             return ascent_losses(
                 images,
@@ -200,7 +200,7 @@ class LayerAscent:
                 self._settings,
                 layer.region.whole,
                 None if leak is None else batch.may_wake(leak),
-                list(self._tones.sure.values()),
+                list(self._contrasts.sure.values()),
             )
 
     def _fill(self, slot: int, state: ImageState | None = None) -> None:
@@ -215,7 +215,7 @@ class LayerAscent:
             self.moments.put(rows, state.moments)
         with torch.no_grad():
             self.images.values[rows] = values.to(self.images.values)
-        self._tones.forget(rows)
+        self._contrasts.forget(rows)
 
     def _preferred_images(self, slot: int, why: Ended) -> list[PreferredImage]:
         """The images of a slot as they are now, with the evidence for them."""
@@ -228,21 +228,33 @@ class LayerAscent:
         best = self.better(images, joint).tolist()
         starts = layer.region.initial_images(job.target.kernels[0])
         crop, curves = layer.region.crop, self._batch.curve(slot)
-        return [
-            job.image(
-                variant,
-                count,
-                image=images[best[variant]].cpu(),
-                start=starts[variant],
-                now=evidence[best[variant]],
-                noise=evidence[2 * count + variant],
-                curve=curves[variant],
-                ended=why,
-                box=None if crop is None else crop.box,
-                crop=None if crop is None else crop.crop_box,
+        made = []
+        for variant in range(count):
+            now, noise = evidence[best[variant]], evidence[2 * count + variant]
+            made.append(
+                PreferredImage(
+                    index=job.index,
+                    layer=job.layer,
+                    label=job.label if count == 1 else f"{job.label} ({variant + 1} of {count})",
+                    kernels=job.target.kernels,
+                    weights=job.weights,
+                    image=images[best[variant]].cpu(),
+                    start=starts[variant],
+                    activation=now.objective_value,
+                    noise_activation=noise.objective_value,
+                    member_activations=now.activations,
+                    member_noise_activations=noise.activations,
+                    target_map=now.target_map,
+                    resulting_map=now.resulting_map,
+                    curve=curves[variant],
+                    ended=why,
+                    variant=variant,
+                    unit=job.unit,
+                    box=None if crop is None else crop.box,
+                    crop=None if crop is None else crop.crop_box,
+                )
             )
-            for variant in range(count)
-        ]
+        return made
 
     @torch.no_grad()
     def _whole(self, values: Tensor) -> Tensor:

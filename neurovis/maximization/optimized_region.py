@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
+from neurovis.maximization.contrast import ContrastMemory
 from neurovis.maximization.field_crop import FieldCrop
 from neurovis.maximization.parametrizations import ImageParameters
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.tones import ToneMemory
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class OptimizedRegion:
         """Modalities and size of what is optimized."""
         return self.whole_spec if self.crop is None else self.crop.spec
 
-    def constrained(self, images: Tensor, memory: ToneMemory | None = None) -> Tensor:
+    def constrained(self, images: Tensor, memory: ContrastMemory | None = None) -> Tensor:
         """Images ``(B, C, h, w)`` that keep to the constraints, of what is optimized.
 
         Args:

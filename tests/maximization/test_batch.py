@@ -155,13 +155,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "pixel": {"parametrization": "pixel", "tv": 0.2, "lp": 0.1},
     "phases": {"parametrization": "fixed_magnitude"},
-    "tones": {"contrast": 0.15, "luminance": 0.5},
+    "contrast": {"contrast": 0.15, "luminance": 0.5},
     "center": {"objective": "center", "crop": False},
     "transforms": {"transforms": [GaussianNoise(0.05), Affine(jitter=1), _blur]},
     "variants": {"variants": 2, "diversity": 0.3, "batch_size": 6, "min_improvement": 0.15},
     "sleepers": {"init": "zero"},
 }
-RARE = ("phases", "tones", "center", "pixel", "sleepers")
+RARE = ("phases", "contrast", "center", "pixel", "sleepers")
 
 
 @pytest.mark.parametrize(

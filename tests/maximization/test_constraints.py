@@ -12,10 +12,9 @@ from scipy import optimize, special
 from torch import Tensor
 
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization import tones
 from neurovis.maximization.constraints import Constraints, measured
+from neurovis.maximization.contrast import ContrastMemory, match_contrast_and_luminance
 from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Parametrization, Pixel
-from neurovis.maximization.tones import ToneMemory, match_contrast_and_luminance
 
 RGBD = InputSpec.rgbd((12, 9))
 GRAY = InputSpec((Modality("gray", 1),), size=(12, 12))
@@ -46,13 +45,13 @@ class TestLevels:
         logits = special.logit(image.double().numpy().ravel())
 
         def missing(unknown: Any) -> Any:
-            toned = special.expit(unknown[0] * logits + unknown[1])
-            return toned.mean() - 0.4, toned.std() - 0.3
+            matched = special.expit(unknown[0] * logits + unknown[1])
+            return matched.mean() - 0.4, matched.std() - 0.3
 
         gain, shift = optimize.fsolve(missing, (1, 0), xtol=1e-12)
         expected = special.expit(gain * logits + shift)
-        toned = Constraints(0.3, 0.4)(image, GRAY)
-        np.testing.assert_allclose(toned.numpy().ravel(), expected, atol=1e-5)
+        matched = Constraints(0.3, 0.4)(image, GRAY)
+        np.testing.assert_allclose(matched.numpy().ravel(), expected, atol=1e-5)
 
     def test_of_large_pictures_too(self) -> None:
         # Larger than what the solution is first sought on, with a pattern and a rare bright spot.
@@ -60,23 +59,23 @@ class TestLevels:
         images = random_images(spec, 2) * 0.2
         images[:, :, ::2, ::2] += 0.3
         images[:, :, 40:43, 40:43] = 1
-        toned = Constraints(0.25, 0.45)(images, spec)
-        contrast, luminance = measured(toned, spec)["rgb"]
+        matched = Constraints(0.25, 0.45)(images, spec)
+        contrast, luminance = measured(matched, spec)["rgb"]
         torch.testing.assert_close(contrast, torch.full_like(contrast, 0.25), atol=1e-5, rtol=0)
         torch.testing.assert_close(luminance, torch.full_like(luminance, 0.45), atol=1e-5, rtol=0)
 
     def test_of_one_modality_leave_the_others(self) -> None:
         images = random_images(RGBD)
-        toned = Constraints(contrast={"depth": 0.1}, luminance={"depth": 0.6})(images, RGBD)
-        assert torch.equal(toned[:, :3], images[:, :3])
-        contrast, luminance = measured(toned, RGBD)["depth"]
+        matched = Constraints(contrast={"depth": 0.1}, luminance={"depth": 0.6})(images, RGBD)
+        assert torch.equal(matched[:, :3], images[:, :3])
+        contrast, luminance = measured(matched, RGBD)["depth"]
         assert contrast.tolist() == pytest.approx([0.1] * 3, abs=1e-5)
         assert luminance.tolist() == pytest.approx([0.6] * 3, abs=1e-5)
 
     def test_contrast_alone_keeps_the_mean(self) -> None:
         images = random_images(GRAY) ** 2
-        toned = Constraints(contrast=0.1)(images, GRAY)
-        torch.testing.assert_close(toned.mean((1, 2, 3)), images.mean((1, 2, 3)))
+        matched = Constraints(contrast=0.1)(images, GRAY)
+        torch.testing.assert_close(matched.mean((1, 2, 3)), images.mean((1, 2, 3)))
 
     def test_contrast_alone_moves_a_mean_that_does_not_allow_it(self) -> None:
         images = 0.02 * random_images(GRAY)
@@ -86,18 +85,18 @@ class TestLevels:
 
     def test_luminance_alone_keeps_differences_of_logits(self) -> None:
         images = random_images(GRAY)
-        toned = Constraints(luminance=0.2)(images, GRAY)
-        assert toned.mean((1, 2, 3)).tolist() == pytest.approx([0.2] * 3, abs=1e-5)
-        shift = (torch.logit(toned) - torch.logit(images)).flatten(1)
+        matched = Constraints(luminance=0.2)(images, GRAY)
+        assert matched.mean((1, 2, 3)).tolist() == pytest.approx([0.2] * 3, abs=1e-5)
+        shift = (torch.logit(matched) - torch.logit(images)).flatten(1)
         torch.testing.assert_close(shift, shift[:, :1].expand_as(shift), atol=1e-3, rtol=0)
 
     def test_that_are_out_of_reach_are_measured(self) -> None:
         # One bright pixel of 144: even white on black has a contrast of 0.08 only.
         images = torch.full((1, *GRAY.shape), 0.2)
         images[0, 0, 3, 3] = 0.9
-        toned = Constraints(0.4, 0.3)(images, GRAY)
-        contrast, luminance = measured(toned, GRAY)["gray"]
-        assert toned.isfinite().all()
+        matched = Constraints(0.4, 0.3)(images, GRAY)
+        contrast, luminance = measured(matched, GRAY)["gray"]
+        assert matched.isfinite().all()
         assert 0 < contrast.item() < 0.1
         assert luminance.item() == pytest.approx(0.3, abs=1e-3)
 
@@ -128,8 +127,8 @@ class TestLevels:
 
     def test_an_image_without_contrast_finds_a_way_out(self) -> None:
         images = torch.full((1, *GRAY.shape), 0.5, requires_grad=True)
-        toned = Constraints(0.2, 0.5)(images, GRAY)
-        (toned * random_images(GRAY, 1)).sum().backward()
+        matched = Constraints(0.2, 0.5)(images, GRAY)
+        (matched * random_images(GRAY, 1)).sum().backward()
         assert images.grad is not None
         assert images.grad.isfinite().all()
         assert images.grad.abs().max() > 0
@@ -137,16 +136,16 @@ class TestLevels:
     def test_stay_float32_under_autocast(self) -> None:
         images = random_images(GRAY)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            toned = Constraints(0.2, 0.5)(images, GRAY)
-        assert torch.equal(toned, Constraints(0.2, 0.5)(images, GRAY))
+            matched = Constraints(0.2, 0.5)(images, GRAY)
+        assert torch.equal(matched, Constraints(0.2, 0.5)(images, GRAY))
 
     def test_scale_the_spectrum_of_logits_as_a_whole(self) -> None:
         images = FixedMagnitude().images(1, GRAY)
         images.start_from_noise([torch.Generator().manual_seed(0)])
-        toned = Constraints(0.1, 0.4)(images().detach(), GRAY)
+        matched = Constraints(0.1, 0.4)(images().detach(), GRAY)
         free, held = (
             np.abs(np.fft.rfft2(logits[0, 0].double().numpy())).ravel()[1:]
-            for logits in (images.logits().detach(), torch.logit(toned))
+            for logits in (images.logits().detach(), torch.logit(matched))
         )
         present = free > 1e-3
         ratio = held[present] / free[present]
@@ -172,12 +171,12 @@ class TestLevelsStepByStep:
     def test_are_exact_without_a_search(
         self, contrast: float | None, luminance: float | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        memory = ToneMemory()
+        memory = ContrastMemory()
         first, *others = self.steps()
         match_contrast_and_luminance(first, contrast, luminance, memory)
         memory.keep()
         memory.asks = False
-        monkeypatch.setattr(tones, "searched", None)
+        monkeypatch.setattr("neurovis.maximization.contrast.searched", None)
         for images in others:
             values = (
                 match_contrast_and_luminance(images, contrast, luminance, memory)
@@ -192,7 +191,7 @@ class TestLevelsStepByStep:
             assert (values.mean(1) - wanted).abs().max() < 1e-5
 
     def test_of_an_image_that_is_another_are_known_to_be_wrong_and_searched_for(self) -> None:
-        memory = ToneMemory()
+        memory = ContrastMemory()
         first, second = self.steps(2)
         match_contrast_and_luminance(first, 0.2, 0.5, memory)
         memory.keep()
@@ -210,7 +209,7 @@ class TestLevelsStepByStep:
     def test_of_an_image_depend_on_its_own_steps_alone(self) -> None:
         shown = []
         for jump in (False, True):
-            memory = ToneMemory()
+            memory = ContrastMemory()
             images = []
             for number, one in enumerate(self.steps()):
                 if jump and number == 3:
@@ -222,7 +221,7 @@ class TestLevelsStepByStep:
         assert torch.equal(*shown)
 
     def test_of_a_forgotten_image_are_as_if_it_were_the_first(self) -> None:
-        memory = ToneMemory()
+        memory = ContrastMemory()
         *before, last = self.steps()
         for images in before:
             match_contrast_and_luminance(images, 0.2, 0.5, memory)
@@ -391,8 +390,8 @@ def test_colors_are_toned_together() -> None:
     # Mean and contrast are over channels as well: the differences between colors count.
     spec = InputSpec.rgb(8)
     images = torch.tensor([0.8, 0.5, 0.2])[None, :, None, None].expand(1, 3, 8, 8)
-    toned = Constraints(0.1, 0.5)(images, spec)
-    levels = toned[0, :, 0, 0]
+    matched = Constraints(0.1, 0.5)(images, spec)
+    levels = matched[0, :, 0, 0]
     np.testing.assert_allclose(
         levels.numpy(), 0.5 + 0.1 * np.sqrt(1.5) * np.array([1, 0, -1]), atol=1e-5
     )

@@ -110,11 +110,11 @@ def _shift_for(values: Tensor, log_gain: Tensor, mean: Tensor) -> Tensor:
     low, high = (torch.logit(mean) - limit for limit in (scaled.amax(1), scaled.amin(1)))
     shift = torch.logit(mean) - scaled.mean(1)
     for _ in range(_STEPS_OF_SHIFT):
-        toned = torch.sigmoid(scaled + shift[:, None])
-        missing = mean - toned.mean(1)
+        matched = torch.sigmoid(scaled + shift[:, None])
+        missing = mean - matched.mean(1)
         low = torch.where(missing > 0, shift, low)
         high = torch.where(missing > 0, high, shift)
-        moved = shift + missing / (toned * (1 - toned)).mean(1).clamp(min=1e-12)
+        moved = shift + missing / (matched * (1 - matched)).mean(1).clamp(min=1e-12)
         shift = torch.where((low < moved) & (moved < high), moved, (low + high) / 2)
     return shift
 
@@ -129,10 +129,10 @@ def _sampled(values: Tensor) -> Tensor:
 
 
 def _statistics(values: Tensor, log_gain: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation ``(B,)`` of the toned values."""
-    toned = torch.sigmoid(log_gain.exp()[:, None] * values + shift[:, None])
-    mean = toned.mean(1)
-    variance = (toned - mean[:, None]).square().mean(1)
+    """Mean and standard deviation ``(B,)`` of the matched values."""
+    matched = torch.sigmoid(log_gain.exp()[:, None] * values + shift[:, None])
+    mean = matched.mean(1)
+    variance = (matched - mean[:, None]).square().mean(1)
     return mean, variance.clamp(min=1e-20).sqrt()
 
 
@@ -155,10 +155,10 @@ def _newton_step(
     """Change ``(2, B)`` of log gain and shift that would make up for what is missing."""
     gain = log_gain.exp()[:, None]
     with torch.no_grad():
-        toned = torch.sigmoid(gain * values + shift[:, None])
-        slope = toned * (1 - toned)
+        matched = torch.sigmoid(gain * values + shift[:, None])
+        slope = matched * (1 - matched)
         scaled = slope * values * gain
-        centered = toned - toned.mean(1, keepdim=True)
+        centered = matched - matched.mean(1, keepdim=True)
         length = centered.square().mean(1).clamp(min=1e-20).sqrt()
         mean_of_gain, mean_of_shift = scaled.mean(1), slope.mean(1).clamp(min=1e-12)
         spread_of_gain = (centered * scaled).mean(1) / length

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neurovis.maximization.tone_search import NEAR, searched
+from neurovis.maximization.contrast_search import NEAR, searched
 
 #: Beyond this, logits say nothing more about a float32 image.
 _LOGIT_EPSILON = 1e-6
@@ -23,7 +23,7 @@ _STEPS = 3
 MOST_OF_CONTRAST = 0.95
 
 
-class ToneMemory:
+class ContrastMemory:
     """Gains and shifts of the images of the last step, from which those of the next are near.
 
     What is found for an image depends on it and on its own last one alone.
@@ -64,7 +64,7 @@ def match_contrast_and_luminance(
     images: Tensor,
     contrast: float | None,
     luminance: float | None,
-    memory: ToneMemory | None = None,
+    memory: ContrastMemory | None = None,
     modality: str = "",
 ) -> Tensor:
     """Images with a given standard deviation and mean over all values, each on its own.
@@ -82,11 +82,11 @@ def match_contrast_and_luminance(
     """
     with torch.autocast(images.device.type, enabled=False):
         flat = (images if images.dtype == torch.float64 else images.float()).flatten(1)
-        toned: Tensor = _Toned.apply(flat, contrast, luminance, memory, modality)
-    return toned.reshape(images.shape).to(images.dtype)
+        matched: Tensor = _Matched.apply(flat, contrast, luminance, memory, modality)
+    return matched.reshape(images.shape).to(images.dtype)
 
 
-class _Toned(torch.autograd.Function):
+class _Matched(torch.autograd.Function):
     """Values ``(B, N)`` with a mean and a standard deviation, and the gradient of the solution.
 
     Where a contrast is out of reach the gain is a constant, and the mean is right.
@@ -98,7 +98,7 @@ class _Toned(torch.autograd.Function):
         values: Tensor,
         contrast: float | None,
         luminance: float | None,
-        memory: ToneMemory | None,
+        memory: ContrastMemory | None,
         modality: str,
     ) -> Tensor:
         inside = values.clamp(_LOGIT_EPSILON, 1 - _LOGIT_EPSILON)
@@ -111,18 +111,18 @@ class _Toned(torch.autograd.Function):
         else:
             mean = values.new_full((len(values),), 0.5 if luminance is None else luminance)
         place, is_near = _solved(logits, mean, contrast, memory, modality)
-        toned = _shown(logits, place)
+        matched = _shown(logits, place)
         ctx.contrast = contrast
-        ctx.save_for_backward(values, inside, logits, toned, mean, place[0], is_near)
-        return toned
+        ctx.save_for_backward(values, inside, logits, matched, mean, place[0], is_near)
+        return matched
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        values, inside, logits, toned, mean, gain, is_near = ctx.saved_tensors
+        values, inside, logits, matched, mean, gain, is_near = ctx.saved_tensors
         planes = gradient.new_empty(6, *gradient.shape)
-        missing = toned - mean[:, None]
-        slope = torch.addcmul(toned, toned, toned, value=-1, out=planes[0])
+        missing = matched - mean[:, None]
+        slope = torch.addcmul(matched, matched, matched, value=-1, out=planes[0])
         torch.mul(missing, slope, out=planes[1])
         torch.mul(gradient, slope, out=planes[2])
         torch.mul(planes[:3], logits, out=planes[3:])
@@ -165,7 +165,7 @@ def _solved(
     logits: Tensor,
     mean: Tensor,
     contrast: float | None,
-    memory: ToneMemory | None,
+    memory: ContrastMemory | None,
     modality: str,
 ) -> tuple[Tensor, Tensor]:
     """Gain and shift ``(2, B)`` of logits ``(B, N)``, and ``(B,)`` whether they are right."""
@@ -199,9 +199,9 @@ def _refined(
     place = place.clone()
     planes = logits.new_empty(6, *logits.shape)
     for _ in range(_STEPS):
-        toned = _shown(logits, place)
-        torch.sub(toned, mean[:, None], out=planes[0])
-        torch.addcmul(toned, toned, toned, value=-1, out=planes[2])
+        matched = _shown(logits, place)
+        torch.sub(matched, mean[:, None], out=planes[0])
+        torch.addcmul(matched, matched, matched, value=-1, out=planes[2])
         if contrast is None:
             missing, shift_to_mean = planes[:3:2].mean(-1)
             place[1].addcdiv_(missing, shift_to_mean, value=-1)
