@@ -123,7 +123,7 @@ class Probe:
         Made outside of inference mode, it can be differentiated wherever the batch came from.
         """
         if self._images is None:
-            raise ValueError(f"{self._owner} has seen no batch; give it probe_images")
+            raise ValueError(f"{self._owner} has no images yet; give it probe_images")
         dtype = input_dtype(pl_module, self._images)
         return self._images.to(pl_module.device, dtype, copy=True)
 

@@ -27,7 +27,7 @@ _WORDS = {
 #: Least similarity of names that may be meant: row and rwo are, groups and crop are not.
 _SIMILARITY = 0.65
 #: Characters of a value that are shown.
-_MOST_CHARACTERS = 120
+_LONGEST_VALUE = 120
 #: Most classes that are listed where none is near to what was given.
 _MOST_CLASSES = 12
 
@@ -53,7 +53,7 @@ def near(name: str, known: Iterable[str]) -> str:
     return f'; did you mean "{found[0]}"?' if found else ""
 
 
-def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+def shortened(text: str, most: int = _LONGEST_VALUE) -> str:
     """A text with its middle left out if it is long."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"

@@ -90,17 +90,17 @@ class Collection:
             labels: ``(B,)``, the images' classes.
         """
         place = self._place_metrics()
-        seen = _moved(self._responses(images), place)
+        by_layer = _moved(self._responses(images), place)
         if name == IMAGES:
-            self._see_images(seen, numbers, labels, place)
+            self._add_images(by_layer, numbers, labels, place)
             return
         numbers = numbers.to(place)
-        for layer, responses in seen.items():
+        for layer, responses in by_layer.items():
             self._metrics[layer, name, _ALL].update(responses, numbers)
 
-    def _see_images(
+    def _add_images(
         self,
-        seen: Mapping[str, Tensor],
+        by_layer: Mapping[str, Tensor],
         numbers: Tensor,
         labels: Tensor | None,
         place: torch.device,
@@ -112,7 +112,7 @@ class Collection:
         parts = {_ALL: slice(None), _FIRST_HALF: slice(middle), _SECOND_HALF: slice(middle, None)}
         classes = self._classes(numbers, labels)[order].to(place)
         order = order.to(place)
-        for layer, unordered in seen.items():
+        for layer, unordered in by_layer.items():
             for ranking in self._by_image[layer]:
                 responses = unordered[order]
                 if ranking.needs_rectifier:
