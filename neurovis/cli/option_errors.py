@@ -192,15 +192,15 @@ def construction_error(value: Any) -> Exception | None:
     Args:
         value: A parsed value, and all in it.
     """
-    value = vars(value) if isinstance(value, Namespace) else value
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    is_named = isinstance(value, Namespace)  # A mapping is a value of its own, and names nothing.
+    parts = vars(value).values() if is_named else value if isinstance(value, list) else ()
     found = next(filter(None, (construction_error(part) for part in parts)), None)
-    if found is not None or not isinstance(value, dict) or "class_path" not in value:
+    if found is not None or not is_named or "class_path" not in value:
         return found
     from neurovis.models.import_paths import import_by_path
 
     one = ArgumentParser(exit_on_error=False)
-    one.add_argument("--value", type=import_by_path(value["class_path"]))
+    one.add_argument("--value", type=import_by_path(value.class_path))
     try:
         one.instantiate(one.parse_object({"value": value}))
     except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
@@ -16,7 +16,6 @@ from neurovis.analysis import (
     save_first_kernels,
     save_ranking,
 )
-from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.commands import Names, Paths, TrainerArguments
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.own_images import choose_ranking_images
@@ -24,10 +23,12 @@ from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_written
 from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import LIGHTNING, as_list, build_trainer, check_float32
+from neurovis.cli.trainers import LIGHTNING, FolderClaim, as_list, build_trainer, check_float32
 from neurovis.maximization.progress import progress_bar
+from neurovis.models.import_paths import current_directory_importable, import_by_path
 from neurovis.run_folder import new_run_folder
 from neurovis.tuning import RankingOptions, Rankings, RankingSettings, TuningProbe
+from neurovis.tuning.rankings import AnyRanking, Ranking, resolve_rankings
 
 _BY = ["orientation"]
 
@@ -175,8 +176,6 @@ def _analyze(
 
 def _make_trainer(arguments: Mapping[str, Any], results: ResultOptions) -> pl.Trainer:
     check_float32(arguments, "kernels are ranked in")
-    from neurovis.cli.run_logger import FolderClaim
-
     callbacks = [*as_list(arguments["callbacks"]), FolderClaim()]
     trainer = build_trainer({**arguments, "callbacks": callbacks})
     devices = trainer.num_devices * trainer.num_nodes
@@ -186,3 +185,33 @@ def _make_trainer(arguments: Mapping[str, Any], results: ResultOptions) -> pl.Tr
             f"got {devices}: --trainer.devices 1"
         )
     return trainer
+
+
+def chosen_rankings(names: str | Iterable[str]) -> list[AnyRanking]:
+    """The rankings of these names, each once.
+
+    Args:
+        names: Such as ``orientation``, or ``mypackage.MyRanking``, a class or an instance.
+
+    Raises:
+        ValueError: If there is no such ranking, or what is named is none.
+    """
+    # In a config, a single name need not be a list.
+    names = [names] if isinstance(names, str) else names
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    if not all(isinstance(name, str) for name in listed):
+        raise ValueError(f"by must be names of rankings, such as orientation; got {names!r}")
+    return resolve_rankings([_imported(name) if "." in name else name for name in listed])
+
+
+def _imported(path: str) -> AnyRanking:
+    with current_directory_importable():
+        found = import_by_path(path, what="ranking", example="mypackage.MyRanking")
+    if isinstance(found, type) and issubclass(found, Ranking):
+        found = found()
+    if not isinstance(found, Ranking):
+        raise ValueError(
+            f'"{path}" is no ranking: make it a subclass of GratingRanking, ImageRanking or '
+            "WeightRanking of neurovis.tuning.rankings"
+        )
+    return found

@@ -20,11 +20,11 @@ from neurovis.cli.ascent import (
     make_trainer,
     run_ascent,
 )
-from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.commands import Names, Paths, TrainerArguments
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import console
+from neurovis.cli.rank import chosen_rankings
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.trainers import check_float32

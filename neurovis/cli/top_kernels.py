@@ -9,10 +9,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.text import Text
 from torch import nn
 
-from neurovis.cli.chosen_rankings import chosen_rankings
 from neurovis.cli.own_images import DemoScenes
 from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import console
+from neurovis.cli.rank import chosen_rankings
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
