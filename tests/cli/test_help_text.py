@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from lightning.pytorch.callbacks import Callback
 
 from neurovis.cli.help_text import TRAINER_OPTIONS, example
 from neurovis.cli.main import COMMANDS, build_parser, main
+from neurovis.saliency import METHODS
+from neurovis.tuning import RANKINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -164,3 +167,14 @@ def test_classes_have_the_names_that_options_take(capsys: pytest.CaptureFixture[
         with pytest.raises(SystemExit, match="0"):
             main(["am", "--objective.help", named])
     assert "Position" in names
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [("rank", RANKINGS), ("saliency", METHODS), ("report", [*RANKINGS, *METHODS])],
+)
+def test_every_ranking_and_method_is_named(
+    command: str, names: Iterable[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = _help(capsys, command)
+    assert [name for name in names if not re.search(rf"\b{name}\b", text)] == []
