@@ -166,7 +166,7 @@ class LayerAscent:
         rows = [row for slot in slots for row in self._batch.rows(slot)]
         averaged, last = self.averaged()[rows], self._whole(self.images.values)[rows]
         kernels = [self._batch.jobs[slot].target.kernels[0] for slot in slots]
-        noise = torch.cat([self.layer.region.noise_images(kernel) for kernel in kernels])
+        noise = self.layer.region.noise_images(kernels)
         return torch.cat([averaged, last, noise.to(last)])
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,27 +89,31 @@ class OptimizedRegion:
         return self.whole(self.constrained(self._start(kernel)()))
 
     @torch.no_grad()
-    def noise_images(self, kernel: int) -> Tensor:
-        """The whole noise images ``(D, C, H, W)`` that those for a kernel are compared with."""
-        return self.whole(self.constrained(self._noise(kernel)()))
+    def noise_images(self, kernels: Sequence[int]) -> Tensor:
+        """The whole noise images ``(N D, C, H, W)`` that those for N kernels are compared with."""
+        count = len(kernels) * self.settings.variants
+        images = self.settings.image_parameters.images(count, self.spec)
+        images.start_from_noise(self._generators(kernels))
+        return self.whole(self.constrained(images()))
 
     def _start(self, kernel: int) -> ImageParameters:
         init = self.settings.init
         if isinstance(init, str) and init == "noise":
-            return self._noise(kernel)
-        if isinstance(init, Tensor):
+            self._parameters.start_from_noise(self._generators([kernel]))
+        elif isinstance(init, Tensor):
             image = init if self.crop is None else self.crop.cropped(init)
             self._parameters.start_from_image(image)
         else:
             self._parameters.start_from_gray()
         return self._parameters
 
-    def _noise(self, kernel: int) -> ImageParameters:
-        variants, seed = range(self.settings.variants), self.settings.seed
-        self._parameters.start_from_noise(
-            [image_generator(seed, kernel, Stream.START, variant) for variant in variants]
-        )
-        return self._parameters
+    def _generators(self, kernels: Sequence[int]) -> list[torch.Generator]:
+        seed, variants = self.settings.seed, range(self.settings.variants)
+        return [
+            image_generator(seed, kernel, Stream.START, variant)
+            for kernel in kernels
+            for variant in variants
+        ]
 
     @cached_property
     def _parameters(self) -> ImageParameters:
