@@ -92,6 +92,12 @@ _FILES = [
         f"{_DAMAGED} (Error while deserializing header: ",
     ),
     _weights("another archive", "w.pt", archive("w.pt", readme=b"text"), _DAMAGED),
+    _weights(
+        "an archive that grows",
+        "w.pt",
+        archive("w.pt", **{"data.pkl": b"\x80\x02.", "data/0": bytes(10**8)}),
+        "is a file of 97442 bytes that unpacks to 100000003, which no file of weights does",
+    ),
     _weights("a list for weights", "w.pt", saved("w.pt", [1, 2]), "holds a list, not a state dict"),
     _weights("no weights in it", "w.pt", saved("w.pt", {}), "is empty"),
     _weights(

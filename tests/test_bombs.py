@@ -1,4 +1,4 @@
-"""Large pictures, which are read a few rows at a time, and unusual files of weights."""
+"""Small files that stand for much: refused by what they declare, or read a few rows at a time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from neurovis import archives
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.objectives import Direction
 from neurovis.models import load_model
@@ -32,21 +33,37 @@ def _archive(tensors: object) -> bytes:
     return buffer.getvalue()
 
 
-def _compressed(path: Path, content: bytes) -> Path:
-    """An archive of torch's, compressed."""
+def _compressed(path: Path, content: bytes, zeros: int = 0) -> Path:
+    """An archive of torch's, compressed; perhaps with its first tensor replaced by zeros."""
     with (
         zipfile.ZipFile(io.BytesIO(content)) as plain,
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
     ):
         for name in plain.namelist():
-            packed.writestr(name, plain.read(name))
+            if zeros and name.endswith("/data/0"):
+                with packed.open(name, "w", force_zip64=True) as file:
+                    for _ in range(zeros // 2**20):
+                        file.write(bytes(2**20))
+            else:
+                packed.writestr(name, plain.read(name))
     return path
+
+
+@pytest.mark.parametrize("read", [Direction, lambda path: load_model("torch.nn.Linear", path)])
+def test_weights_that_unpack_to_much_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    path = _compressed(tmp_path / "bomb.pth", _archive({"weight": torch.zeros(4)}), 2**26)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match=r'bomb\.pth" is a file of \d+ bytes that unpacks to 671'):
+        read(path)
 
 
 @pytest.mark.filterwarnings("ignore:.*(prototype stage|in beta state|invariant)")
 @pytest.mark.parametrize(
     ("tensor", "problem"),
     [
+        (lambda: torch.ones(1).expand(2**40), r"has shape \(1099511627776,\), and .* only 4 bytes"),
         (lambda: torch.eye(2).to_sparse(), "is a sparse tensor"),
         (lambda: torch.eye(2).to_sparse_csr(), "is a sparse tensor"),
         (lambda: torch.eye(2, device="meta"), "is a meta tensor"),
@@ -54,7 +71,7 @@ def _compressed(path: Path, content: bytes) -> Path:
     ],
 )
 @pytest.mark.parametrize("used", ["vectors", "weights"])
-def test_tensors_that_are_not_dense_are_refused(
+def test_tensors_that_do_not_hold_their_numbers_are_refused(
     tmp_path: Path, tensor: Callable[[], torch.Tensor], problem: str, used: str
 ) -> None:
     path, arguments = tmp_path / "x.pt", {"in_features": 2, "out_features": 2, "bias": False}
@@ -78,7 +95,45 @@ def test_what_else_a_checkpoint_holds_may_be_sparse(tmp_path: Path) -> None:
     assert torch.equal(loaded.weight, network.weight)
 
 
-def test_compressed_weights_are_read(tmp_path: Path) -> None:
+def _with_another_directory(content: bytes) -> bytes:
+    """An archive with a second directory, of small files, where Python looks for one."""
+    start = int.from_bytes(content[-6:-2], "little")
+    directory, end = bytearray(content[start:-22]), content[-22:]
+    place = directory.find(b"PK\x01\x02")
+    while place >= 0:
+        directory[place + 16 : place + 28] = bytes(12)  # Checksum and sizes.
+        place = directory.find(b"PK\x01\x02", place + 4)
+    return content[:-22] + bytes(directory) + end
+
+
+@pytest.mark.parametrize("read", [Direction, lambda path: load_model("torch.nn.Linear", path)])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda content: content + b"PK\x05\x06",
+        lambda content: content + bytes(9),
+        _with_another_directory,
+    ],
+)
+def test_an_archive_cannot_show_other_sizes_than_torch_reads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: Callable[[bytes], bytes],
+    read: Callable[[Path], object],
+) -> None:
+    path = _compressed(tmp_path / "bomb.pth", _archive({"weight": torch.zeros(2**22 + 1)}))
+    path.write_bytes(changed(path.read_bytes()))
+    # Torch finds what is in it, small or not.
+    assert torch.load(path, weights_only=True)["weight"].shape == (2**22 + 1,)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    with pytest.raises(ValueError, match=r'bomb\.pth" is (truncated, )?damaged'):
+        read(path)
+
+
+def test_weights_that_somebody_compressed_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_HARMLESS_BYTES", 0)
     network = nn.Conv2d(3, 16, 30)
     path = _compressed(tmp_path / "w.pth", _archive(network.state_dict()))
     arguments = {"in_channels": 3, "out_channels": 16, "kernel_size": 30}
@@ -213,6 +268,26 @@ def _peak(folder: Path, *arguments: str) -> tuple[int, int, str]:
     status, peak = done.stdout.splitlines()[-1].split()
     sys.stdout.write(f"\n{arguments[0]}: at most {int(peak) / 2**20:.0f} MiB\n")
     return int(status), int(peak), done.stderr
+
+
+@pytest.mark.slow
+def test_two_gigabytes_in_a_small_file_of_weights(tmp_path: Path) -> None:
+    # Half a billion floats, as its pickle says too.
+    with torch.serialization.skip_data():
+        torch.save({"weight": torch.empty(2**29)}, tmp_path / "empty.pth")
+    packed = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(tmp_path / "empty.pth") as plain:
+        small = io.BytesIO()
+        with zipfile.ZipFile(small, "w") as copied:
+            for name in plain.namelist():
+                copied.writestr(name, b"" if name.endswith("/data/0") else plain.read(name))
+    _compressed(packed, small.getvalue(), 2**31)
+    assert packed.stat().st_size < 3 * 10**6
+    model = ("--model", "torch.nn.Linear", "--model_args", "{in_features: 2, out_features: 2}")
+    status, peak, said = _peak(tmp_path, "layers", *model, "--weights", str(packed))
+    assert status == 2
+    assert 'bomb.pth" is a file of' in said
+    assert peak < MOST
 
 
 @pytest.mark.slow
