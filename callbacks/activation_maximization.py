@@ -24,6 +24,7 @@ from neurovis.maximization.continuation import (
     usable_kernels,
 )
 from neurovis.maximization.layer_response import LayerResponse
+from neurovis.receptive_fields import Layout
 from neurovis.summaries import Observation
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class ActivationMaximizationMonitor(Monitor):
         # Known from the first look on.
         self._kernels: list[int] = []
         self._spec: InputSpec | None = None
-        self._kernel_axis: int | None = None
+        self._layout: Layout | None = None
         self._state = AscentState()
         self._first: _FirstLook | None = None
 
@@ -136,7 +137,7 @@ class ActivationMaximizationMonitor(Monitor):
             self._prepare(pl_module, images)
             return Observation()
         spec = self._spec
-        response = LayerResponse(pl_module, self.layer, spec, self._kernel_axis)
+        response = LayerResponse(pl_module, self.layer, spec, self._layout)
         self._state, snapshot = continue_ascents(
             self._state, self._kernels, response, self.settings, images.device
         )
@@ -164,7 +165,7 @@ class ActivationMaximizationMonitor(Monitor):
         spec = self.input_spec or self.probe.spec_like(images)
         response = LayerResponse(pl_module, self.layer, spec)
         self._kernels = usable_kernels(response, self.kernels, self.settings)
-        self._spec, self._kernel_axis = spec, response.kernel_axis
+        self._spec, self._layout = spec, response.layout
         self._state, self._first = AscentState(), None
 
     def _compared(

@@ -17,6 +17,7 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection
 from neurovis.readouts import as_maps
+from neurovis.receptive_fields import Layout
 from neurovis.summaries import Histogram, Observation, PixelArray
 
 #: Selects the kernels with the highest mean activation on the probe images.
@@ -106,7 +107,7 @@ class FeatureMapMonitor(Monitor):
         self.kernels = None if kernels is None else reusable(kernels)
         self.first_and_now = first_and_now
         self.tag_settings = {"feature_maps": (self.kernels, max_kernels)}
-        self._kernel_axes: dict[str, int] = {}
+        self._layouts: dict[str, Layout] = {}
         self._calls: Mapping[str, int] | None = None
         self._slots: dict[str, list[int]] = {}
         #: Step and first image's maps ``(K, H', W')`` at the first look, by layer, on the CPU.
@@ -115,7 +116,7 @@ class FeatureMapMonitor(Monitor):
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
         if self.is_first_look:
-            self._kernel_axes = usable_layers(pl_module, self.layers, images[:1])
+            self._layouts = usable_layers(pl_module, self.layers, images[:1])
             self._calls, self._first = None, {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         observation = Observation()
@@ -139,7 +140,7 @@ class FeatureMapMonitor(Monitor):
     def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:
         """The maps ``(B, K, H', W')`` of each layer, in float32."""
         # A reader of its own each time, since it would keep the network.
-        reader = LayerReader(pl_module, self._kernel_axes, calls=self._calls)
+        reader = LayerReader(pl_module, self._layouts, calls=self._calls)
         activations = reader(images)
         self._calls = reader.calls
         return {

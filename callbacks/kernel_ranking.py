@@ -194,7 +194,7 @@ class KernelRankingMonitor(Monitor):
         for layer in responses.layers.values() if self.preferred_images else []:
             if layer.is_first:
                 continue
-            response = LayerResponse(pl_module, layer.name, layer.spec, layer.kernel_axis)
+            response = LayerResponse(pl_module, layer.name, layer.spec, layer.layout)
             if self.is_first_look:
                 usable_kernels(response, None, AscentSettings(steps=_STEPS_PER_LOOK))
             else:

@@ -1,7 +1,7 @@
 """Read the kernels of layers: the one place that brings kernels to the second dimension.
 
-It knows which dimension of a layer's output counts kernels, and tells outputs without kernels and
-calls of one layer apart. All code that needs activations or one number per kernel uses it.
+It knows where a layer's output keeps kernels and positions, and tells outputs without kernels
+and calls of one layer apart. All code that needs activations or one number per kernel uses it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neurovis.layer_table import kernel_axes
+from neurovis.layer_table import kernel_layouts
 from neurovis.layers import unwrap
+from neurovis.receptive_fields import Layout
 from neurovis.recording import Recorder
 
 #: Function of a layer's name, the inputs of its call and its activation ``(B, K, *positions)`` that
@@ -30,15 +31,15 @@ class LayerReader:
     Args:
         network: A compiled one is run as its original self.
         layers: Dotted name or names, of which a module may have several; ``"conv@2"`` is the second
-            call of a layer that one forward calls several times. Or the dimension of each layer's
-            output that counts kernels by name, as an earlier reader has found them.
-        example: An image ``(1, C, H, W)`` in the network's space, to find these dimensions with;
-            None where they are given.
+            call of a layer that one forward calls several times. Or the layout of each layer's
+            output by name, as an earlier reader has found them.
+        example: An image ``(1, C, H, W)`` in the network's space, to find the layouts with; None
+            where they are given.
         calls: How often each layer is called in one forward, as an earlier reader has learned.
 
     Attributes:
         network: The network, uncompiled.
-        kernel_axes: The dimension of each layer's output that counts kernels, by name.
+        layouts: Order of images, kernels and positions in each layer's output, by name.
 
     Raises:
         ValueError: If there is no such layer, a forward does not reach it, or nothing tells which
@@ -55,7 +56,7 @@ class LayerReader:
     def __init__(
         self,
         network: nn.Module,
-        layers: str | Sequence[str] | Mapping[str, int],
+        layers: str | Sequence[str] | Mapping[str, Layout],
         example: Tensor | None = None,
         *,
         calls: Mapping[str, int] | None = None,
@@ -64,11 +65,11 @@ class LayerReader:
         names = [layers] if isinstance(layers, str) else list(layers)
         self._recorder = Recorder(self.network, names, calls)
         if isinstance(layers, Mapping):
-            self.kernel_axes = dict(layers)
+            self.layouts = dict(layers)
         elif example is None:
-            raise ValueError("a reader needs an example, or the dimension that counts kernels")
+            raise ValueError("a reader needs an example, or the layouts of the layers")
         else:
-            self.kernel_axes = kernel_axes(self.network, names, example)
+            self.layouts = kernel_layouts(self.network, names, example)
 
     @property
     def calls(self) -> Mapping[str, int] | None:
@@ -115,9 +116,10 @@ class LayerReader:
         Raises:
             ValueError: If the first dimension does not count the images.
         """
-        if output.shape[:1] != (batch,):
+        try:
+            return self.layouts[layer].kernels_second(output, batch)
+        except ValueError as error:
             raise ValueError(
                 f'layer "{layer}" has no kernels that are read image by image: its output has '
                 f"shape {tuple(output.shape)} for a batch of {batch}"
-            )
-        return output[:, None] if output.ndim == 1 else output.movedim(self.kernel_axes[layer], 1)
+            ) from error

@@ -17,19 +17,14 @@ from neurovis.layers import (
     select_layers,
     unwrap,
 )
-from neurovis.receptive_fields import Field, receptive_fields
+from neurovis.receptive_fields import Field, Layout, known_fields, receptive_fields
 from neurovis.recording import check_reached
 
-_WITH_KERNELS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-    nn.Linear,
-    nn.Bilinear,
+_CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
+_WITH_KERNELS = (*_CONVOLUTIONS, nn.Linear, nn.Bilinear)
 #: Layers whose channels are always in dimension 1.
 _CHANNELS_FIRST = (
     nn.modules.batchnorm._BatchNorm,
@@ -114,11 +109,12 @@ def list_layers(
     ]
 
 
-def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, int]:
-    """The dimension of each layer's output that counts its kernels.
+def kernel_layouts(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, Layout]:
+    """The order of images, kernels and positions in the outputs of layers.
 
-    A layer that owns its kernels tells by its type. What others return (an activation in a
-    channels-last stretch, say) is followed through a forward, as far as it comes.
+    A layer that owns its kernels tells by its type which dimension counts them. What others return
+    (an activation in a channels-last stretch, say), and the order of tokens and windows, is
+    followed through a forward.
 
     Args:
         model: The network; it is left exactly as it was found.
@@ -131,27 +127,32 @@ def kernel_axes(model: nn.Module, layers: Iterable[str], example: Tensor) -> dic
     """
     modules = {name: resolve_layer(model, name) for name in layers}
     fields: dict[str, Field] = {}
-    if not all(isinstance(module, _WITH_KERNELS) for module in modules.values()):
+    if all(isinstance(module, _WITH_KERNELS) for module in modules.values()):
+        if not all(isinstance(module, _CONVOLUTIONS) for module in modules.values()):
+            fields = known_fields(unwrap(model), example, modules)
+    else:
         fields = receptive_fields(unwrap(model), example, modules)
         check_reached(model, {name: name in fields for name in modules})
-    axes = {}
+    layouts = {}
     for name, module in modules.items():
-        axis = _kernel_axis(module, fields.get(name))
-        if axis is None:
+        layout = _layout(module, fields.get(name))
+        if layout is None:
             raise ValueError(
                 f'layer "{name}" does not tell which dimension of its output counts kernels; name '
                 "a layer that owns them, such as a convolution or a linear layer"
             )
-        axes[name] = axis
-    return axes
+        layouts[name] = layout
+    return layouts
 
 
-def usable_layers(model: nn.Module, selection: LayerSelection, example: Tensor) -> dict[str, int]:
-    """The layers that a selection means and whose activations can be taken, with the kernels' axes.
+def usable_layers(
+    model: nn.Module, selection: LayerSelection, example: Tensor
+) -> dict[str, Layout]:
+    """The layers that a selection means and whose activations can be taken, with their layouts.
 
-    Layers that are named must be usable, see :func:`kernel_axes`. Layers selected by type are left
-    out if a forward does not call them exactly once, or if nothing tells which dimension counts
-    their kernels.
+    Layers that are named must be usable, see :func:`kernel_layouts`. Layers selected by type are
+    left out if a forward does not call them exactly once, or if nothing tells which dimension
+    counts their kernels.
 
     Args:
         model: The network; it is left exactly as it was found.
@@ -159,7 +160,7 @@ def usable_layers(model: nn.Module, selection: LayerSelection, example: Tensor) 
         example: An image ``(1, C, H, W)`` in the network's space.
 
     Returns:
-        The dimension of each layer's output that counts its kernels, by name.
+        The layout of each layer's output, by name.
 
     Raises:
         ValueError: If a layer does not exist or cannot be used, or none is left.
@@ -167,22 +168,28 @@ def usable_layers(model: nn.Module, selection: LayerSelection, example: Tensor) 
     parts = [selection] if isinstance(selection, (str, type)) else list(selection)
     names = select_layers(model, parts)
     if set(names) <= set(parts):
-        return kernel_axes(model, names, example)
+        return kernel_layouts(model, names, example)
     fields = receptive_fields(unwrap(model), example)
-    axes: dict[str, int] = {}
+    layouts: dict[str, Layout] = {}
     for name in names:
         field = fields.get(name)
-        axis = _kernel_axis(resolve_layer(model, name), field)
+        layout = _layout(resolve_layer(model, name), field)
         if name in parts:
-            axes |= kernel_axes(model, [name], example)
-        elif axis is not None and field is not None and field.calls == 1:
-            axes[name] = axis
-    if not axes:
+            layouts |= kernel_layouts(model, [name], example)
+        elif layout is not None and field is not None and field.calls == 1:
+            layouts[name] = layout
+    if not layouts:
         raise ValueError(
             f"of the layers selected by {', '.join(map(str, parts))} none is called exactly once "
             "in a forward; give layers by name"
         )
-    return axes
+    return layouts
+
+
+def _layout(module: nn.Module, field: Field | None) -> Layout | None:
+    """The layout of a layer's output; None where nothing tells which dimension counts kernels."""
+    axis = _kernel_axis(module, field)
+    return None if axis is None else Layout.of(None if field is None else field.trace, axis)
 
 
 def _kernel_axis(module: nn.Module, field: Field | None) -> int | None:

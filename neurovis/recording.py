@@ -141,7 +141,7 @@ class Recorder:
             called[name] += 1
             if self._only[name] not in (None, called[name]):
                 return None
-            recorded = _first_tensor(name, output)
+            recorded = first_tensor(name, output)
             missing -= 1
             if reader is not None:
                 outputs[name].append(reader(name, inputs, recorded))
@@ -281,8 +281,12 @@ def _device_types(module: nn.Module) -> set[str]:
     }
 
 
-def _first_tensor(name: str, output: Any) -> Tensor:
-    """The first tensor of whatever a layer returned."""
+def first_tensor(name: str, output: Any) -> Tensor:
+    """The first tensor of whatever a layer returned.
+
+    Raises:
+        ValueError: If there is none, or one dictionary for each image.
+    """
     if isinstance(output, (list, tuple)) and output and isinstance(output[0], Mapping):
         raise ValueError(
             f'layer "{name}" returns a list with a dictionary for each image, as detectors do; '

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.layer_reader import LayerReader
+from neurovis.receptive_fields import Layout
 
 IMAGES = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 
@@ -47,8 +48,9 @@ def test_kernels_are_second() -> None:
     activations = LayerReader(network, ["conv", "mix", "act"], IMAGES[:1])(IMAGES)
     assert torch.equal(activations["conv"], hooked_output(network, "conv"))
     for layer in ("mix", "act"):
-        assert activations[layer].shape == (3, 5, 16)
-        assert torch.equal(activations[layer].movedim(1, -1), hooked_output(network, layer))
+        assert activations[layer].shape == (3, 5, 4, 4)
+        tokens = activations[layer].flatten(2).transpose(1, 2)
+        assert torch.equal(tokens, hooked_output(network, layer))
 
 
 def test_what_is_kept_is_made_of_activation_and_inputs() -> None:
@@ -61,14 +63,14 @@ def test_what_is_kept_is_made_of_activation_and_inputs() -> None:
         return activation.amax(2)
 
     assert torch.equal(reader(IMAGES, keep)["mix"], reader(IMAGES)["mix"].amax(2))
-    assert shapes == {"mix": ((3, 16, 4), (3, 5, 16))}
+    assert shapes == {"mix": ((3, 16, 4), (3, 5, 4, 4))}
 
 
 def test_what_a_reader_found_serves_the_next_one() -> None:
     network = Net().eval()
     first = LayerReader(network, ["mix", "conv"], IMAGES[:1])
     read = first(IMAGES)
-    again = LayerReader(network, first.kernel_axes, calls=first.calls)
+    again = LayerReader(network, first.layouts, calls=first.calls)
     assert all(torch.equal(again(IMAGES)[name], read[name]) for name in ("mix", "conv"))
     with pytest.raises(ValueError, match="needs an example"):
         LayerReader(network, "conv")
@@ -78,12 +80,12 @@ def test_images_are_counted_first() -> None:
     """The steps of a sequence are not taken for images, nor hidden units for kernels of images."""
     network = Net().eval()
     with pytest.raises(ValueError, match=r'"steps" has no kernels .* \(16, 3, 7\) for'):
-        LayerReader(network, {"steps": 2})(IMAGES)
-    read = LayerReader(network, {"batched": 2})(IMAGES)["batched"]
+        LayerReader(network, {"steps": Layout(2)})(IMAGES)
+    read = LayerReader(network, {"batched": Layout(2)})(IMAGES)["batched"]
     assert torch.equal(read, hooked_output(network, "batched")[0].movedim(2, 1))
 
 
 def test_a_number_for_each_image_is_one_kernel() -> None:
     network = Net().eval()
-    read = LayerReader(network, {"number": 1})(IMAGES)["number"]
+    read = LayerReader(network, {"number": Layout(1)})(IMAGES)["number"]
     assert torch.equal(read, network(IMAGES)[:, None])

@@ -7,11 +7,16 @@ from torch import Tensor, nn
 from torchvision import models
 
 from neurovis.inputs import InputSpec
-from neurovis.layer_table import LayerInfo, kernel_axes, list_layers, usable_layers
+from neurovis.layer_table import LayerInfo, kernel_layouts, list_layers, usable_layers
 
 
 def rows(model: nn.Module, spec: InputSpec, kinds: str = "kernels") -> dict[str, LayerInfo]:
     return {row.name: row for row in list_layers(model, spec, kinds)}  # type: ignore[arg-type]
+
+
+def kernel_dims(model: nn.Module, layers: list[str], example: Tensor) -> dict[str, int]:
+    layouts = kernel_layouts(model, layers, example)
+    return {name: layout.kernel_dim for name, layout in layouts.items()}
 
 
 class Branching(nn.Module):
@@ -109,21 +114,21 @@ def test_a_spec_of_another_size_is_refused() -> None:
         list_layers(models.alexnet(), InputSpec.rgb(16))
 
 
-def test_kernel_axes_are_followed_where_types_cannot_tell() -> None:
+def test_kernel_dims_are_followed_where_types_cannot_tell() -> None:
     network = models.convnext_tiny(weights=None)
     block = "features.1.0.block"
     layers = [f"{block}.0", f"{block}.3", f"{block}.4", f"{block}.6", "features.1.0"]
-    axes = kernel_axes(network, layers, InputSpec.rgb(64).example())
+    axes = kernel_dims(network, layers, InputSpec.rgb(64).example())
     assert axes == {
         f"{block}.0": 1,  # convolution, channels first
-        f"{block}.3": -1,  # linear layer, channels last
+        f"{block}.3": 3,  # linear layer, channels last
         f"{block}.4": 3,  # activation, channels last
         f"{block}.6": 1,  # permuted back
         "features.1.0": 1,
     }
 
 
-def test_kernel_axes_by_a_second_name_and_of_a_part_that_is_compiled() -> None:
+def test_kernel_dims_by_a_second_name_and_of_a_part_that_is_compiled() -> None:
     class Twofold(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -136,11 +141,11 @@ def test_kernel_axes_by_a_second_name_and_of_a_part_that_is_compiled() -> None:
             return logits
 
     layers = ["backbone.1.0.block.4", "backbone.1.1.block.4"]
-    axes = kernel_axes(Twofold(), layers, InputSpec.rgb(64).example())
+    axes = kernel_dims(Twofold(), layers, InputSpec.rgb(64).example())
     assert axes == dict.fromkeys(layers, 3)
 
 
-def test_kernel_axes_where_nothing_is_known_are_not_guessed() -> None:
+def test_kernel_dims_where_nothing_is_known_are_not_guessed() -> None:
     class Unpredictable(nn.Module):
         """Its activation comes from outside of torch, with the kernels last."""
 
@@ -154,19 +159,19 @@ def test_kernel_axes_where_nothing_is_known_are_not_guessed() -> None:
             return activation
 
     with pytest.raises(ValueError, match='"act" does not tell which dimension'):
-        kernel_axes(Unpredictable(), ["act"], InputSpec.rgb(8).example())
+        kernel_dims(Unpredictable(), ["act"], InputSpec.rgb(8).example())
 
 
-def test_kernel_axes_of_a_layer_that_is_not_reached() -> None:
+def test_kernel_dims_of_a_layer_that_is_not_reached() -> None:
     network = Branching()
     network.add_module("late", nn.ReLU())
     with pytest.raises(ValueError, match='"late" is never reached'):
-        kernel_axes(network, ["late"], InputSpec.rgb(16).example())
+        kernel_dims(network, ["late"], InputSpec.rgb(16).example())
 
 
-def test_kernel_axes_where_the_head_wants_another_size() -> None:
+def test_kernel_dims_where_the_head_wants_another_size() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(7, 2))
-    assert kernel_axes(network, ["1"], InputSpec.rgb(16).example()) == {"1": 1}
+    assert kernel_dims(network, ["1"], InputSpec.rgb(16).example()) == {"1": 1}
 
 
 class TestUsableLayers:
@@ -178,8 +183,8 @@ class TestUsableLayers:
         ("selection", "axes"),
         [
             ("all-conv", {"stem": 1, "again": 1}),
-            (nn.Linear, {"head": -1}),
-            (["head", "Conv2d"], {"head": -1, "stem": 1, "again": 1}),
+            (nn.Linear, {"head": 1}),
+            (["head", "Conv2d"], {"head": 1, "stem": 1, "again": 1}),
             (["again"], {"again": 1}),
             ("again", {"again": 1}),
         ],
@@ -187,13 +192,14 @@ class TestUsableLayers:
     def test_those_of_a_type_are_left_out_that_cannot_be_used(
         self, selection: object, axes: dict[str, int]
     ) -> None:
-        assert usable_layers(Branching(), selection, self.EXAMPLE) == axes  # type: ignore[arg-type]
+        layouts = usable_layers(Branching(), selection, self.EXAMPLE)  # type: ignore[arg-type]
+        assert {name: layout.kernel_dim for name, layout in layouts.items()} == axes
 
     def test_axes_where_types_cannot_tell(self) -> None:
         model = models.convnext_tiny(weights=None)
-        axes = usable_layers(model, [nn.GELU], InputSpec.rgb(64).example())
-        assert set(axes.values()) == {3}
-        assert len(axes) == 18
+        layouts = usable_layers(model, [nn.GELU], InputSpec.rgb(64).example())
+        assert {layout.kernel_dim for layout in layouts.values()} == {3}
+        assert len(layouts) == 18
 
     def test_none_that_can_be_used(self) -> None:
         with pytest.raises(ValueError, match="selected by ReLU none is called exactly once"):

@@ -213,9 +213,6 @@ def written_into_a_map(model: Computed, x: Tensor) -> Tensor:
     "compute",
     [
         lambda s, x: F.unfold(s.a(x), 3),
-        lambda s, x: s.a(x).view(1, 3, 8, 8, 8, 8).permute(0, 2, 4, 1, 3, 5),
-        lambda s, x: s.a(x).roll(3, 2),
-        lambda s, x: torch.cat([s.a(x).flatten(2), torch.zeros(1, 3, 1, device=x.device)], 2),
         lambda s, x: s.a(x) + s.a(x).mT,
         lambda s, x: torch.fft.fft2(s.a(x)).real,
         lambda s, x: torch.fft.fft2(s.a(x)).real.mean((2, 3)) + s.a(x).mean((2, 3)),
@@ -230,12 +227,25 @@ def test_what_is_not_understood_is_unknown(compute: Callable[..., Tensor]) -> No
     assert field.output_shape is not None
 
 
-def test_a_vision_transformer_is_unknown_behind_its_patches() -> None:
+def test_a_patch_sees_itself_before_attention_and_everything_behind_it() -> None:
     model = models.VisionTransformer(32, 16, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8)
     fields = fields_of(model, (32, 32))
-    assert fields["conv_proj"].size == (16, 16)
-    assert fields["encoder.layers.encoder_layer_0.mlp.0"].size is None
-    assert fields["heads.head"].size is None
+    block = "encoder.layers.encoder_layer_0"
+    assert fields["conv_proj"].size == fields[f"{block}.ln_1"].size == (16, 16)
+    assert fields[f"{block}.ln_1"].pixels((0, 1)) == (0, 16, 16, 32)
+    assert fields[f"{block}.mlp.0"].size == fields["heads.head"].size == (32, 32)
+    assert fields[f"{block}.mlp.0"].stride == (16, 16)
+
+
+def test_attention_within_windows_sees_its_window() -> None:
+    model = models.SwinTransformer([4, 4], 8, [2], [2], [4, 4], num_classes=5)
+    fields = fields_of(model, (64, 64))
+    first, rolled = fields["features.1.0.attn"], fields["features.1.1.norm1"]
+    assert first.size == (16, 16)
+    assert [first.pixels((row, 0)) for row in (3, 4)] == [(0, 0, 16, 16), (16, 0, 32, 16)]
+    assert rolled.size == (16, 16)
+    # Windows of the second block begin two patches further, across windows of the first.
+    assert fields["features.1.1.attn"].pixels((4, 4)) == (0, 0, 32, 32)
 
 
 def test_a_layer_called_twice_has_only_what_its_calls_share() -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from neurovis.first_forward import checked_forward, reason
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_reader import LayerReader
+from neurovis.receptive_fields import Layout
 
 
 class LayerResponse:
@@ -17,8 +18,8 @@ class LayerResponse:
         network: Frozen and in eval mode.
         layer: Dotted name of a layer whose output has kernels.
         spec: How images become the network's input.
-        kernel_axis: The dimension of the layer's output that counts its kernels, where it is
-            known; finding it may take a traced forward.
+        layout: Where the layer's output keeps its kernels and positions, if it is known; finding
+            it may take a traced forward.
 
     Raises:
         ValueError: If there is no such layer, or nothing tells which dimension counts its kernels.
@@ -29,21 +30,21 @@ class LayerResponse:
         network: nn.Module,
         layer: str,
         spec: InputSpec,
-        kernel_axis: int | None = None,
+        layout: Layout | None = None,
     ) -> None:
         self.network = network
         self.layer = layer
         self.spec = spec
         self._reader = (
             LayerReader(network, layer, spec.example())
-            if kernel_axis is None
-            else LayerReader(network, {layer: kernel_axis})
+            if layout is None
+            else LayerReader(network, {layer: layout})
         )
 
     @property
-    def kernel_axis(self) -> int:
-        """The dimension of the layer's output that counts its kernels."""
-        return self._reader.kernel_axes[self.layer]
+    def layout(self) -> Layout:
+        """Order of images, kernels and positions in the layer's output."""
+        return self._reader.layouts[self.layer]
 
     def to(self, device: torch.device) -> None:
         """Move the network to a device."""

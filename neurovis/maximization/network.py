@@ -154,7 +154,7 @@ def _difference(response: LayerResponse, single: nn.Module, half: nn.Module) -> 
     """Largest difference of two networks' responses to noise, relative to the largest response."""
     noise = noise_images(response.spec, count=2)
     before, after = (
-        LayerResponse(network, response.layer, response.spec, response.kernel_axis)(noise).float()
+        LayerResponse(network, response.layer, response.spec, response.layout)(noise).float()
         for network in (single, half)
     )
     return float((after - before).abs().max() / before.abs().max().clamp(min=1e-30))

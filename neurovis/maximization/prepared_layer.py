@@ -112,10 +112,10 @@ class MaximizableLayer:
             region = OptimizedRegion(whole, settings, crop)
             examples = self.response.inputs(noise_images(whole, count=2))
             folded = fold_batch_norms(network, self.name, examples)
-            axis = self.response.kernel_axis
-            folded_response = LayerResponse(folded, self.name, whole, axis)
+            layout = self.response.layout
+            folded_response = LayerResponse(folded, self.name, whole, layout)
             fast = fast_copy(folded_response, settings.precision, device)
-            fast_response = LayerResponse(fast, self.name, region.spec, axis)
+            fast_response = LayerResponse(fast, self.name, region.spec, layout)
             rectifiers = last_rectifiers(fast_response) if settings.leak else frozenset()
             transforms = (
                 default_views(settings, self.response) if crop is None else self._views(crop.box)

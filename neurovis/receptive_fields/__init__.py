@@ -22,11 +22,12 @@ from neurovis.first_forward import IncompatibleInputError, reason
 from neurovis.inputs import input_dtype
 from neurovis.layers import first_names, named_layers
 from neurovis.receptive_fields.extents import Extent
-from neurovis.receptive_fields.trace import AXES, Trace, axes_of
+from neurovis.receptive_fields.layout import Layout
+from neurovis.receptive_fields.trace import AXES, Trace, is_known
 from neurovis.receptive_fields.tracking import Tracker
-from neurovis.recording import can_be_hooked, hooked, undisturbed
+from neurovis.recording import can_be_hooked, first_tensor, hooked, undisturbed
 
-__all__ = ["Box", "Field", "clipped_box", "known_fields", "receptive_fields"]
+__all__ = ["Box", "Field", "Layout", "clipped_box", "known_fields", "receptive_fields"]
 
 #: Top, left, bottom, right in pixels of the input; bottom and right are exclusive.
 Box = tuple[int, int, int, int]
@@ -67,14 +68,16 @@ class Field:
             or where the layer is called several times with different fields.
         stride: Pixels from a unit to its neighbor below and to its right; None for layers without
             a map, and where it is unknown or not one whole number.
-        output_shape: Shape of the layer's output; None if that is not one tensor, or differs from
-            call to call.
+        output_shape: Shape of the first tensor of the layer's output; None if it returns none, or
+            if shapes differ from call to call.
         kernel_axis: Dimension of the output that counts kernels, where the image's axes leave only
             one; None where that is unclear.
         calls: How often the layer is called in one forward.
         units: Number of units down and across the map; 1 along an axis of the image that the
             output does not keep. None where it is unknown, or where calls differ in their fields.
         extents: Which pixels those units see, vertically and horizontally; None as for ``units``.
+        trace: The dimensions of the output, as they were followed; None where they were not, or
+            where calls differ in them.
     """
 
     size: tuple[int, int] | None
@@ -84,6 +87,7 @@ class Field:
     calls: int = 1
     units: tuple[int, int] | None = None
     extents: tuple[Extent, Extent] | None = None
+    trace: Trace | None = None
 
     @property
     def center(self) -> tuple[int, int] | None:
@@ -162,7 +166,7 @@ def receptive_fields(
         tracker = Tracker(images)
 
         def read(name: str, _: nn.Module, __: tuple[Any, ...], output: Any) -> None:
-            field = _field(output, tracker)
+            field = _field(name, output, tracker)
             before = fields.pop(name, None)
             fields[name] = field if before is None else _called_again(before, field)
             calls.setdefault(name, []).append(field)
@@ -210,9 +214,11 @@ def _by_every_name(
     return found
 
 
-def _field(output: Any, tracker: Tracker) -> Field:
-    """The field of a layer that just returned ``output``."""
-    if not isinstance(output, Tensor):
+def _field(name: str, output: Any, tracker: Tracker) -> Field:
+    """The field of a layer that just returned ``output``, of which the first tensor counts."""
+    try:
+        output = first_tensor(name, output)
+    except ValueError:
         return Field(None, None, None, None)
     shape = tuple(output.shape)
     trace = tracker.trace(output)
@@ -230,6 +236,7 @@ def _field(output: Any, tracker: Tracker) -> Field:
         kernel_axis=_kernel_axis(trace),
         units=(trace.units(AXES[0]) or 1, trace.units(AXES[1]) or 1),
         extents=trace.extents,
+        trace=trace,
     )
 
 
@@ -245,7 +252,7 @@ def _span(extent: Extent, unit: int) -> tuple[int, int] | None:
 
 def _kernel_axis(trace: Trace) -> int | None:
     """The only dimension behind the batch that counts something and carries no image axis."""
-    free = [index for index, dim in enumerate(trace.dims) if index > 0 and not axes_of(dim)]
+    free = [index for index, dim in enumerate(trace.dims) if index > 0 and not is_known(dim)]
     # A dimension of size 1 counts kernels only if there is no other: a single kernel.
     candidates = [index for index in free if trace.shape[index] > 1] or free
     return candidates[0] if len(candidates) == 1 else None
@@ -264,6 +271,7 @@ def _called_again(before: Field, field: Field) -> Field:
         calls=calls,
         units=field.units if same_place else None,
         extents=field.extents if same_place else None,
+        trace=field.trace if before.trace == field.trace else None,
     )
 
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from neurovis.receptive_fields.call import Call
-from neurovis.receptive_fields.trace import Trace, UnknownFieldError, axes_of, other, united
+from neurovis.receptive_fields.trace import (
+    TOKENS,
+    Trace,
+    UnknownFieldError,
+    axes_of,
+    is_known,
+    other,
+    united,
+)
 
 
 def elementwise(call: Call) -> Trace:
@@ -69,7 +79,7 @@ def unsqueezed(call: Call) -> Trace:
 def permuted(call: Call) -> Trace:
     """The dimensions in another order."""
     trace = call.trace("self")
-    return Trace(tuple(trace.dims[index] for index in call["dims"]), trace.extents)
+    return replace(trace, dims=tuple(trace.dims[index] for index in call["dims"]))
 
 
 def transposed(call: Call) -> Trace:
@@ -79,7 +89,7 @@ def transposed(call: Call) -> Trace:
     if len(dims) > 1:
         one, two = (call["dim0"], call["dim1"]) if "dim0" in call else (0, 1)
         dims[one], dims[two] = dims[two], dims[one]
-    return Trace(tuple(dims), trace.extents)
+    return replace(trace, dims=tuple(dims))
 
 
 def expanded(call: Call) -> Trace:
@@ -91,7 +101,7 @@ def repeated(call: Call) -> Trace:
     """Copies side by side, which must not be copies of the image's axes."""
     trace = call.trace("self")
     missing = len(call.shape) - len(trace.dims)
-    trace = Trace(((),) * missing + trace.dims, trace.extents)
+    trace = replace(trace, dims=((),) * missing + trace.dims)
     for index, size in enumerate(call.shape):
         if size != trace.shape[index]:
             trace = _replaced(trace, index, size)
@@ -155,11 +165,29 @@ def resized(call: Call) -> Trace:
     return trace
 
 
+def rolled(call: Call) -> Trace:
+    """The elements of some dimensions, each moved on round its end."""
+    trace = call.trace("self")
+    if not call["dims"]:
+        raise UnknownFieldError
+    for dim, shift in zip(call["dims"], call["shifts"], strict=True):
+        trace = trace.rolled(dim % len(trace.dims), shift)
+    return trace
+
+
 def joined(call: Call) -> Trace:
     """Tensors behind each other: each output counts as seeing what any of them sees."""
-    traces = list(call.traces.values())
-    index = call.dimension(traces[0])
-    traces = [_replaced(trace, index, call.shape[index]) for trace in traces]
+    index = call.dimension(next(iter(call.traces.values())))
+    size, first = call.shape[index], 0
+    traces = []
+    for tensor in call["tensors"]:
+        part = tensor.shape[index] if tensor.ndim == len(call.shape) else 0
+        trace = call.traces.get(id(tensor))
+        if trace is not None and axes_of(trace.dims[index]):
+            traces.append(trace.among_others(index, first, size - first - part))
+        elif trace is not None:
+            traces.append(_replaced(trace, index, size))
+        first += part
     return united(traces, call.shape)
 
 
@@ -171,16 +199,33 @@ def stacked_trace(call: Call) -> Trace:
 
 
 def multiplied(call: Call, left: str, right: str) -> Trace:
-    """Products of matrices, plus what is added to them."""
+    """Products of matrices, plus what is added to them.
+
+    Where both carry the image, as products of queries and keys do, rows keep their place, and
+    every element counts as seeing what any column sees.
+    """
+    rows = call.traces.get(id(call[left]))
     parts = []
     for name, argument in call.arguments.items():
         trace = call.traces.get(id(argument))
         if trace is not None and name == left:
-            parts.append(trace.mixed(-1, call.shape[-1]))
+            trace = trace.mixed(-1, call.shape[-1])
         elif trace is not None and name == right:
-            parts.append(trace.mixed(-2, call.shape[-2]))
-        elif trace is not None:
+            trace = trace.reduced(-2, call.shape[-2])
+            if rows is not None and {*axes_of(rows.dims[-2])} & {*axes_of(trace.dims[-1])}:
+                trace = trace.reduced(-1, call.shape[-1])
+        if trace is not None:
             parts.append(trace)
+    return united(parts, call.shape)
+
+
+def attention(call: Call) -> Trace:
+    """Scaled dot-product attention: queries keep their place, and see what all keys see."""
+    parts = [call.traces[id(call["query"])].mixed(-1, call.shape[-1])]
+    for name in ("key", "value"):
+        trace = call.traces.get(id(call[name]))
+        if trace is not None:
+            parts.append(trace.reduced(-2).reduced(-1))
     return united(parts, call.shape)
 
 
@@ -188,6 +233,8 @@ def _part(trace: Trace, index: int, first: int, step: int, size: int) -> Trace:
     """Elements ``first``, ``first + step``, … of a dimension."""
     if (first, step, size) == (0, 1, trace.shape[index]):
         return trace
+    if any(factor.axis == TOKENS for factor in trace.dims[index]):
+        return trace.some_tokens(index, first, size, step)
     return trace.slid(
         index, size, lambda extent, _, units: extent.window(1, step, -first, 1, units)
     )
@@ -195,6 +242,6 @@ def _part(trace: Trace, index: int, first: int, step: int, size: int) -> Trace:
 
 def _replaced(trace: Trace, index: int, size: int) -> Trace:
     """Another number of elements along a dimension that carries no axis of the image."""
-    if axes_of(trace.dims[index]):
+    if is_known(trace.dims[index]):
         raise UnknownFieldError
     return trace.with_dim(index, other(size))

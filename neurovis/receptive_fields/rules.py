@@ -35,9 +35,16 @@ _BATCH_NORM = """
     miopen_batch_norm native_batch_norm
 """
 
+_ATTENTION = """
+    _native_multi_head_attention _scaled_dot_product_cudnn_attention
+    _scaled_dot_product_efficient_attention
+    _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu
+"""
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), rearrangements.elementwise),
     **dict.fromkeys(_CONSTANT_RESULTS.split(), rearrangements.constant),
+    **dict.fromkeys(_ATTENTION.split(), rearrangements.attention),
     **dict.fromkeys(_REDUCTION.split(), operations.reduction),
     **dict.fromkeys(_BATCH_NORM.split(), operations.batch_norm),
     **dict.fromkeys(["channel_shuffle", "native_channel_shuffle"], rearrangements.same),
@@ -45,7 +52,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(["view", "_unsafe_view", "_reshape_alias"], rearrangements.reshaped),
     **dict.fromkeys(["transpose", "t"], rearrangements.transposed),
     **dict.fromkeys(["split", "split_with_sizes"], rearrangements.split),
-    **dict.fromkeys(["flip", "roll", "index_select", "sort"], rearrangements.resized),
+    **dict.fromkeys(["flip", "index_select", "sort"], rearrangements.resized),
     "as_strided_": rearrangements.restrided,
     "cat": rearrangements.joined,
     "convolution": operations.convolution,
@@ -59,6 +66,7 @@ _RULES: dict[str, Rule] = {
     "native_layer_norm": operations.layer_norm,
     "_fused_rms_norm": operations.layer_norm,
     "permute": rearrangements.permuted,
+    "roll": rearrangements.rolled,
     "repeat": rearrangements.repeated,
     "select": rearrangements.selected,
     "slice": rearrangements.sliced,

@@ -1,24 +1,42 @@
 """Trace the image through tensors: the dimensions that carry it, and what their elements see.
 
-Networks move the image's axes about (channels-last layers, flattening, channel shuffles), so a
+Networks move the image's axes about (channels-last layers, flattening, tokens, windows), so a
 :class:`Trace` follows them through every reshaping and says so when it has lost them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
-from neurovis.receptive_fields.extents import Extent
+from neurovis.receptive_fields.extents import EVERYTHING, Extent
 
-#: The image's axes. A dimension without either counts something else: batch, kernels, tokens.
-VERTICAL, HORIZONTAL, OTHER = 0, 1, -1
+T = TypeVar("T")
+
+#: What a factor counts: units along an axis of the image, images, tokens, or anything else.
+VERTICAL, HORIZONTAL, BATCH, TOKENS, OTHER = 0, 1, 2, 3, -1
 AXES = (VERTICAL, HORIZONTAL)
 
-#: An axis and a size. A dimension is a row-major sequence of factors: one for a plain dimension,
-#: ``((OTHER, 512), (VERTICAL, 7), (HORIZONTAL, 7))`` after flattening, none for a size of 1.
-Factor = tuple[int, int]
+
+class Factor(NamedTuple):
+    """A part of a dimension.
+
+    Attributes:
+        axis: What it counts.
+        size: How many.
+        step: Units from one to the next along the axis: 7 for a factor that counts windows of 7
+            units. 1 where it counts something else.
+    """
+
+    axis: int
+    size: int
+    step: int = 1
+
+
+#: A row-major sequence of factors: one for a plain dimension, ``(OTHER, 512), (VERTICAL, 7),
+#: (HORIZONTAL, 7)`` after flattening, none for a size of 1.
 Dim = tuple[Factor, ...]
 
 
@@ -27,40 +45,71 @@ class UnknownFieldError(Exception):
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """A grid with other tokens, such as a class token, before and behind it.
+
+    Attributes:
+        before: Number of tokens before the grid.
+        grid: The factors of the grid.
+        behind: Number of tokens behind it.
+    """
+
+    before: int
+    grid: Dim
+    behind: int = 0
+
+
+@dataclass(frozen=True)
 class Trace:
     """Dimensions of a tensor that carry the image's axes, and what its units see along each.
 
     Args:
-        dims: The factors of each dimension. An axis occurs at most once.
-        extents: Vertical and horizontal. That of an axis in no dimension is fixed.
+        dims: The factors of each dimension. Each part of an axis occurs at most once.
+        extents: Vertical and horizontal, for all ``lengths`` units. Units along an axis that is in
+            no dimension all see the same.
+        lengths: Number of units down and across, of which a tensor that was pooled over windows
+            has fewer.
+        shifts: How far the units are rolled down and across.
+        tokens: What a factor of tokens consists of, if there is one.
     """
 
     dims: tuple[Dim, ...]
     extents: tuple[Extent, Extent]
+    lengths: tuple[int, int]
+    shifts: tuple[int, int] = (0, 0)
+    tokens: Tokens | None = None
 
     @classmethod
     def image(cls, shape: Sequence[int]) -> Trace:
         """The trace of images ``(B, C, H, W)``."""
-        batch, channels, height, width = shape
-        factors = ((OTHER, batch), (OTHER, channels), (VERTICAL, height), (HORIZONTAL, width))
-        dims = tuple(merged([factor]) for factor in factors)
-        return cls(dims, (Extent.image(height), Extent.image(width)))
+        dims = tuple(
+            merged([Factor(axis, size)])
+            for axis, size in zip((BATCH, OTHER, VERTICAL, HORIZONTAL), shape, strict=True)
+        )
+        height, width = shape[2:]
+        return cls(dims, (Extent.image(height), Extent.image(width)), (height, width))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Size of each dimension."""
         return tuple(size_of(dim) for dim in self.dims)
 
+    def factors(self, axis: int) -> list[Factor]:
+        """The factors that count units along an image axis, also those of tokens."""
+        grid = () if self.tokens is None else self.tokens.grid
+        return [factor for dim in (*self.dims, grid) for factor in dim if factor.axis == axis]
+
     def units(self, axis: int) -> int | None:
         """Number of units along an image axis; None if no dimension carries it."""
-        sizes = [size for dim in self.dims for owner, size in dim if owner == axis]
-        return sizes[0] if sizes else None
+        factors = self.factors(axis)
+        return size_of(factors) if factors else None
 
     def with_extent(self, axis: int, extent: Extent) -> Trace:
         """The same dimensions, with another extent along ``axis``."""
-        extents = list(self.extents)
-        extents[axis] = extent
-        return replace(self, extents=(extents[0], extents[1]))
+        vertical, horizontal = self.extents
+        return replace(
+            self, extents=(extent, horizontal) if axis == VERTICAL else (vertical, extent)
+        )
 
     def with_dim(self, index: int, dim: Dim) -> Trace:
         """The same extents, with other factors in a dimension."""
@@ -82,20 +131,70 @@ class Trace:
 
     def mixed(self, index: int, size: int = 1) -> Trace:
         """Each element depends on all of a dimension, which then counts ``size`` other things."""
+        trace = self.reduced(index, size)
+        for axis in axes_of(self.dims[index]):
+            remaining = trace.factors(axis)
+            if len(remaining) == 1:
+                trace = trace._compressed(remaining[0])
+        return trace
+
+    def reduced(self, index: int, size: int = 1) -> Trace:
+        """As :meth:`mixed`, with units still counted as before where a part of their place is left.
+
+        So it can be united with traces whose units have all of their place, as keys of attention
+        within windows are with queries.
+        """
         trace = self
-        for axis, units in self.dims[index]:
-            if axis in AXES:
-                trace = trace.with_extent(axis, trace.extents[axis].whole(units))
+        for axis, extent in self._extents_over(index):
+            trace = trace.with_extent(axis, extent)
+        if any(factor.axis == TOKENS for factor in self.dims[index]):
+            trace = replace(trace, tokens=None)
         return trace.with_dim(index, other(size))
+
+    def _compressed(self, factor: Factor) -> Trace:
+        """The trace with units counted by the only factor that is left of their axis."""
+        axis, units, step = factor
+        alone = Factor(axis, units)
+        dims = tuple(tuple(alone if one == factor else one for one in dim) for dim in self.dims)
+        # Units that differ in other parts of their place see alike.
+        extent = self.extents[axis].window(1, step, 0, 1, units)
+        return replace(self, dims=dims).with_extent(axis, extent).with_length(axis, units)
 
     def spread(self, index: int) -> Trace:
         """Each element depends on all of a dimension and keeps its place there, as in softmax."""
         trace = self
-        for axis, units in self.dims[index]:
-            if axis in AXES:
-                extent = trace.extents[axis]
-                trace = trace.with_extent(axis, extent.union(extent.whole(units), units))
+        for axis, extent in self._extents_over(index):
+            united = trace.extents[axis].union(extent, trace.lengths[axis])
+            trace = trace.with_extent(axis, united)
         return trace
+
+    def _extents_over(self, index: int) -> Iterator[tuple[int, Extent]]:
+        """Yield each axis that a dimension carries, and its extent if units there see alike."""
+        dim = self.dims[index]
+        if self.tokens is not None and any(factor.axis == TOKENS for factor in dim):
+            dim += self.tokens.grid
+        for axis in AXES:
+            parts = [factor for factor in dim if factor.axis == axis]
+            if parts:
+                yield axis, self._extent_over(axis, parts)
+
+    def _extent_over(self, axis: int, parts: Sequence[Factor]) -> Extent:
+        """The extent along an axis if units that differ in these parts of their place see alike."""
+        extent, length = self.extents[axis], self.lengths[axis]
+        if size_of(parts) == length:
+            return extent.whole(length)
+        if set(extent.intervals) == {EVERYTHING}:
+            return extent
+        offsets = [0]
+        for part in parts:
+            offsets = [
+                offset + place * part.step for offset in offsets for place in range(part.size)
+            ]
+        firsts = [
+            unit - sum(unit // part.step % part.size * part.step for part in parts)
+            for unit in range(length)
+        ]
+        return extent.listed([[first + offset for offset in offsets] for first in firsts])
 
     def slid(self, index: int, size: int, move: Callable[[Extent, int, int], Extent]) -> Trace:
         """Each element along a dimension depends on some of its neighbors there.
@@ -106,22 +205,88 @@ class Trace:
             move: Takes an axis' extent, its size before and after, and returns the new extent.
 
         Raises:
-            UnknownFieldError: If the dimension carries an image axis merged with anything else.
+            UnknownFieldError: If the dimension carries an image axis merged with anything else, or
+                not all of it, or units that are not where they were.
         """
-        axes = axes_of(self.dims[index])
-        if not axes:
+        dim = self.dims[index]
+        if not axes_of(dim):
+            if any(factor.axis != OTHER for factor in dim):
+                raise UnknownFieldError
             return self.with_dim(index, other(size))
-        if len(self.dims[index]) > 1:
+        ((axis, units, _), *more) = dim
+        if more or axis not in AXES or units != self.lengths[axis] or self.shifts[axis]:
             raise UnknownFieldError
-        axis, units = self.dims[index][0]
         trace = self.with_extent(axis, move(self.extents[axis], units, size))
-        return trace.with_dim(index, ((axis, size),))
+        return trace.with_length(axis, size).with_dim(index, (Factor(axis, size),))
+
+    def with_length(self, axis: int, length: int) -> Trace:
+        """The same trace, with another number of units along ``axis``."""
+        vertical, horizontal = self.lengths
+        return replace(
+            self, lengths=(length, horizontal) if axis == VERTICAL else (vertical, length)
+        )
+
+    def rolled(self, index: int, shift: int) -> Trace:
+        """The trace after the elements of a dimension moved on by ``shift``, round its end.
+
+        Raises:
+            UnknownFieldError: If the dimension does not count other things, or one whole image
+                axis.
+        """
+        dim = self.dims[index]
+        if all(factor.axis == OTHER for factor in dim):
+            return self
+        ((axis, units, _), *more) = dim
+        if more or axis not in AXES or units != self.lengths[axis]:
+            raise UnknownFieldError
+        extent = self.extents[axis]
+        if set(extent.intervals) != {EVERYTHING}:
+            extent = extent.listed([[(unit - shift) % units] for unit in range(units)])
+        shifts = list(self.shifts)
+        shifts[axis] = (shifts[axis] + shift) % units
+        return replace(self, shifts=(shifts[0], shifts[1])).with_extent(axis, extent)
+
+    def among_others(self, index: int, before: int, behind: int) -> Trace:
+        """The trace after other elements were put before and behind those of a dimension.
+
+        Raises:
+            UnknownFieldError: If there are other tokens already in another dimension.
+        """
+        if not before and not behind:
+            return self
+        dim, tokens = self.dims[index], self.tokens
+        if dim == (Factor(TOKENS, size_of(dim)),) and tokens is not None:
+            tokens = Tokens(tokens.before + before, tokens.grid, tokens.behind + behind)
+        elif tokens is None:
+            tokens = Tokens(before, dim, behind)
+        else:
+            raise UnknownFieldError
+        size = before + size_of(dim) + behind
+        return replace(self, tokens=tokens).with_dim(index, (Factor(TOKENS, size),))
+
+    def some_tokens(self, index: int, first: int, size: int, step: int) -> Trace:
+        """The trace of some neighboring tokens: the grid, or none of it.
+
+        Raises:
+            UnknownFieldError: If they are a part of the grid.
+        """
+        tokens, dim = self.tokens, self.dims[index]
+        if tokens is None or len(dim) > 1 or step != 1:
+            raise UnknownFieldError
+        start, end = tokens.before, tokens.before + size_of(tokens.grid)
+        if first + size <= start or first >= end:
+            return self.mixed(index, size)
+        if first > start or first + size < end:
+            raise UnknownFieldError
+        before, behind = start - first, first + size - end
+        trace = replace(self, tokens=None).with_dim(index, tokens.grid)
+        return trace.among_others(index, before, behind)
 
     def reshaped(self, shape: Sequence[int]) -> Trace:
         """The trace of the same elements in row-major order in another shape.
 
         Raises:
-            UnknownFieldError: If an image axis would be cut into pieces.
+            UnknownFieldError: If images or tokens would be cut into pieces.
         """
         if tuple(shape) == self.shape:
             return self
@@ -133,9 +298,12 @@ class Trace:
             dim: list[Factor] = []
             while size_of(dim) < size:
                 dim.append(_take(factors, size, size_of(dim)))
-            # Axes with a single unit go as far to the right as there are dimensions of size 1.
+            # Axes with a single unit go as far to the right as there are dimensions of size 1, a
+            # single image to the first.
+            if factors and factors[0] == (BATCH, 1, 1) and not position:
+                dim.append(factors.pop(0))
             later_ones = _leading_ones(shape[position + 1 :])
-            while _leading_ones([units for _, units in factors]) > later_ones:
+            while _leading_ones([factor.size for factor in factors]) > later_ones:
                 dim.append(factors.pop(0))
             dims.append(merged(dim))
         return replace(self, dims=tuple(dims))
@@ -159,60 +327,93 @@ def united(traces: Iterable[Trace], shape: Sequence[int]) -> Trace:
     aligned = [trace.broadcast(shape) for trace in traces]
     dims = []
     for index, size in enumerate(shape):
-        carrying = {trace.dims[index] for trace in aligned if axes_of(trace.dims[index])}
+        carrying = {trace.dims[index] for trace in aligned if is_known(trace.dims[index])}
         if len(carrying) > 1:
             raise UnknownFieldError
         dims.append(carrying.pop() if carrying else other(size))
-    axes = [axis for dim in dims for axis in axes_of(dim)]
-    if len(axes) != len(set(axes)):
+    tokens = _common({trace.tokens for trace in aligned if trace.tokens is not None})
+    result = replace(aligned[0], dims=tuple(dims), tokens=tokens)
+    factors = [factor for axis in AXES for factor in result.factors(axis)]
+    batches = [factor for dim in dims for factor in dim if factor.axis == BATCH]
+    if len(factors) != len(set(factors)) or len(batches) > 1:
         raise UnknownFieldError
-    result = Trace(tuple(dims), aligned[0].extents)
-    for trace in aligned[1:]:
-        for axis in AXES:
-            units = result.units(axis) or 1
-            united = result.extents[axis].union(trace.extents[axis], units)
-            result = result.with_extent(axis, united)
+    for axis in AXES:
+        carrying_traces = [trace for trace in aligned if trace.factors(axis)]
+        if not carrying_traces:
+            carrying_traces = aligned[:1]
+        length = _common({trace.lengths[axis] for trace in carrying_traces})
+        shift = _common({trace.shifts[axis] for trace in carrying_traces})
+        if length is None or shift is None:
+            raise UnknownFieldError
+        shifts = list(result.shifts)
+        shifts[axis] = shift
+        extent = aligned[0].extents[axis]
+        for trace in aligned[1:]:
+            extent = extent.union(trace.extents[axis], length)
+        result = replace(result, shifts=(shifts[0], shifts[1])).with_length(axis, length)
+        result = result.with_extent(axis, extent)
     return result
+
+
+def _common(values: set[T]) -> T | None:
+    """The only value; None if there is none.
+
+    Raises:
+        UnknownFieldError: If there are several.
+    """
+    if len(values) > 1:
+        raise UnknownFieldError
+    return next(iter(values), None)
 
 
 def size_of(dim: Iterable[Factor]) -> int:
     """Number of elements along a dimension."""
-    return math.prod(size for _, size in dim)
+    return math.prod(factor.size for factor in dim)
 
 
 def axes_of(dim: Dim) -> list[int]:
-    """The image axes that a dimension carries."""
-    return [axis for axis, _ in dim if axis in AXES]
+    """The image axes that a dimension carries, or tokens."""
+    return [factor.axis for factor in dim if factor.axis in (*AXES, TOKENS)]
+
+
+def is_known(dim: Dim) -> bool:
+    """True if a dimension counts images, tokens, or units along an axis of the image."""
+    return any(factor.axis != OTHER for factor in dim)
 
 
 def other(size: int) -> Dim:
     """A dimension that carries no image axis."""
-    return merged([(OTHER, size)])
+    return merged([Factor(OTHER, size)])
 
 
 def merged(dim: Sequence[Factor]) -> Dim:
-    """The dimension with neighboring factors that carry no axis multiplied into one."""
+    """The dimension with neighboring factors that belong together multiplied into one."""
     factors: list[Factor] = []
-    for axis, size in dim:
+    for factor in dim:
+        axis, size, step = factor
         if (axis, size) == (OTHER, 1):
             continue
-        if factors and axis == OTHER == factors[-1][0]:
-            factors[-1] = (OTHER, factors[-1][1] * size)
+        last = factors[-1] if factors else None
+        if last is not None and axis == last.axis == OTHER:
+            factors[-1] = Factor(OTHER, last.size * size)
+        elif last is not None and axis == last.axis and last.step == size * step:
+            factors[-1] = Factor(axis, last.size * size, step)
         else:
-            factors.append((axis, size))
+            factors.append(factor)
     return tuple(factors)
 
 
 def _take(factors: list[Factor], size: int, taken: int) -> Factor:
     """Remove and return the first factor, or only the part that ``taken`` lacks of ``size``."""
-    axis, units = factors.pop(0)
+    axis, units, step = factor = factors.pop(0)
     missing = size // taken
     if size % taken == 0 and missing % units == 0:
-        return axis, units
-    if size % taken or units % missing or axis in AXES:
+        return factor
+    if size % taken or units % missing or axis in (BATCH, TOKENS):
         raise UnknownFieldError
-    factors.insert(0, (axis, units // missing))
-    return axis, missing
+    rest = units // missing
+    factors.insert(0, Factor(axis, rest, step))
+    return Factor(axis, missing, step * rest if axis in AXES else 1)
 
 
 def _leading_ones(sizes: Sequence[int]) -> int:

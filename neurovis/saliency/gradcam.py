@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import first_names, resolve_layer
+from neurovis.receptive_fields import Layout
 from neurovis.recording import hooked
 from neurovis.saliency.question import Question
 from neurovis.saliency.rectified import guided_backprop
@@ -34,7 +35,8 @@ def gradcam(question: Question) -> Tensor:
             )
         return found
     for layer in _convolutions_before(question):
-        found = _weighted_map(question, layer, LayerReader(question.value.model, {layer: 1}))
+        reader = LayerReader(question.value.model, {layer: Layout(1)})
+        found = _weighted_map(question, layer, reader)
         if found is not None:
             return found
     raise ValueError(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from neurovis.layer_reader import LayerReader
-from neurovis.layer_table import kernel_axes
+from neurovis.layer_table import kernel_layouts
 from neurovis.layers import ArgumentError, unwrap
 from neurovis.readouts import READOUTS
+from neurovis.receptive_fields import Layout
 from neurovis.recording import Recorder
 from neurovis.saliency.settings import ReadoutOption
 
@@ -31,18 +32,18 @@ OUTPUT = "output"
 
 @dataclass(frozen=True)
 class LayerTarget:
-    """A layer and the dimension of its activation that counts kernels.
+    """A layer and the layout of its activation.
 
-    Finding that dimension may take a traced forward. Whoever explains one layer many times finds
+    Finding the layout may take a traced forward. Whoever explains one layer many times finds
     it once and passes this in place of the layer's name; it holds nothing of the network.
 
     Args:
         name: Dotted name; None for the network's output.
-        kernel_axis: Dimension that counts kernels.
+        layout: Where it keeps kernels and positions.
     """
 
     name: str | None
-    kernel_axis: int = 1
+    layout: Layout = field(default_factory=lambda: Layout(1))
 
     @classmethod
     def find(cls, model: nn.Module, layer: str | None, images: Tensor) -> LayerTarget:
@@ -58,7 +59,7 @@ class LayerTarget:
         """
         if layer is None:
             return cls(None)
-        return cls(layer, kernel_axes(model, [layer], images[:1])[layer])
+        return cls(layer, kernel_layouts(model, [layer], images[:1])[layer])
 
     @property
     def label(self) -> str:
@@ -116,7 +117,7 @@ class TargetValue:
         self._prefix = f"{OUTPUT}." if is_output else ""
         self._readout: ReadoutOption = "mean" if readout is None else readout
         self._function = function
-        self.reader = LayerReader(self._network, {target.label: target.kernel_axis})
+        self.reader = LayerReader(self._network, {target.label: target.layout})
 
     def __call__(self, images: Tensor, kernels: Tensor | None = None) -> Tensor:
         """The number of each image.

@@ -143,7 +143,7 @@ class TopReader:
         """Read another copy of the network from now on."""
         self.network = unwrap(network)
         known = self._reader
-        self._reader = LayerReader(self.network, known.kernel_axes, calls=known.calls)
+        self._reader = LayerReader(self.network, known.layouts, calls=known.calls)
 
     @exact_float32()
     def __call__(self, images: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -170,8 +170,8 @@ class TopReader:
         objective: Objective,
         field: Field | None,
     ) -> ReadLayer:
-        axis = self._reader.kernel_axes[name]
-        response = LayerResponse(self.network, name, self.spec, axis)
+        layout = self._reader.layouts[name]
+        response = LayerResponse(self.network, name, self.spec, layout)
         activation = response.checked(noise_images(self.spec, count=2)).float()
         objective = objective.prepared(response)
         values, found = objective(activation), objective.maps(activation)

@@ -16,7 +16,7 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import center_place
-from neurovis.receptive_fields import Field, known_fields, receptive_fields
+from neurovis.receptive_fields import Field, Layout, known_fields, receptive_fields
 from neurovis.tuning.settings import RankingSettings, ReadoutName
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
@@ -38,7 +38,7 @@ class LayerFacts:
         name: Dotted name.
         spec: What the network is shown.
         kernels: Number of kernels, ``K``.
-        kernel_axis: Dimension of its output that counts them.
+        layout: Where its output keeps them, and its positions.
         unit: Place of the unit in the center of its map; ``()`` for vectors.
         is_rectified: Whether responses are cut off at 0, so that their mean over phases means
             something; if not, they are read by their modulation.
@@ -54,7 +54,7 @@ class LayerFacts:
     name: str
     spec: InputSpec
     kernels: int
-    kernel_axis: int
+    layout: Layout
     unit: tuple[int, ...]
     is_rectified: bool
     is_first: bool
@@ -74,22 +74,22 @@ def find_layers(
         ValueError: If the network cannot take the images, or a layer is not usable.
     """
     example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
-    axes = usable_layers(network, selection, example)
-    reader, shapes, lowest = read_noise(network, axes, spec)
+    layouts = usable_layers(network, selection, example)
+    reader, shapes, lowest = read_noise(network, layouts, spec)
     noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
-    fields = known_fields(network, example, axes)
+    fields = known_fields(network, example, layouts)
     sources, over_image = find_sources(
         network, reader.calls or {}, network_inputs(network, spec, noise), fields
     )
     layers: dict[str, LayerFacts] = {}
-    for name, axis in axes.items():
+    for name, layout in layouts.items():
         _, kernels, *map_size = shapes[name]
         module = unwrap(resolve_layer(network, name))
         layers[name] = LayerFacts(
             name=name,
             spec=spec,
             kernels=kernels,
-            kernel_axis=axis,
+            layout=layout,
             unit=center_place(map_size),
             is_rectified=settings.rectify or is_rectified(module, lowest[name]),
             is_first=module in over_image,
@@ -103,13 +103,13 @@ def find_layers(
 
 
 def read_noise(
-    network: nn.Module, axes: Mapping[str, int], spec: InputSpec
+    network: nn.Module, layouts: Mapping[str, Layout], spec: InputSpec
 ) -> tuple[LayerReader, dict[str, torch.Size], dict[str, Tensor]]:
     """Read layers for some noise, the first forward of a network that may want other images.
 
     Args:
         network: Undisturbed.
-        axes: Dimension of each layer's output that counts kernels, by name.
+        layouts: Where each layer's output keeps kernels and positions, by name.
         spec: What the network is shown.
 
     Returns:
@@ -130,7 +130,7 @@ def read_noise(
     inputs = network_inputs(network, spec, noise)
     try:
         with checked_forward(network, spec):
-            reader = LayerReader(network, axes)
+            reader = LayerReader(network, layouts)
             return reader, shapes, reader(inputs, keep_lowest)
     except (IncompatibleInputError, TypeError):
         # Its message says which images the network seems to need, if they are the cause.

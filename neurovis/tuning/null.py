@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from neurovis.readouts import unit_at
+from neurovis.receptive_fields import Layout
+
 #: Layers that random kernels of the same shape can be made for.
 WITH_NULL = (nn.Conv2d, nn.Linear)
 
@@ -56,20 +59,23 @@ class NullKernels(ABC):
 
 
 class LinearNull(NullKernels):
-    """Random kernels of a linear layer."""
+    """Random kernels of a linear layer, whose output has a layout."""
 
-    def __init__(self, name: str, module: nn.Linear, count: int, seed: int) -> None:
+    def __init__(self, name: str, module: nn.Linear, count: int, seed: int, layout: Layout) -> None:
         super().__init__(name, module.weight, count, seed)
+        self._layout = layout
 
     @override
     def maps(self, inputs: Tensor) -> Tensor:
-        return functional.linear(inputs, self.weights).movedim(-1, 1)
+        return self._kernels_second(functional.linear(inputs, self.weights))
 
     @override
     def at(self, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
-        for place in unit:
-            inputs = inputs.select(1, place)
-        return functional.linear(inputs, self.weights)
+        # Inputs have the outputs' layout, but for the number of kernels.
+        return functional.linear(unit_at(self._kernels_second(inputs), unit), self.weights)
+
+    def _kernels_second(self, values: Tensor) -> Tensor:
+        return self._layout.kernels_second(values, self._layout.images_in(values))
 
 
 class ConvolutionNull(NullKernels):
@@ -107,12 +113,22 @@ class ConvolutionNull(NullKernels):
         return (groups[:, None] * size + torch.arange(size, device=groups.device)).flatten()
 
 
-def null_kernels(name: str, module: nn.Module, count: int, seed: int) -> NullKernels | None:
-    """Random kernels for a layer; None where they cannot be made, or none are asked for."""
+def null_kernels(
+    name: str, module: nn.Module, count: int, seed: int, layout: Layout | None = None
+) -> NullKernels | None:
+    """Random kernels for a layer; None where they cannot be made, or none are asked for.
+
+    Args:
+        name: As of :class:`NullKernels`.
+        module: The layer.
+        count: As of :class:`NullKernels`.
+        seed: As of :class:`NullKernels`.
+        layout: Layout of a linear layer's output; None for kernels in the last dimension.
+    """
     if count and isinstance(module, nn.Conv2d):
         return ConvolutionNull(name, module, count, seed)
     if count and isinstance(module, nn.Linear):
-        return LinearNull(name, module, count, seed)
+        return LinearNull(name, module, count, seed, layout or Layout(-1))
     return None
 
 

@@ -16,6 +16,7 @@ from neurovis.inputs import InputSpec, network_inputs
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import READOUTS, center_unit
+from neurovis.receptive_fields import Layout
 from neurovis.recording import undisturbed
 from neurovis.tuning.layer_facts import LayerFacts, find_layers
 from neurovis.tuning.null import WITH_NULL, NullKernels, null_kernels
@@ -109,10 +110,10 @@ class LayerResponses:
             self._null: dict[str, Tensor] = {}
             self._placements = self._place_null()
         axes = {
-            layer.source: layer.kernel_axis
+            layer.source: layer.layout
             for layer in self.layers.values()
             if layer.source and layer.null
-        } | {layer.name: layer.kernel_axis for layer in self.layers.values()}
+        } | {layer.name: layer.layout for layer in self.layers.values()}
         self._reader = _reader_of_single_calls(self.network, axes)
 
     @exact_float32()
@@ -172,7 +173,7 @@ class LayerResponses:
         if not placed:
             return {}
         axes = {
-            part: user.kernel_axis
+            part: user.layout
             for user in placed.values()
             for part in (user.before, user.source or "")
         }
@@ -225,9 +226,9 @@ class LayerResponses:
         return placed.relu()
 
 
-def _reader_of_single_calls(network: nn.Module, axes: Mapping[str, int]) -> LayerReader:
+def _reader_of_single_calls(network: nn.Module, layouts: Mapping[str, Layout]) -> LayerReader:
     """A reader of layers that are known to be called once, or whose names say which call."""
-    return LayerReader(network, axes, calls=dict.fromkeys(axes, 1))
+    return LayerReader(network, layouts, calls=dict.fromkeys(layouts, 1))
 
 
 def _placement(own: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:
@@ -253,12 +254,16 @@ def _with_null(
     network: nn.Module, found: Mapping[str, LayerFacts], settings: RankingSettings
 ) -> dict[str, RankedLayer]:
     """The layers in a network, with random kernels like those that it has now."""
+    layouts = {facts.source: facts.layout for facts in found.values() if facts.source}
     nulls = {
         source: null_kernels(
-            source, unwrap(resolve_layer(network, source)), settings.null_kernels, settings.seed
+            source,
+            unwrap(resolve_layer(network, source)),
+            settings.null_kernels,
+            settings.seed,
+            layout,
         )
-        for source in {facts.source for facts in found.values()}
-        if source is not None
+        for source, layout in layouts.items()
     }
     return {
         name: RankedLayer(

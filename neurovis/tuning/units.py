@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layer_table import kernel_axes
+from neurovis.layer_table import kernel_layouts
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.readouts import center_place, unit_at
 from neurovis.receptive_fields import Box, clipped_box, known_fields
@@ -58,8 +58,8 @@ class Units:
         self.spec = spec
         with undisturbed(self.network), torch.no_grad():
             example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
-            axes = kernel_axes(self.network, [layer], example)
-            self._reader, shapes, lowest = read_noise(self.network, axes, spec)
+            layouts = kernel_layouts(self.network, [layer], example)
+            self._reader, shapes, lowest = read_noise(self.network, layouts, spec)
         _, count, *map_size = shapes[layer]
         self.kernels = select_kernels(kernels, count, layer)
         self.map_size = tuple(map_size)

@@ -297,10 +297,10 @@ class TestUsableKernels:
             usable_kernels(response, "all", AscentSettings())
 
 
-def test_the_kernel_axis_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_layout_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
     response = LayerResponse(network, "1", GRAY)
-    monkeypatch.setattr("neurovis.layer_reader.kernel_axes", None)
-    again = LayerResponse(network, "1", GRAY, response.kernel_axis)
+    monkeypatch.setattr("neurovis.layer_reader.kernel_layouts", None)
+    again = LayerResponse(network, "1", GRAY, response.layout)
     images = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(again(images), F.relu(network[0](images)))

@@ -242,9 +242,9 @@ def test_features_last_and_sequences() -> None:
 
     network = Tokens()
     responses = read(network, ["mix"])
-    assert responses.layers["mix"].unit == (8,)
+    assert responses.layers["mix"].unit == (2, 2)
     with torch.no_grad():
-        plain = network(SPEC.to_network(images()))[:, 8]
+        plain = network(SPEC.to_network(images()))[:, 2 * 4 + 2]
     found = responses(images())["mix"]
     assert torch.allclose(found[:, :4], plain, atol=1e-5)
     assert found.shape[1] == 11
