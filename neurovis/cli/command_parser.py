@@ -120,6 +120,14 @@ class CommandParser(ArgumentParser):
         said = " ".join(message.removeprefix("argument ").split()).rstrip(".")
         raise OptionError(f"{shortened(said, _MOST_CHARACTERS)}; {self._see()}") from ex
 
+    def _apply_actions(self, cfg: Any, *arguments: Any, **options: Any) -> Any:
+        # A section may be a file of its own, which whoever wrote the config has named.
+        for section in self.groups or {}:
+            value = cfg.get(section) if isinstance(cfg, (Namespace, dict)) else None
+            if isinstance(value, str):
+                check_readable(value)
+        return super()._apply_actions(cfg, *arguments, **options)
+
     def _parse_known_args(self, *arguments: Any, **options: Any) -> tuple[Any, list[str]]:
         namespace, extras = super()._parse_known_args(*arguments, **options)
         if extras:

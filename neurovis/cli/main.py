@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -40,11 +41,19 @@ def load_yaml(text: str) -> object:
     """Load YAML as jsonargparse does.
 
     Raises:
-        yaml.YAMLError: If the text is no YAML, or has so many aliases that it may fill memory.
+        yaml.YAMLError: If the text is no YAML, or its aliases stand for so many values that they
+            may fill memory, or for values without end.
     """
-    if len(_ALIAS.findall(text)) > _MOST_ALIASES:
+    aliases = _ALIAS.findall(text)
+    if len(aliases) > _MOST_ALIASES:
         raise yaml.YAMLError(f"more than {_MOST_ALIASES} aliases, as in *name")
-    return _load(text)
+    loaded = _load(text)
+    if aliases:
+        try:
+            json.dumps(loaded, skipkeys=True, default=str)
+        except ValueError as error:
+            raise yaml.YAMLError("a value is within itself, by an alias") from error
+    return loaded
 
 
 def build_parser(command: str | None = None) -> CommandParser:

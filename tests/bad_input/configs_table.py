@@ -30,6 +30,8 @@ CONFIGS = [
     Bad("config that is a folder", f"{AM} --config .", "config … not a file"),
     Bad("a pipe for a config", f"{AM} --config p.yaml", "p.yaml", _pipe),
     Bad("a device for a config", f"{AM} --config /dev/zero", "config … /dev/zero"),
+    _config("a device for a section", "layer: conv1\ntrainer: /dev/zero", "/dev/zero"),
+    _config("a value within itself", "layer: conv1\nmodel_args: &a\n  x: *a", "a.yaml … alias"),
     _config("config cut off", "layer: [conv1\nsteps: 3", "a.yaml … line 2"),
     _config("empty config", "", '"a.yaml"'),
     _config("config of a list", "- layer\n- conv1", '"a.yaml"'),
