@@ -12,9 +12,9 @@ from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import feature_map_figure, first_and_now_figure, render, stacked
+from neurovis.kernel_layouts import usable_layers
 from neurovis.kernels import KernelSelection, reusable, select_kernels
 from neurovis.layer_reader import LayerReader
-from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection
 from neurovis.readouts import as_maps
 from neurovis.receptive_fields import Layout

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from neurovis.layer_table import kernel_layouts
+from neurovis.kernel_layouts import kernel_layouts
 from neurovis.layers import unwrap
 from neurovis.receptive_fields import Layout
 from neurovis.recording import Recorder

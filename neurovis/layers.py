@@ -1,4 +1,4 @@
-"""Layers by dotted name: find one, and know where its kernels are counted.
+"""Layers by dotted name, type or call.
 
 A *layer* is a dotted module name, as in ``model.named_modules()``, of which a module may have
 several. One call of a layer that a forward calls several times is written ``"conv@2"``.
@@ -20,10 +20,8 @@ LayerSelection = str | type[nn.Module] | Iterable[str | type[nn.Module]]
 #: Selects all convolutions.
 ALL_CONVOLUTIONS = "all-conv"
 
-# Layers whose outputs have the features in the last dimension, whatever the number of dimensions.
-_FEATURES_LAST = (nn.Linear, nn.Bilinear)
-_NORMALIZE_LAST = (nn.LayerNorm, nn.RMSNorm)
-_CONVOLUTIONS = (
+#: Types of convolutions.
+CONVOLUTIONS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )
@@ -150,7 +148,7 @@ def select_layers(model: nn.Module, selection: LayerSelection) -> list[str]:
 def _of_type(modules: dict[str, nn.Module], part: str | type[nn.Module]) -> list[str]:
     """Names of the modules that a type, or a type's name, stands for."""
     if part == ALL_CONVOLUTIONS:
-        return [name for name, module in modules.items() if isinstance(module, _CONVOLUTIONS)]
+        return [name for name, module in modules.items() if isinstance(module, CONVOLUTIONS)]
     if isinstance(part, type):
         return [name for name, module in modules.items() if isinstance(module, part)]
     return [
@@ -165,21 +163,6 @@ def _as_name(part: str | type[nn.Module]) -> str:
         what = part.__name__ if isinstance(part, type) else "convolution"
         raise ArgumentError(f"the model has no layer of type {what}")
     return part
-
-
-def kernel_axis(module: nn.Module) -> int:
-    """Return the dimension of the module's output that counts its kernels.
-
-    It is 1, as in ``(N, K, H, W)`` and ``(N, K)``, for everything but the layers that keep
-    their features last: ``nn.Linear`` and the layer norms, which ConvNeXt and vision
-    transformers apply to ``(N, H, W, K)`` or ``(N, tokens, K)``. A subclass of a layer norm
-    with a ``forward`` of its own (torchvision's ``LayerNorm2d``) permutes, and counts as 1.
-    """
-    if isinstance(module, _FEATURES_LAST):
-        return -1
-    if any(type(module).forward is layer_norm.forward for layer_norm in _NORMALIZE_LAST):
-        return -1
-    return 1
 
 
 def _suggestion(name: str, names: list[str]) -> str:

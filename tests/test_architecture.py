@@ -17,7 +17,16 @@ import neurovis
 PACKAGE = Path(neurovis.__file__).parent
 
 LOWEST = {
-    *("inputs", "layers", "kernels", "receptive_fields", "layer_table", "recording", "restoration"),
+    *(
+        "inputs",
+        "layers",
+        "kernels",
+        "receptive_fields",
+        "kernel_layouts",
+        "layer_table",
+        "recording",
+        "restoration",
+    ),
     *("layer_reader", "run_folder", "result_files"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *(

@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models.convnext import LayerNorm2d
 
 from neurovis.inputs import InputSpec
-from neurovis.layer_table import LayerInfo, kernel_layouts, list_layers, usable_layers
+from neurovis.kernel_layouts import kernel_dim, kernel_layouts, usable_layers
+from neurovis.layer_table import LayerInfo, list_layers
 
 
 def rows(model: nn.Module, spec: InputSpec, kinds: str = "kernels") -> dict[str, LayerInfo]:
@@ -84,7 +86,7 @@ def test_kernels_of_channels_last_layers() -> None:
         ("features.1.0.block.6", 96, 1),
     ]:
         row = found[name]
-        assert (row.kernels, row.output_size, row.kernel_axis) == (kernels, (16, 16), axis)
+        assert (row.kernels, row.output_size, row.kernel_dim) == (kernels, (16, 16), axis)
 
 
 def test_a_compiled_model_is_listed_as_its_original() -> None:
@@ -112,6 +114,40 @@ def test_a_spec_of_another_size_is_refused() -> None:
         ValueError, match="AlexNet cannot run on images of 3 channels and 16x16 pixels: "
     ):
         list_layers(models.alexnet(), InputSpec.rgb(16))
+
+
+@pytest.mark.parametrize(
+    ("module", "images", "kernels"),
+    [
+        (nn.Conv2d(3, 7, 3), (2, 3, 9, 9), 7),
+        (nn.ConvTranspose2d(3, 7, 3), (2, 3, 9, 9), 7),
+        (nn.BatchNorm2d(7), (2, 7, 9, 9), 7),
+        (nn.Linear(5, 7), (2, 5), 7),
+        (nn.Linear(5, 7), (2, 4, 4, 5), 7),
+        (nn.LayerNorm(7), (2, 4, 4, 7), 7),
+    ],
+)
+def test_types_that_tell_which_dimension_counts_kernels(
+    module: nn.Module, images: tuple[int, ...], kernels: int
+) -> None:
+    dim = kernel_dim(module)
+    assert dim is not None
+    assert module(torch.rand(images)).shape[dim] == kernels
+
+
+def test_a_layer_norm_with_a_forward_of_its_own_is_followed() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 7, 3), LayerNorm2d(7))
+    assert kernel_dim(network[1]) is None
+    assert kernel_dims(network, ["1"], torch.rand(1, 3, 9, 9)) == {"1": 1}
+
+
+def test_the_output_of_tokens_and_windows_is_their_grid() -> None:
+    network = models.VisionTransformer(32, 8, 1, 2, 16, 32, num_classes=5)
+    found = rows(network, InputSpec.rgb(32))["encoder.layers.encoder_layer_0.mlp.0"]
+    assert (found.kernels, found.output_size, found.stride, found.receptive_field) == (
+        *(32, (4, 4)),
+        *(8, 32),
+    )
 
 
 def test_kernel_dims_are_followed_where_types_cannot_tell() -> None:

@@ -4,11 +4,9 @@ import pytest
 import torch
 from torch import nn
 from torchvision import models
-from torchvision.models.convnext import LayerNorm2d
 
 from neurovis.layers import (
     first_names,
-    kernel_axis,
     named_layers,
     resolve_layer,
     select_layers,
@@ -77,24 +75,6 @@ def test_unwrap_undoes_compilation_and_nothing_else() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3))
     assert unwrap(model) is model
     assert unwrap(torch.compile(model)) is model
-
-
-@pytest.mark.parametrize(
-    ("module", "images", "kernels"),
-    [
-        (nn.Conv2d(3, 7, 3), (2, 3, 9, 9), 7),
-        (nn.ConvTranspose2d(3, 7, 3), (2, 3, 9, 9), 7),
-        (nn.BatchNorm2d(7), (2, 7, 9, 9), 7),
-        (nn.Linear(5, 7), (2, 5), 7),
-        (nn.Linear(5, 7), (2, 4, 4, 5), 7),
-        (nn.LayerNorm(7), (2, 4, 4, 7), 7),
-        (LayerNorm2d(7), (2, 7, 4, 4), 7),
-    ],
-)
-def test_kernel_axis_counts_the_kernels(
-    module: nn.Module, images: tuple[int, ...], kernels: int
-) -> None:
-    assert module(torch.rand(images)).shape[kernel_axis(module)] == kernels
 
 
 def test_layers_of_a_part_that_is_compiled_keep_their_names() -> None:

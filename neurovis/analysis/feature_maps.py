@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from neurovis.figures import feature_map_figure
 from neurovis.inputs import InputSpec, network_inputs
+from neurovis.kernel_layouts import usable_layers
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
-from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection
 from neurovis.readouts import as_maps
 from neurovis.recording import undisturbed

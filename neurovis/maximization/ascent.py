@@ -239,14 +239,14 @@ def gather_evidence(
         (sensitivity,) = torch.autograd.grad(objective_values.sum(), activation)
     if not objective_values.isfinite().all():
         raise ValueError(_not_finite(images, activation, response, objective))
-    maps = objective.maps(activation.detach())
+    maps, values = objective.maps(activation.detach()), objective_values.tolist()
     evidence = []
     for index, target in enumerate(targets):
         # Absolute values, since suppressed kernels would cancel others.
         weight = sensitivity[index].abs().sum(0)
         evidence.append(
             AscentEvidence(
-                objective_value=float(objective_values[index]),
+                objective_value=values[index],
                 activations=members[index, : len(target.kernels)].detach().cpu(),
                 target_map=_as_map(weight / weight.abs().max().clamp(min=1e-12)),
                 resulting_map=_as_map(target.join_maps(maps[index, list(target.kernels)])),

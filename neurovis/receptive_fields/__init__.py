@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from neurovis.first_forward import IncompatibleInputError, reason
 from neurovis.inputs import input_dtype
 from neurovis.layers import first_names, named_layers
+from neurovis.receptive_fields.dimensions import AXES, is_known
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.layout import Layout
-from neurovis.receptive_fields.trace import AXES, Trace, is_known
+from neurovis.receptive_fields.trace import Trace
 from neurovis.receptive_fields.tracking import Tracker
 from neurovis.recording import can_be_hooked, first_tensor, hooked, undisturbed
 
@@ -70,7 +71,7 @@ class Field:
             a map, and where it is unknown or not one whole number.
         output_shape: Shape of the first tensor of the layer's output; None if it returns none, or
             if shapes differ from call to call.
-        kernel_axis: Dimension of the output that counts kernels, where the image's axes leave only
+        kernel_dim: Dimension of the output that counts kernels, where the image's axes leave only
             one; None where that is unclear.
         calls: How often the layer is called in one forward.
         units: Number of units down and across the map; 1 along an axis of the image that the
@@ -83,7 +84,7 @@ class Field:
     size: tuple[int, int] | None
     stride: tuple[int, int] | None
     output_shape: tuple[int, ...] | None
-    kernel_axis: int | None
+    kernel_dim: int | None
     calls: int = 1
     units: tuple[int, int] | None = None
     extents: tuple[Extent, Extent] | None = None
@@ -233,7 +234,7 @@ def _field(name: str, output: Any, tracker: Tracker) -> Field:
         size=(vertical.size, horizontal.size),
         stride=stride,
         output_shape=shape,
-        kernel_axis=_kernel_axis(trace),
+        kernel_dim=_kernel_dim(trace),
         units=(trace.units(AXES[0]) or 1, trace.units(AXES[1]) or 1),
         extents=trace.extents,
         trace=trace,
@@ -250,7 +251,7 @@ def _span(extent: Extent, unit: int) -> tuple[int, int] | None:
     return int(low), int(high) + 1
 
 
-def _kernel_axis(trace: Trace) -> int | None:
+def _kernel_dim(trace: Trace) -> int | None:
     """The only dimension behind the batch that counts something and carries no image axis."""
     free = [index for index, dim in enumerate(trace.dims) if index > 0 and not is_known(dim)]
     # A dimension of size 1 counts kernels only if there is no other: a single kernel.
@@ -267,7 +268,7 @@ def _called_again(before: Field, field: Field) -> Field:
         size=field.size if before.size == field.size else None,
         stride=field.stride if before.stride == field.stride else None,
         output_shape=field.output_shape if same_shape else None,
-        kernel_axis=field.kernel_axis if before.kernel_axis == field.kernel_axis else None,
+        kernel_dim=field.kernel_dim if before.kernel_dim == field.kernel_dim else None,
         calls=calls,
         units=field.units if same_place else None,
         extents=field.extents if same_place else None,

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from neurovis.receptive_fields.trace import Trace, UnknownFieldError
+from neurovis.receptive_fields.dimensions import UnknownFieldError
+from neurovis.receptive_fields.trace import Trace
 
 
 class Call:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurovis.receptive_fields.trace import (
+from neurovis.receptive_fields.dimensions import (
     AXES,
     BATCH,
     HORIZONTAL,
@@ -18,9 +18,9 @@ from neurovis.receptive_fields.trace import (
     Dim,
     Factor,
     Tokens,
-    Trace,
     size_of,
 )
+from neurovis.receptive_fields.trace import Trace
 
 #: Stands for the dimension that counts kernels, whatever it is made of.
 _KERNELS = -2

@@ -7,8 +7,9 @@ from fractions import Fraction
 from functools import partial
 
 from neurovis.receptive_fields.call import Call
+from neurovis.receptive_fields.dimensions import UnknownFieldError, axes_of
 from neurovis.receptive_fields.extents import Extent
-from neurovis.receptive_fields.trace import Trace, UnknownFieldError, axes_of
+from neurovis.receptive_fields.trace import Trace
 
 
 def convolution(call: Call) -> Trace:

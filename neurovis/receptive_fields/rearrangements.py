@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from neurovis.receptive_fields.call import Call
-from neurovis.receptive_fields.trace import (
-    TOKENS,
-    Trace,
-    UnknownFieldError,
-    axes_of,
-    is_known,
-    other,
-    united,
-)
+from neurovis.receptive_fields.dimensions import TOKENS, UnknownFieldError, axes_of, is_known, other
+from neurovis.receptive_fields.trace import Trace, united
 
 
 def elementwise(call: Call) -> Trace:

@@ -6,57 +6,32 @@ Networks move the image's axes about (channels-last layers, flattening, tokens, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from neurovis.receptive_fields.dimensions import (
+    AXES,
+    BATCH,
+    HORIZONTAL,
+    OTHER,
+    TOKENS,
+    VERTICAL,
+    Dim,
+    Factor,
+    Tokens,
+    UnknownFieldError,
+    axes_of,
+    is_known,
+    leading_ones,
+    merged,
+    other,
+    size_of,
+    take,
+)
 from neurovis.receptive_fields.extents import EVERYTHING, Extent
 
 T = TypeVar("T")
-
-#: What a factor counts: units along an axis of the image, images, tokens, or anything else.
-VERTICAL, HORIZONTAL, BATCH, TOKENS, OTHER = 0, 1, 2, 3, -1
-AXES = (VERTICAL, HORIZONTAL)
-
-
-class Factor(NamedTuple):
-    """A part of a dimension.
-
-    Attributes:
-        axis: What it counts.
-        size: How many.
-        step: Units from one to the next along the axis: 7 for a factor that counts windows of 7
-            units. 1 where it counts something else.
-    """
-
-    axis: int
-    size: int
-    step: int = 1
-
-
-#: A row-major sequence of factors: one for a plain dimension, ``(OTHER, 512), (VERTICAL, 7),
-#: (HORIZONTAL, 7)`` after flattening, none for a size of 1.
-Dim = tuple[Factor, ...]
-
-
-class UnknownFieldError(Exception):
-    """The receptive field cannot be followed through an operation."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A grid with other tokens, such as a class token, before and behind it.
-
-    Attributes:
-        before: Number of tokens before the grid.
-        grid: The factors of the grid.
-        behind: Number of tokens behind it.
-    """
-
-    before: int
-    grid: Dim
-    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -297,13 +272,13 @@ class Trace:
         for position, size in enumerate(shape):
             dim: list[Factor] = []
             while size_of(dim) < size:
-                dim.append(_take(factors, size, size_of(dim)))
+                dim.append(take(factors, size, size_of(dim)))
             # Axes with a single unit go as far to the right as there are dimensions of size 1, a
             # single image to the first.
             if factors and factors[0] == (BATCH, 1, 1) and not position:
                 dim.append(factors.pop(0))
-            later_ones = _leading_ones(shape[position + 1 :])
-            while _leading_ones([factor.size for factor in factors]) > later_ones:
+            later_ones = leading_ones(shape[position + 1 :])
+            while leading_ones([factor.size for factor in factors]) > later_ones:
                 dim.append(factors.pop(0))
             dims.append(merged(dim))
         return replace(self, dims=tuple(dims))
@@ -364,57 +339,3 @@ def _common(values: set[T]) -> T | None:
     if len(values) > 1:
         raise UnknownFieldError
     return next(iter(values), None)
-
-
-def size_of(dim: Iterable[Factor]) -> int:
-    """Number of elements along a dimension."""
-    return math.prod(factor.size for factor in dim)
-
-
-def axes_of(dim: Dim) -> list[int]:
-    """The image axes that a dimension carries, or tokens."""
-    return [factor.axis for factor in dim if factor.axis in (*AXES, TOKENS)]
-
-
-def is_known(dim: Dim) -> bool:
-    """True if a dimension counts images, tokens, or units along an axis of the image."""
-    return any(factor.axis != OTHER for factor in dim)
-
-
-def other(size: int) -> Dim:
-    """A dimension that carries no image axis."""
-    return merged([Factor(OTHER, size)])
-
-
-def merged(dim: Sequence[Factor]) -> Dim:
-    """The dimension with neighboring factors that belong together multiplied into one."""
-    factors: list[Factor] = []
-    for factor in dim:
-        axis, size, step = factor
-        if (axis, size) == (OTHER, 1):
-            continue
-        last = factors[-1] if factors else None
-        if last is not None and axis == last.axis == OTHER:
-            factors[-1] = Factor(OTHER, last.size * size)
-        elif last is not None and axis == last.axis and last.step == size * step:
-            factors[-1] = Factor(axis, last.size * size, step)
-        else:
-            factors.append(factor)
-    return tuple(factors)
-
-
-def _take(factors: list[Factor], size: int, taken: int) -> Factor:
-    """Remove and return the first factor, or only the part that ``taken`` lacks of ``size``."""
-    axis, units, step = factor = factors.pop(0)
-    missing = size // taken
-    if size % taken == 0 and missing % units == 0:
-        return factor
-    if size % taken or units % missing or axis in (BATCH, TOKENS):
-        raise UnknownFieldError
-    rest = units // missing
-    factors.insert(0, Factor(axis, rest, step))
-    return Factor(axis, missing, step * rest if axis in AXES else 1)
-
-
-def _leading_ones(sizes: Sequence[int]) -> int:
-    return next((index for index, size in enumerate(sizes) if size != 1), len(sizes))

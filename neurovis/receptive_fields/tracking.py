@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from neurovis.receptive_fields.call import Call
+from neurovis.receptive_fields.dimensions import UnknownFieldError
 from neurovis.receptive_fields.rules import Rule, rule_of
-from neurovis.receptive_fields.trace import Trace, UnknownFieldError
+from neurovis.receptive_fields.trace import Trace
 
 
 class Tracker(TorchDispatchMode):

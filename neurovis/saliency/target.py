@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from neurovis.kernel_layouts import kernel_layouts
 from neurovis.layer_reader import LayerReader
-from neurovis.layer_table import kernel_layouts
 from neurovis.layers import ArgumentError, unwrap
 from neurovis.readouts import READOUTS
 from neurovis.receptive_fields import Layout

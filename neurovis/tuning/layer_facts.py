@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec, network_inputs
+from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
-from neurovis.layer_table import usable_layers
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import center_place
 from neurovis.receptive_fields import Field, Layout, known_fields, receptive_fields

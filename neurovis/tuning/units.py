@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec, network_inputs
+from neurovis.kernel_layouts import kernel_layouts
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layer_table import kernel_layouts
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.readouts import center_place, unit_at
 from neurovis.receptive_fields import Box, clipped_box, known_fields

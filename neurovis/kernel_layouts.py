@@ -1,0 +1,146 @@
+"""Decide where the outputs of layers keep images, kernels and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from neurovis.layers import CONVOLUTIONS, LayerSelection, resolve_layer, select_layers, unwrap
+from neurovis.receptive_fields import Field, Layout, known_fields, receptive_fields
+from neurovis.recording import check_reached
+
+#: Layers whose channels are always in the last dimension.
+_FEATURES_LAST = (nn.Linear, nn.Bilinear)
+_NORMALIZE_LAST = (nn.LayerNorm, nn.RMSNorm)
+#: Layers whose channels are always in dimension 1.
+_CHANNELS_FIRST = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.instancenorm._InstanceNorm,
+    nn.GroupNorm,
+    nn.modules.pooling._MaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+)
+
+
+def owns_kernels(module: nn.Module) -> bool:
+    """True for convolutions and linear layers."""
+    return isinstance(module, (*CONVOLUTIONS, *_FEATURES_LAST))
+
+
+def kernel_dim(module: nn.Module, field: Field | None = None) -> int | None:
+    """The dimension of a layer's output that counts its kernels.
+
+    It is 1 for convolutions, poolings and batch norms, and the last one for ``nn.Linear`` and the
+    layer norms, which ConvNeXt and vision transformers apply to ``(N, H, W, K)`` or
+    ``(N, tokens, K)``. A subclass of a layer norm with a ``forward`` of its own (torchvision's
+    ``LayerNorm2d``) may permute: its output, as that of all other layers, is known as far as it was
+    followed through a forward.
+
+    Args:
+        module: The layer.
+        field: What is known of its output; see :func:`~neurovis.receptive_fields.receptive_fields`.
+
+    Returns:
+        The dimension, perhaps negative; None where neither type nor forward tells.
+    """
+    if isinstance(module, _FEATURES_LAST):
+        return -1
+    if any(type(module).forward is layer_norm.forward for layer_norm in _NORMALIZE_LAST):
+        return -1
+    if isinstance(module, (*CONVOLUTIONS, *_CHANNELS_FIRST)):
+        return 1
+    if field is None:
+        return None
+    is_vector = field.output_shape is not None and len(field.output_shape) == 2
+    return 1 if is_vector else field.kernel_dim
+
+
+def kernel_layouts(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, Layout]:
+    """The order of images, kernels and positions in the outputs of layers.
+
+    A layer that owns its kernels tells by its type which dimension counts them. What others return
+    (an activation in a channels-last stretch, say), and the order of tokens and windows, is
+    followed through a forward.
+
+    Args:
+        model: The network; it is left exactly as it was found.
+        layers: Dotted names.
+        example: An image ``(1, C, H, W)`` in the network's space.
+
+    Raises:
+        ValueError: If there is no such layer, a forward does not reach it, or nothing tells which
+            dimension it is.
+    """
+    modules = {name: resolve_layer(model, name) for name in layers}
+    fields: dict[str, Field] = {}
+    if all(owns_kernels(module) for module in modules.values()):
+        if not all(isinstance(module, CONVOLUTIONS) for module in modules.values()):
+            fields = known_fields(unwrap(model), example, modules)
+    else:
+        fields = receptive_fields(unwrap(model), example, modules)
+        check_reached(model, {name: name in fields for name in modules})
+    layouts = {}
+    for name, module in modules.items():
+        layout = layout_of(module, fields.get(name))
+        if layout is None:
+            raise ValueError(
+                f'layer "{name}" does not tell which dimension of its output counts kernels; name '
+                "a layer that owns them, such as a convolution or a linear layer"
+            )
+        layouts[name] = layout
+    return layouts
+
+
+def usable_layers(
+    model: nn.Module, selection: LayerSelection, example: Tensor
+) -> dict[str, Layout]:
+    """The layers that a selection means and whose activations can be taken, with their layouts.
+
+    Layers that are named must be usable, see :func:`kernel_layouts`. Layers selected by type are
+    left out if a forward does not call them exactly once, or if nothing tells which dimension
+    counts their kernels.
+
+    Args:
+        model: The network; it is left exactly as it was found.
+        selection: As in :func:`~neurovis.layers.select_layers`.
+        example: An image ``(1, C, H, W)`` in the network's space.
+
+    Returns:
+        The layout of each layer's output, by name.
+
+    Raises:
+        ValueError: If a layer does not exist or cannot be used, or none is left.
+    """
+    parts = [selection] if isinstance(selection, (str, type)) else list(selection)
+    names = select_layers(model, parts)
+    if set(names) <= set(parts):
+        return kernel_layouts(model, names, example)
+    fields = receptive_fields(unwrap(model), example)
+    layouts: dict[str, Layout] = {}
+    for name in names:
+        field = fields.get(name)
+        layout = layout_of(resolve_layer(model, name), field)
+        if name in parts:
+            layouts |= kernel_layouts(model, [name], example)
+        elif layout is not None and field is not None and field.calls == 1:
+            layouts[name] = layout
+    if not layouts:
+        raise ValueError(
+            f"of the layers selected by {', '.join(map(str, parts))} none is called exactly once "
+            "in a forward; give layers by name"
+        )
+    return layouts
+
+
+def layout_of(module: nn.Module, field: Field | None) -> Layout | None:
+    """The layout of a layer's output; None where nothing tells which dimension counts kernels.
+
+    Args:
+        module: The layer.
+        field: What is known of its output.
+    """
+    dim = kernel_dim(module, field)
+    return None if dim is None else Layout.of(None if field is None else field.trace, dim)
