@@ -492,7 +492,11 @@ _OBJECTS = [
         'there is no picture "x.png"',
     ),
     Bad("Target: no kernels", lambda: Target(()), "a group needs at least one kernel; got none"),
-    Bad("Target: no way to join", lambda: group_target((0,), "men"), "or \"weighted\"; got 'men'"),
+    Bad(
+        "group_target: no way to join",
+        lambda: group_target((0,), "men"),
+        "or \"weighted\"; got 'men'",
+    ),
     Bad("as_parametrization: near miss", lambda: as_parametrization("fouier"), "got 'fouier'"),
     Bad(
         "Fourier: negative",

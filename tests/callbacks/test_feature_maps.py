@@ -227,7 +227,9 @@ class TestFeatureMaps:
         maps = monitor._feature_maps(module, images)
         expected = module.last(images.movedim(1, -1)).movedim(-1, 1)
         torch.testing.assert_close(maps["last"], expected)
-        assert maps["tokens"].shape == (2, 7, 1, 20)
+        torch.testing.assert_close(
+            maps["tokens"], module.tokens(expected.movedim(1, -1)).movedim(-1, 1)
+        )
 
     def test_volumes_are_refused(self) -> None:
         module = nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 1))
