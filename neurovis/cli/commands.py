@@ -21,7 +21,7 @@ Flag = Annotated[bool, {"action": "store_true"}]
 #: Names, several of which may follow an option; a single one may also stand in a config as it is.
 #: Without a type, no YAML is read in "a: b.png" or "1".
 Names = Annotated[list[str], {"nargs": "+"}]
-#: Files, likewise; or a file for each modality.
+#: Files in the same way; or a file for each modality.
 Paths = Annotated[list[str] | dict[str, str] | None, {"nargs": "+", "metavar": "PATH"}]
 #: Arguments of Lightning's Trainer; the default of a parameter has those that are not Lightning's.
 TrainerArguments = Annotated[Mapping[str, Any], "trainer"]

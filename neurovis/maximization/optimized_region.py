@@ -117,5 +117,5 @@ class OptimizedRegion:
 
     @cached_property
     def _parameters(self) -> ImageParameters:
-        """Parameters of one target's images, filled anew for each."""
+        """Parameters of one target's images, filled again for each."""
         return self.settings.image_parameters.images(self.settings.variants, self.spec)

@@ -142,7 +142,7 @@ class Layout:
         return arranged.roll([-shift for shift in self.shifts], [-2, -1])
 
     def _factors(self, index: int, size: int, batch: int) -> Sequence[Factor]:
-        """The factors of one dimension, for so many images."""
+        """The factors of one dimension, for a number of images."""
         if index == self.kernel_dim:
             return [Factor(_KERNELS, size)]
         dims = self.dims or ()

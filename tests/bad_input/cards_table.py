@@ -21,27 +21,27 @@ CARDS = [
     Bad(
         "CardPage: a stranger",
         lambda: _save(Card("conv1", 0), layers=()),
-        'the card of layer "conv1", kernel 0: layer names "conv1", which is none of the page\'s',
+        'kernel 0 … layer … "conv1"',
     ),
     Bad(
         "CardPage: a kernel that is not there",
         lambda: _save(Card("conv1", 2)),
-        'kernel 2: kernel must be one of the 2 of layer "conv1", from 0; got 2',
+        'kernel must … "conv1" … got 2',
     ),
     Bad(
         "CardPage: a kernel twice",
         lambda: _save(Card("conv1", 1), Card("conv1", 1)),
-        'the card of layer "conv1", kernel 1, is there twice; give each kernel one card',
+        '"conv1", kernel 1 … twice … one card',
     ),
     Bad(
         "CardPage: a picture from elsewhere",
         lambda: _save(Card("conv1", 1, weights=Picture("https://example.org/a.png"))),
-        "weights: source must be a picture in a data: URI, as data_uri makes; got 'https",
+        "weights: source … data_uri … got 'https",
     ),
     Bad(
         "CardPage: curves over nothing",
         lambda: _save(Card("conv1", 1, curves=Curves([1.0], [1.0]))),
-        "curves: orientation must have a response for each of its layer's orientations",
+        "curves: orientation … for each of its layer's orientations",
     ),
     Bad("data_uri: one picture", lambda: data_uri(_PICTURES[0], 64), "(N, 3, H, W), N > 0; got (3"),
     Bad("data_uri: bytes", lambda: data_uri(_PICTURES.byte(), 64), "in [0, 1]; got torch.uint8"),

@@ -108,7 +108,7 @@ TYPED = [
     Bad(
         "typed: a process",
         f"layers --model subprocess.Popen --model_args '{{args: {_TOUCH}, shell: true}}'",
-        'model "subprocess.Popen" is not called: it is no torch.nn.Module, is not annotated',
+        '"subprocess.Popen" is not called … torch.nn.Module',
     ),
     Bad(
         "typed: what a file of one's own imports",

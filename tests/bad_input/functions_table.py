@@ -170,7 +170,7 @@ _NETWORKS = [
     Bad(
         "load_model: code",
         lambda: load_model("neurovis.demo.ShapeNet", Path("w.ckpt")),
-        '"w.ckpt" holds getattr, which runs code when it is read, and is refused',
+        '"w.ckpt" … getattr … runs code',
         checkpoint_with_code("w.ckpt"),
     ),
     Bad(
@@ -196,7 +196,7 @@ _PICTURES = [
     Bad(
         "read_picture: endless",
         lambda: read_picture("a.png", InputSpec.rgb(8)),
-        '"a.png" has more pixels than can be meant: Image size (3600000000 pixels)',
+        '"a.png" … 3600000000 pixels',
         endless_png("a.png"),
     ),
     Bad(
@@ -214,7 +214,7 @@ _PICTURES = [
     Bad(
         "read_picture: two modalities",
         lambda: read_picture("a.png", InputSpec.rgbd(8)),
-        '"a.png" is of no modality (rgb, depth) by its name; names of files must',
+        '"a.png" … (rgb, depth) … names of files must',
         picture("a.png"),
     ),
     Bad(
@@ -311,17 +311,17 @@ _ASCENTS = [
     Bad(
         "TargetMaximization: penalty of one number",
         lambda: _ascent(regularizers=[torch.mean]),
-        "must give one number for each image, (2,) for (2, 1, 16, 16); it gave ()",
+        "one number for each image … (2, 1, 16, 16) … gave ()",
     ),
     Bad(
         "TargetMaximization: penalty that fails",
         lambda: _ascent(regularizers=[torch.linalg.inv]),
-        "torch._C._linalg.linalg_inv failed on a tensor (2, 1, 16, 16): ",
+        "linalg_inv failed … (2, 1, 16, 16)",
     ),
     Bad(
         "TargetMaximization: transform that drops images",
         lambda: _ascent(transforms=[lambda images: images[:1]]),
-        "as many images of as many channels as it gets, (2, 1, 16, 16)",
+        "images … channels … (2, 1, 16, 16)",
     ),
     Bad(
         "TargetMaximization: network of NaN",

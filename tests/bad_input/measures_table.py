@@ -68,7 +68,7 @@ _TUNING = [
     Bad(
         "rank_kernels: other images",
         lambda: _rank(by="activation", images=IMAGES[..., :8]),
-        "tensors (1, 16, 16) as the input_spec says; image 0 is (1, 16, 8)",
+        "(1, 16, 16) … input_spec … image 0 is (1, 16, 8)",
     ),
     Bad("rank_kernels: an option's near miss", lambda: _rank(orientation=8), "'orientation'"),
     Bad(
@@ -103,7 +103,7 @@ _TUNING = [
     Bad(
         "size_tuning: two for one",
         lambda: size_tuning(NET, "0", [0], torch.zeros(2), torch.ones(1) / 8, GRAY),
-        "orientation must have one value for each of 1 kernels; got shape (2,)",
+        "orientation … one value for each … got shape (2,)",
     ),
     Bad("Gratings: none", lambda: Gratings(GRAY, orientations=0), "at least 1; got 0"),
     Bad(
@@ -202,7 +202,7 @@ _MONITORS = [
     Bad(
         "Monitor: beyond white",
         lambda: monitors.SaliencyMonitor(probe_images=IMAGES + 3, input_spec=GRAY),
-        "probe_images must be in [0, 1] where there is an input_spec; got 3",
+        "probe_images must be in [0, 1] … input_spec … got 3",
     ),
     Bad("FeatureMapMonitor: no layer", lambda: monitors.FeatureMapMonitor([]), "got none"),
     Bad(

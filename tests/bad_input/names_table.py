@@ -59,7 +59,7 @@ _MODELS_AND_INPUTS += [
     Bad(
         "a script for a model",
         "layers --model script_that_exits.Net",
-        'importing "script_that_exits" ends the program (exit status 3), as a script does',
+        '"script_that_exits" ends the program … exit status 3',
         text("script_that_exits.py", "import sys\nsys.exit(3)\n"),
     ),
     Bad(

@@ -287,7 +287,7 @@ _RANKINGS += [
     Bad(
         "pictures without classes",
         f"{RANK} --by class --images photos",
-        "a folder with one folder of pictures for each class in it; got photos",
+        "one folder of pictures for each class … got photos",
         all_of(folder("photos"), picture("photos/a.png")),
     ),
     Bad(

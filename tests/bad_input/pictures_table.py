@@ -188,8 +188,7 @@ _ELSEWHERE = [
     Bad(
         "start of color alone",
         f"{AM} --init photo.png",
-        '"photo.png" is of no modality (rgb, depth) by its name; names of files must begin alike '
-        'and end in "rgb" and "depth" before the suffix; or give a .npy file (C, H, W)',
+        '"photo.png" … (rgb, depth) … end in "rgb" and "depth" … .npy file (C, H, W)',
         picture("photo.png"),
     ),
     Bad(
@@ -218,7 +217,7 @@ _ELSEWHERE = [
     Bad(
         "top images of no pictures",
         f"{AM} --images photos",
-        'there is no picture in "photos"; names of files must begin alike',
+        'no picture in "photos" … names of files must',
         all_of(folder("photos"), text("photos/a.png")),
     ),
     Bad(

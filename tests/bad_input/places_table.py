@@ -124,13 +124,13 @@ _FOLDERS += [
     Bad(
         "a pipe for the manifest",
         f"{AM} {_HERE}",
-        'manifest.json": is a pipe, socket or device, and was to be a file',
+        'manifest.json" … pipe, socket or device',
         lambda: os.mkfifo("manifest.json"),
     ),
     Bad(
         "a socket for the manifest",
         f"{AM} {_HERE}",
-        'manifest.json": is a pipe, socket or device, and was to be a file',
+        'manifest.json" … pipe, socket or device',
         _socket("manifest.json"),
     ),
     Bad(
@@ -145,13 +145,13 @@ _RUNS = [
     Bad(
         "another seed",
         f"{GOING_ON} --seed 3",
-        "holds an unfinished run that differs in settings.seed (3 here, 0 there); start it with",
+        "unfinished run … settings.seed (3 here, 0 there)",
         stopped_run,
     ),
     Bad(
         "another layer",
         f"{GOING_ON} --layer conv3 --tv 2",
-        "an unfinished run that differs in settings.tv (2.0 here, 0.0 there)",
+        "unfinished run … settings.tv (2.0 here, 0.0 there)",
         stopped_run,
     ),
     Bad(
@@ -163,7 +163,7 @@ _RUNS = [
     Bad(
         "another program's manifest",
         f"{AM} {_HERE}",
-        'manifest.json" is not of a run of NeuroVis and would be replaced; move it away',
+        'manifest.json" … would be replaced … move it away',
         _changed_manifest(name="my web page", icons=[]),
     ),
     Bad(
@@ -175,7 +175,7 @@ _RUNS = [
     Bad(
         "a pipe for a finished image",
         GOING_ON,
-        'kernel_0000.npz": is a pipe, socket or device, and was to be a file',
+        'kernel_0000.npz" … pipe, socket or device',
         all_of(stopped_run, _as_pipe("finished/*/kernel_0000.npz")),
     ),
     Bad(

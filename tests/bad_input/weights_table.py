@@ -96,7 +96,7 @@ _FILES = [
         "an archive that grows",
         "w.pt",
         archive("w.pt", **{"data.pkl": b"\x80\x02.", "data/0": bytes(10**8)}),
-        "is a file of 97442 bytes that unpacks to 100000003, which no file of weights does",
+        "97442 bytes … unpacks to 100000003",
     ),
     _weights("a list for weights", "w.pt", saved("w.pt", [1, 2]), "holds a list, not a state dict"),
     _weights("no weights in it", "w.pt", saved("w.pt", {}), "is empty"),
@@ -125,7 +125,7 @@ _FILES = [
         "another shape",
         "w.pt",
         weights("w.pt", lambda own: own.update({"conv1.bias": torch.zeros(3)})),
-        "does not fit the model: conv1.bias is (3,) in the file and (24,) in the model",
+        "not fit the model: conv1.bias … (3,) … (24,)",
     ),
     _weights(
         "weights of NaN",
@@ -176,7 +176,7 @@ _CODE = [
     Bad(
         "code for a direction",
         f"{AM} --objective Direction --objective.vectors v.pt",
-        '"v.pt" is damaged, or no .npy or .pt file of one tensor; what else a pickle holds is not',
+        '"v.pt" is damaged … .npy or .pt',
         saved("v.pt", {"a": Payload()}),
     ),
     Bad(
@@ -188,7 +188,7 @@ _CODE = [
     Bad(
         "a direction for other kernels",
         f"{AM} --objective Direction --objective.vectors v.npy",
-        "one number for each of the layer's 48 kernels; vectors have 3",
+        "48 kernels … vectors have 3",
         array("v.npy", [1, 2, 3]),
     ),
 ]
