@@ -24,8 +24,8 @@ from neurovis.maximization.continuation import (
     usable_kernels,
 )
 from neurovis.maximization.layer_response import LayerResponse
+from neurovis.observation import Observation
 from neurovis.receptive_fields import Layout
-from neurovis.summaries import Observation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -31,7 +31,8 @@ from neurovis.callbacks.training_run import (
 )
 from neurovis.inputs import InputSpec
 from neurovis.layers import ArgumentError, LayerSelection, select_layers
-from neurovis.summaries import Observation, log_observation
+from neurovis.observation import Observation
+from neurovis.summaries import log_observation
 
 
 class MonitorOptions(TypedDict, total=False):

@@ -16,9 +16,9 @@ from neurovis.kernel_layouts import usable_layers
 from neurovis.kernels import KernelSelection, reusable, select_kernels
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection
+from neurovis.observation import Histogram, Observation, PixelArray
 from neurovis.readouts import as_maps
 from neurovis.receptive_fields import Layout
-from neurovis.summaries import Histogram, Observation, PixelArray
 
 #: Selects the kernels with the highest mean activation on the probe images.
 MOST_ACTIVE = "most_active"

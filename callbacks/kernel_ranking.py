@@ -19,7 +19,7 @@ from neurovis.layers import LayerSelection
 from neurovis.maximization import AscentSettings
 from neurovis.maximization.continuation import AscentState, continue_ascents, usable_kernels
 from neurovis.maximization.layer_response import LayerResponse
-from neurovis.summaries import Observation
+from neurovis.observation import Observation
 from neurovis.tuning.battery import Battery, choose_battery
 from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.layer_facts import LayerFacts

@@ -12,6 +12,7 @@ from typing_extensions import Unpack, override
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import render, saliency_figure, stacked
 from neurovis.kernels import KernelSelection, reusable
+from neurovis.observation import Observation, PixelArray
 from neurovis.saliency import (
     STRONGEST,
     CallableTarget,
@@ -27,7 +28,6 @@ from neurovis.saliency import (
     kernel_word,
 )
 from neurovis.saliency.explanation import checked_settings, explain
-from neurovis.summaries import Observation, PixelArray
 
 #: Descriptions in TensorBoard of what is logged, by the ends of the tags.
 _SALIENCY_DESCRIPTIONS = {

@@ -54,7 +54,8 @@ def kernel_dim(module: nn.Module, field: Field | None = None) -> int | None:
         return 1
     if field is None:
         return None
-    is_vector = field.output_shape is not None and len(field.output_shape) == 2
+    # One number for each image is one kernel.
+    is_vector = field.output_shape is not None and len(field.output_shape) < 3
     return 1 if is_vector else field.kernel_dim
 
 

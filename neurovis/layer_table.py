@@ -103,7 +103,7 @@ def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:
         type=type(module).__name__,
         kernels=kernels,
         output_size=output_size,
-        stride=_one_if_equal(field.stride) if field else None,
+        stride=_one_if_equal(field.stride) if field and output_size else None,
         receptive_field=_one_if_equal(field.size) if field else None,
         calls=field.calls if field else 0,
         kernel_dim=None if layout is None else layout.kernel_dim,

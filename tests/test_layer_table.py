@@ -9,6 +9,7 @@ from torchvision.models.convnext import LayerNorm2d
 
 from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import kernel_dim, kernel_layouts, usable_layers
+from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import LayerInfo, list_layers
 
 
@@ -133,6 +134,14 @@ def test_types_that_tell_which_dimension_counts_kernels(
     dim = kernel_dim(module)
     assert dim is not None
     assert module(torch.rand(images)).shape[dim] == kernels
+
+
+def test_one_number_for_each_image_is_one_kernel() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 7, 3), nn.Flatten(), nn.Linear(343, 1), nn.Flatten(0))
+    images = torch.rand(2, 3, 9, 9)
+    read = LayerReader(network, "3", images[:1])(images)["3"]
+    torch.testing.assert_close(read, network(images)[:, None])
+    assert rows(network, InputSpec.rgb(9), "all")["1"].stride is None
 
 
 def test_a_layer_norm_with_a_forward_of_its_own_is_followed() -> None:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from neurovis.callbacks import FeatureMapMonitor
-from neurovis.summaries import Histogram, Observation, log_observation, picture_path
+from neurovis.observation import Histogram, Observation
+from neurovis.summaries import log_observation, picture_path
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 VALUES = torch.randn(100, generator=torch.Generator().manual_seed(0))

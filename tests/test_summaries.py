@@ -9,9 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from neurovis.observation import Histogram, Observation
 from neurovis.summaries import (
-    Histogram,
-    Observation,
     log_histogram,
     log_observation,
     log_picture,

@@ -31,7 +31,7 @@ from typing_extensions import override
 from neurovis.callbacks import FeatureMapMonitor
 from neurovis.callbacks.feature_maps import _correlations
 from neurovis.inputs import InputSpec
-from neurovis.summaries import Observation
+from neurovis.observation import Observation
 
 STEPS = EPOCHS * BATCHES
 

@@ -25,7 +25,7 @@ from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization import AscentSettings
 from neurovis.maximization.continuation import AscentState, continue_ascents
 from neurovis.maximization.layer_response import LayerResponse
-from neurovis.summaries import Observation
+from neurovis.observation import Observation
 from neurovis.tuning.rankings.activation import ActivationRanking
 from neurovis.tuning.stimuli import gabor
 

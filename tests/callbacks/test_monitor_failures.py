@@ -44,7 +44,7 @@ from neurovis.callbacks import (
     SaliencyMonitor,
 )
 from neurovis.inputs import InputSpec
-from neurovis.summaries import Observation
+from neurovis.observation import Observation
 
 STEPS = EPOCHS * BATCHES
 IMAGES = torch.rand(1, 3, SIZE, SIZE)

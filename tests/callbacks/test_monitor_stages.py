@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from neurovis.callbacks import FeatureMapMonitor, Monitor
-from neurovis.summaries import Observation
+from neurovis.observation import Observation
 
 STAGES = ["validate", "test", "predict"]
 

@@ -26,7 +26,7 @@ from two_processes import train_with_two_processes
 from typing_extensions import override
 
 from neurovis.callbacks import Monitor
-from neurovis.summaries import Observation
+from neurovis.observation import Observation
 
 Plain = Callable[..., dict[str, Any]]
 

@@ -13,7 +13,7 @@ from scipy.stats import kendalltau
 from torch import nn
 
 from neurovis.inputs import InputSpec
-from neurovis.summaries import Observation
+from neurovis.observation import Observation
 from neurovis.tuning import KernelRanking, Rankings, drawing, rank_kernels
 from neurovis.tuning.observation import kendall_tau, ranking_observation
 
