@@ -25,10 +25,9 @@ from neurovis.maximization import (
 from neurovis.maximization.checks import is_trial
 from neurovis.maximization.manifest import MANIFEST, Manifest
 from neurovis.maximization.network import chosen_precision
-from neurovis.maximization.objectives import Objective
+from neurovis.maximization.objectives import Objective, ObjectiveName
 from neurovis.maximization.parametrizations import Parametrization, ParametrizationName
 from neurovis.maximization.regularizers import Regularizer
-from neurovis.maximization.settings import ObjectiveName
 from neurovis.maximization.strategy import STRATEGY_NAME
 from neurovis.maximization.transforms import Transform
 from neurovis.pictures import read_picture

@@ -30,9 +30,8 @@ from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings
-from neurovis.maximization.objectives import Objective
+from neurovis.maximization.objectives import Objective, ObjectiveName
 from neurovis.maximization.progress import progress_bar
-from neurovis.maximization.settings import ObjectiveName
 from neurovis.saliency import check_method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images

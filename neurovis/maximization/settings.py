@@ -11,7 +11,7 @@ from typing import Literal, TypedDict
 from torch import Tensor
 
 from neurovis.maximization.constraints import Constraints
-from neurovis.maximization.objectives import Center, Mean, Objective, as_objective
+from neurovis.maximization.objectives import Objective, ObjectiveName, as_objective
 from neurovis.maximization.options import check_integer, check_number
 from neurovis.maximization.parametrizations import (
     Parametrization,
@@ -23,7 +23,6 @@ from neurovis.maximization.transforms import Affine, Pad, Transform, as_transfor
 from neurovis.maximization.transforms.geometry import DEFAULT_JITTER
 from neurovis.readouts import Readout
 
-ObjectiveName = Literal["mean", "center", "max", "deep_dream"]
 Precision = Literal["auto", "float32", "bfloat16"]
 #: From images ``(B, C, H, W)`` in [0, 1] to penalties ``(B,)``.
 Penalty = Callable[[Tensor], Tensor]
@@ -227,12 +226,12 @@ class AscentSettings:
     @property
     def may_crop(self) -> bool:
         """True if no more than a receptive field has to be optimized, where it is small enough."""
-        return self.crop and isinstance(self.resolved_objective, Center) and not self.frozen
+        return self.crop and self.resolved_objective.reads_center and not self.frozen
 
     @property
     def may_have_border(self) -> bool:
         """True if the objective is the same on larger maps, so that views can have a border."""
-        return isinstance(self.resolved_objective, Mean)
+        return self.resolved_objective.fits_any_size
 
     @property
     def images_at_once(self) -> int:

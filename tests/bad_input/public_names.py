@@ -25,7 +25,7 @@ _REASONS = {
         *("ParametrizationName", "PICTURE_SUFFIXES", "StretchedWarning", "ZeroDepthWarning"),
         *("RANKINGS", "RankingOptions", "APERTURE_EDGE", "MAX_SPATIAL_FREQUENCY", "METHODS"),
         *("STRONGEST", "CallableTarget", "KernelChoice", "Method", "ReadoutOption", "SHAPES"),
-        "SaliencyOptions",
+        *("SaliencyOptions", "ObjectiveName"),
     ),
     "made by us, of what was checked": (
         *("LayerInfo", "MaximizationResults", "PreferredImage", "TopImages", "KernelRanking"),

@@ -6,7 +6,7 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from neurovis import ActivationMaximization
 from neurovis.inputs import InputSpec, Modality
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import (
+    NAMED_OBJECTIVES,
     Center,
     CustomReadout,
     DeepDream,
@@ -28,6 +29,7 @@ from neurovis.maximization.objectives import (
     Max,
     Mean,
     Objective,
+    ObjectiveName,
     Position,
     as_objective,
 )
@@ -438,8 +440,7 @@ def test_constants_made_in_inference_mode_can_be_climbed() -> None:
 def test_objectives_are_written_in_yaml(tmp_path: Path, text: str, expected: object) -> None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action="config")
-    named = Literal["mean", "center", "max", "deep_dream"]
-    parser.add_argument("--objective", type=named | Objective)  # type: ignore[arg-type]
+    parser.add_argument("--objective", type=ObjectiveName | Objective)  # type: ignore[arg-type]
     (tmp_path / "config.yaml").write_text(f"objective: {text}\n")
     options = parser.parse_args(["--config", str(tmp_path / "config.yaml")])
     assert parser.instantiate(options).objective == expected
@@ -496,3 +497,7 @@ class TestSums:
         both = Mean() + Direction([[1.0] * 4, [2.0] * 4])
         with pytest.raises(ValueError, match=r"read \[2, 4\] numbers"):
             both.prepared(LayerResponse(nn.Sequential(network), "0", InputSpec.rgb(9)))
+
+
+def test_every_objective_without_arguments_is_a_choice() -> None:
+    assert get_args(ObjectiveName) == tuple(NAMED_OBJECTIVES)

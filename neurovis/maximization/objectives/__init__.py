@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from typing import Literal
 
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from neurovis.maximization.objectives.targets import (
     member_values,
 )
 
+ObjectiveName = Literal["mean", "center", "max", "deep_dream"]
 #: Objectives that need no arguments, by the names that users give.
 NAMED_OBJECTIVES: dict[str, type[Objective]] = {
     "mean": Mean,
@@ -80,6 +82,7 @@ __all__ = [
     "Max",
     "Mean",
     "Objective",
+    "ObjectiveName",
     "Position",
     "Target",
     "TargetBatch",

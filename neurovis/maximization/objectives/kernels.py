@@ -24,6 +24,8 @@ class Mean(Objective):
         [[3.0, 1.0]]
     """
 
+    fits_any_size = True
+
     def __call__(self, activation: Tensor) -> Tensor:
         """Means ``(B, K)`` of maps ``(B, K, ...)``."""
         return spatial_mean(activation)
@@ -32,6 +34,8 @@ class Mean(Objective):
 @dataclass(frozen=True)
 class Center(Objective):
     """The unit in the middle of each kernel's map, at ``size // 2``."""
+
+    reads_center = True
 
     def __call__(self, activation: Tensor) -> Tensor:
         """Middle units ``(B, K)`` of maps ``(B, K, ...)``."""

@@ -26,10 +26,16 @@ class Objective(ABC):
         noun: What a number is of, for labels and file names: ``"kernel"`` as in "kernel 5".
         silent_at_zero: Whether exactly 0 means that a rectifier silences what is read, so that it
             is to be woken, and is dead if it stays so.
+        reads_center: Whether only the unit in the middle of a map is read, so that an image of its
+            receptive field is enough.
+        fits_any_size: Whether the numbers are the same on larger maps, so that images may be shown
+            with a border.
     """
 
     noun = "kernel"
     silent_at_zero = True
+    reads_center = False
+    fits_any_size = False
 
     def prepared(self, response: LayerResponse) -> Objective:  # noqa: ARG002
         """The objective ready for a layer, to be called once before an ascent.
