@@ -7,7 +7,7 @@ A monitor runs its own forward of the raw LightningModule on a few fixed images,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -30,8 +30,12 @@ from neurovis.callbacks.training_run import (
     watched,
 )
 from neurovis.inputs import InputSpec
+from neurovis.kernel_layouts import usable_layers
+from neurovis.layer_reader import LayerReader
 from neurovis.layers import ArgumentError, LayerSelection, select_layers
 from neurovis.observation import Observation
+from neurovis.receptive_fields import Layout
+from neurovis.recording import first_tensor
 from neurovis.summaries import log_observation
 
 
@@ -132,6 +136,8 @@ class Monitor(MonitorHooks, ABC):
         self.tag_settings: dict[str, object] = {own_name: None}
         self._is_ready = False
         self._folder: FilesFolder | None = None
+        self._layouts: dict[str, Layout] = {}
+        self._calls: Mapping[str, int] | None = None
         self._explained_keys: set[tuple[str, ...]] = set()
 
     @abstractmethod
@@ -171,6 +177,30 @@ class Monitor(MonitorHooks, ABC):
             self.observe(pl_module, images, step)
         finally:
             self.is_first_look = False
+
+    def activations(self, pl_module: nn.Module, images: Tensor) -> dict[str, Tensor]:
+        """The activations ``(B, K, *positions)`` of the layers by name, kernels second.
+
+        For :meth:`observe`. The forward runs no further than the last of the layers; without
+        layers, the network's output is called ``"output"``.
+
+        Args:
+            pl_module: As :meth:`observe` gets it.
+            images: ``(B, C, H, W)``, in the network's space and on its device.
+
+        Raises:
+            ValueError: If a layer cannot be read; see :class:`~neurovis.layer_reader.LayerReader`.
+        """
+        if not self.layers:
+            return {"output": first_tensor("output", pl_module(images))}
+        if self.is_first_look or not self._layouts:
+            self._layouts = usable_layers(pl_module, self.layers, images[:1])
+            self._calls = None
+        # A reader of its own each time, since it would keep the network.
+        reader = LayerReader(pl_module, self._layouts, calls=self._calls)
+        activations = reader(images)
+        self._calls = reader.calls
+        return activations
 
     def layer_names(self, pl_module: nn.Module) -> list[str]:
         """The dotted names of the layers, none for the network's output."""

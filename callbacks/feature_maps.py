@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,13 +12,10 @@ from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.figures import feature_map_figure, first_and_now_figure, render, stacked
-from neurovis.kernel_layouts import usable_layers
 from neurovis.kernels import KernelSelection, reusable, select_kernels
-from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection
 from neurovis.observation import Histogram, Observation, PixelArray
 from neurovis.readouts import as_maps
-from neurovis.receptive_fields import Layout
 
 #: Selects the kernels with the highest mean activation on the probe images.
 MOST_ACTIVE = "most_active"
@@ -107,8 +104,6 @@ class FeatureMapMonitor(Monitor):
         self.kernels = None if kernels is None else reusable(kernels)
         self.first_and_now = first_and_now
         self.tag_settings = {"feature_maps": (self.kernels, max_kernels)}
-        self._layouts: dict[str, Layout] = {}
-        self._calls: Mapping[str, int] | None = None
         self._slots: dict[str, list[int]] = {}
         #: Step and first image's maps ``(K, H', W')`` at the first look, by layer, on the CPU.
         self._first: dict[str, tuple[int, Tensor]] = {}
@@ -116,11 +111,11 @@ class FeatureMapMonitor(Monitor):
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
         if self.is_first_look:
-            self._layouts = usable_layers(pl_module, self.layers, images[:1])
-            self._calls, self._first = None, {}
+            self._first = {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         observation = Observation()
-        for layer, maps in self._feature_maps(pl_module, images).items():
+        for layer, activation in self.activations(pl_module, images).items():
+            maps = as_maps(layer, activation).float()
             tag = f"feature_maps/{layer}"
             kernels = self._choose(layer, maps)
             observation.histograms[f"{tag}/activations"] = Histogram.of(maps)
@@ -136,16 +131,6 @@ class FeatureMapMonitor(Monitor):
         for title, name in _CHARTS.items():
             observation.add_to_chart("feature_maps", title, f"feature_maps/*/{name}")
         return observation
-
-    def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:
-        """The maps ``(B, K, H', W')`` of each layer, in float32."""
-        # A reader of its own each time, since it would keep the network.
-        reader = LayerReader(pl_module, self._layouts, calls=self._calls)
-        activations = reader(images)
-        self._calls = reader.calls
-        return {
-            layer: as_maps(layer, activation).float() for layer, activation in activations.items()
-        }
 
     def _choose(self, layer: str, maps: Tensor) -> list[int]:
         """The kernels to show, in the order of their places."""

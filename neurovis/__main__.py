@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from neurovis.cli.stopping import end_at_once, importing
+from neurovis.cli.stopping import importing
 
 
 def main() -> int:
@@ -16,9 +16,9 @@ def main() -> int:
 
         load_command()
         status = run()
-    # All is done; only its resources are left to release.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: end_at_once(status))
+    # All is done. While Python releases what is left it would let a signal end the process.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     return status
 
 

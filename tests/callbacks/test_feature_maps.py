@@ -212,19 +212,19 @@ class TestFeatureMaps:
 
     def test_convolutions(self) -> None:
         module, images = TinyModule().eval(), torch.randn(2, 3, SIZE, SIZE)
-        maps = begun(FeatureMapMonitor("conv1"), module, images)._feature_maps(module, images)
+        maps = begun(FeatureMapMonitor("conv1"), module, images).activations(module, images)
         torch.testing.assert_close(maps["conv1"], module.conv1(images))
 
     def test_linear_layers_have_one_value_a_kernel(self) -> None:
         module, images = TinyModule().eval(), torch.randn(2, 3, SIZE, SIZE)
-        maps = begun(FeatureMapMonitor("head"), module, images)._feature_maps(module, images)
-        torch.testing.assert_close(maps["head"][:, :, 0, 0], module(images))
+        maps = begun(FeatureMapMonitor("head"), module, images).activations(module, images)
+        torch.testing.assert_close(maps["head"], module(images))
 
     def test_features_last_and_tokens(self) -> None:
         module = Tokens().eval()
         images = torch.randn(2, 3, 4, 5)
         monitor = begun(FeatureMapMonitor(["last", "tokens"]), module, images)
-        maps = monitor._feature_maps(module, images)
+        maps = monitor.activations(module, images)
         expected = module.last(images.movedim(1, -1)).movedim(-1, 1)
         torch.testing.assert_close(maps["last"], expected)
         torch.testing.assert_close(

@@ -325,8 +325,8 @@ def test_parts_that_are_compiled_are_watched(tmp_path: Path) -> None:
 
     class Watching(FeatureMapMonitor):
         @override
-        def _feature_maps(self, pl_module: LightningModule, images: Tensor) -> dict[str, Tensor]:
-            maps = super()._feature_maps(pl_module, images)
+        def activations(self, pl_module: nn.Module, images: Tensor) -> dict[str, Tensor]:
+            maps = super().activations(pl_module, images)
             first = pl_module.conv1._orig_mod
             torch.testing.assert_close(maps["conv1"], first(images))
             normed = pl_module.relu(pl_module.frozen_norm(first(images)))
