@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
-from typing import Annotated, Any, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
 from jsonargparse import Namespace
@@ -16,13 +16,34 @@ from jsonargparse import Namespace
 from neurovis.cli.command_parser import CommandParser
 from neurovis.cli.help_text import TRAINER_TITLE
 
+
+@dataclass(frozen=True)
+class Untyped:
+    """Annotation of an option that argparse adds without a type.
+
+    Args:
+        action: As argparse's, and so are the others.
+        nargs: Number of values.
+        metavar: Name of a value in the help.
+    """
+
+    action: str | None = None
+    nargs: str | None = None
+    metavar: str | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Arguments of ``add_argument``."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
 #: Option that is written alone, as in ``--trust``.
-Flag = Annotated[bool, {"action": "store_true"}]
+Flag = Annotated[bool, Untyped(action="store_true")]
 #: Names, several of which may follow an option; a single one may also stand in a config as it is.
 #: Without a type, no YAML is read in "a: b.png" or "1".
-Names = Annotated[list[str], {"nargs": "+"}]
+Names = Annotated[list[str], Untyped(nargs="+")]
 #: Files in the same way; or a file for each modality.
-Paths = Annotated[list[str] | dict[str, str] | None, {"nargs": "+", "metavar": "PATH"}]
+Paths = Annotated[list[str] | dict[str, str] | None, Untyped(nargs="+", metavar="PATH")]
 #: Arguments of Lightning's Trainer; the default of a parameter has those that are not Lightning's.
 TrainerArguments = Annotated[Mapping[str, Any], "trainer"]
 
@@ -110,9 +131,9 @@ def _add_options(parser: CommandParser, component: Any, skip: Collection[str] = 
     hints = get_type_hints(component, include_extras=True)
     there = {name for name in hints if f"--{name}" in parser._option_string_actions}
     untyped = {
-        name: hint.__metadata__[0]
+        name: annotation.options
         for name, hint in hints.items()
-        if get_origin(hint) is Annotated and name not in {*skip, *there}
+        if name not in {*skip, *there} and (annotation := _untyped(hint)) is not None
     }
     left_out = {*skip, *there, *untyped}
     documented = parse(component.__doc__ or "")
@@ -128,6 +149,15 @@ def _add_options(parser: CommandParser, component: Any, skip: Collection[str] = 
         default = inspect.signature(component).parameters[name].default
         given = {"required": True} if default is inspect.Parameter.empty else {"default": default}
         container.add_argument(f"--{name}", help=helps[name], **given, **how)
+
+
+def _untyped(hint: object) -> Untyped | None:
+    """The annotation of an option without a type; None for others."""
+    # Python 3.10 makes a type optional where the default is None.
+    for part in (hint, *get_args(hint)):
+        if get_origin(part) is Annotated and isinstance(part.__metadata__[0], Untyped):
+            return part.__metadata__[0]
+    return None
 
 
 def _add_trainer(parser: CommandParser, defaults: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from neurovis.analysis import (
     save_first_kernels,
     save_ranking,
 )
-from neurovis.cli.commands import Names, Paths, TrainerArguments
+from neurovis.cli.commands import Names, Paths, TrainerArguments, Untyped
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.own_images import choose_ranking_images
 from neurovis.cli.picture_run import checked_options
@@ -65,7 +65,7 @@ def run(
     settings: RankingSettings,
     results: ResultOptions,
     layer: Names,
-    by: Annotated[list[str], {"nargs": "+", "metavar": "RANKING"}] = _BY,
+    by: Annotated[list[str], Untyped(nargs="+", metavar="RANKING")] = _BY,
     images: Paths = None,
     patterns: dict[str, str] | None = None,
     trainer: TrainerArguments = LIGHTNING,

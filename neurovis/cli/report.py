@@ -20,7 +20,7 @@ from neurovis.cli.ascent import (
     make_trainer,
     run_ascent,
 )
-from neurovis.cli.commands import Names, Paths, TrainerArguments
+from neurovis.cli.commands import Names, Paths, TrainerArguments, Untyped
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import console
@@ -66,7 +66,7 @@ class CardOptions:
         field_images: Noise images over which receptive fields are averaged; 0 leaves fields out.
     """
 
-    by: Annotated[list[str] | None, {"nargs": "+", "metavar": "RANKING"}] = None
+    by: Annotated[list[str] | None, Untyped(nargs="+", metavar="RANKING")] = None
     probe: Paths = None
     method: str = "gradient"
     field_images: int = 16
