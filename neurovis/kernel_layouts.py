@@ -54,8 +54,7 @@ def kernel_dim(module: nn.Module, field: Field | None = None) -> int | None:
         return 1
     if field is None:
         return None
-    # One number for each image is one kernel.
-    is_vector = field.output_shape is not None and len(field.output_shape) < 3
+    is_vector = field.output_shape is not None and len(field.output_shape) == 2
     return 1 if is_vector else field.kernel_dim
 
 

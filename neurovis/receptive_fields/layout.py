@@ -52,7 +52,7 @@ class Layout:
             trace: Its dimensions, as they were followed; None where they were not.
             kernel_dim: The dimension that counts kernels.
         """
-        if trace is None or len(trace.dims) == 1:
+        if trace is None:
             return cls(kernel_dim)
         return cls(kernel_dim % len(trace.dims), trace.dims, trace.tokens, trace.shifts)
 

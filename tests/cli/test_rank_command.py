@@ -535,7 +535,7 @@ def test_a_layer_without_kernels_is_refused(
 
 
 class SummingNet(nn.Sequential):
-    """Ends in one map for each image, whose dimensions are rows and columns."""
+    """Ends in one number for each image."""
 
     def __init__(self) -> None:
         super().__init__(nn.Conv2d(1, 3, 5), _Sum())
@@ -543,7 +543,7 @@ class SummingNet(nn.Sequential):
 
 class _Sum(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return images.sum(1)
+        return images.sum((1, 2, 3))
 
 
 def test_print_config_can_be_read_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
