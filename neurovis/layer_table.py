@@ -91,13 +91,14 @@ def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:
     kernels = getattr(module, "out_channels", getattr(module, "out_features", None))
     output_size = None
     layout = layout_of(module, field)
+    kernel_dim = None if layout is None else layout.kernel_dim
     if field is not None and field.output_shape is not None and len(field.output_shape) > 1:
         output = torch.empty(field.output_shape, device="meta")
         if layout is None:
             kernels, output_size = None, tuple(output.shape[1:])
         else:
             _, kernels, *sizes = layout.kernels_second(output, layout.images_in(output)).shape
-            output_size = tuple(sizes)
+            output_size, kernel_dim = tuple(sizes), layout.kernel_dim % output.ndim
     return LayerInfo(
         name=name,
         type=type(module).__name__,
@@ -106,7 +107,7 @@ def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:
         stride=_one_if_equal(field.stride) if field and output_size else None,
         receptive_field=_one_if_equal(field.size) if field else None,
         calls=field.calls if field else 0,
-        kernel_dim=None if layout is None else layout.kernel_dim,
+        kernel_dim=kernel_dim,
     )
 
 

@@ -9,6 +9,7 @@ from torchvision.models.convnext import LayerNorm2d
 
 from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import kernel_dim, kernel_layouts, usable_layers
+from neurovis.layer_reader import LayerReader
 from neurovis.layer_table import LayerInfo, list_layers
 
 
@@ -133,6 +134,30 @@ def test_types_that_tell_which_dimension_counts_kernels(
     dim = kernel_dim(module)
     assert dim is not None
     assert module(torch.rand(images)).shape[dim] == kernels
+
+
+def test_layers_that_do_not_count_images_are_listed_and_not_read() -> None:
+    class Averaged(nn.Module):
+        """Averages over images, and norms what counts them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.mix, self.norm = nn.Linear(6, 5), nn.LayerNorm(1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = self.conv(images)
+            mixed: Tensor = self.mix(maps.mean(0))
+            self.norm(maps.flatten(1).mT)
+            return mixed
+
+    found = rows(Averaged(), InputSpec.rgb(8), "all")
+    assert (found["mix"].kernels, found["mix"].output_size) == (5, (6,))
+    assert found["mix"].kernel_dim == 2
+    assert (found["norm"].kernels, found["norm"].output_size) == (1, ())
+    reader = LayerReader(Averaged(), "mix", torch.rand(1, 3, 8, 8))
+    with pytest.raises(ValueError, match=r'"mix" has no kernels .* \(4, 6, 5\) for a batch of 2'):
+        reader(torch.rand(2, 3, 8, 8))
 
 
 def test_a_vector_has_no_stride() -> None:

@@ -49,12 +49,17 @@ class Layout:
         """The layout of a layer's output.
 
         Args:
-            trace: Its dimensions, as they were followed; None where they were not.
+            trace: Its dimensions, as they were followed; None where they were not. Where none but
+                the kernels' counts images it is not used: there is nothing to put in order.
             kernel_dim: The dimension that counts kernels.
         """
         if trace is None:
             return cls(kernel_dim)
-        return cls(kernel_dim % len(trace.dims), trace.dims, trace.tokens, trace.shifts)
+        place = kernel_dim % len(trace.dims)
+        others = [dim for index, dim in enumerate(trace.dims) if index != place]
+        if not any(factor.axis == BATCH for dim in others for factor in dim):
+            return cls(kernel_dim)
+        return cls(place, trace.dims, trace.tokens, trace.shifts)
 
     @property
     def other_token_count(self) -> int:
