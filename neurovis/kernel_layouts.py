@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
@@ -82,16 +82,17 @@ def kernel_layouts(model: nn.Module, layers: Iterable[str], example: Tensor) -> 
     else:
         fields = receptive_fields(unwrap(model), example, modules)
         check_reached(model, {name: name in fields for name in modules})
-    layouts = {}
-    for name, module in modules.items():
-        layout = layout_of(module, fields.get(name))
-        if layout is None:
-            raise ValueError(
-                f'layer "{name}" does not tell which dimension of its output counts kernels; name '
-                "a layer that owns them, such as a convolution or a linear layer"
-            )
-        layouts[name] = layout
-    return layouts
+    return {name: _known_layout(name, module, fields) for name, module in modules.items()}
+
+
+def _known_layout(name: str, module: nn.Module, fields: Mapping[str, Field]) -> Layout:
+    layout = layout_of(module, fields.get(name))
+    if layout is None:
+        raise ValueError(
+            f'layer "{name}" does not tell which dimension of its output counts kernels; name '
+            "a layer that owns them, such as a convolution or a linear layer"
+        )
+    return layout
 
 
 def usable_layers(
@@ -121,10 +122,12 @@ def usable_layers(
     fields = receptive_fields(unwrap(model), example)
     layouts: dict[str, Layout] = {}
     for name in names:
-        field = fields.get(name)
-        layout = layout_of(resolve_layer(model, name), field)
+        module, field = resolve_layer(model, name), fields.get(name)
+        layout = layout_of(module, field)
         if name in parts:
-            layouts |= kernel_layouts(model, [name], example)
+            if not owns_kernels(module):
+                check_reached(model, {name: field is not None})
+            layouts[name] = _known_layout(name, module, fields)
         elif layout is not None and field is not None and field.calls == 1:
             layouts[name] = layout
     if not layouts:

@@ -80,11 +80,8 @@ class Trace:
         return size_of(factors) if factors else None
 
     def with_extent(self, axis: int, extent: Extent) -> Trace:
-        """The same dimensions, with another extent along ``axis``."""
-        vertical, horizontal = self.extents
-        return replace(
-            self, extents=(extent, horizontal) if axis == VERTICAL else (vertical, extent)
-        )
+        """Return the trace with another extent along ``axis``."""
+        return replace(self, extents=_changed(self.extents, axis, extent))
 
     def with_dim(self, index: int, dim: Dim) -> Trace:
         """The same extents, with other factors in a dimension."""
@@ -195,11 +192,8 @@ class Trace:
         return trace.with_length(axis, size).with_dim(index, (Factor(axis, size),))
 
     def with_length(self, axis: int, length: int) -> Trace:
-        """The same trace, with another number of units along ``axis``."""
-        vertical, horizontal = self.lengths
-        return replace(
-            self, lengths=(length, horizontal) if axis == VERTICAL else (vertical, length)
-        )
+        """Return the trace with another number of units along ``axis``."""
+        return replace(self, lengths=_changed(self.lengths, axis, length))
 
     def rolled(self, index: int, shift: int) -> Trace:
         """The trace after the elements of a dimension moved on by ``shift``, round its end.
@@ -217,9 +211,8 @@ class Trace:
         extent = self.extents[axis]
         if set(extent.intervals) != {EVERYTHING}:
             extent = extent.listed([[(unit - shift) % units] for unit in range(units)])
-        shifts = list(self.shifts)
-        shifts[axis] = (shifts[axis] + shift) % units
-        return replace(self, shifts=(shifts[0], shifts[1])).with_extent(axis, extent)
+        shifts = _changed(self.shifts, axis, (self.shifts[axis] + shift) % units)
+        return replace(self, shifts=shifts).with_extent(axis, extent)
 
     def among_others(self, index: int, before: int, behind: int) -> Trace:
         """The trace after other elements were put before and behind those of a dimension.
@@ -306,36 +299,43 @@ def united(traces: Iterable[Trace], shape: Sequence[int]) -> Trace:
         if len(carrying) > 1:
             raise UnknownFieldError
         dims.append(carrying.pop() if carrying else other(size))
-    tokens = _common({trace.tokens for trace in aligned if trace.tokens is not None})
-    result = replace(aligned[0], dims=tuple(dims), tokens=tokens)
+    known_tokens = [trace.tokens for trace in aligned if trace.tokens is not None]
+    tokens = _only(known_tokens) if known_tokens else None
+    lengths, shifts, extents = [], [], []
+    for axis in AXES:
+        carrying_axis = [trace for trace in aligned if trace.factors(axis)] or aligned[:1]
+        lengths.append(_only(trace.lengths[axis] for trace in carrying_axis))
+        shifts.append(_only(trace.shifts[axis] for trace in carrying_axis))
+        extent = aligned[0].extents[axis]
+        for trace in aligned[1:]:
+            extent = extent.union(trace.extents[axis], lengths[axis])
+        extents.append(extent)
+    result = Trace(tuple(dims), _pair(extents), _pair(lengths), _pair(shifts), tokens)
     factors = [factor for axis in AXES for factor in result.factors(axis)]
     batches = [factor for dim in dims for factor in dim if factor.axis == BATCH]
     if len(factors) != len(set(factors)) or len(batches) > 1:
         raise UnknownFieldError
-    for axis in AXES:
-        carrying_traces = [trace for trace in aligned if trace.factors(axis)]
-        if not carrying_traces:
-            carrying_traces = aligned[:1]
-        length = _common({trace.lengths[axis] for trace in carrying_traces})
-        shift = _common({trace.shifts[axis] for trace in carrying_traces})
-        if length is None or shift is None:
-            raise UnknownFieldError
-        shifts = list(result.shifts)
-        shifts[axis] = shift
-        extent = aligned[0].extents[axis]
-        for trace in aligned[1:]:
-            extent = extent.union(trace.extents[axis], length)
-        result = replace(result, shifts=(shifts[0], shifts[1])).with_length(axis, length)
-        result = result.with_extent(axis, extent)
     return result
 
 
-def _common(values: set[T]) -> T | None:
-    """The only value; None if there is none.
+def _only(values: Iterable[T]) -> T:
+    """The only value, of which there may be several copies.
 
     Raises:
-        UnknownFieldError: If there are several.
+        UnknownFieldError: If there are several values.
     """
-    if len(values) > 1:
+    first, *others = set(values)
+    if others:
         raise UnknownFieldError
-    return next(iter(values), None)
+    return first
+
+
+def _pair(values: Sequence[T]) -> tuple[T, T]:
+    vertical, horizontal = values
+    return vertical, horizontal
+
+
+def _changed(values: tuple[T, T], axis: int, value: T) -> tuple[T, T]:
+    """A pair, vertical and horizontal, with another value for one axis."""
+    vertical, horizontal = values
+    return (value, horizontal) if axis == VERTICAL else (vertical, value)
