@@ -75,7 +75,7 @@ def viridis(levels: Array) -> Array:
 
 
 def corners(page: Array, size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Where a framed picture of this size begins."""
+    """Return the top and left of each framed picture of this size."""
     frame = (page == 190).all(axis=2)
     height, width = size
     return [

@@ -221,7 +221,7 @@ class TestGratingPreferenceFigure:
 
 
 def picture_size(size: tuple[int, int]) -> tuple[int, int]:
-    """How large a picture is shown whose longer side is to be 144 pixels."""
+    """Return the size of a picture whose longer side is to be 144 pixels."""
     factor = math.ceil(144 / max(size))
     height, width = factor * size[0], factor * size[1]
     shrink = min(1.0, 144 / max(height, width))

@@ -38,7 +38,7 @@ def apart(first: float, second: float) -> float:
 
 
 class TestOrientationKey:
-    """Which angle is which, read off the rendered legend."""
+    """Angles, read off the rendered legend."""
 
     @pytest.mark.parametrize("size", [20, 40, 73])
     def test_bars_are_drawn_at_their_angles_in_the_colors_of_the_map(self, size: int) -> None:

@@ -58,7 +58,7 @@ class Net(nn.Sequential):
 
 @dataclass(frozen=True)
 class Report:
-    """What a report came to, and what it was made of.
+    """A report, with the results that it was made of.
 
     Args:
         page: Page of the report.

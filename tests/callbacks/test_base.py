@@ -11,7 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from promise import each_kind, one_monitor
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurovis.callbacks import (
     ActivationMaximizationMonitor,
@@ -24,6 +24,7 @@ from neurovis.callbacks.image_finder import ImageFinder, find_images
 from neurovis.callbacks.probe import Probe
 from neurovis.callbacks.schedule import Schedule
 from neurovis.inputs import InputSpec, Modality
+from neurovis.observation import Observation
 
 IMAGES = torch.rand(2, 3, 4, 4)
 
@@ -45,6 +46,17 @@ def test_a_monitor_defines_one_method(kind: type[Monitor]) -> None:
     inherited = {name for base in kind.__mro__[1:] for name in vars(base)} - {"needs_images"}
     defined = {name for name in vars(kind) if name[0] != "_" and name in inherited}
     assert defined - {"state_key"} == {"observe"}
+
+
+def test_a_monitor_without_layers_has_the_output_to_observe() -> None:
+    class Watching(Monitor):
+        def observe(self, *_: object) -> Observation:
+            return Observation()
+
+    network = nn.Conv2d(3, 2, 1)
+    (read,) = Watching(None).activations(network, IMAGES).items()
+    assert read[0] == "output"
+    torch.testing.assert_close(read[1], network(IMAGES))
 
 
 @each_kind

@@ -36,7 +36,7 @@ def network() -> nn.Module:
 
 
 def highest_of_noise(network: nn.Module) -> Tensor:
-    """What kernels' maps reach on average for the best of many random images."""
+    """Return the highest mean of each kernel's map over many random images."""
     images = torch.rand(500, 1, 16, 16, generator=torch.Generator().manual_seed(7))
     return network(images).mean((2, 3)).amax(0)
 

@@ -57,7 +57,7 @@ def literal_joint(
     suppressed: Sequence[int] = (),
     zscore: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> float:
-    """What a group asks for, in NumPy and double precision."""
+    """Return a group's number, in NumPy and double precision."""
     own = np.asarray(readouts, float)[[*kernels, *suppressed]]
     if zscore is not None:
         own = (own - zscore[0]) / zscore[1]
