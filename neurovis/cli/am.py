@@ -5,13 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from neurovis.cli import top_images
-from neurovis.cli.ascent import (
-    ASCENT_TRAINER,
-    ImageOptions,
-    is_resumable,
-    make_trainer,
-    run_ascent,
-)
+from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import Names, TrainerArguments
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.stopping import stoppable
@@ -47,14 +41,14 @@ def run(
     module, spec = network.load()
     settings = images.settings(ascent, spec)
     maximization = make_maximization(module, spec, layer, kernels, network.model, settings)
-    made = make_trainer(maximization, trainer, images.resume)
-    search = top_images.prepare(pictures, network.model, module, maximization, made)
-    folder = run_ascent(maximization, made, is_resumable(made, trainer, images.resume))
+    ascents = AscentRun(maximization, trainer, images.resume)
+    search = top_images.prepare(pictures, network.model, module, maximization, ascents.trainer)
+    folder = ascents.run()
     if search is None:
         return
     with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):
         found = search.run(folder)
-        if made.is_global_zero:
+        if ascents.trainer.is_global_zero:
             top_images.raise_if_incomplete(found)
 
 

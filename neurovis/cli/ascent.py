@@ -11,7 +11,7 @@ from typing import Any, cast
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 
-from neurovis.cli.printing import console, print_results, print_summary
+from neurovis.cli.printing import print_line, print_results, print_summary, print_written
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import as_list, build_trainer, run_logger
 from neurovis.inputs import InputSpec
@@ -84,20 +84,80 @@ class ImageOptions:
         return cast(AscentOptions, {**named, **own})
 
 
-def make_trainer(
-    module: TargetMaximization,
-    arguments: Mapping[str, Any],
-    resume: bool = True,
-    last_file: str = MANIFEST,
-) -> pl.Trainer:
-    """The Trainer that the options ask for; in the folder of a run that was stopped, if any.
+class AscentRun:
+    """Ascent of a command under its Trainer, in the folder of a run that was stopped, if any.
 
     Args:
         module: What is to be run.
         arguments: Arguments of the Trainer.
         resume: Whether a run that was stopped is resumed.
         last_file: What the command writes in the end.
+
+    Attributes:
+        trainer: The Trainer.
+        is_resumable: True if the same command resumes the run where it is stopped, in its folder.
+
+    Raises:
+        ValueError: If there is no such Trainer, or the folder holds another complete run.
+        OSError: If the folder cannot be written to.
     """
+
+    def __init__(
+        self,
+        module: TargetMaximization,
+        arguments: Mapping[str, Any],
+        resume: bool = True,
+        last_file: str = MANIFEST,
+    ) -> None:
+        _check_arguments(arguments)
+        given = _trainer_arguments(module, arguments, resume, last_file)
+        trainer = build_trainer(given)
+        if trainer.world_size > 1 and given["strategy"] == "auto":
+            # Lightning's own choice would average the images of all devices.
+            trainer = build_trainer({**given, "strategy": STRATEGY_NAME})
+        module.check_trainer(trainer)
+        if not trainer.loggers:
+            _check_not_replaced(module, trainer)
+        self._module = module
+        self.trainer = trainer
+        # A logger that an option names chooses its folder itself.
+        is_named = arguments["logger"] not in (None, True)
+        self.is_resumable = not trainer.loggers or (resume and not is_named)
+
+    def run(self) -> Path:
+        """Generate the images, print the results, and return the run's folder.
+
+        Raises:
+            Stopped: After Ctrl-C or SIGTERM.
+            ValueError: If the Trainer stopped before an image was finished.
+        """
+        module, trainer = self._module, self.trainer
+        kept = "finished images are in"
+        if self.is_resumable:
+            kept = "the same command goes on with the rest, in"
+        with stoppable(
+            lambda: (
+                f"when {module.finished_count} of {len(module.jobs)} were finished; {kept} "
+                f"{run_folder(trainer)}"
+            )
+        ):
+            trainer.fit(module)
+        folder = run_folder(trainer)  # All ranks must ask.
+        if not any(len(module.results_of(layer)) for layer in module.layers):
+            raise ValueError(
+                "the Trainer stopped before an image was finished; see --trainer.max_steps, "
+                "--trainer.max_time and --trainer.limit_train_batches"
+            )
+        if trainer.is_global_zero:
+            if len(module.layers) == 1:
+                print_results(module.results)
+            else:
+                print_summary(module.results_of(layer) for layer in module.layers)
+            print_written(None if is_trial(trainer) else folder, trainer.loggers)
+        return folder
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> None:
     for name in ("max_epochs", "max_steps"):
         if arguments[name] == 0:
             raise ValueError(f"--trainer.{name} 0 leaves no step to make images in; leave it out")
@@ -108,15 +168,6 @@ def make_trainer(
             "batch where one of them overflows; leave it out: --precision auto is bfloat16 where "
             "the device computes in it"
         )
-    given = _trainer_arguments(module, arguments, resume, last_file)
-    trainer = build_trainer(given)
-    if trainer.world_size > 1 and given["strategy"] == "auto":
-        # Lightning's own choice would average the images of all devices.
-        trainer = build_trainer({**given, "strategy": STRATEGY_NAME})
-    module.check_trainer(trainer)
-    if not trainer.loggers:
-        _check_not_replaced(module, trainer)
-    return trainer
 
 
 def _check_not_replaced(module: TargetMaximization, trainer: pl.Trainer) -> None:
@@ -133,55 +184,6 @@ def _check_not_replaced(module: TargetMaximization, trainer: pl.Trainer) -> None
             f'"{folder}" holds a complete run that differs in {"; ".join(differences)}; choose '
             "another folder: --trainer.default_root_dir"
         )
-
-
-def is_resumable(trainer: pl.Trainer, arguments: Mapping[str, Any], resume: bool) -> bool:
-    """Return True if the same command resumes a run that is stopped, in its folder.
-
-    Args:
-        trainer: The run's Trainer.
-        arguments: Its arguments.
-        resume: Whether a run that was stopped is resumed.
-    """
-    # A logger that an option names chooses its folder itself.
-    return not trainer.loggers or (resume and arguments["logger"] in (None, True))
-
-
-def run_ascent(module: TargetMaximization, trainer: pl.Trainer, is_resumable: bool) -> Path:
-    """Run the ascent and print its results.
-
-    Args:
-        module: What is to be run.
-        trainer: From :func:`make_trainer`.
-        is_resumable: Whether the same command resumes the run if it is stopped.
-
-    Returns:
-        The folder of the run.
-    """
-    kept = (
-        "the same command goes on with the rest, in" if is_resumable else "finished images are in"
-    )
-    with stoppable(
-        lambda: (
-            f"when {module.finished_count} of {len(module.jobs)} were finished; {kept} "
-            f"{run_folder(trainer)}"
-        )
-    ):
-        trainer.fit(module)
-    folder = run_folder(trainer)  # All ranks must ask.
-    if not any(len(module.results_of(layer)) for layer in module.layers):
-        raise ValueError(
-            "the Trainer stopped before an image was finished; see --trainer.max_steps, "
-            "--trainer.max_time and --trainer.limit_train_batches"
-        )
-    if trainer.is_global_zero:
-        written = None if is_trial(trainer) else folder
-        if len(module.layers) == 1:
-            print_results(module.results, written, trainer.loggers)
-        else:
-            results = (module.results_of(layer) for layer in module.layers)
-            print_summary(results, written, trainer.loggers)
-    return folder
 
 
 def _trainer_arguments(
@@ -201,5 +203,5 @@ def _trainer_arguments(
         stopped = unfinished_run(root / RUNS, module.manifest(), last_file)
         if stopped is not None:
             given["logger"] = run_logger(root, RUNS, stopped.name)
-            console().print(f"Going on in {stopped}, where a run was stopped", soft_wrap=True)
+            print_line(f"Going on in {stopped}, where a run was stopped")
     return given

@@ -10,7 +10,6 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.table import Table
 
 from neurovis.callbacks import (
     ActivationMaximizationMonitor,
@@ -20,7 +19,7 @@ from neurovis.callbacks import (
     SaliencyMonitor,
 )
 from neurovis.callbacks.base import MonitorOptions
-from neurovis.cli.printing import console, tensorboard_command
+from neurovis.cli.printing import console, print_line, print_table, tensorboard_command
 from neurovis.cli.trainers import build_trainer, run_logger
 from neurovis.demo import (
     SHAPES,
@@ -41,7 +40,8 @@ from neurovis.maximization import (
     TargetMaximization,
 )
 
-_CONDITIONS = ("", "_rgb", "_depth")
+#: Ends of the names of accuracies, and what tables call them.
+_CONDITIONS = {"": "RGB and depth", "_rgb": "RGB alone", "_depth": "depth alone"}
 #: Training steps between two looks of the monitors: a dozen in all.
 _MONITOR_EVERY = 64
 #: Weight of total variation for the classes, whose logits reach some hundreds.
@@ -92,7 +92,7 @@ class Demo:
         console().rule("3. What came of it")
         _print_accuracies(accuracies)
         _print_activations(results, folder)
-        console().print(f"\nSee it with:\n  {tensorboard_command(folder)}", soft_wrap=True)
+        print_line(f"\nSee it with:\n  {tensorboard_command(folder)}")
 
 
 class _Progress(TQDMProgressBar):
@@ -187,33 +187,35 @@ def _maximize(demo: Demo, folder: Path) -> dict[str, MaximizationResults]:
 
 
 def _print_accuracies(accuracies: dict[str, dict[str, float]]) -> None:
-    table = Table(title=f"Accuracy on fresh scenes ({len(SHAPES)} shapes, chance 12.5 %)")
-    for heading in ("", "RGB and depth", "RGB alone", "depth alone"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for name, values in accuracies.items():
-        table.add_row(name, *(f"{100 * values[condition]:.1f} %" for condition in _CONDITIONS))
-    console().print(table)
+    rows = [
+        {
+            "": name,
+            **{
+                heading: f"{100 * values[condition]:.1f} %"
+                for condition, heading in _CONDITIONS.items()
+            },
+        }
+        for name, values in accuracies.items()
+    ]
+    print_table(f"Accuracy on fresh scenes ({len(SHAPES)} shapes, chance 12.5 %)", rows, [""])
 
 
 def _print_activations(results: dict[str, MaximizationResults], folder: Path) -> None:
-    table = Table(title="Activation reached against noise (medians over images)")
-    for heading in ("run", "layer"):
-        table.add_column(heading)
-    for heading in ("images", "activation", "of noise", "dead", "files"):
-        table.add_column(heading, justify="right")
-    for name, found in results.items():
-        table.add_row(
-            name,
-            found.layer,
-            str(len(found)),
-            f"{found.activations.median():.3g}",
-            f"{found.noise_activations.median():.3g}",
-            str(int(found.dead.sum())),
-            str(_count_files(folder / name)),
-        )
-    console().print(table)
-    written = _count_files(folder)
-    console().print(f"{written} files written to {folder}", soft_wrap=True)
+    rows = [
+        {
+            "run": name,
+            "layer": found.layer,
+            "images": str(len(found)),
+            "activation": f"{found.activations.median():.3g}",
+            "of noise": f"{found.noise_activations.median():.3g}",
+            "dead": str(int(found.dead.sum())),
+            "files": str(_count_files(folder / name)),
+        }
+        for name, found in results.items()
+    ]
+    title = "Activation reached against noise (medians over images)"
+    print_table(title, rows, ["run", "layer"])
+    print_line(f"{_count_files(folder)} files written to {folder}")
 
 
 def _count_files(folder: Path) -> int:

@@ -8,8 +8,8 @@ from neurovis.analysis import FeatureMaps, FeatureReader
 from neurovis.cli.commands import Names, TrainerArguments
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.picture_run import PictureOptions, PictureRun, checked_options
+from neurovis.cli.printing import print_table
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.tables import print_table
 from neurovis.cli.trainers import ONE_DEVICE
 
 

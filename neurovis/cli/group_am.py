@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from neurovis.cli.ascent import (
-    ASCENT_TRAINER,
-    ImageOptions,
-    is_resumable,
-    make_trainer,
-    run_ascent,
-)
+from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import TrainerArguments
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.top_kernels import resolve_groups
@@ -57,5 +51,4 @@ def run(
         zscore,
         **settings,
     )
-    made = make_trainer(maximization, trainer, images.resume)
-    run_ascent(maximization, made, is_resumable(made, trainer, images.resume))
+    AscentRun(maximization, trainer, images.resume).run()

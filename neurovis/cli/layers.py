@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from neurovis.cli.commands import Flag
 from neurovis.cli.options import NetworkOptions
-from neurovis.cli.printing import console
+from neurovis.cli.printing import print_line, print_table
 from neurovis.layer_table import list_layers
 
 
@@ -18,23 +16,23 @@ def run(network: NetworkOptions, all: Flag = False) -> None:
         all: List every module, not only those with kernels.
     """
     module, spec = network.load(is_explained=False)
-    rows = list_layers(module, spec, kinds="all" if all else "kernels")
     height, width = spec.size
-    table = Table(title=f"{network.model}, input {spec.channels} x {height} x {width}")
-    for heading in ("layer", "type"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("kernels", "output size", "stride", "receptive field"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(
-            row.name,
-            row.type,
-            _shown(row.kernels),
-            _shown(row.output_size),
-            "-" if row.output_size == () else _shown(row.stride),
-            _shown(row.receptive_field),
-        )
-    console().print(table)
+    title = f"{network.model}, input {spec.channels} x {height} x {width}"
+    rows = [
+        {
+            "layer": layer.name,
+            "type": layer.type,
+            "kernels": _shown(layer.kernels),
+            "output size": _shown(layer.output_size),
+            "stride": "-" if layer.output_size == () else _shown(layer.stride),
+            "receptive field": _shown(layer.receptive_field),
+        }
+        for layer in list_layers(module, spec, kinds="all" if all else "kernels")
+    ]
+    if rows:
+        print_table(title, rows, ["layer", "type"])
+    else:
+        print_line(f"{title}: no layers with kernels; see --all")
 
 
 def _shown(value: int | tuple[int, ...] | None) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 
 from neurovis.cli.commands import Flag
 from neurovis.cli.first_process import is_first_process
-from neurovis.cli.notes import print_notes
+from neurovis.cli.printing import print_notes
 from neurovis.cli.option_errors import near
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec

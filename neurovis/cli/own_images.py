@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import ClassVar
 
@@ -10,12 +12,18 @@ from torch import Tensor
 
 from neurovis.analysis import SaliencyProbe
 from neurovis.cli.first_process import is_first_process
-from neurovis.cli.notes import Notes, print_notes
 from neurovis.cli.options import picture_paths
+from neurovis.cli.printing import print_notes
 from neurovis.demo import SHAPES, ShapeScenes
 from neurovis.inputs import InputSpec
 from neurovis.maximization.progress import progress_bar
-from neurovis.pictures import PictureDataset, PictureFiles, read_picture
+from neurovis.pictures import (
+    PictureDataset,
+    PictureFiles,
+    StretchedWarning,
+    ZeroDepthWarning,
+    read_picture,
+)
 from neurovis.saliency import Method
 from neurovis.tuning.rankings import AnyRanking, ImageRanking
 
@@ -23,6 +31,10 @@ from neurovis.tuning.rankings import AnyRanking, ImageRanking
 _SCENES = 256
 #: Scenes that the shipped network was not trained on.
 _SCENES_SEED = 2000
+#: Most notes of a kind that are printed: a thousand pictures may give as many.
+_MOST_NOTES = 3
+#: Kinds of which one is printed: what it says holds for a whole folder, as a rule.
+_SAID_ONCE = (StretchedWarning, ZeroDepthWarning)
 
 
 class DemoScenes(ShapeScenes):
@@ -44,6 +56,27 @@ class DemoScenes(ShapeScenes):
                 "--images"
             )
         super().__init__(_SCENES, _SCENES_SEED, spec.size[0], cached=True)
+
+
+class Notes:
+    """Warnings about pictures by their kind, each once."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[type[Warning], dict[str, None]] = {}
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Keep the warnings of what is done inside."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for warning in caught:
+            self._kinds.setdefault(warning.category, {})[str(warning.message)] = None
+
+    def print(self) -> None:
+        """Print the first of each kind, and how many more there are."""
+        for kind, notes in self._kinds.items():
+            print_notes(list(notes), 1 if issubclass(kind, _SAID_ONCE) else _MOST_NOTES)
 
 
 class CommandImages:
@@ -93,7 +126,8 @@ class CommandImages:
 
     def print_notes(self) -> None:
         """Print what was left out, and what was done to pictures."""
-        print_notes([f"left out: {' '.join(why.split())}" for why in self.left_out])
+        left_out = [f"left out: {' '.join(why.split())}" for why in self.left_out]
+        print_notes(left_out, _MOST_NOTES)
         self.notes.print()
 
     def raise_if_incomplete(self) -> None:

@@ -1,10 +1,10 @@
-"""Print the results of commands when they are done."""
+"""Print tables, notes, and where results are."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -18,8 +18,9 @@ from neurovis.summaries import tensorboard_method
 if TYPE_CHECKING:
     from neurovis.maximization import MaximizationResults
 
-#: Tables longer than this show their beginning; the whole is in results.csv.
+#: Tables longer than this show their beginning; the whole is in a file.
 MOST_ROWS = 24
+_UNLIMITED = 10_000
 
 
 def console() -> Console:
@@ -29,49 +30,99 @@ def console() -> Console:
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
-def print_results(
-    results: MaximizationResults, folder: str | Path | None, loggers: Iterable[object]
+def print_line(text: str) -> None:
+    """Print a text that only the terminal breaks."""
+    console().print(Text(text), soft_wrap=True)
+
+
+def print_notes(notes: Sequence[str], most: int | None = None) -> None:
+    """Print notes of one kind, at most ``most`` of them."""
+    for note in notes[:most]:
+        print_line(f"note: {note}")
+    number = len(notes) - len(notes[:most])
+    if number:
+        print_line(f"… and {number} more note{'s' if number > 1 else ''} of this kind")
+
+
+def print_table(
+    title: str,
+    rows: Sequence[Mapping[str, str]],
+    texts: Collection[str] = (),
+    if_room: Sequence[str] = (),
+    *,
+    number: int = 0,
+    file: str = "results.csv",
 ) -> None:
-    """Print activations against noise, and where everything was written."""
-    table = Table(title=f"{results.layer}: {len(results)} preferred images")
-    table.add_column("image", overflow="fold")
-    for heading in ("activation", "of noise", "silent kernels"):
-        table.add_column(heading, justify="right")
+    """Print a table.
+
+    Args:
+        title: Printed above it.
+        rows: Cells by heading, the same in each row.
+        texts: Headings of columns of text, which may take several lines; others are aligned right.
+        if_room: Headings of columns that are left out where the table is too wide, the last first.
+        number: Number of rows in ``file``, where these are only the first.
+        file: Name of the file that holds all rows.
+    """
+    output, droppable = console(), list(if_room)
+    headings = list(rows[0]) if rows else []
+    table = _table(title, rows, headings, texts)
+    unlimited = output.options.update(width=_UNLIMITED)
+    while droppable and output.measure(table, options=unlimited).maximum > output.width:
+        headings.remove(droppable.pop())
+        table = _table(title, rows, headings, texts)
+    output.print(table)
+    if number > len(rows):
+        output.print(f"… and {number - len(rows)} more in {file}")
+
+
+def _table(
+    title: str,
+    rows: Sequence[Mapping[str, str]],
+    headings: Sequence[str],
+    texts: Collection[str],
+) -> Table:
+    table = Table(title=title)
+    for heading in headings:
+        if heading in texts:
+            table.add_column(heading, overflow="fold")
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(row[heading]) for heading in headings))
+    return table
+
+
+def print_results(results: MaximizationResults) -> None:
+    """Print activations of preferred images against noise."""
+    rows = []
     for item in results.items[:MOST_ROWS]:
         silent = sum(item.dead_members)
-        table.add_row(
-            item.label,
-            item.counted(item.activation),
-            item.counted(item.noise_activation),
-            f"{silent} of {sum(item.driven_members)}" if silent else "",
+        rows.append(
+            {
+                "image": item.label,
+                "activation": item.counted(item.activation),
+                "of noise": item.counted(item.noise_activation),
+                "silent kernels": f"{silent} of {sum(item.driven_members)}" if silent else "",
+            }
         )
-    output = console()
-    output.print(table)
-    if len(results) > MOST_ROWS:
-        output.print(f"… and {len(results) - MOST_ROWS} more in results.csv")
-    print_written(folder, loggers)
+    title = f"{results.layer}: {len(results)} preferred images"
+    print_table(title, rows, ["image"], number=len(results))
 
 
-def print_summary(
-    results: Iterable[MaximizationResults], folder: str | Path | None, loggers: Iterable[object]
-) -> None:
-    """Print one row for each of several layers, and where everything was written."""
-    table = Table(title="Preferred images")
-    table.add_column("layer", overflow="fold")
-    for heading in ("images", "dead", "median activation", "of noise", "median steps"):
-        table.add_column(heading, justify="right")
-    for of_layer in results:
-        steps = [len(item.curve) for item in of_layer.items]
-        table.add_row(
-            of_layer.layer,
-            str(len(of_layer)),
-            str(int(of_layer.dead.sum()) or ""),
-            f"{of_layer.activations.median():.4g}" if len(of_layer) else "",
-            f"{of_layer.noise_activations.median():.4g}" if len(of_layer) else "",
-            f"{median(steps):.0f}" if steps else "",
-        )
-    console().print(table)
-    print_written(folder, loggers)
+def print_summary(results: Iterable[MaximizationResults]) -> None:
+    """Print one row of preferred images for each of several layers."""
+    rows = [
+        {
+            "layer": one.layer,
+            "images": str(len(one)),
+            "dead": str(int(one.dead.sum()) or ""),
+            "median activation": f"{one.activations.median():.4g}" if len(one) else "",
+            "of noise": f"{one.noise_activations.median():.4g}" if len(one) else "",
+            "median steps": f"{median(len(x.curve) for x in one.items):.0f}" if len(one) else "",
+        }
+        for one in results
+    ]
+    print_table("Preferred images", rows, ["layer"])
 
 
 def print_written(folder: str | Path | None, loggers: Iterable[object]) -> None:
@@ -81,15 +132,14 @@ def print_written(folder: str | Path | None, loggers: Iterable[object]) -> None:
         folder: Folder of the run; None after a trial.
         loggers: The Trainer's loggers.
     """
-    output = console()
     if folder is None:
-        output.print("Nothing was written: --trainer.fast_dev_run is a trial")
+        print_line("Nothing was written: --trainer.fast_dev_run is a trial")
         return
-    output.print(Text(f"Written to {folder}"), soft_wrap=True)
+    print_line(f"Written to {folder}")
     for logger in loggers:
         if tensorboard_method(logger, "add_image"):
             command = tensorboard_command(getattr(logger, "log_dir", None) or folder)
-            output.print(Text(f"See it with: {command}"), soft_wrap=True)
+            print_line(f"See it with: {command}")
 
 
 def tensorboard_command(folder: str | Path) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.text import Text
 from torch import Tensor
 
 from neurovis.analysis import Comparison, RankedFields
-from neurovis.cli.printing import console
-from neurovis.cli.tables import print_table
+from neurovis.cli.printing import print_notes, print_table
 from neurovis.tuning.results import KernelRanking, Rankings
 
 #: Kernels named in the printed table.
@@ -23,8 +21,7 @@ def print_rankings(rankings: Rankings) -> None:
     """Print a line for each ranking, and what there is to know of them."""
     texts = ["layer", "ranking", "score", "first kernels"]
     print_table("Kernels, ranked", [_cells(ranking) for ranking in rankings], texts, _IF_ROOM)
-    for note in _notes(rankings):
-        console().print(Text(f"note: {note}"), soft_wrap=True)
+    print_notes(_notes(rankings))
 
 
 def _cells(ranking: KernelRanking) -> dict[str, str]:
@@ -119,8 +116,7 @@ def print_fields(found: Sequence[RankedFields]) -> None:
         )
     title = "Receptive fields in pixels, of the first kernels (medians)"
     print_table(title, rows, ["layer", "ranking"])
-    for note in _field_notes(found):
-        console().print(Text(f"note: {note}"), soft_wrap=True)
+    print_notes(list(_field_notes(found)))
 
 
 def _field_notes(found: Sequence[RankedFields]) -> Iterator[str]:

@@ -7,23 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from rich.text import Text
-
 from neurovis.analysis import make_report
 from neurovis.analysis.report import check_report
 from neurovis.cli import top_images
 from neurovis.cli.am import make_maximization
-from neurovis.cli.ascent import (
-    ASCENT_TRAINER,
-    ImageOptions,
-    is_resumable,
-    make_trainer,
-    run_ascent,
-)
+from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import Names, Paths, TrainerArguments, Untyped
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
-from neurovis.cli.printing import console
+from neurovis.cli.printing import print_line
 from neurovis.cli.rank import chosen_rankings
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.top_images import TopImagesOptions
@@ -116,16 +108,16 @@ def run(
         **cast(RankingOptions, vars(ranking)),
     )
     check_float32(trainer, "kernels are ranked in")
-    made = make_trainer(maximization, trainer, images.resume, last_file=PAGE)
+    ascents = AscentRun(maximization, trainer, images.resume, last_file=PAGE)
+    made = ascents.trainer
     tuning.check_trainer(made)
     if network.model == "demo" and pictures.images is None and pictures.top_images is None:
         pictures = replace(pictures, top_images=_DEMO_TOP_IMAGES)
     # Any unit may be the one that a picture drives most.
     objective = "max" if images.objective == "center" else None
     search = top_images.prepare(pictures, network.model, module, maximization, made, objective)
-    goes_on = is_resumable(made, trainer, images.resume)
-    folder = run_ascent(maximization, made, goes_on)
-    kept = ", and the same command goes on there" if goes_on else ""
+    folder = ascents.run()
+    kept = ", and the same command goes on there" if ascents.is_resumable else ""
     with stoppable(lambda: f"before the page was made; the preferred images are in {folder}{kept}"):
         found = {} if search is None else search.run(folder)
         made.predict(tuning, return_predictions=False)
@@ -147,8 +139,7 @@ def run(
                     on_card=bar.update,
                 )
             page.save(folder / PAGE)
-            written = f"Kernel cards: {folder / PAGE} (open it in a browser)"
-            console().print(Text(written), soft_wrap=True)
+            print_line(f"Kernel cards: {folder / PAGE} (open it in a browser)")
             top_images.raise_if_incomplete(found)
 
 

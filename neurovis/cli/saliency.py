@@ -13,9 +13,8 @@ from neurovis.analysis import ExplainedPicture, PictureExplainer, RandomizedPict
 from neurovis.cli.commands import Flag, TrainerArguments
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.picture_run import PictureOptions, PictureRun, checked_options
-from neurovis.cli.printing import MOST_ROWS, console
+from neurovis.cli.printing import MOST_ROWS, console, print_table
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.tables import print_table
 from neurovis.cli.trainers import ONE_DEVICE
 from neurovis.saliency import (
     STRONGEST,
@@ -136,9 +135,7 @@ def _print(title: str, rows: list[Row], number: int) -> None:
         }
         for row in rows
     ]
-    print_table(title, shown, ["picture"])
-    if number > len(rows):
-        console().print(f"… and {number - len(rows)} more in results.csv")
+    print_table(title, shown, ["picture"], number=number)
 
 
 def _number(value: object) -> str:

@@ -11,8 +11,7 @@ from torch import nn
 
 from neurovis.cli.commands import Paths
 from neurovis.cli.own_images import CommandImages, choose_images
-from neurovis.cli.printing import MOST_ROWS, console
-from neurovis.cli.tables import print_table
+from neurovis.cli.printing import MOST_ROWS, print_table
 from neurovis.maximization import ActivationMaximization
 from neurovis.top_images import TopImages, TopImagesProbe
 from neurovis.top_images.reading import AnyObjective
@@ -166,6 +165,5 @@ def _print(found: TopImages) -> None:
         }
         picture = "silent for all images" if row["activation"] == 0 else str(row["picture"])
         rows.append({"kernel": str(row["kernel"]), **numbers, "picture": picture})
-    print_table(f"{found.layer}: top images of {found.number}", rows, ["picture"])
-    if len(best) > MOST_ROWS:
-        console().print(f"… and {len(best) - MOST_ROWS} more in top_images.csv")
+    title = f"{found.layer}: top images of {found.number}"
+    print_table(title, rows, ["picture"], number=len(best), file="top_images.csv")

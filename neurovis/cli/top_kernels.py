@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities import rank_zero_only
-from rich.text import Text
 from torch import nn
 
 from neurovis.cli.own_images import DemoScenes
 from neurovis.cli.picture_run import checked_options
-from neurovis.cli.printing import console
+from neurovis.cli.printing import print_line
 from neurovis.cli.rank import chosen_rankings
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
@@ -132,4 +131,4 @@ def _print(ranking: KernelRanking, kernels: list[int]) -> None:
 
 @rank_zero_only
 def _say(text: str) -> None:
-    console().print(Text(text), soft_wrap=True)
+    print_line(text)

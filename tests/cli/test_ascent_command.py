@@ -18,7 +18,7 @@ from kept import FIRST_RUN, kept_images
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 
-from neurovis.cli.ascent import make_trainer
+from neurovis.cli.ascent import AscentRun
 from neurovis.cli.main import build_parser, main
 from neurovis.maximization import (
     ActivationMaximization,
@@ -70,7 +70,7 @@ def test_several_devices_have_images_of_their_own(tmp_path: Path) -> None:
     for devices, strategy in ((1, pl.strategies.SingleDeviceStrategy), (2, IndependentDDPStrategy)):
         given = ["--trainer.devices", str(devices), "--trainer.default_root_dir", str(tmp_path)]
         options = build_parser("am").parse_args([*AM[1:], *given])
-        trainer = make_trainer(module, vars(options.trainer))
+        trainer = AscentRun(module, vars(options.trainer)).trainer
         assert isinstance(trainer.strategy, strategy)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neurovis.cli.ascent import make_trainer
+from neurovis.cli.ascent import AscentRun
 from neurovis.cli.main import build_parser
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.maximization import ActivationMaximization
@@ -42,7 +42,7 @@ def test_an_ascent_whose_epochs_are_left_empty_has_all_it_needs(tmp_path: Path) 
     options = build_parser("am").parse_args(arguments)
     assert options.trainer.max_epochs is None
     module = ActivationMaximization(load_demo_network(), "conv1", [0], demo_input_spec())
-    assert make_trainer(module, vars(options.trainer)).max_epochs == -1
+    assert AscentRun(module, vars(options.trainer)).trainer.max_epochs == -1
 
 
 def _aliases(levels: int) -> str:

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from neurovis.analysis import preferred_images, ranked_fields
-from neurovis.cli import rank_printing, tables
+from neurovis.cli import printing, rank_printing
 from neurovis.cli.main import main
 from neurovis.cli.own_images import DemoScenes
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
@@ -209,9 +209,9 @@ def test_a_narrow_table_keeps_what_was_asked_for(
     found = rank_kernels(
         load_demo_network(), ["conv1", "relu1"], by, input_spec=demo_input_spec(), **asked
     )
-    screen = tables.console()
+    screen = printing.console()
     screen.width = width
-    monkeypatch.setattr(tables, "console", lambda: screen)
+    monkeypatch.setattr(printing, "console", lambda: screen)
     rank_printing.print_rankings(found)
     lines = capsys.readouterr().out.split("note: ")[0].splitlines()
     assert max(map(len, lines)) <= width
