@@ -24,13 +24,18 @@ from neurovis.tuning.battery import Battery, choose_battery
 from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.layer_facts import LayerFacts
 from neurovis.tuning.observation import ranking_observation
-from neurovis.tuning.rankings import AnyRanking, ImageRanking, resolve_rankings
+from neurovis.tuning.rankings import (
+    AnyRanking,
+    GratingRanking,
+    ImageRanking,
+    resolve_rankings,
+)
 from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
 from neurovis.tuning.settings import RankingOptions, RankingSettings
 
-#: Enough for an order of kernels; F1/F0 needs more phases.
-_ORIENTATIONS, _PHASES, _PHASES_OF_PHASE = 8, 4, 8
+#: Enough for an order of kernels.
+_ORIENTATIONS = 8
 #: Steps of the ascents to preferred images each time, and the largest side at which they are drawn.
 _STEPS_PER_LOOK, _LARGEST_DRAWN = 8, 96
 #: How many images of a batch are shown where kernels are ranked by images.
@@ -69,9 +74,9 @@ class KernelRankingMonitor(Monitor):
     Args:
         layers: Dotted names as in ``pl_module.named_modules()``; types of modules or their names
             (``"Conv2d"``); ``"all-conv"``; or several of these.
-        by: Names of rankings, or rankings: ``orientation``, ``spatial_frequency``, ``phase``,
-            ``color``, ``modality``, ``weight``, and by the probe images ``sparseness`` and
-            ``activation``. Not ``class``: a monitor has images, but does not know their classes.
+        by: Names of rankings, or rankings: those of :data:`~neurovis.tuning.RANKINGS`, such as
+            ``"orientation"``, and by the probe images ``"activation"``. Not ``"class"``: a
+            monitor has images, but does not know their classes.
         max_kernels: Draw up to this many kernels of each layer, the first of the order.
         preferred_images: Whether to draw the preferred images of kernels that are not over the
             image: 8 steps of an ascent each time, which continues for as long as a kernel is
@@ -118,8 +123,8 @@ class KernelRankingMonitor(Monitor):
         if max_kernels < 1:
             raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
         self.max_kernels = max_kernels
-        by_phase = any(ranking.name == "phase" for ranking in self.rankings)
-        phases = _PHASES_OF_PHASE if by_phase else _PHASES
+        by_gratings = (one for one in self.rankings if isinstance(one, GratingRanking))
+        phases = max((ranking.least_phases for ranking in by_gratings), default=4)
         self.settings = RankingSettings(
             **{"orientations": _ORIENTATIONS, "phases": phases, **of_ranking}
         )

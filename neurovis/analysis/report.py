@@ -105,7 +105,7 @@ def check_report(preferred: ActivationMaximization, field_images: int) -> None:
 def _measures(rankings: Rankings) -> Iterator[Measure]:
     for ranking in {one.by: one for one in rankings}.values():
         label = f"{ranking.by.replace('_', ' ')} ({ranking.score_name})"
-        yield Measure(ranking.by, label, ranking.meaning)
+        yield Measure(ranking.by, label, ranking.measure.meaning)
 
 
 def _facts(

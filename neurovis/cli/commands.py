@@ -25,16 +25,19 @@ class Untyped:
         action: As argparse's, and so are the others.
         nargs: Number of values.
         metavar: Name of a value in the help.
+        names: Values that it takes by name, which the help lists in place of ``{names}``.
     """
 
     action: str | None = None
     nargs: str | None = None
     metavar: str | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def options(self) -> dict[str, str]:
         """Arguments of ``add_argument``."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        given = {"action": self.action, "nargs": self.nargs, "metavar": self.metavar}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 #: Option that is written alone, as in ``--trust``.
@@ -131,7 +134,7 @@ def _add_options(parser: CommandParser, component: Any, skip: Collection[str] = 
     hints = get_type_hints(component, include_extras=True)
     there = {name for name in hints if f"--{name}" in parser._option_string_actions}
     untyped = {
-        name: annotation.options
+        name: annotation
         for name, hint in hints.items()
         if name not in {*skip, *there} and (annotation := _untyped(hint)) is not None
     }
@@ -145,10 +148,11 @@ def _add_options(parser: CommandParser, component: Any, skip: Collection[str] = 
     else:
         parser.add_function_arguments(component, as_group=False, skip=left_out)
     helps = {item.arg_name: item.description for item in documented.params}
-    for name, how in untyped.items():
+    for name, annotation in untyped.items():
         default = inspect.signature(component).parameters[name].default
         given = {"required": True} if default is inspect.Parameter.empty else {"default": default}
-        container.add_argument(f"--{name}", help=helps[name], **given, **how)
+        described = (helps[name] or "").replace("{names}", ", ".join(annotation.names))
+        container.add_argument(f"--{name}", help=described, **given, **annotation.options)
 
 
 def _untyped(hint: object) -> Untyped | None:

@@ -74,7 +74,9 @@ class HelpFormatter(DefaultHelpFormatter):
 
     def _format_action_invocation(self, action: Action) -> str:
         # Every option that takes a list can be appended to with a plus.
-        return re.sub(r", --[\w.]+\+ \S+", "", super()._format_action_invocation(action))
+        text = re.sub(r", --[\w.]+\+ \S+", "", super()._format_action_invocation(action))
+        # Choices that fill a line stand in the text as well.
+        return re.sub(r"\{[^}]{60,}\}", action.dest.upper(), text)
 
     def start_section(self, heading: str | None) -> None:
         """Begin a group of options; long headings take several lines."""

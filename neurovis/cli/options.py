@@ -11,8 +11,8 @@ from torch import nn
 
 from neurovis.cli.commands import Flag
 from neurovis.cli.first_process import is_first_process
-from neurovis.cli.printing import print_notes
 from neurovis.cli.option_errors import near
+from neurovis.cli.printing import print_notes
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec
 

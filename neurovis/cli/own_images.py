@@ -25,7 +25,7 @@ from neurovis.pictures import (
     read_picture,
 )
 from neurovis.saliency import Method
-from neurovis.tuning.rankings import AnyRanking, ImageRanking
+from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
 
 #: Number of the demo's scenes; each class as often.
 _SCENES = 256
@@ -199,8 +199,9 @@ def choose_ranking_images(
     by_image = [ranking for ranking in rankings if isinstance(ranking, ImageRanking)]
     if not by_image:
         if images is not None:
+            known = [one.name for one in RANKINGS.values() if isinstance(one, ImageRanking)]
             raise ValueError(
-                "--images are for rankings by images (sparseness, class, activation); none of "
+                f"--images are for rankings by images ({', '.join(known)}); none of "
                 f"{', '.join(ranking.name for ranking in rankings)} is one"
             )
         return None

@@ -28,9 +28,11 @@ from neurovis.maximization.progress import progress_bar
 from neurovis.models.import_paths import current_directory_importable, import_by_path
 from neurovis.run_folder import new_run_folder
 from neurovis.tuning import RankingOptions, Rankings, RankingSettings, TuningProbe
-from neurovis.tuning.rankings import AnyRanking, Ranking, resolve_rankings
+from neurovis.tuning.rankings import RANKINGS, AnyRanking, Ranking, resolve_rankings
 
 _BY = ["orientation"]
+#: Annotation of options that name rankings.
+RANKING = Untyped(nargs="+", metavar="RANKING", names=tuple(RANKINGS))
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def run(
     settings: RankingSettings,
     results: ResultOptions,
     layer: Names,
-    by: Annotated[list[str], Untyped(nargs="+", metavar="RANKING")] = _BY,
+    by: Annotated[list[str], RANKING] = _BY,
     images: Paths = None,
     patterns: dict[str, str] | None = None,
     trainer: TrainerArguments = LIGHTNING,
@@ -77,12 +79,11 @@ def run(
         settings: Settings of the rankings.
         results: Figures and further analyses.
         layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
-        by: What kernels are ranked by: orientation, spatial_frequency, phase, color, modality,
-            sparseness, class, activation, weight; or the import path of a ranking of your own, such
+        by: What kernels are ranked by: {names}; or the import path of a ranking of your own, such
             as mypackage.MyRanking.
-        images: For sparseness, class and activation: pictures, or folders of them, as for neurovis
-            features. For class a folder with one folder for each class in it. With --model demo,
-            its own labeled scenes by default.
+        images: For rankings by images, such as sparseness: pictures, or folders of them, as for
+            neurovis features. For class a folder with one folder for each class in it. With
+            --model demo, its own labeled scenes by default.
         patterns: Names of each modality's files in a folder, * being what the files of an image
             share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".
         trainer: Arguments of the Trainer.

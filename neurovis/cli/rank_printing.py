@@ -49,7 +49,7 @@ def _above(ranking: KernelRanking) -> str:
     """Return the percentage of kernels with a score beyond chance, one per direction."""
     scored = ranking.null_percentile.isfinite()
     shares = [ranking.above_null()[scored].double().mean().item()]
-    if ranking.is_signed:
+    if ranking.measure.is_signed:
         shares.append(ranking.below_null()[scored].double().mean().item())
     return " + ".join(_number(100 * share, "{:.0f} %") for share in shares)
 

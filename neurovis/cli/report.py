@@ -12,11 +12,11 @@ from neurovis.analysis.report import check_report
 from neurovis.cli import top_images
 from neurovis.cli.am import make_maximization
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
-from neurovis.cli.commands import Names, Paths, TrainerArguments, Untyped
+from neurovis.cli.commands import Names, Paths, TrainerArguments
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import print_line
-from neurovis.cli.rank import chosen_rankings
+from neurovis.cli.rank import RANKING, chosen_rankings
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.trainers import check_float32
@@ -24,7 +24,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings
 from neurovis.maximization.objectives import Objective, ObjectiveName
 from neurovis.maximization.progress import progress_bar
-from neurovis.saliency import check_method
+from neurovis.saliency import Method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
@@ -49,18 +49,16 @@ class CardOptions:
     """Evidence on the cards.
 
     Args:
-        by: Rankings that cards can be sorted and filtered by: orientation, spatial_frequency,
-            phase, color, modality, sparseness, class, activation, weight, or the import path of one
+        by: Rankings that cards can be sorted and filtered by: {names}; or the import path of one
             of your own; by default all that need no images and apply to the input.
         probe: A picture for the saliency maps; by default the first of --images.
-        method: Of the maps: gradient, input_x_gradient, smoothgrad, integrated_gradients,
-            guided_backprop, deconvnet, gradcam, guided_gradcam, occlusion.
+        method: Saliency method of the maps.
         field_images: Noise images over which receptive fields are averaged; 0 leaves fields out.
     """
 
-    by: Annotated[list[str] | None, Untyped(nargs="+", metavar="RANKING")] = None
+    by: Annotated[list[str] | None, RANKING] = None
     probe: Paths = None
-    method: str = "gradient"
+    method: Method = "gradient"
     field_images: int = 16
 
 
@@ -89,11 +87,10 @@ def run(
         ranking: Settings of the rankings.
         trainer: Arguments of the Trainer.
     """
-    method = check_method(cards.method)
     module, spec = network.load()
     rankings = _rankings(cards.by, spec)
     probe = choose_probe(
-        method, cards.probe, network.model, pictures.images, pictures.patterns, spec
+        cards.method, cards.probe, network.model, pictures.images, pictures.patterns, spec
     )
     settings = images.settings(ascent, spec)
     maximization = make_maximization(module, spec, layer, kernels, network.model, settings)

@@ -18,10 +18,10 @@ from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import ONE_DEVICE
 from neurovis.saliency import (
     STRONGEST,
+    Method,
     RandomizationCheck,
     SaliencyOptions,
     SaliencySettings,
-    check_method,
 )
 from neurovis.tables import Row
 
@@ -58,7 +58,7 @@ def run(
     figures: FigureOptions,
     layer: str | None = None,
     kernels: int | list[int] | str = STRONGEST,
-    method: str = "gradient",
+    method: Method = "gradient",
     baseline: float = 0.0,
     trainer: TrainerArguments = ONE_DEVICE,
 ) -> None:
@@ -71,18 +71,16 @@ def run(
         figures: Figures, and the maps of random weights.
         layer: Dotted name, see neurovis layers; by default the output, whose kernels are classes.
         kernels: As in "0-15,20"; "all"; or strongest, the picture's own: the predicted class.
-        method: How maps are made: gradient, input_x_gradient, smoothgrad, integrated_gradients,
-            guided_backprop, deconvnet, gradcam, guided_gradcam, occlusion.
+        method: How maps are made.
         baseline: integrated_gradients and occlusion: where the way begins and what covers a patch,
             in the network's space.
         trainer: Arguments of the Trainer.
     """
-    checked = check_method(method)
     module, spec = network.load()
     settings = replace(settings, baseline=baseline, input_spec=spec)
     with checked_options(module, spec):
         explainer = PictureExplainer(
-            module, layer, kernels, checked, **cast(SaliencyOptions, vars(settings))
+            module, layer, kernels, method, **cast(SaliencyOptions, vars(settings))
         )
     shown = PictureRun(pictures, trainer, spec)
     module.to(shown.device)

@@ -13,12 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from neurovis.inputs import InputSpec, check_values
 from neurovis.tuning.rankings import AnyRanking, GratingRanking, ImageRanking
 from neurovis.tuning.settings import RankingSettings
-from neurovis.tuning.stimuli import (
-    Gratings,
-    color_modulations,
-    default_spatial_frequencies,
-    modality_modulations,
-)
+from neurovis.tuning.stimuli import Gratings
 
 IMAGES = "images"
 #: Minimum number of images to rank by, to split into halves, and for a ranking without a note.
@@ -92,7 +87,6 @@ def choose_battery(
     """
     for ranking in rankings:
         ranking.check(spec)
-    wanted = {ranking.gratings for ranking in rankings if isinstance(ranking, GratingRanking)}
     by_image = [ranking for ranking in rankings if isinstance(ranking, ImageRanking)]
     shown, names = None, []
     if by_image:
@@ -111,51 +105,11 @@ def choose_battery(
                 f"ranking by {unlabeled[0]} needs images with labels; give labels, or a dataset "
                 "of (image, class) with the names of its classes"
             )
-    gratings = {name: _gratings(name, spec, settings) for name in sorted(wanted)}
+    gratings: dict[str, Gratings] = {}
     for ranking in rankings:
-        if isinstance(ranking, GratingRanking) and ranking.drawn_over == "spatial_frequency":
-            _check_frequencies(ranking.name, gratings[ranking.gratings])
+        if isinstance(ranking, GratingRanking):
+            gratings.setdefault(ranking.gratings, ranking.stimuli(spec, settings))
     return Battery(gratings, shown, names)
-
-
-def _check_frequencies(name: str, gratings: Gratings) -> None:
-    if len(gratings.spatial_frequencies) < 2:
-        raise ValueError(f"ranking by {name} compares spatial_frequencies; give at least 2")
-
-
-def _gratings(name: str, spec: InputSpec, settings: RankingSettings) -> Gratings:
-    frequencies = settings.spatial_frequencies
-    if frequencies is None:
-        frequencies = default_spatial_frequencies(spec)
-    lowest = 1 / min(spec.size)
-    if frequencies and 0 < min(frequencies) < lowest * (1 - 1e-6):
-        raise ValueError(
-            f"spatial_frequencies: {min(frequencies):g} cycles/pixel are less than one cycle in an "
-            f"image of {min(spec.size)} px, whose mean would change with the phase; give at least "
-            f"{lowest:.3g}"
-        )
-    if name == "gratings":
-        return Gratings(
-            spec,
-            settings.orientations,
-            frequencies,
-            settings.phases,
-            [settings.contrast],
-            aperture=settings.aperture,
-        )
-    # Sums over all gratings are compared, which need fewer of each.
-    makers = {"color_gratings": color_modulations, "modality_gratings": modality_modulations}
-    if name not in makers:
-        raise ValueError(f'there are no gratings "{name}"; there are gratings, {", ".join(makers)}')
-    return Gratings(
-        spec,
-        max(4, settings.orientations // 4 * 2),
-        list(frequencies)[-1::-2][::-1],
-        min(settings.phases, 4),
-        [settings.contrast],
-        makers[name](spec),
-        settings.aperture,
-    )
 
 
 class LabeledImages(Dataset[tuple[Tensor, int, int]]):

@@ -20,6 +20,7 @@ from neurovis.figures import (
 from neurovis.kernels import check_kernels
 from neurovis.tuning.grating_responses import frequency_curves, orientation_curves
 from neurovis.tuning.ranking_data import RankingData
+from neurovis.tuning.rankings import GratingRanking
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,8 +30,6 @@ _SHORT = 8
 _WEAK = 0.05
 #: Curves over more words than these are not drawn.
 _MOST_DRAWN = 20
-#: Simple cells are above it, complex cells below (Skottun et al. 1991).
-_SIMPLE_ABOVE = 1.0
 
 
 def draw_ranking(
@@ -63,7 +62,7 @@ def draw_histogram(ranking: RankingData, step: int | None) -> Figure:
         ranking.null_score if len(ranking.null_score) else None,
         f"{ranking.layer}: {len(ranking)} kernels{_at(step)}",
         ranking.score_name,
-        split=_SIMPLE_ABOVE if ranking.by == "phase" else None,
+        split=ranking.measure.boundary,
     )
 
 
@@ -144,7 +143,7 @@ def _notes(ranking: RankingData) -> list[str]:
             f"; {int(ranking.above_null().sum())} above the 95th percentile of "
             f"{len(ranking.null_score)} random kernels of their shape"
         )
-        if ranking.is_signed:
+        if ranking.measure.is_signed:
             above += f", {int(ranking.below_null().sum())} below the 5th"
     reliability = ranking.rank_reliability
     agreement = (
@@ -231,11 +230,15 @@ def _pictures(ranking: RankingData, pictures: Tensor | None) -> Tensor | None:
 def _values_name(ranking: RankingData) -> str:
     """Return the name of the curves' axis; empty for orientations, or if there are no curves."""
     if ranking.grating_responses is not None:
-        over_frequency = ranking.drawn_over == "spatial_frequency"
-        return "spatial frequency (cycles/pixel)" if over_frequency else ""
+        return "spatial frequency (cycles/pixel)" if _is_over_frequency(ranking) else ""
     if _curves(ranking) is None:
         return ""
     return ", ".join(f"{number} {word}" for number, word in enumerate(ranking.curve_over))
+
+
+def _is_over_frequency(ranking: RankingData) -> bool:
+    measure = ranking.measure
+    return isinstance(measure, GratingRanking) and measure.drawn_over == "spatial_frequency"
 
 
 def _curves(ranking: RankingData) -> Tensor | None:
@@ -246,7 +249,7 @@ def _curves(ranking: RankingData) -> Tensor | None:
         return ranking.curve if is_drawn else None
     rows = torch.arange(len(ranking))
     tuning = responses.tuning[rows, responses.best_modulation].float()
-    over = frequency_curves if ranking.drawn_over == "spatial_frequency" else orientation_curves
+    over = frequency_curves if _is_over_frequency(ranking) else orientation_curves
     return over(tuning)
 
 
@@ -265,7 +268,7 @@ def _entry(
     if responses is None:
         numbers = torch.arange(curves.shape[1])
         return replace(entry, curve=curves[kernel].clamp(min=0), values=numbers)
-    if ranking.drawn_over == "spatial_frequency":
+    if _is_over_frequency(ranking):
         preferred = _number(ranking.values.get("preferred_spatial_frequency"), kernel)
         return replace(
             entry, curve=curves[kernel], values=responses.spatial_frequencies, preferred=preferred

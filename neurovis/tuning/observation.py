@@ -10,17 +10,6 @@ from neurovis.observation import Histogram, Observation
 from neurovis.tuning.drawing import draw_score_changes
 from neurovis.tuning.results import KernelRanking
 
-#: Meaning of a score, by the ranking's name.
-_SCALES = {
-    "orientation": "from 0, the same response to all orientations, to 1, to one alone",
-    "spatial_frequency": "from 0, the same response to all frequencies, to 1, to one alone",
-    "phase": "below 1 for complex kernels, above 1 for simple ones",
-    "color": "0 where gray gratings do as much as colored ones, 1 where color alone counts",
-    "modality": "from -1, the first modality alone, to 1, the second alone",
-    "sparseness": "from 0, the same response to all images, to 1, to one alone",
-    "activation": "in the layer's own unit",
-    "weight": "the sum of the weights' magnitudes",
-}
 #: Descriptions in TensorBoard of a layer's logged results, by the ends of the tags; {score} is
 #: the score's name with its meaning.
 _RANKING_DESCRIPTIONS = {
@@ -95,7 +84,7 @@ def ranking_observation(
         if scored.any():
             above = ranking.above_null()[scored].double().mean().item()
             observation.scalars[f"{tag}/above_null"] = above
-        if scored.any() and ranking.is_signed:
+        if scored.any() and ranking.measure.is_signed:
             below = ranking.below_null()[scored].double().mean().item()
             observation.scalars[f"{tag}/below_null"] = below
         observation.histograms[f"{tag}/null_scores"] = Histogram.of(ranking.null_score)
@@ -113,7 +102,7 @@ def ranking_observation(
 
 def _explain(observation: Observation, ranking: KernelRanking, tag: str) -> None:
     """Add descriptions of the tags, and charts of scalars that belong together."""
-    score = ", ".join(filter(None, [ranking.score_name, _SCALES.get(ranking.by)]))
+    score = ", ".join(filter(None, [ranking.score_name, ranking.measure.scale]))
     observation.describe(
         tag,
         {

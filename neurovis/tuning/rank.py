@@ -41,11 +41,9 @@ def rank_kernels(
     Args:
         model: The network; it is left exactly as it was found.
         layers: Dotted names, types, ``"all-conv"``, or several of these.
-        by: Names of rankings, or rankings of your own: ``orientation``, ``spatial_frequency``,
-            ``phase``, ``color``, ``modality``, ``sparseness``, ``class``, ``activation``,
-            ``weight``.
+        by: Names of rankings, which :data:`~neurovis.tuning.RANKINGS` has, or rankings of your own.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
-        images: For ``sparseness``, ``class`` and ``activation``: ``(B, C, H, W)`` in [0, 1], or a
+        images: For rankings by images, such as ``"class"``: ``(B, C, H, W)`` in [0, 1], or a
             map-style dataset of ``(C, H, W)`` images or ``(image, class)`` pairs.
         labels: ``(B,)``, the classes of a tensor of images.
         classes: Names of the classes; by default those of the dataset, or their numbers.

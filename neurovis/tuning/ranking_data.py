@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.grating_responses import GratingResponses
-from neurovis.tuning.rankings.base import Column
+from neurovis.tuning.rankings.base import AnyRanking, Column
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,7 @@ class RankingData:
 
     Attributes:
         layer: Dotted name.
-        by: Name of the ranking.
-        score_name: What the score is, such as ``"gOSI"``.
+        measure: The ranking that scored them.
         score: ``(K,)``, by kernel; NaN where undefined.
         dead: ``(K,)``, which kernels responded to nothing.
         null_score: ``(N,)``, what random kernels of the same shape on the same input score.
@@ -38,15 +37,10 @@ class RankingData:
         weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
         curve: ``(K, n)``, the responses that were scored, if there are such.
         curve_over: What they are to, such as classes, in words; empty for gratings.
-        is_signed: Whether a low score is as selective as a high one, for something else.
-        drawn_over: What the responses to gratings are drawn over, ``"orientation"`` or
-            ``"spatial_frequency"``.
-        meaning: What the ranking is by, in a sentence; empty if it does not say.
     """
 
     layer: str
-    by: str
-    score_name: str
+    measure: AnyRanking
     score: Tensor
     dead: Tensor
     null_score: Tensor
@@ -61,12 +55,19 @@ class RankingData:
     weights: Tensor | None = None
     curve: Tensor | None = None
     curve_over: Sequence[str] = ()
-    is_signed: bool = False
-    drawn_over: str = "orientation"
-    meaning: str = ""
 
     def __len__(self) -> int:
         return len(self.score)
+
+    @property
+    def by(self) -> str:
+        """Name of the ranking, such as ``"orientation"``."""
+        return self.measure.name
+
+    @property
+    def score_name(self) -> str:
+        """Name of the score, such as ``"gOSI"``."""
+        return self.measure.score_name
 
     @property
     def tag(self) -> str:

@@ -47,8 +47,7 @@ def rank_layer(
     rank_reliability = _rank_reliability(score, in_halves)
     return KernelRanking(
         layer=layer.name,
-        by=ranking.name,
-        score_name=ranking.score_name,
+        measure=ranking,
         score=score,
         dead=scores.dead,
         null_score=null,
@@ -60,11 +59,8 @@ def rank_layer(
         spec=layer.spec,
         grating_responses=responses if isinstance(responses, GratingResponses) else None,
         weights=layer.weights if layer.is_first else None,
-        is_signed=ranking.is_signed,
         curve=scores.curve,
         curve_over=scores.curve_over,
-        drawn_over=ranking.drawn_over if isinstance(ranking, GratingRanking) else "",
-        meaning=ranking.meaning,
     )
 
 
@@ -79,8 +75,7 @@ def not_applicable(layer: RankedLayer, ranking: AnyRanking, reason: str) -> Kern
     nothing = torch.full((layer.kernels,), torch.nan, dtype=torch.float64)
     return KernelRanking(
         layer=layer.name,
-        by=ranking.name,
-        score_name=ranking.score_name,
+        measure=ranking,
         score=nothing,
         dead=torch.zeros(layer.kernels, dtype=torch.bool),
         null_score=nothing[:0],
@@ -91,7 +86,6 @@ def not_applicable(layer: RankedLayer, ranking: AnyRanking, reason: str) -> Kern
         notes=(),
         spec=layer.spec,
         reason=reason,
-        meaning=ranking.meaning,
     )
 
 

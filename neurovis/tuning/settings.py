@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from neurovis.inputs import InputSpec
+from neurovis.tuning.stimuli import Gratings, Modulation, default_spatial_frequencies
+
 #: From a kernel's map to its response; the names of :data:`neurovis.readouts.READOUTS`.
 ReadoutName = Literal["center", "mean", "max"]
 
@@ -89,3 +92,40 @@ class RankingSettings:
         for option, most in _MAXIMA.items():
             if getattr(self, option) > most:
                 raise ValueError(f"{option} must be at most {most}; got {getattr(self, option)}")
+
+    def gratings(
+        self, spec: InputSpec, modulations: Sequence[Modulation] | None = None
+    ) -> Gratings:
+        """Return gratings with these settings.
+
+        Args:
+            spec: What the network is shown.
+            modulations: Which channels are driven; by default all alike. With several, whose sums
+                over all gratings are compared, there are fewer gratings of each.
+
+        Raises:
+            ValueError: If a spatial frequency is less than one cycle in the image.
+        """
+        frequencies = self.spatial_frequencies
+        if frequencies is None:
+            frequencies = default_spatial_frequencies(spec)
+        lowest = 1 / min(spec.size)
+        if frequencies and 0 < min(frequencies) < lowest * (1 - 1e-6):
+            raise ValueError(
+                f"spatial_frequencies: {min(frequencies):g} cycles/pixel are less than one cycle "
+                f"in an image of {min(spec.size)} px, whose mean would change with the phase; give "
+                f"at least {lowest:.3g}"
+            )
+        orientations, phases = self.orientations, self.phases
+        if modulations is not None:
+            orientations, phases = max(4, orientations // 4 * 2), min(phases, 4)
+            frequencies = list(frequencies)[-1::-2][::-1]
+        return Gratings(
+            spec,
+            orientations,
+            frequencies,
+            phases,
+            [self.contrast],
+            modulations,
+            aperture=self.aperture,
+        )

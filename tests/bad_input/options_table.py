@@ -301,7 +301,7 @@ _RANKINGS += [
 _SALIENCY = [
     Bad(name, f"{SALIENCY} p.npy {options}", says, array("p.npy", [[[0.5] * 64] * 64] * 4))
     for name, options, says in (
-        ("method's near miss", "--method gradiant", "'gradiant' … \"gradient\""),
+        ("method's near miss", "--method gradiant", '"gradiant" … "gradient"'),
         ("class out of range", "--kernels 9", 'kernel 9 is out of range: layer "output" has 8'),
         ("no samples", "--samples 0", "samples … 1 … 0"),
         ("negative noise", "--noise -1", "noise … 0 … -1.0"),

@@ -20,7 +20,7 @@ REPORTS = each_with(
             "--ranking.orientations 1801",
             "orientations must be at most 1800; got 1801",
         ),
-        ("no such maps", "--method gradients", "'gradients' … \"gradient\""),
+        ("no such maps", "--method gradients", '"gradients" … "gradient"'),
         ("no such ranking of cards", "--by orientatoin", '"orientatoin" … "orientation"'),
         ("no card for a layer", "--objective deep_dream", "card for each kernel; the objective"),
         ("cards by few gratings", "--ranking.orientations 2", "orientations must be at least 4"),

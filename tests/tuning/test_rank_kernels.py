@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,19 @@ from typing_extensions import override
 
 from neurovis import InputSpec, rank_kernels
 from neurovis.demo import demo_input_spec, load_demo_network
-from neurovis.tuning import RANKINGS, KernelRanking, Rankings, TuningProbe, register_ranking
+from neurovis.tuning import (
+    RANKINGS,
+    KernelRanking,
+    Rankings,
+    RankingSettings,
+    TuningProbe,
+    register_ranking,
+)
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings import GratingRanking, ImageRanking, Scores
 from neurovis.tuning.rankings.base import ImageResponses
 from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.stimuli import Gratings
 
 RGB, RGBD = InputSpec.rgb(32), demo_input_spec().resized(32)
 FEW: dict[str, Any] = {"orientations": 8, "phases": 4, "spatial_frequencies": [0.1, 0.2]}
@@ -346,6 +355,36 @@ def test_a_ranking_of_one_s_own(network: nn.Module) -> None:
         del RANKINGS["bars"]
     with pytest.raises(ValueError, match='there is a ranking "orientation" already'):
         register_ranking(type("Mine", (BarsRanking,), {"name": "orientation"})())
+
+
+class PeakRanking(GratingRanking):
+    """The response to the best grating."""
+
+    name = score_name = "peak"
+
+    @override
+    def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
+        return Scores(responses.tuning.flatten(1).amax(1), responses.dead)
+
+
+class FaintPeakRanking(PeakRanking):
+    """The same, of gratings of the ranking's own: at half of the contrast."""
+
+    name = "faint_peak"
+    gratings = "faint_gratings"
+
+    @override
+    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
+        return replace(settings, contrast=settings.contrast / 2).gratings(spec)
+
+
+def test_a_ranking_with_stimuli_of_its_own() -> None:
+    """A convolution's response is linear in the contrast."""
+    both = [PeakRanking(), FaintPeakRanking()]
+    found = rank_kernels(gabor_network([0, 90]), "conv", both, input_spec=RGB, **FEW)
+    full, half = found["conv", "peak"].score, found["conv", "faint_peak"].score
+    assert full.min() > 0
+    assert torch.allclose(half, full / 2, rtol=1e-5)
 
 
 def test_a_ranking_that_gives_too_little_is_named(network: nn.Module) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 from neurovis.tuning.rankings.activation import ActivationRanking
 from neurovis.tuning.rankings.base import (
+    AnyRanking,
     GratingRanking,
     ImageRanking,
     ImageResponses,
@@ -36,8 +36,6 @@ __all__ = [
     "register_ranking",
     "resolve_rankings",
 ]
-
-AnyRanking = Ranking[Any]
 
 #: The rankings that ``by`` can name.
 RANKINGS: dict[str, AnyRanking] = {

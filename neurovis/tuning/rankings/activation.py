@@ -14,6 +14,7 @@ class ActivationRanking(ImageRanking):
 
     name = "activation"
     score_name = "mean activation"
+    scale = "in the layer's own unit"
 
     @override
     def metric(self, kernels: int, classes: int) -> ResponseRange:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 from typing_extensions import override
@@ -14,6 +14,8 @@ from neurovis.inputs import InputSpec
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ResponseMetric
 from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.settings import RankingSettings
+from neurovis.tuning.stimuli import Gratings
 
 #: A column of a table, one value for each kernel: numbers ``(K,)``, or words.
 Column = Tensor | Sequence[str]
@@ -50,12 +52,16 @@ class Ranking(ABC, Generic[Responses]):
     Attributes:
         name: What ``by`` calls it.
         score_name: What figures call its score, with the unit if there is one.
+        scale: How the score is read: its range and what its ends mean; empty if nothing is to say.
+        boundary: Score that divides two kinds of kernels, drawn in histograms.
         needs_rectifier: Whether responses must be cut off at 0 for it to mean something.
         is_signed: Whether the lowest scores are as selective as the highest, for something else.
     """
 
     name: ClassVar[str]
     score_name: ClassVar[str]
+    scale: ClassVar[str] = ""
+    boundary: ClassVar[float | None] = None
     needs_rectifier: ClassVar[bool] = False
     is_signed: ClassVar[bool] = False
 
@@ -86,6 +92,9 @@ class Ranking(ABC, Generic[Responses]):
         """
 
 
+AnyRanking = Ranking[Any]
+
+
 class GratingRanking(Ranking[GratingResponses]):
     """A ranking by responses to gratings.
 
@@ -93,7 +102,8 @@ class GratingRanking(Ranking[GratingResponses]):
     suppressed, so that their mean or highest response to a grating says nothing about either.
 
     Attributes:
-        gratings: Which: ``"gratings"``, ``"color_gratings"`` or ``"modality_gratings"``.
+        gratings: Name of the set that :meth:`stimuli` returns; rankings with one name share it.
+        least_phases: Fewest phases of each grating that the score needs.
         split: The axis of the gratings that is split for the reliability, every second value in
             either half: ``"orientation"`` or ``"spatial_frequency"``.
         split_phases: Whether every second phase goes into either half too.
@@ -101,9 +111,22 @@ class GratingRanking(Ranking[GratingResponses]):
     """
 
     gratings: ClassVar[str] = "gratings"
+    least_phases: ClassVar[int] = 4
     split: ClassVar[str] = "orientation"
     split_phases: ClassVar[bool] = True
     drawn_over: ClassVar[str] = "orientation"
+
+    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
+        """Return the gratings that kernels are ranked by; a subclass may show others.
+
+        Args:
+            spec: What the network is shown.
+            settings: Numbers of orientations and phases, spatial frequencies, and contrast.
+
+        Raises:
+            ValueError: If the settings do not suit.
+        """
+        return settings.gratings(spec)
 
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:

@@ -9,7 +9,8 @@ from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings.base import GratingRanking, Scores
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.selectivity import color_selectivity
-from neurovis.tuning.stimuli import color_modulations
+from neurovis.tuning.settings import RankingSettings
+from neurovis.tuning.stimuli import Gratings, color_modulations
 
 
 class ColorRanking(GratingRanking):
@@ -21,11 +22,16 @@ class ColorRanking(GratingRanking):
 
     name = "color"
     score_name = "color selectivity (RGB)"
+    scale = "0 where gray gratings do as much as colored ones, 1 where color alone counts"
     gratings = "color_gratings"
 
     @override
     def check(self, spec: InputSpec) -> None:
         color_modulations(spec)
+
+    @override
+    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
+        return settings.gratings(spec, color_modulations(spec))
 
     @override
     def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:

@@ -10,6 +10,8 @@ from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings.base import Column, GratingRanking, Scores
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.selectivity import modality_selectivity
+from neurovis.tuning.settings import RankingSettings
+from neurovis.tuning.stimuli import Gratings, modality_modulations
 
 
 class ModalityRanking(GratingRanking):
@@ -22,6 +24,7 @@ class ModalityRanking(GratingRanking):
 
     name = "modality"
     score_name = "modality selectivity"
+    scale = "from -1, the first modality alone, to 1, the second alone"
     gratings = "modality_gratings"
     is_signed = True
 
@@ -33,6 +36,10 @@ class ModalityRanking(GratingRanking):
                 f"ranking by modality compares two modalities; the input has {len(names)}: "
                 f"{', '.join(names)}"
             )
+
+    @override
+    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
+        return settings.gratings(spec, modality_modulations(spec))
 
     @override
     def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:

@@ -20,6 +20,7 @@ class OrientationRanking(GratingRanking):
 
     name = "orientation"
     score_name = "gOSI"
+    scale = "from 0, the same response to all orientations, to 1, to one alone"
     split = "spatial_frequency"
 
     @override

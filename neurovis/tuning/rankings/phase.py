@@ -17,6 +17,11 @@ class PhaseRanking(GratingRanking):
 
     name = "phase"
     score_name = "F1/F0"
+    scale = "below 1 for complex kernels, above 1 for simple ones"
+    #: Simple cells are above it, complex cells below.
+    boundary = 1.0
+    # F1/F0 needs more than F1 alone.
+    least_phases = 8
     needs_rectifier = True
     # F1 over F0 of half of the phases depends on where they start.
     split_phases = False

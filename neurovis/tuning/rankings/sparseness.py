@@ -17,6 +17,7 @@ class SparsenessRanking(ImageRanking):
 
     name = "sparseness"
     score_name = "lifetime sparseness"
+    scale = "from 0, the same response to all images, to 1, to one alone"
     needs_rectifier = True
 
     @override

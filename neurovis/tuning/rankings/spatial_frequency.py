@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from neurovis.inputs import InputSpec
 from neurovis.tuning.grating_responses import GratingResponses, frequency_curves
 from neurovis.tuning.measures import preferred_spatial_frequency, spatial_frequency_bandwidth
 from neurovis.tuning.rankings.base import GratingRanking, Scores
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.selectivity import lifetime_sparseness
+from neurovis.tuning.settings import RankingSettings
+from neurovis.tuning.stimuli import Gratings
 
 
 class SpatialFrequencyRanking(GratingRanking):
@@ -19,7 +22,17 @@ class SpatialFrequencyRanking(GratingRanking):
 
     name = "spatial_frequency"
     score_name = "frequency selectivity"
+    scale = "from 0, the same response to all frequencies, to 1, to one alone"
     drawn_over = "spatial_frequency"
+
+    @override
+    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
+        gratings = super().stimuli(spec, settings)
+        if len(gratings.spatial_frequencies) < 2:
+            raise ValueError(
+                f"ranking by {self.name} compares spatial_frequencies; give at least 2"
+            )
+        return gratings
 
     @override
     def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:

@@ -15,6 +15,7 @@ class WeightNormRanking(WeightRanking):
 
     name = "weight"
     score_name = "L1 norm"
+    scale = "the sum of the weights' magnitudes"
 
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
