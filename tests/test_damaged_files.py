@@ -24,12 +24,12 @@ from neurovis.cli.errors import one_line
 from neurovis.cli.main import build_parser, main
 from neurovis.cli.named_in_files import checked_names
 from neurovis.inputs import InputSpec, Modality
-from neurovis.maximization.finished import FinishedImages, open_folder
 from neurovis.maximization.jobs import FINISHED, Job
 from neurovis.maximization.kept_images import ImageKeeper
-from neurovis.maximization.manifest import MANIFEST, Manifest, unfinished_run
+from neurovis.maximization.manifest import MANIFEST, Manifest, resume_folder, unfinished_run
 from neurovis.maximization.objectives import Direction, Target
 from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.maximization.run_images import RunImages
 from neurovis.maximization.settings import AscentSettings
 from neurovis.models import load_model
 from neurovis.pictures import read_picture
@@ -238,16 +238,17 @@ def test_a_damaged_finished_image_is_whole_or_made_again(
     number: int, suffix: str, tmp_path: Path
 ) -> None:
     job = Job(0, "conv", Target((0,)), "kernel 0")
-    finished = FinishedImages(tmp_path, _manifest(), KEEPER)
+    run = RunImages([job], InputSpec.rgb(4), AscentSettings())
+    run.open(tmp_path, _manifest())
     image = _image()
-    finished.add(job, [image])
+    run.add(job, [image])
     path = (tmp_path / FINISHED / job.path).with_suffix(suffix)
     found: Counter[bool] = Counter()
     for content in mutations(path.read_bytes(), number):
         path.write_bytes(content)
-        images = finished.load(job)
-        found[images is None] += 1
-        for one in images or ():
+        images = list(run.finished("conv"))
+        found[not images] += 1
+        for one in images:
             assert torch.equal(one.image, image.image)
             assert torch.equal(one.curve, image.curve)
             assert one.activation == image.activation
@@ -265,7 +266,7 @@ def test_a_damaged_manifest_is_none_or_of_another_run(number: int, tmp_path: Pat
     for content in mutations(whole, number):
         (folder / MANIFEST).write_bytes(content)
         unfinished_run(tmp_path, manifest)
-        said = _refusal(lambda run: open_folder(run, manifest, KEEPER), folder)
+        said = _refusal(lambda run: resume_folder(run, manifest), folder)
         assert not said or str(folder) in said
         found["refused" if said else "open"] += 1
     assert found["refused"]

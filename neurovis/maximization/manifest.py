@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import inspect
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
 
 from neurovis._version import __version__
-from neurovis.files import check_readable, whole_file
+from neurovis.files import check_readable, check_replaceable, whole_file
 from neurovis.inputs import InputSpec
-from neurovis.maximization.fingerprints import tensor_fingerprint
+from neurovis.maximization.fingerprints import described, network_digest, sha256
+from neurovis.maximization.jobs import FINISHED
 from neurovis.maximization.kept_images import highest_levels
 from neurovis.maximization.settings import AscentSettings
 
@@ -94,11 +92,11 @@ class Manifest:
         """True if all images that were asked for are there."""
         return self.content.get("complete") is True
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of everything that shapes an image but what it is of."""
         identity = {name: self.content.get(name) for name in _IDENTITY}
-        return _sha256(json.dumps(identity, sort_keys=True).encode())[:16]
+        return sha256(json.dumps(identity, sort_keys=True).encode())[:16]
 
     def completed(self, images: Iterable[Mapping[str, object]]) -> Manifest:
         """The manifest of a run that has made all its images.
@@ -154,6 +152,42 @@ def unfinished_run(
     return max(stopped, key=lambda run: (run / MANIFEST).stat().st_mtime, default=None)
 
 
+def resume_folder(folder: Path, manifest: Manifest) -> tuple[Manifest, bool]:
+    """Return the manifest of a run that resumes what a folder holds, and if it replaces that.
+
+    Args:
+        folder: Folder of the run.
+        manifest: Manifest of the run.
+
+    Raises:
+        ValueError: If there is an unfinished run of another network or of other settings, or
+            something else that has a manifest's name.
+        OSError: If the manifest cannot be replaced.
+    """
+    check_replaceable(folder / MANIFEST)
+    there = Manifest.read(folder)
+    if there is None:
+        return manifest, False
+    if not there.is_of_a_run:
+        raise ValueError(
+            f'"{folder / MANIFEST}" is not of a run of NeuroVis and would be replaced; move it '
+            "away, or choose another folder"
+        )
+    resumed = manifest.resuming(there)
+    differences = resumed.differences(there)
+    if not differences:
+        return resumed, False
+    if not any((folder / FINISHED).rglob("*.npz")):
+        return manifest, False
+    if not there.is_complete:
+        raise ValueError(
+            f'"{folder}" holds an unfinished run that differs in {"; ".join(differences)}; '
+            "start it with what it was begun with, or choose another folder"
+        )
+    rank_zero_warn(f'images in "{folder}" are replaced; they differ in {"; ".join(differences)}')
+    return manifest, True
+
+
 def make_manifest(
     network: nn.Module,
     input_spec: InputSpec,
@@ -193,79 +227,6 @@ def make_manifest(
     )
 
 
-def network_digest(network: nn.Module) -> str:
-    """SHA-256 of a network's structure, as it prints itself, and of all its weights and buffers."""
-    digest = hashlib.sha256(repr(network).encode())
-    for tensors in (network.named_parameters(), network.named_buffers()):
-        for name, tensor in tensors:
-            digest.update(f"{name} {tensor_fingerprint(tensor)}".encode())
-    return digest.hexdigest()
-
-
-def described(value: object) -> Any:
-    """Any option as what JSON can say: the same for the same value in another process.
-
-    Tensors are described by a digest, functions by their module, their name, and their source where
-    it is found, with what they read: closures, defaults and constants of their module.
-    """
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Tensor):
-        return tensor_fingerprint(value)
-    if isinstance(value, nn.Module):
-        return {"module": type(value).__name__, "sha256": network_digest(value)}
-    if is_dataclass(value) and not isinstance(value, type):
-        own = {
-            field.name: described(getattr(value, field.name))
-            for field in fields(value)
-            if not field.name.startswith("_")
-        }
-        return {"type": type(value).__name__, **own}
-    if isinstance(value, Mapping):
-        return {str(key): described(part) for key, part in value.items()}
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} {value.shape} {_sha256(value.tobytes())[:16]}"
-    if isinstance(value, (set, frozenset)):
-        return sorted(repr(described(part)) for part in value)
-    if isinstance(value, (list, tuple, range)):
-        return [described(part) for part in value]
-    if callable(value):
-        return _described_function(value)
-    # An address in memory is another one in another process.
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _described_function(function: Callable[..., object]) -> dict[str, Any]:
-    if isinstance(function, functools.partial):
-        given = described([function.args, function.keywords])
-        return {"partial": described(function.func), "given": given}
-    named = function if hasattr(function, "__qualname__") else type(function)
-    owner = function.__self__ if inspect.ismethod(function) else function
-    known: dict[str, Any] = {
-        "function": f"{named.__module__}.{named.__qualname__}",
-        "state": described(dict(getattr(owner, "__dict__", {}))),
-    }
-    plain = getattr(function, "__func__", function)
-    if not inspect.isfunction(plain):
-        return known
-    variables = inspect.getclosurevars(plain)
-    constants = (bool, int, float, str, Tensor, np.ndarray)
-    try:
-        source = _sha256(inspect.getsource(plain).encode())
-    except OSError:  # Typed into an interpreter, say.
-        source = None
-    return {
-        **known,
-        "source": source,
-        "closure": described(variables.nonlocals),
-        # Other functions of its module go by their names.
-        "globals": described(
-            {name: one for name, one in variables.globals.items() if isinstance(one, constants)}
-        ),
-        "defaults": described([plain.__defaults__, plain.__kwdefaults__]),
-    }
-
-
 def _differences(name: str, here: object, there: object) -> list[str]:
     if here == there:
         return []
@@ -282,7 +243,3 @@ def _differences(name: str, here: object, there: object) -> list[str]:
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}…"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

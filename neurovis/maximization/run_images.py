@@ -1,27 +1,22 @@
-"""The images of a run: those that its folder or a checkpoint holds, and those that are made."""
+"""The images of a run: one file for each target, so that an interrupted run can be resumed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 
-from neurovis.files import check_writable, remove_partial_files, safe_name
+from neurovis.files import check_writable, safe_name
 from neurovis.inputs import InputSpec
-from neurovis.maximization.checks import is_trial
-from neurovis.maximization.finished import FinishedImages, is_of, open_folder
 from neurovis.maximization.jobs import FINISHED, Job
-from neurovis.maximization.kept_images import ImageKeeper, KeptImage
-from neurovis.maximization.manifest import Manifest
+from neurovis.maximization.kept_images import ImageKeeper, KeptImage, load_kept, save_kept
+from neurovis.maximization.manifest import Manifest, resume_folder
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.sharing import common_batch_size, from_all_ranks, share_finished
-from neurovis.run_folder import run_folder
-from neurovis.tables import write_table
+from neurovis.maximization.sharing import common_batch_size, gathered, process_count
 
 _RESULTS_KEY = "neurovis_results"
 _BATCH_SIZE_KEY = "neurovis_batch_size"
@@ -30,82 +25,104 @@ _BATCH_SIZE_KEY = "neurovis_batch_size"
 class RunImages:
     """The images of a run on this process, whether finished, restored, or cut short.
 
+    Finished images are on disk, or in memory where a run is to write nothing. Nothing is written
+    before :meth:`begin`, so that nothing is left of a run that is refused.
+
     Args:
         jobs: All images that are asked for.
-        layers: Dotted names of their layers.
         spec: Modalities and size of the images.
         settings: How the ascent is done.
         grouped: Whether images are of groups.
+
+    Attributes:
+        jobs: All images that are asked for.
+        folder: Folder of the run; None to keep images in memory.
+        manifest: What makes the images. Files of another fingerprint are as if they were not there.
     """
 
     def __init__(
-        self,
-        jobs: Sequence[Job],
-        layers: Sequence[str],
-        spec: InputSpec,
-        settings: AscentSettings,
-        grouped: bool,
+        self, jobs: Sequence[Job], spec: InputSpec, settings: AscentSettings, grouped: bool = False
     ) -> None:
-        self._jobs = list(jobs)
-        self._layers = list(layers)
+        self.jobs = list(jobs)
         self._spec, self._seed, self._grouped = spec, settings.seed, grouped
         self._keeper = ImageKeeper(spec, settings)
-        self._store: FinishedImages | None = None
         self._restored: list[KeptImage] = []
         self._restored_batch_size: int | None = None
-        self._cut_short: list[PreferredImage] = []
-        self._results: MaximizationResults | None = None
-        self._has_begun = False
-        self._rows: list[dict[str, object]] = []
-        self._made = 0
+        self.open(None, Manifest({}))
 
-    def open(self, trainer: pl.Trainer, manifest: Manifest) -> None:
-        """See what the run's folder holds already.
+    def open(self, folder: Path | None, manifest: Manifest) -> None:
+        """See what a folder holds already, for a run that is about to start or to resume.
+
+        A run of another network or of other settings is replaced if it is complete, or has not made
+        any image; :meth:`begin` does so. A resumed run keeps its batch size, unless another one is
+        asked for.
+
+        Args:
+            folder: Folder of the run; None to keep images in memory.
+            manifest: Manifest of the run.
 
         Raises:
-            ValueError: If it holds an unfinished run of another network or with other settings.
-            OSError: If it cannot be written.
+            ValueError: If there is an unfinished run of another network or of other settings, or
+                something else that has a manifest's name.
+            OSError: If the folder cannot be written.
         """
-        self._cut_short, self._results, self._has_begun = [], None, False
-        self._rows, self._made = [], 0
-        if is_trial(trainer):
-            self._store = FinishedImages(None, manifest, self._keeper)
-        else:
-            folder = run_folder(trainer)
+        self.folder, self.manifest, self._replaces = folder, manifest, False
+        if folder is not None:
             check_writable(folder)
-            self._store = open_folder(folder, manifest, self._keeper)
+            check_writable(folder / FINISHED)
+            self.manifest, self._replaces = resume_folder(folder, manifest)
+        self._has_begun = False
+        self._kept: dict[Job, list[KeptImage]] = {}
+        self._cut_short: list[PreferredImage] = []
+        self._results: MaximizationResults | None = None
+        self._seen: set[Job] = set()
+        # Files that cannot be used, with their times of change: each is replaced by its job.
+        self._unusable: dict[Job, int] = {}
 
     def settle_batch_size(self, choose: Callable[[], int]) -> int:
         """Return the batch size of all processes: of the run that is resumed, or a new one.
 
+        To be called before any image is kept or looked for.
+
         Args:
             choose: Returns the one that fits this process.
         """
-        stored = self._opened.manifest.batch_size or self._restored_batch_size
+        stored = self.manifest.batch_size or self._restored_batch_size
         size = common_batch_size(stored, choose)
-        self._opened.settle_batch_size(size)
+        self.manifest = self.manifest.with_batch_size(size)
         return size
 
     def unfinished(self) -> list[Job]:
         """Return the jobs whose images are neither finished nor restored."""
-        finished = self._opened.finished(self._jobs)
-        return [
-            job
-            for job in self._jobs
-            if job not in finished and not any(is_of(one, job) for one in self._restored)
-        ]
+        finished = self._finished()
+        return [job for job in self.jobs if job not in finished and not self._restored_of(job)]
 
     def begin(self) -> bool:
-        """Write what a run writes first; once, by the process that writes what all share.
+        """Write the manifest, and remove what the run replaces; for one process to call, once.
+
+        Files of the run's own jobs are left alone: other processes may have written them.
 
         Returns:
-            False if it was written before.
+            False if it was called before.
+
+        Raises:
+            OSError: If the folder cannot be written.
         """
         if self._has_begun:
             return False
         self._has_begun = True
-        self._opened.begin(self._jobs)
-        self._opened.keep_all(self._jobs, self._restored)
+        if self.folder is not None:
+            if self._replaces:
+                own = {self._path(job) for job in self.jobs}
+                for path in set((self.folder / FINISHED).rglob("*.npz")) - own:
+                    path.unlink()
+                    for picture in path.parent.glob(f"{path.stem}*.png"):
+                        picture.unlink()
+            self.manifest.write(self.folder)
+        for job in self.jobs:
+            restored = self._restored_of(job)
+            if restored and self.kept(job) is None:
+                self._keep(job, restored)
         return True
 
     def add(self, job: Job, images: Sequence[PreferredImage]) -> None:
@@ -114,7 +131,44 @@ class RunImages:
         Raises:
             OSError: If a file cannot be written; images that were kept before stay.
         """
-        self._opened.add(job, images)
+        self._keep(job, [self._keeper.kept(image) for image in images])
+
+    def kept(self, job: Job) -> list[KeptImage] | None:
+        """The images of a job as they are kept, or None if they are not finished."""
+        if self.folder is None:
+            return self._kept.get(job)
+        images = load_kept(self._path(job), self._fingerprint(job))
+        return images if all(map(self._keeper.is_whole, images or ())) else None
+
+    def finished(self, layer: str) -> Iterator[PreferredImage]:
+        """The finished images of a layer, in the order of their jobs."""
+        for job in self.jobs:
+            images = self.kept(job) if job.layer == layer else None
+            if images is not None:
+                yield from self._keeper.restored(job, images)
+
+    def of(self, layer: str) -> MaximizationResults:
+        """Return the results of a layer so far, read from the run's folder."""
+        if self._results is not None and self._results.layer == layer:
+            return self._results
+        items = list(self.finished(layer))
+        items += [item for item in self._cut_short if item.layer == layer]
+        items.sort(key=lambda item: (item.index, item.variant))
+        return MaximizationResults(layer, self._spec, self._seed, self._grouped, items)
+
+    def picture(self, image: PreferredImage) -> Path | None:
+        """The PNG file that holds all of an image, if there is one."""
+        path = Path(safe_name(image.layer)) / f"{image.file_name}.png"
+        return None if self.folder is None else self.folder / FINISHED / path
+
+    @property
+    def finished_count(self) -> int:
+        """Number of jobs that have a file, on all devices that share a file system."""
+        if self.folder is None:
+            return len(self._kept)
+        # What was there once is not looked for again: there may be thousands, on a slow disk.
+        self._seen |= {job for job in self.jobs if job not in self._seen and self._has_file(job)}
+        return len(self._seen)
 
     def gather(self, cut_short: list[PreferredImage]) -> None:
         """Share images with all processes, at the end of the run; for all of them to call.
@@ -122,70 +176,55 @@ class RunImages:
         Args:
             cut_short: This process's images that have begun and not ended.
         """
-        self._cut_short = from_all_ranks(cut_short)
-        share_finished(self._opened, self._jobs)
-        if len(self._layers) == 1:
+        self._cut_short = [image for share in gathered(cut_short) for image in share]
+        self.share()
+        if len({job.layer for job in self.jobs}) == 1:
             # One layer's images fit into memory, where no other run can replace them.
-            self._results = self.of(self._layers[0])
+            self._results = self.of(self.jobs[0].layer)
 
-    def of(self, layer: str) -> MaximizationResults:
-        """Return the results of a layer so far, read from the run's folder."""
-        if self._results is not None:
-            return self._results
-        jobs = [job for job in self._jobs if job.layer == layer]
-        items = [] if self._store is None else list(self._store.of(jobs))
-        items += [item for item in self._cut_short if item.layer == layer]
-        items.sort(key=lambda item: (item.index, item.variant))
-        return MaximizationResults(layer, self._spec, self._seed, self._grouped, items)
+    def share(self) -> None:
+        """Let every process have all finished images, also where they share no file system.
 
-    def save(self, layer: str, folder: Path) -> MaximizationResults:
-        """Write the files of a layer, if it has any images, and return its results.
-
-        Raises:
-            OSError: If the folder cannot be written.
+        To be called by all processes together.
         """
-        results = self.of(layer)
-        self._rows += results.rows()
-        self._made += len({item.index for item in results.items if item.ended != "cut short"})
-        if len(results):
-            results.save(folder, self._opened.picture)
-            for part in ("", "images", "signatures"):
-                remove_partial_files(folder / part)
-            if self.folder is not None:
-                remove_partial_files(self.folder / FINISHED / safe_name(layer))
-        return results
+        if process_count() == 1:
+            return
+        known = {job.identity for job in self._finished()}
+        everywhere = gathered(known)
+        union = {name for seen in everywhere for name in seen}
+        lacking = {name for name in union if not all(name in seen for seen in everywhere)}
+        if not lacking:
+            return
+        mine = {
+            job.identity: self.kept(job) or []
+            for job in self.jobs
+            if job.identity in lacking & known
+        }
+        others: dict[str, list[KeptImage]] = {}
+        for part in gathered(mine):
+            others |= part
+        for job in self.jobs:
+            if job.identity in lacking - known:
+                self._keep(job, others[job.identity])
 
-    @property
-    def folder(self) -> Path | None:
-        """The run's folder; None where it is to write nothing."""
-        return self._opened.folder
-
-    @property
-    def finished_count(self) -> int:
-        """Number of jobs that are finished, on all devices that share a file system."""
-        return 0 if self._store is None else self._store.count(self._jobs)
-
-    def complete(self, folder: Path) -> None:
-        """Write the table of all layers, and into the manifest that all images are there, if so."""
-        remove_partial_files(folder)
-        if len(self._layers) > 1:
-            write_table(folder / "results.csv", self._rows)
-        if self._made == len(self._jobs):
-            images = [{**job.record, "seed": self._seed} for job in self._jobs]
-            self._opened.manifest.completed(images).write(folder)
+    def complete(self) -> None:
+        """Write into the manifest, if there is a folder, that all images are there."""
+        if self.folder is not None:
+            images = [{**job.record, "seed": self._seed} for job in self.jobs]
+            self.manifest.completed(images).write(self.folder)
 
     def checkpoint(self) -> dict[str, Any]:
         """The finished images of all processes, for a checkpoint; for all of them to call."""
-        share_finished(self._opened, self._jobs)
+        self.share()
         return {
-            _BATCH_SIZE_KEY: self._opened.manifest.batch_size,
+            _BATCH_SIZE_KEY: self.manifest.batch_size,
             _RESULTS_KEY: [
                 {
                     "fields": one.fields,
                     "arrays": {name: torch.from_numpy(one.arrays[name]) for name in one.arrays},
                 }
-                for job in self._jobs
-                for one in self._opened.kept(job) or ()
+                for job in self.jobs
+                for one in self.kept(job) or ()
             ],
         }
 
@@ -198,8 +237,30 @@ class RunImages:
         # Checkpoints of earlier versions have none.
         self._restored_batch_size = checkpoint.get(_BATCH_SIZE_KEY)
 
-    @property
-    def _opened(self) -> FinishedImages:
-        if self._store is None:
-            raise RuntimeError("images are kept while the Trainer fits, and after")
-        return self._store
+    def _keep(self, job: Job, images: Sequence[KeptImage]) -> None:
+        if self.folder is None:
+            self._kept[job] = list(images)
+        else:
+            save_kept(self._path(job), images, self._fingerprint(job))
+
+    def _finished(self) -> set[Job]:
+        finished = {job for job in self.jobs if self.kept(job) is not None}
+        if self.folder is not None:
+            for job in self.jobs:
+                if job not in finished and self._path(job).exists():
+                    self._unusable[job] = self._path(job).stat().st_mtime_ns
+        return finished
+
+    def _restored_of(self, job: Job) -> list[KeptImage]:
+        of = (job.layer, job.index)
+        return [one for one in self._restored if (one.fields["layer"], one.fields["index"]) == of]
+
+    def _has_file(self, job: Job) -> bool:
+        path = self._path(job)
+        return path.exists() and path.stat().st_mtime_ns != self._unusable.get(job)
+
+    def _path(self, job: Job) -> Path:
+        return (self.folder or Path()) / FINISHED / job.path
+
+    def _fingerprint(self, job: Job) -> str:
+        return f"{self.manifest.fingerprint} {job.identity}"

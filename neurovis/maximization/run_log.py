@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,11 +16,13 @@ from typing import Any
 from torch import Tensor
 
 from neurovis.figures import render
+from neurovis.files import remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
-from neurovis.maximization.results import MaximizationResults
+from neurovis.maximization.jobs import FINISHED
 from neurovis.maximization.run_images import RunImages
 from neurovis.maximization.settings import AscentSettings
 from neurovis.summaries import log_picture
+from neurovis.tables import write_table
 from neurovis.tensorboard_layout import arrange, describe, log_hyperparameters
 
 Plain = bool | int | float | str
@@ -90,55 +92,26 @@ def announce(loggers: Iterable[object], tag: str, layers: Sequence[str], step: i
     arrange(loggers, {tag: titled})
 
 
-@dataclass
-class Outcome:
-    """The numbers that runs are compared by, image by image."""
+def run_metrics(outcomes: Sequence[tuple[float, float, bool, int]]) -> dict[str, float]:
+    """Return the numbers that runs are compared by, by name; NaN for what is undefined.
 
-    activations: list[float] = field(default_factory=list)
-    noise_activations: list[float] = field(default_factory=list)
-    dead: list[bool] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-
-    def add(self, results: MaximizationResults) -> None:
-        """Take up the images of a layer."""
-        for item in results.items:
-            self.activations.append(item.activation)
-            self.noise_activations.append(item.noise_activation)
-            self.dead.append(item.dead)
-            self.steps.append(len(item.curve))
-
-    def metrics(self) -> dict[str, float]:
-        """By name, the same ones for every run; NaN for what is undefined."""
-        if not self.steps:
-            return {}
-        images = zip(self.activations, self.noise_activations, self.dead, strict=True)
-        ratios = [_ratio(reached, noise, dead) for reached, noise, dead in images]
-        found: dict[str, float] = {
-            "median_activation": median(self.activations),
-            "median_noise_activation": median(self.noise_activations),
-            "median_ratio_to_noise": median(ratios),
-            "dead": sum(self.dead) / len(self.dead),
-            "median_steps": median(self.steps),
-            "images": len(self.steps),
-        }
-        return {
-            name: float(value) if math.isfinite(value) else math.nan
-            for name, value in found.items()
-        }
-
-    def log(self, loggers: Iterable[object], asked: Mapping[str, Plain], step: int) -> None:
-        """Log the metrics with what was asked for.
-
-        Args:
-            loggers: Loggers of the Trainer.
-            asked: See :func:`hyperparameters`.
-            step: The step at which the run ended.
-        """
-        loggers, metrics = list(loggers), self.metrics()
-        words = {f"{_RESULTS}/{name}": _METRICS[name] for name in metrics}
-        describe(loggers, "scalars", words, step)
-        tagged = {f"{_RESULTS}/{name}": value for name, value in metrics.items()}
-        log_hyperparameters(loggers, asked, tagged, step)
+    Args:
+        outcomes: Of each image its activation, that of noise, whether it is dead, and its steps.
+    """
+    if not outcomes:
+        return {}
+    activations, noise_activations, dead, steps = zip(*outcomes, strict=True)
+    found: dict[str, float] = {
+        "median_activation": median(activations),
+        "median_noise_activation": median(noise_activations),
+        "median_ratio_to_noise": median(_ratio(*outcome[:3]) for outcome in outcomes),
+        "dead": sum(dead) / len(dead),
+        "median_steps": median(steps),
+        "images": len(steps),
+    }
+    return {
+        name: float(value) if math.isfinite(value) else math.nan for name, value in found.items()
+    }
 
 
 def hyperparameters(
@@ -197,23 +170,50 @@ def save_run(
 
     Args:
         run: The images of a run.
-        folders: Of each layer.
+        folders: Of each layer, in the run's folder.
         tag: First part of the run's tags.
         loggers: Loggers of the Trainer.
         asked: See :func:`hyperparameters`.
         step: The step at which the run ended.
     """
-    loggers, outcome = list(loggers), Outcome()
+    if run.folder is None:
+        return
+    loggers = list(loggers)
+    rows: list[dict[str, object]] = []
+    outcomes: list[tuple[float, float, bool, int]] = []
+    made: set[tuple[str, int]] = set()
     for layer, folder in folders.items():
-        results = run.save(layer, folder)
-        outcome.add(results)
+        results = run.of(layer)
         if not len(results):
             continue
+        rows += results.rows()
+        for item in results.items:
+            outcomes.append((item.activation, item.noise_activation, item.dead, len(item.curve)))
+            if item.ended != "cut short":
+                made.add((layer, item.index))
+        results.save(folder, run.picture)
+        for part in (folder, folder / "images", folder / "signatures"):
+            remove_partial_files(part)
+        remove_partial_files(run.folder / FINISHED / safe_name(layer))
         pictures = {"": results.grid(), "/curves": results.curves_figure()}
         for end, figure in pictures.items():
             # Without a logger that takes images, the files are enough.
             log_picture(loggers, f"{tag}/{layer}{end}", render(figure), step, None)
-    outcome.log(loggers, asked, step)
+    _log_metrics(loggers, run_metrics(outcomes), asked, step)
+    remove_partial_files(run.folder)
+    if len(folders) > 1:
+        write_table(run.folder / "results.csv", rows)
+    if len(made) == len(run.jobs):
+        run.complete()
+
+
+def _log_metrics(
+    loggers: Sequence[object], metrics: Mapping[str, float], asked: Mapping[str, Plain], step: int
+) -> None:
+    words = {f"{_RESULTS}/{name}": _METRICS[name] for name in metrics}
+    describe(loggers, "scalars", words, step)
+    tagged = {f"{_RESULTS}/{name}": value for name, value in metrics.items()}
+    log_hyperparameters(loggers, asked, tagged, step)
 
 
 def _ratio(reached: float, noise: float, dead: bool) -> float:

@@ -8,10 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from neurovis.maximization.finished import FinishedImages
 from neurovis.maximization.jobs import Job
-from neurovis.maximization.kept_images import KeptImage
-from neurovis.maximization.preferred_image import PreferredImage
 
 _Value = TypeVar("_Value")
 
@@ -52,39 +49,6 @@ def share_of(jobs: Sequence[Job], slots: int, rank: int, ranks: int) -> list[Job
     return share
 
 
-def share_finished(store: FinishedImages, jobs: Sequence[Job]) -> None:
-    """Let every process have all finished images, also where they do not share a file system.
-
-    To be called by all processes together.
-    """
-    if not _several_processes():
-        return
-    known = {job.identity for job in store.finished(jobs)}
-    everywhere = _gathered(known)
-    union = {name for seen in everywhere for name in seen}
-    lacking = {name for name in union if not all(name in seen for seen in everywhere)}
-    if not lacking:
-        return
-    mine = {
-        job.identity: store.kept(job) or []
-        for job in jobs
-        if job.identity in lacking and job.identity in known
-    }
-    others: dict[str, list[KeptImage]] = {}
-    for part in _gathered(mine):
-        others |= part
-    for job in jobs:
-        if job.identity in lacking - known:
-            store.keep(job, others[job.identity])
-
-
-def from_all_ranks(items: list[PreferredImage]) -> list[PreferredImage]:
-    """Images of every process, on every process. To be called by all of them together."""
-    if not _several_processes():
-        return items
-    return [item for share in _gathered(items) for item in share]
-
-
 def common_batch_size(stored: int | None, choose: Callable[[], int]) -> int:
     """Return the batch size of all processes. To be called by all of them together.
 
@@ -92,17 +56,21 @@ def common_batch_size(stored: int | None, choose: Callable[[], int]) -> int:
         stored: The one asked for, or that of the resumed run, as far as this process knows.
         choose: Returns the one that fits this process, for runs without one; the smallest counts.
     """
-    if not _several_processes():
-        return choose() if stored is None else stored
-    known = [size for size in _gathered(stored) if size is not None]
-    return known[0] if known else min(_gathered(choose()))
+    known = [size for size in gathered(stored) if size is not None]
+    return known[0] if known else min(gathered(choose()))
 
 
-def _several_processes() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+def process_count() -> int:
+    """Return the number of processes that make images together."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 1
+    return torch.distributed.get_world_size()
 
 
-def _gathered(value: _Value) -> list[_Value]:
-    shares = [value] * torch.distributed.get_world_size()
+def gathered(value: _Value) -> list[_Value]:
+    """Return the values of all processes, by rank. To be called by all of them together."""
+    shares = [value] * process_count()
+    if len(shares) == 1:
+        return shares
     torch.distributed.all_gather_object(shares, value)
     return shares

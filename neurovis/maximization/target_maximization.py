@@ -33,6 +33,7 @@ from neurovis.maximization.run_images import RunImages
 from neurovis.maximization.run_log import announce, hyperparameters, save_run
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.sharing import share_of, slots_for
+from neurovis.run_folder import run_folder
 
 
 class _Steps:
@@ -102,7 +103,7 @@ class TargetMaximization(pl.LightningModule):
     def set_jobs(self, jobs: Sequence[Job]) -> None:
         """Say what to make images of; called once, by the subclass."""
         self.jobs = list(jobs)
-        self._run = RunImages(jobs, self.layers, self.input_spec, self.settings, self.grouped)
+        self._run = RunImages(jobs, self.input_spec, self.settings, self.grouped)
         # The Trainer wants parameters before it says how many devices there are.
         self.images = self.settings.image_parameters.images(1, self.input_spec)
 
@@ -223,7 +224,8 @@ class TargetMaximization(pl.LightningModule):
         """
         self.check_trainer(self.trainer)
         precision = chosen_precision(self.settings.precision, self.device)
-        self._run.open(self.trainer, self.manifest().computed_in(precision))
+        folder = None if is_trial(self.trainer) else run_folder(self.trainer)
+        self._run.open(folder, self.manifest().computed_in(precision))
         self._batch_size = self._run.settle_batch_size(
             lambda: choose_batch_size(self._layers, self.jobs, self.settings, self.device)
         )
@@ -345,4 +347,3 @@ class TargetMaximization(pl.LightningModule):
         asked = hyperparameters(network, self.layers, kind, self.input_spec, self.settings)
         folders = {layer: self.folder_of(layer, folder) for layer in self.layers}
         save_run(self._run, folders, self.tag, self.trainer.loggers, asked, self.global_step)
-        self._run.complete(folder)

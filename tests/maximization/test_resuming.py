@@ -28,8 +28,9 @@ from neurovis.maximization import (
     network,
     target_maximization,
 )
+from neurovis.maximization.fingerprints import described
 from neurovis.maximization.layer_ascent import LayerAscent
-from neurovis.maximization.manifest import Manifest, described
+from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.preferred_image import PreferredImage
 
 #: Six images, two at a time, that stop after different numbers of steps.

@@ -28,7 +28,7 @@ from neurovis.maximization import (
     TargetMaximization,
 )
 from neurovis.maximization.objectives import Position
-from neurovis.maximization.run_log import Outcome, hyperparameters
+from neurovis.maximization.run_log import hyperparameters, run_metrics
 from neurovis.maximization.transforms import Affine
 
 
@@ -246,22 +246,21 @@ class TestHyperparameters:
         assert found["modalities"] == "rgb 3, depth 1"
 
 
-class TestOutcome:
+class TestRunMetrics:
     def test_ratios(self) -> None:
-        outcome = Outcome([2.0, 9.0, 4.0], [1.0, 0.0, 1.0], [False] * 3, [5, 6, 7])
-        assert outcome.metrics()["median_ratio_to_noise"] == 4
-        mostly_silent = Outcome([2.0, 9.0, 4.0], [1.0, 0.0, -1.0], [False] * 3, [5, 6, 7])
-        assert np.isnan(mostly_silent.metrics()["median_ratio_to_noise"])
+        metrics = run_metrics([(2.0, 1.0, False, 5), (9.0, 0.0, False, 6), (4.0, 1.0, False, 7)])
+        assert metrics["median_ratio_to_noise"] == 4
+        mostly_silent = [(2.0, 1.0, False, 5), (9.0, 0.0, False, 6), (4.0, -1.0, False, 7)]
+        assert np.isnan(run_metrics(mostly_silent)["median_ratio_to_noise"])
 
     def test_what_stayed_silent_gained_nothing(self) -> None:
-        outcome = Outcome(
-            [0.0, -1.0, 2.0, 6.0], [0.0, -1.0, 1.0, 2.0], [True, True, False, False], [5] * 4
-        )
-        assert outcome.metrics()["median_ratio_to_noise"] == 1.5
+        silent = [(0.0, 0.0, True, 5), (-1.0, -1.0, True, 5)]
+        metrics = run_metrics([*silent, (2.0, 1.0, False, 5), (6.0, 2.0, False, 5)])
+        assert metrics["median_ratio_to_noise"] == 1.5
 
     def test_what_is_not_finite_or_nothing_at_all(self) -> None:
-        assert Outcome().metrics() == {}
-        broken = Outcome([float("nan")], [1.0], [True], [3]).metrics()
+        assert run_metrics([]) == {}
+        broken = run_metrics([(float("nan"), 1.0, True, 3)])
         assert np.isnan(broken.pop("median_activation"))
         assert np.isnan(broken.pop("median_ratio_to_noise"))
         assert broken == {

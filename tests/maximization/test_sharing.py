@@ -16,15 +16,14 @@ from climbing import GRAY
 from kept import kept_images
 from processes import started
 
-from neurovis.maximization import sharing
-from neurovis.maximization.finished import FinishedImages
+from neurovis.maximization import run_images
 from neurovis.maximization.jobs import Job
-from neurovis.maximization.kept_images import ImageKeeper
 from neurovis.maximization.manifest import Manifest
 from neurovis.maximization.objectives import Target
 from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.maximization.run_images import RunImages
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.sharing import common_batch_size, share_finished, share_of, slots_for
+from neurovis.maximization.sharing import common_batch_size, share_of, slots_for
 
 
 def jobs_of(**counts: int) -> list[Job]:
@@ -104,7 +103,10 @@ def test_nothing_to_do_is_nothing_for_everybody() -> None:
 # Processes without a file system in common.
 
 
-KEEPER = ImageKeeper(GRAY.resized(4), AscentSettings(variants=2))
+def run_of(jobs: list[Job], folder: Path | None, manifest: Manifest) -> RunImages:
+    run = RunImages(jobs, GRAY.resized(4), AscentSettings(variants=2))
+    run.open(folder, manifest)
+    return run
 
 
 def an_image(job: Job, value: float, variant: int = 0) -> PreferredImage:
@@ -122,25 +124,26 @@ def _a_process(rank: int, folder: Path, shared: bool, has_disk: bool) -> None:
     )
     jobs = jobs_of(one=3, two=2)
     own = (folder / "shared" if shared else folder / f"rank{rank}") if has_disk else None
-    store = FinishedImages(own, Manifest({"network": "a"}), KEEPER)
+    run = run_of(jobs, own, Manifest({"network": "a"}))
     torch.distributed.barrier()
     for place, job in enumerate(jobs[:4]):
         if place % 2 == rank:
-            store.add(job, [an_image(job, place / 4), an_image(job, place / 4 + 1 / 8, 1)])
+            run.add(job, [an_image(job, place / 4), an_image(job, place / 4 + 1 / 8, 1)])
     torch.distributed.barrier()
     times = {} if own is None else {path: path.stat().st_mtime_ns for path in own.rglob("*.npz")}
-    share_finished(store, jobs)
+    run.share()
     torch.distributed.barrier()
+    items = [item for layer in ("one", "two") for item in run.finished(layer)]
     seen: dict[str, Any] = {
         "batch sizes": [
             common_batch_size(None, lambda: (5, 3)[rank]),
             common_batch_size((None, 7)[rank], lambda: 2),
             common_batch_size(4, lambda: 2),
         ],
-        "values": [item.activation for item in store.of(jobs)],
-        "images": [float(item.image.mean()) for item in store.of(jobs)],
-        "curves": [item.curve.tolist() for item in store.of(jobs)],
-        "count": store.count(jobs),
+        "values": [item.activation for item in items],
+        "images": [float(item.image.mean()) for item in items],
+        "curves": [item.curve.tolist() for item in items],
+        "count": run.finished_count,
         "untouched": all(path.stat().st_mtime_ns == then for path, then in times.items()),
     }
     (folder / f"seen{rank}.json").write_text(json.dumps(seen))
@@ -181,11 +184,11 @@ def test_one_process_has_nothing_to_share(tmp_path: Path, monkeypatch: pytest.Mo
     def unwanted(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(sharing, "_gathered", unwanted)
-    store = FinishedImages(tmp_path, Manifest({}), KEEPER)
-    share_finished(store, jobs_of(one=1))
+    monkeypatch.setattr(run_images, "gathered", unwanted)
+    run = run_of(jobs_of(one=1), tmp_path, Manifest({}))
+    run.share()
     assert list(tmp_path.iterdir()) == []
-    assert store.count(jobs_of(one=1)) == 0
+    assert run.finished_count == 0
 
 
 _SWEEP = """
