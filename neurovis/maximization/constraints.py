@@ -21,7 +21,7 @@ from neurovis.maximization.contrast import (
     match_contrast_and_luminance,
 )
 from neurovis.maximization.fingerprints import tensor_fingerprint
-from neurovis.maximization.options import is_number
+from neurovis.maximization.options import check_picture, is_number
 from neurovis.pictures import read_picture
 
 #: One number for all modalities, or one for each of some.
@@ -212,15 +212,7 @@ def _check_frozen(name: str, picture: object) -> None:
             f'frozen "{name}" must be a picture (channels, H, W) in [0, 1] or a file; got '
             f"{type(picture).__name__}"
         )
-    kind = str(picture.dtype).removeprefix("torch.")
-    if picture.ndim != 3 or not picture.numel() or not picture.is_floating_point():
-        raise ValueError(
-            f'frozen "{name}" must be a floating-point picture (channels, H, W) in [0, 1]; got '
-            f"{kind} {tuple(picture.shape)}"
-        )
-    low, high = (float(limit) for limit in picture.aminmax())
-    if not 0 <= low <= high <= 1:
-        raise ValueError(f'frozen "{name}" must be in [0, 1]; got values in [{low:g}, {high:g}]')
+    check_picture(f'frozen "{name}"', picture, "(channels, H, W)")
 
 
 def _picture(modality: Modality, picture: Tensor | str | Path, spec: InputSpec) -> Tensor:

@@ -1,9 +1,11 @@
-"""Checks of the numbers that options are given, with messages that name the option."""
+"""Checks of the numbers and pictures that options are given; messages name the option."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+
+from torch import Tensor
 
 #: The largest number that tensors of float32 hold.
 LARGEST = 3.4e38
@@ -50,3 +52,16 @@ def checked_range(
             f"{option} must be two numbers {at_least:g} <= low <= high{limit}; got {ends!r}"
         )
     return float(values[0]), float(values[1])
+
+
+def check_picture(option: str, picture: Tensor, shape: str = "(C, H, W)") -> None:
+    """Raise ValueError for what is no floating-point tensor of this shape in [0, 1], or empty."""
+    is_shaped = picture.ndim == len(shape.split(",")) and picture.numel()
+    if not is_shaped or not picture.is_floating_point():
+        raise ValueError(
+            f"{option} must be a floating-point tensor {shape} in [0, 1], not empty; got "
+            f"{picture.dtype} of shape {tuple(picture.shape)}"
+        )
+    low, high = (float(limit) for limit in picture.aminmax())
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"{option} must have values in [0, 1]; got {low:g} to {high:g}")

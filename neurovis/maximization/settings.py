@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurovis.maximization.constraints import Constraints
 from neurovis.maximization.objectives import Objective, ObjectiveName, as_objective
-from neurovis.maximization.options import check_integer, check_number
+from neurovis.maximization.options import check_integer, check_number, check_picture
 from neurovis.maximization.parametrizations import (
     Parametrization,
     ParametrizationName,
@@ -185,10 +185,7 @@ class AscentSettings:
                 'start from "noise" or an image'
             )
         if isinstance(self.init, Tensor):
-            if not self.init.numel():
-                raise ValueError(f"the init image is empty: its shape is {tuple(self.init.shape)}")
-            if not (self.init.is_floating_point() and 0 <= self.init.min() <= self.init.max() <= 1):
-                raise ValueError("the init image must be floating-point with values in [0, 1]")
+            check_picture("the init image", self.init)
         elif not isinstance(self.init, str) or self.init not in ("noise", "zero"):
             came = repr(self.init) if isinstance(self.init, str) else type(self.init).__name__
             raise ValueError(f'init must be "noise", "zero" or an image tensor; got {came}')

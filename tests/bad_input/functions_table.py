@@ -291,7 +291,7 @@ _ASCENTS = [
     Bad(
         "TargetMaximization: empty start",
         lambda: _ascent(init=IMAGES[0, :, :0]),
-        "empty: its shape is (1, 0",
+        "not empty; got torch.float32 of shape (1, 0",
     ),
     Bad(
         "TargetMaximization: a small start",
@@ -479,7 +479,7 @@ _OBJECTS = [
     Bad(
         "Inversion: a vector",
         lambda: Inversion(torch.rand(3)),
-        "or a path; got torch.float32 of shape (3,)",
+        "(C, H, W) in [0, 1], not empty; got torch.float32 of shape (3,)",
     ),
     Bad(
         "Inversion: beyond white",

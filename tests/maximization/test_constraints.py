@@ -339,10 +339,13 @@ def test_without_constraints_images_are_left_alone() -> None:
             {"contrast": 0.4, "luminance": {"depth": 0.9}},
             'contrast 0.4 of "depth" cannot be had at luminance 0.9',
         ),
-        ({"frozen": {"rgb": torch.zeros(8, 8)}}, r"\(channels, H, W\) in \[0, 1\]; got float32"),
-        ({"frozen": {"rgb": torch.zeros(3, 8, 8).int()}}, r"got int32 \(3, 8, 8\)"),
-        ({"frozen": {"rgb": torch.full((3, 8, 8), 2.0)}}, r"values in \[2, 2\]"),
-        ({"frozen": {"rgb": torch.full((3, 8, 8), torch.nan)}}, "must be in"),
+        (
+            {"frozen": {"rgb": torch.zeros(8, 8)}},
+            r"\(channels, H, W\) in \[0, 1\], .*float32",
+        ),
+        ({"frozen": {"rgb": torch.zeros(3, 8, 8).int()}}, r"got torch.int32 of shape \(3, 8, 8\)"),
+        ({"frozen": {"rgb": torch.full((3, 8, 8), 2.0)}}, "got 2 to 2"),
+        ({"frozen": {"rgb": torch.full((3, 8, 8), torch.nan)}}, "got nan to nan"),
         ({"frozen": {"rgb": 3}}, "or a file; got int"),
         (
             {"frozen": {"rgb": torch.zeros(3, 8, 8)}, "contrast": {"rgb": 0.2}},

@@ -12,6 +12,7 @@ from torch import Tensor
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective
+from neurovis.maximization.options import check_picture
 from neurovis.pictures import read_picture
 
 
@@ -65,16 +66,7 @@ class Inversion(Objective):
         if not isinstance(picture, Tensor):
             object.__setattr__(self, "picture", str(picture))
             return
-        if picture.ndim != 3 or not picture.is_floating_point() or not picture.numel():
-            raise ValueError(
-                "the picture must be a floating-point tensor (C, H, W) in [0, 1], or a path; got "
-                f"{picture.dtype} of shape {tuple(picture.shape)}"
-            )
-        if not 0 <= picture.min() <= picture.max() <= 1:
-            raise ValueError(
-                "the picture must have values in [0, 1]; got "
-                f"{float(picture.min()):.4g} to {float(picture.max()):.4g}"
-            )
+        check_picture("the picture to invert", picture)
         object.__setattr__(self, "picture", Constant(picture))
 
     @torch.no_grad()

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.fingerprints import tensor_fingerprint
+from neurovis.maximization.options import check_picture
 from neurovis.maximization.parametrizations.fourier import (
     decorrelated_spectrum,
     decorrelation,
@@ -120,14 +121,7 @@ class FixedMagnitude(Parametrization):
     def __post_init__(self) -> None:
         pictures = self.pictures
         if isinstance(pictures, Tensor):
-            if pictures.ndim != 4 or not pictures.numel() or not pictures.is_floating_point():
-                raise ValueError(
-                    "pictures must be a floating-point tensor (N, C, H, W) in [0, 1]; got "
-                    f"{str(pictures.dtype).removeprefix('torch.')} {tuple(pictures.shape)}"
-                )
-            low, high = (float(limit) for limit in pictures.aminmax())
-            if not 0 <= low <= high <= 1:
-                raise ValueError(f"pictures must be in [0, 1]; got values in [{low:g}, {high:g}]")
+            check_picture("pictures", pictures, "(N, C, H, W)")
         elif not (pictures is None or isinstance(pictures, (str, Path, Sequence, Mapping))):
             raise ValueError(
                 "pictures must be files, folders or a tensor (N, C, H, W) in [0, 1]; got "
