@@ -31,7 +31,7 @@ from neurovis.transfer import sent
 def default_views(settings: AscentSettings, response: LayerResponse) -> list[Transform]:
     """Return the transforms of whole images, with a border where network and objective allow it."""
     spec = response.spec
-    views = settings.views(spec.size, border=settings.may_have_border)
+    views = settings.views(spec.size, border=settings.resolved_objective.fits_any_size)
     size = spec.size
     for transform in views:
         size = transform.output_size(size)
@@ -50,12 +50,12 @@ def try_views(response: LayerResponse, settings: AscentSettings) -> None:
     """Show the network noise images under custom transforms.
 
     Raises:
-        ValueError: If it cannot take the images that they return.
+        ValueError: If one fails, or the network cannot take the images that they return.
     """
     size = response.spec.size
     transforms = settings.views(size)
-    drawn = draw_transforms(transforms, size, settings.seed, [(0, 0)], steps=1)
-    images = noise_images(response.spec, count=1)
+    drawn = draw_transforms(transforms, size, settings.seed, [(0, 0), (1, 0)], steps=1)
+    images = noise_images(response.spec, count=2)
     shown = apply_transforms(images, transforms, [own[0] for own in drawn])
     if shown.shape == images.shape:
         return

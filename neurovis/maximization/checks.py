@@ -16,7 +16,6 @@ from neurovis.maximization.parametrizations import ImageParameters
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.silent_units import WakingRectifiers
 from neurovis.maximization.strategy import STRATEGY_NAME, IndependentDDPStrategy
-from neurovis.maximization.transforms import apply_transforms, draw_transforms
 from neurovis.maximization.user_functions import call_user_function, function_name
 
 
@@ -27,7 +26,7 @@ def check_arguments(
 
     Raises:
         TypeError: If the model, a layer's name or the input is of another type.
-        ValueError: If a picture does not fit the input, or a custom function fails.
+        ValueError: If a picture does not fit the input, or a penalty fails.
         FileNotFoundError: If there is no such picture.
     """
     # Types and collections of layers are looked into where they are selected.
@@ -42,7 +41,7 @@ def check_arguments(
                 f"{argument} must be of type {expected.__name__}; got {type(value).__name__}"
             )
     check_pictures(settings, input_spec)
-    _try_functions(settings, input_spec)
+    _try_penalties(settings, input_spec)
 
 
 def check_pictures(settings: AscentSettings, input_spec: InputSpec) -> None:
@@ -166,8 +165,8 @@ def _can_be_woken(response: LayerResponse, images: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _try_functions(settings: AscentSettings, spec: InputSpec) -> None:
-    """Try transforms and penalties on two images, before hours go into an ascent.
+def _try_penalties(settings: AscentSettings, spec: InputSpec) -> None:
+    """Try penalties on two images, before hours go into an ascent.
 
     Raises:
         ValueError: If one fails, or gives something of another shape than it must.
@@ -181,7 +180,3 @@ def _try_functions(settings: AscentSettings, spec: InputSpec) -> None:
                 f"the penalty {function_name(penalty)} must give one number for each image, (2,) "
                 f"for {tuple(images.shape)}; it gave {came}"
             )
-    if settings.transforms is not None:
-        transforms = settings.views(spec.size)
-        drawn = draw_transforms(transforms, spec.size, settings.seed, [(0, 0), (1, 0)], steps=1)
-        apply_transforms(images, transforms, [own[0] for own in drawn])

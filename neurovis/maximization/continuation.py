@@ -16,6 +16,7 @@ from neurovis.maximization.layer_ascent import ImageState, LayerAscent
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import Objective, Target, member_values
 from neurovis.maximization.optimized_region import OptimizedRegion
+from neurovis.maximization.preferred_image import stayed_silent
 from neurovis.maximization.prepared_layer import PreparedLayer
 from neurovis.maximization.settings import AscentSettings
 
@@ -64,8 +65,7 @@ class AscentSnapshot:
     @property
     def dead(self) -> Tensor:
         """``(N,)`` whether a kernel stayed silent: zero, or unmoved from what noise gave it."""
-        silent = (self.activations == 0) | (self.activations == self.noise_activations)
-        return silent & self.valid
+        return stayed_silent(self.activations, self.noise_activations) & self.valid
 
 
 def continue_ascents(
@@ -101,7 +101,7 @@ def continue_ascents(
         Job(kernel, response.layer, Target((kernel,)), f"kernel {kernel}") for kernel in kernels
     ]
     images: dict[Job, ImageState] = {}
-    snapshots = []
+    parts: list[tuple[Tensor, ...]] = []
     for first in range(0, len(jobs), settings.images_at_once):
         part = jobs[first : first + settings.images_at_once]
         ascent = LayerAscent(layer, part, len(part), settings, device, state.images)
@@ -115,15 +115,9 @@ def continue_ascents(
         own = [job.target.kernels[0] for job in part]
         reached = image_readouts(candidates, own * 3, response, objective, len(candidates))
         best = ascent.better(candidates, reached)
-        snapshots.append(
-            AscentSnapshot(candidates[best].cpu(), reached[best], reached.chunk(3)[2], restarted)
-        )
-    return AscentState(state.steps + settings.steps, images), AscentSnapshot(
-        images=torch.cat([one.images for one in snapshots]),
-        activations=torch.cat([one.activations for one in snapshots]),
-        noise_activations=torch.cat([one.noise_activations for one in snapshots]),
-        restarted=torch.cat([one.restarted for one in snapshots]),
-    )
+        parts.append((candidates[best].cpu(), reached[best], reached.chunk(3)[2], restarted))
+    snapshot = AscentSnapshot(*map(torch.cat, zip(*parts, strict=True)))
+    return AscentState(state.steps + settings.steps, images), snapshot
 
 
 @torch.no_grad()

@@ -99,18 +99,7 @@ def _group_job(
     suppressed: Sequence[int],
     statistics: tuple[Sequence[float], Sequence[float]] | None,
 ) -> Job:
-    """Return the job of a group.
-
-    Args:
-        index: Its place among the groups.
-        layer: Dotted name.
-        kernels: Those that are to respond.
-        joint: How their readouts become one number.
-        weights: One for each, with ``weighted``.
-        suppressed: Those that are to be silent.
-        statistics: Means and standard deviations of all of the layer's readouts of noise, if
-            readouts are standardized.
-    """
+    """Return the job of a group; ``statistics`` are of all of the layer's readouts of noise."""
     zscore = None
     if statistics is not None:
         members = [*kernels, *suppressed]

@@ -79,13 +79,9 @@ class PreferredImage:
 
     @property
     def dead_members(self) -> list[bool]:
-        """For each kernel, True if it stayed silent: zero, or unmoved from what noise gave it.
-
-        Kernels that were to be silenced, with a weight of 0 or less, are not counted.
-        """
-        now, noise = self.member_activations, self.member_noise_activations
-        wanted = torch.tensor(self.driven_members)
-        return ((now == 0) | (now == noise)).logical_and(wanted).tolist()
+        """For each kernel, True if it was to respond and stayed silent."""
+        silent = stayed_silent(self.member_activations, self.member_noise_activations)
+        return (silent & torch.tensor(self.driven_members)).tolist()
 
     @property
     def dead(self) -> bool:
@@ -102,6 +98,11 @@ class PreferredImage:
         """A name for its files: ``kernel_0005``, ``group_0000``, ``kernel_0005_2`` of variants."""
         name = target_file_name(self.label, self.kernels, self.index)
         return f"{name}_{self.variant + 1}" if self.variant else name
+
+
+def stayed_silent(activations: Tensor, noise_activations: Tensor) -> Tensor:
+    """Return True for kernels that are zero, or unmoved from what noise gave them, ``(N,)``."""
+    return (activations == 0) | (activations == noise_activations)
 
 
 def target_file_name(label: str, kernels: Sequence[int], index: int) -> str:

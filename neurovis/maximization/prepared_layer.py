@@ -150,7 +150,8 @@ class MaximizableLayer:
         return self._settings.constraints(images(), spec)
 
     def _find_crop(self) -> FieldCrop | None:
-        if not self._settings.may_crop:
+        settings = self._settings
+        if not settings.crop or settings.frozen or not settings.resolved_objective.reads_center:
             return None
         still = find_field_crop(self.response)
         if still is None:

@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 _IN_FIGURES = 128
 
 
-def _nowhere(_: PreferredImage) -> None:
-    return None
-
-
 @dataclass
 class MaximizationResults:
     """The preferred images of a layer, in the order in which they were asked for.
@@ -133,7 +129,7 @@ class MaximizationResults:
         )
 
     def save(
-        self, folder: str | Path, kept: Callable[[PreferredImage], Path | None] = _nowhere
+        self, folder: str | Path, kept: Callable[[PreferredImage], Path | None] | None = None
     ) -> list[Path]:
         """Write everything into ``folder``: each file appears whole or not at all.
 
@@ -162,7 +158,7 @@ class MaximizationResults:
         names = ("grid.png", "curves.png", "results.npz", "results.csv")
         grid, curves, arrays, table = files = [folder / name for name in names]
         for item in self.items:
-            files += self._save_item(item, folder, kept(item))
+            files += self._save_item(item, folder, kept(item) if kept is not None else None)
         save_png(grid, self.grid(), colors=256)
         save_png(curves, self.curves_figure(), colors=256)
         self._save_arrays(arrays)

@@ -221,16 +221,6 @@ class AscentSettings:
         return [*shorthand, *self.regularizers]
 
     @property
-    def may_crop(self) -> bool:
-        """True if no more than a receptive field has to be optimized, where it is small enough."""
-        return self.crop and self.resolved_objective.reads_center and not self.frozen
-
-    @property
-    def may_have_border(self) -> bool:
-        """True if the objective is the same on larger maps, so that views can have a border."""
-        return self.resolved_objective.fits_any_size
-
-    @property
     def images_at_once(self) -> int:
         """Batch size that does not depend on how much memory is free."""
         return _UNMEASURED if self.batch_size is None else self.batch_size

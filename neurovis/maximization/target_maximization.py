@@ -36,13 +36,6 @@ from neurovis.maximization.sharing import share_of, slots_for
 from neurovis.run_folder import run_folder
 
 
-class _Steps:
-    """The steps of an epoch, which ends when all images are done; there is no data but them."""
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.count()
-
-
 class _Release(pl.Callback):
     """Release resources after an exception; LightningModules have no ``on_exception`` hook."""
 
@@ -209,9 +202,9 @@ class TargetMaximization(pl.LightningModule):
         """Return the callback that releases resources after an exception."""
         return [_Release()]
 
-    def train_dataloader(self) -> _Steps:
+    def train_dataloader(self) -> Iterator[int]:
         """Steps without end; there is no data but the images themselves."""
-        return _Steps()
+        return itertools.count()
 
     def on_fit_start(self) -> None:
         """See what the run's folder holds already.

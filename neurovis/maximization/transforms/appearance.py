@@ -75,7 +75,8 @@ class GaussianBlur(Transform):
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
         """Standard deviations ``(steps, 1)``."""
         del size
-        return _uniform(self.sigma, generator, steps)
+        low, high = self.sigma
+        return low + (high - low) * torch.rand(steps, 1, generator=generator)
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
         """The blurred images."""
@@ -151,8 +152,3 @@ def _filtered(images: Tensor, kernels: Tensor, axis: int) -> Tensor:
     weights = weights.transpose(2, 3) if axis == 2 else weights
     filtered = F.conv2d(mirrored, weights, groups=batch * channels)[0]
     return filtered.view(batch, channels, *filtered.shape[1:])
-
-
-def _uniform(ends: tuple[float, float], generator: torch.Generator, steps: int) -> Tensor:
-    low, high = ends
-    return low + (high - low) * torch.rand(steps, 1, generator=generator)
