@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from numbers import Integral
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from neurovis.transfer import sent
 #: Channel statistics of ImageNet's training pictures in [0, 1], as torchvision's models expect.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+#: How pictures of other sizes are resized.
+Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,12 @@ class InputSpec:
     Args:
         modalities: In the order in which the network's channels come. Names must differ.
         size: ``(height, width)`` in pixels; one number means a square.
+        interpolation: How pictures of other sizes are resized: ``"bilinear"``, ``"bicubic"`` or
+            ``"nearest"``.
 
     Raises:
-        ValueError: If there is no modality, two share a name, or a size is not positive.
+        ValueError: If there is no modality, two share a name, a size is not positive, or there is
+            no such interpolation.
         TypeError: If a modality or the size is of the wrong type.
 
     Example:
@@ -122,6 +129,7 @@ class InputSpec:
 
     modalities: tuple[Modality, ...]
     size: tuple[int, int] = field(default=(224, 224))
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
         modalities = (
@@ -139,6 +147,11 @@ class InputSpec:
         names = [modality.name for modality in self.modalities]
         if len(set(names)) < len(names):
             raise ValueError(f"modalities need different names; got {names}")
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(
+                f"interpolation must be one of {', '.join(get_args(Interpolation))}; got "
+                f"{self.interpolation!r}"
+            )
 
     @classmethod
     def rgb(

@@ -38,7 +38,7 @@ LOWEST = {
         "transfer",
         "arithmetic",
     ),
-    *("collectives", "differentiation", "tables", "archives"),
+    *("class_names", "collectives", "differentiation", "tables", "archives"),
     "_version",
 }
 MIDDLE = {"models", "maximization", "tuning", "saliency", "demo"}

@@ -4,6 +4,7 @@ import math
 import pickle
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -179,9 +180,9 @@ class TestMaking:
             ("torchvision.models.squeezenet1_O", '"torchvision.models.squeezenet1_0"'),
             ("torchvision.modles.resnet18", 'did you mean "torchvision.models"?'),
             ("no_such_package.Net", 'there is no module "no_such_package"'),
-            ("resnet18", 'did you mean "torchvision.models.resnet18"?'),
-            ("", 'model "" is not an import path'),
-            ("a b.c", 'model "a b.c" is not an import path'),
+            ("resnet18", 'did you mean "torchvision:resnet18"?'),
+            ("", 'model "" is neither an import path'),
+            ("a b.c", 'model "a b.c" is neither an import path'),
             ("torchvision.models", "is a module; name a class or function in it"),
             (f"{HERE}.fails", f'"{HERE}.fails" could not be made: out of luck'),
         ],
@@ -522,7 +523,7 @@ class TestTorchvisionWeights:
         (
             "torchvision.models.vit_b_16",
             "IMAGENET1K_SWAG_E2E_V1",
-            InputSpec.rgb(384),
+            replace(InputSpec.rgb(384), interpolation="bicubic"),
         ),
         (NET, None, None),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from neurovis.cli.option_errors import near
 from neurovis.cli.printing import print_notes
 from neurovis.inputs import InputSpec, Modality
 from neurovis.models import load_model, suggested_input_spec
+from neurovis.models.libraries import RANDOM, RandomWeightsWarning, is_library_name
 
 #: The range of a depth that has no unit.
 _RELATIVE = (0.0, 1.0)
@@ -69,13 +71,15 @@ class NetworkOptions:
     """Network and its weights.
 
     Args:
-        model: Import path of a class or function that makes the network, such as
+        model: A library's name of a network: timm:NAME, hf:NAME (or a folder), torchvision:NAME,
+            open_clip:NAME; the import path of a class or function that makes the network, such as
             torchvision.models.resnet18 or mypackage.Net; or demo, the network that is shipped.
-        weights: Name of torchvision weights such as DEFAULT, or a file: a state dict, a Lightning
-            checkpoint or safetensors. Without them a network is as it is made: random, as a rule.
+        weights: Name of the library's weights such as DEFAULT, or a file: a state dict, a Lightning
+            checkpoint or safetensors. Without them a library's network has its pretrained ones
+            (random: none), and any other is as it is made: random, as a rule.
         model_args: Arguments for the class or function, as a mapping.
-        trust: Also read files that run code when they are read, and call functions that a config
-            names. Only for files of your own.
+        trust: Also read files and networks that run code when they are read, and call functions
+            that a config names. Only for files of your own.
         input: Input of the network; each option replaces a part of the model's own input.
     """
 
@@ -88,6 +92,8 @@ class NetworkOptions:
     @property
     def is_as_made(self) -> bool:
         """True if no weights were chosen: such a network is random, as a rule."""
+        if is_library_name(self.model):
+            return self.weights == RANDOM
         named = {"weights", "weights_path", "pretrained", "checkpoint"} & set(self.model_args)
         return self.weights is None and self.model != "demo" and not named
 
@@ -97,12 +103,27 @@ class NetworkOptions:
         Args:
             is_explained: Whether notes are printed on what was not said and makes a difference.
         """
-        known = suggested_input_spec(self.model, self.weights)
-        spec = self.input.resolve(known or InputSpec.rgb(224))
-        network = load_model(self.model, self.weights, model_args=self.model_args, trust=self.trust)
+        if is_library_name(self.model):
+            network = self._made()
+            spec = self.input.resolve(suggested_input_spec(network) or InputSpec.rgb(224))
+        else:
+            known = suggested_input_spec(self.model, self.weights)
+            spec = self.input.resolve(known or InputSpec.rgb(224))
+            network = self._made()
         if is_explained and is_first_process():
-            print_notes(list(self._assumptions(spec)))
+            notes = self._assumptions(spec)
+            if is_library_name(self.model):
+                notes = iter([_library_note(self.model, network, spec)])
+            print_notes(list(notes))
         return network, spec
+
+    def _made(self) -> nn.Module:
+        with warnings.catch_warnings():
+            # A note says where the weights are from.
+            warnings.simplefilter("ignore", RandomWeightsWarning)
+            return load_model(
+                self.model, self.weights, model_args=self.model_args, trust=self.trust
+            )
 
     def _assumptions(self, spec: InputSpec) -> Iterator[str]:
         """Yield the assumptions made; if one is wrong, so are all pictures and numbers."""
@@ -119,6 +140,24 @@ class NetworkOptions:
                 "ImageNet's mean and std; if it was trained otherwise, give --input.size and "
                 "--input.modalities"
             )
+
+
+def _library_note(model: str, network: nn.Module, spec: InputSpec) -> str:
+    """Say what a library made and how it is shown pictures."""
+    height, width = spec.size
+    known = suggested_input_spec(network)
+    parts = []
+    for modality in spec.modalities:
+        mean, std = (
+            ", ".join(f"{value:.3g}" for value in dict.fromkeys(values))
+            for values in (modality.mean, modality.std)
+        )
+        parts.append(f"{modality.name} with mean {mean}, std {std}")
+    options = "" if spec == known else ", changed by --input"
+    return (
+        f"{model}: {network.origin}: {height} x {width} pixels, {spec.interpolation}, "
+        f"{'; '.join(parts)}{options}"
+    )
 
 
 def _with_depth_range(spec: InputSpec, depth_range: tuple[float, float]) -> InputSpec:

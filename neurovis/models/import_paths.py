@@ -45,10 +45,7 @@ def import_by_path(
     """
     parts = path.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
-        raise ValueError(
-            f'{what} "{path}" is not an import path such as "{example}"'
-            f"{_torchvision_hint(path) if what == 'model' else ''}"
-        )
+        raise ValueError(f'{what} "{path}" is not an import path such as "{example}"')
     module, names = _import_longest(parts, what)
     found: Any = module
     for position, name in enumerate(names):
@@ -114,13 +111,3 @@ def _module_hint(name: str) -> str:
     if near:
         return f'did you mean "{near[0]}"?'
     return "run the command where it can be imported, or install it"
-
-
-def _torchvision_hint(name: str) -> str:
-    """Suggest the torchvision model of that name, if there is one, or the demo."""
-    if difflib.get_close_matches(name, ["demo"]):
-        return '; did you mean "demo"?'
-    models = importlib.import_module("torchvision.models")
-    if name.isidentifier() and callable(getattr(models, name, None)):
-        return f'; did you mean "torchvision.models.{name}"?'
-    return ""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
+from neurovis.models.libraries.library_network import common_interpolation
 
 # ``DEFAULT``, ``IMAGENET1K_V1`` or ``SqueezeNet1_0_Weights.IMAGENET1K_V1``: not a file's name.
 _WEIGHTS_NAME = re.compile(r"(\w+_Weights\.)?[A-Z][A-Z0-9_]*")
@@ -41,7 +44,7 @@ def pretrained_weights(model: str, maker: Any, name: str) -> Any:
         return known[member]
     near = difflib.get_close_matches(member, names, n=1, cutoff=0.6)
     hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(names)}"
-    raise ValueError(f'"{model}" has no weights "{name}"; {hint}')
+    raise ArgumentError(f'"{model}" has no weights "{name}"; {hint}')
 
 
 def pretrained_input(model: str, maker: Any, name: str | None) -> InputSpec:
@@ -52,8 +55,15 @@ def pretrained_input(model: str, maker: Any, name: str | None) -> InputSpec:
     """
     if name is None:
         return InputSpec.rgb(299 if model.endswith(".inception_v3") else 224)
-    preset = pretrained_weights(model, maker, name).transforms()
+    return input_of_weights(pretrained_weights(model, maker, name))
+
+
+def input_of_weights(weights: Any) -> InputSpec:
+    """The input that the transforms of torchvision's weights prepare pictures to."""
+    preset = weights.transforms()
     size = getattr(preset, "crop_size", None) or getattr(preset, "resize_size", None) or [224]
     side = size if isinstance(size, int) else size[0]
-    statistics = {key: getattr(preset, key) for key in ("mean", "std") if hasattr(preset, key)}
-    return InputSpec.rgb(side, **statistics)
+    # A detector normalizes by itself, and its transforms do not.
+    mean, std = getattr(preset, "mean", (0.0,) * 3), getattr(preset, "std", (1.0,) * 3)
+    mode = getattr(getattr(preset, "interpolation", None), "value", "bilinear")
+    return replace(InputSpec.rgb(side, mean, std), interpolation=common_interpolation(mode))

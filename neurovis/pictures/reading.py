@@ -97,8 +97,8 @@ def _shrunk(decoded: Decoded, strips: Iterator[Tensor], channels: int, spec: Inp
     narrow, end = torch.empty(channels, decoded.stored_size[0], width), 0
     for strip in strips:
         start, end = end, end + strip.shape[1]
-        narrow[:, start:end] = _interpolated(strip, (end - start, width))
-    return decoded.upright(_interpolated(narrow, (height, width))).clamp(0, 1)
+        narrow[:, start:end] = _interpolated(strip, (end - start, width), spec)
+    return decoded.upright(_interpolated(narrow, (height, width), spec)).clamp(0, 1)
 
 
 def _checked_array(path: Path, spec: InputSpec) -> Decoded:
@@ -192,10 +192,13 @@ def stretched(image: Tensor, spec: InputSpec) -> Tensor:
     Returns:
         ``(C, *spec.size)`` in [0, 1].
     """
-    return _interpolated(image, spec.size).clamp(0, 1)
+    return _interpolated(image, spec.size, spec).clamp(0, 1)
 
 
-def _interpolated(image: Tensor, size: tuple[int, int]) -> Tensor:
+def _interpolated(image: Tensor, size: tuple[int, int], spec: InputSpec) -> Tensor:
+    mode = spec.interpolation
+    if mode == "nearest":
+        return functional.interpolate(image[None], size=size, mode="nearest-exact")[0]
     return functional.interpolate(
-        image[None], size=size, mode="bilinear", align_corners=False, antialias=True
+        image[None], size=size, mode=mode, align_corners=False, antialias=True
     )[0]

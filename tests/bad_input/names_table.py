@@ -9,7 +9,7 @@ from bad_input.makers import text
 _MODELS_AND_INPUTS = each_with(
     "layers",
     [
-        ("model's near miss", "--model dmeo", 'model "dmeo" is not an import path such as'),
+        ("model's near miss", "--model dmeo", 'did you mean "demo"?'),
         (
             "package's near miss",
             "--model torchvison.models.resnet18",
@@ -20,7 +20,11 @@ _MODELS_AND_INPUTS = each_with(
             "--model torchvision.models.resnet81",
             'did you mean "torchvision.models.resnet18"',
         ),
-        ("a path for a model", "--model ../../etc/passwd", 'model "../../etc/passwd" is not an'),
+        (
+            "a path for a model",
+            "--model ../../etc/passwd",
+            'model "../../etc/passwd" is neither an',
+        ),
         (
             "a model that is none",
             "--model os.getcwd",
