@@ -15,7 +15,7 @@ from neurovis.figures import feature_map_figure, first_and_now_figure, render, s
 from neurovis.kernels import KernelSelection, reusable, select_kernels
 from neurovis.layers import LayerSelection
 from neurovis.observation import Histogram, Observation, PixelArray
-from neurovis.readouts import as_maps
+from neurovis.readouts import are_constant, as_maps
 
 #: Selects the kernels with the highest mean activation on the probe images.
 MOST_ACTIVE = "most_active"
@@ -205,8 +205,8 @@ def _dead_fraction(maps: Tensor) -> float:
     values = maps.movedim(1, 0).flatten(1)
     if not values.isfinite().all():
         return float("nan")
-    silent = values == 0 if values.shape[1] == 1 else values == values[:, :1]
-    return silent.all(1).float().mean().item()
+    dead = values[:, 0] == 0 if values.shape[1] == 1 else are_constant(values)
+    return dead.float().mean().item()
 
 
 def _correlations(first: Tensor, now: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from neurovis.observation import Observation
 from neurovis.tuning.battery import Battery, choose_battery
 from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.layer_facts import LayerFacts
-from neurovis.tuning.observation import ranking_observation
+from neurovis.tuning.ranking_observation import ranking_observation
 from neurovis.tuning.rankings import (
     AnyRanking,
     GratingRanking,

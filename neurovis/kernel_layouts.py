@@ -58,7 +58,12 @@ def kernel_dim(module: nn.Module, field: Field | None = None) -> int | None:
     return 1 if is_vector else field.kernel_dim
 
 
-def kernel_layouts(model: nn.Module, layers: Iterable[str], example: Tensor) -> dict[str, Layout]:
+def kernel_layouts(
+    model: nn.Module,
+    layers: Iterable[str],
+    example: Tensor,
+    fields: Mapping[str, Field] | None = None,
+) -> dict[str, Layout]:
     """The order of images, kernels and positions in the outputs of layers.
 
     A layer that owns its kernels tells by its type which dimension counts them. What others return
@@ -69,18 +74,20 @@ def kernel_layouts(model: nn.Module, layers: Iterable[str], example: Tensor) -> 
         model: The network; it is left exactly as it was found.
         layers: Dotted names.
         example: An image ``(1, C, H, W)`` in the network's space.
+        fields: Fields of the layers, if a forward was followed before; see
+            :func:`~neurovis.receptive_fields.known_fields`.
 
     Raises:
         ValueError: If there is no such layer, a forward does not reach it, or nothing tells which
             dimension it is.
     """
     modules = {name: resolve_layer(model, name) for name in layers}
-    fields: dict[str, Field] = {}
     if all(owns_kernels(module) for module in modules.values()):
-        if not all(isinstance(module, CONVOLUTIONS) for module in modules.values()):
-            fields = known_fields(unwrap(model), example, modules)
+        are_convolutions = all(isinstance(module, CONVOLUTIONS) for module in modules.values())
+        if fields is None:
+            fields = {} if are_convolutions else known_fields(unwrap(model), example, modules)
     else:
-        fields = receptive_fields(unwrap(model), example, modules)
+        fields = fields or receptive_fields(unwrap(model), example, modules)
         check_reached(model, {name: name in fields for name in modules})
     return {name: _known_layout(name, module, fields) for name, module in modules.items()}
 
@@ -96,7 +103,10 @@ def _known_layout(name: str, module: nn.Module, fields: Mapping[str, Field]) -> 
 
 
 def usable_layers(
-    model: nn.Module, selection: LayerSelection, example: Tensor
+    model: nn.Module,
+    selection: LayerSelection,
+    example: Tensor,
+    fields: Mapping[str, Field] | None = None,
 ) -> dict[str, Layout]:
     """The layers that a selection means and whose activations can be taken, with their layouts.
 
@@ -108,6 +118,7 @@ def usable_layers(
         model: The network; it is left exactly as it was found.
         selection: As in :func:`~neurovis.layers.select_layers`.
         example: An image ``(1, C, H, W)`` in the network's space.
+        fields: As of :func:`kernel_layouts`.
 
     Returns:
         The layout of each layer's output, by name.
@@ -118,8 +129,8 @@ def usable_layers(
     parts = [selection] if isinstance(selection, (str, type)) else list(selection)
     names = select_layers(model, parts)
     if set(names) <= set(parts):
-        return kernel_layouts(model, names, example)
-    fields = receptive_fields(unwrap(model), example)
+        return kernel_layouts(model, names, example, fields)
+    fields = fields or receptive_fields(unwrap(model), example)
     layouts: dict[str, Layout] = {}
     for name in names:
         module, field = resolve_layer(model, name), fields.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from torch import Tensor
 
@@ -37,6 +38,8 @@ def spatial_max(activation: Tensor) -> Tensor:
     return activation.flatten(2).amax(-1) if activation.ndim > 2 else activation
 
 
+#: Names of the readouts.
+ReadoutName = Literal["center", "mean", "max"]
 READOUTS: dict[str, Readout] = {
     "mean": spatial_mean,
     "center": center_unit,
@@ -67,3 +70,9 @@ def as_maps(layer: str, activation: Tensor) -> Tensor:
         f'layer "{layer}" has {activation.ndim}-dimensional activations; feature maps can be drawn '
         "of 2, 3 or 4: (B, K), (B, K, L) or (B, K, H, W)"
     )
+
+
+def are_constant(responses: Tensor) -> Tensor:
+    """True for kernels whose response ``(K, ...)`` is the same everywhere, ``(K,)``."""
+    flat = responses.flatten(1)
+    return (flat == flat[:, :1]).all(1)

@@ -15,7 +15,7 @@ from neurovis.kernel_layouts import usable_layers
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection
-from neurovis.readouts import as_maps
+from neurovis.readouts import are_constant, as_maps
 from neurovis.recording import undisturbed
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class FeatureMaps:
             "std": flat.std(1, correction=0),
             "min": flat.amin(1),
             "max": flat.amax(1),
-            "constant": (flat == flat[:, :1]).all(1),
+            "constant": are_constant(self.maps),
             "silent": self.silent,
         }
         for place, kernel in enumerate(self.kernels):

@@ -12,7 +12,7 @@ from neurovis.analysis.preferred_images import Comparison
 from neurovis.analysis.ranked_fields import RankedFields
 from neurovis.result_files import ResultFiles
 from neurovis.tables import write_table
-from neurovis.tuning.observation import ranking_observation
+from neurovis.tuning.ranking_observation import ranking_observation
 from neurovis.tuning.results import KernelRanking
 
 #: Results of the first kernels of a ranking.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from neurovis.arithmetic import exact_float32
 from neurovis.inputs import InputSpec, network_inputs
+from neurovis.kernel_layouts import kernel_layouts
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import unwrap
@@ -132,8 +133,9 @@ class TopReader:
         chosen = as_objective(objective)
         with undisturbed(self.network), torch.no_grad():
             example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
-            self._reader = LayerReader(self.network, list(layers), example)
             fields = known_fields(self.network, example, layers)
+            layouts = kernel_layouts(self.network, layers, example, fields)
+            self._reader = LayerReader(self.network, layouts)
             self.layers = {
                 name: self._read_layer(name, kernels, chosen, fields.get(name))
                 for name, kernels in layers.items()

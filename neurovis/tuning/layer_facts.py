@@ -14,10 +14,10 @@ from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
-from neurovis.layers import LayerSelection, resolve_layer, unwrap
-from neurovis.readouts import center_place
+from neurovis.layers import LayerSelection, resolve_layer, select_layers, unwrap
+from neurovis.readouts import ReadoutName, center_place
 from neurovis.receptive_fields import Field, Layout, known_fields, receptive_fields
-from neurovis.tuning.settings import RankingSettings, ReadoutName
+from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
 #: Layers whose outputs may be negative, or are cut off at both ends.
@@ -74,10 +74,10 @@ def find_layers(
         ValueError: If the network cannot take the images, or a layer is not usable.
     """
     example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
-    layouts = usable_layers(network, selection, example)
+    fields = known_fields(network, example, select_layers(network, selection))
+    layouts = usable_layers(network, selection, example, fields)
     reader, shapes, lowest = read_noise(network, layouts, spec)
     noise = torch.rand(1, *spec.shape, generator=torch.Generator().manual_seed(0))
-    fields = known_fields(network, example, layouts)
     sources, over_image = find_sources(
         network, reader.calls or {}, network_inputs(network, spec, noise), fields
     )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 from neurovis.inputs import InputSpec
+from neurovis.readouts import READOUTS, ReadoutName
 from neurovis.tuning.stimuli import Gratings, Modulation, default_spatial_frequencies
-
-#: From a kernel's map to its response; the names of :data:`neurovis.readouts.READOUTS`.
-ReadoutName = Literal["center", "mean", "max"]
 
 #: Largest values; larger ones are mistakes, or exceed the memory.
 _MAXIMA = {"orientations": 1800, "phases": 360, "null_kernels": 100_000, "batch_size": 1_000_000}
@@ -83,7 +81,7 @@ class RankingSettings:
             )
         if self.phases < 3:
             raise ValueError(f"phases must be at least 3, to tell F1; got {self.phases}")
-        if self.readout not in ("center", "mean", "max"):
+        if self.readout not in READOUTS:
             raise ValueError(f'readout must be "center", "mean" or "max"; got {self.readout!r}')
         if self.null_kernels < 0:
             raise ValueError(f"null_kernels must be at least 0; got {self.null_kernels}")

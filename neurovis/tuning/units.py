@@ -12,7 +12,7 @@ from neurovis.kernel_layouts import kernel_layouts
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layers import resolve_layer, unwrap
 from neurovis.readouts import center_place, unit_at
-from neurovis.receptive_fields import Box, clipped_box, known_fields
+from neurovis.receptive_fields import Box, Field, clipped_box, known_fields
 from neurovis.recording import undisturbed
 from neurovis.tuning.layer_facts import is_rectified, read_noise
 
@@ -58,7 +58,8 @@ class Units:
         self.spec = spec
         with undisturbed(self.network), torch.no_grad():
             example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
-            layouts = kernel_layouts(self.network, [layer], example)
+            fields = known_fields(self.network, example, [layer])
+            layouts = kernel_layouts(self.network, [layer], example, fields)
             self._reader, shapes, lowest = read_noise(self.network, layouts, spec)
         _, count, *map_size = shapes[layer]
         self.kernels = select_kernels(kernels, count, layer)
@@ -66,7 +67,7 @@ class Units:
         self.unit = center_place(self.map_size) if unit is None else tuple(unit)
         self._check_unit()
         self.is_rectified = is_rectified(resolve_layer(self.network, layer), lowest[layer])
-        self.box = self._find_box()
+        self.box = self._find_box(fields.get(layer))
 
     @property
     def clipped_box(self) -> Box:
@@ -119,8 +120,7 @@ class Units:
                 f"units; got {self.unit}"
             )
 
-    def _find_box(self) -> Box | None:
-        field = known_fields(self.network, self.spec.example(), [self.layer]).get(self.layer)
+    def _find_box(self, field: Field | None) -> Box | None:
         if field is None or field.units != (self.map_size or (1, 1)):
             return None
         row, column = self.unit or (0, 0)

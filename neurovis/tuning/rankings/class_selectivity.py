@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from neurovis.readouts import are_constant
 from neurovis.tuning.metrics import ConditionMeans
 from neurovis.tuning.rankings.base import ImageRanking, ImageResponses, Scores
 from neurovis.tuning.responses import RankedLayer
@@ -40,7 +41,7 @@ class ClassRanking(ImageRanking):
         ]
         return Scores(
             score,
-            dead=(means == means[:, :1]).all(1),
+            dead=are_constant(means),
             curve=responses.values,
             values={"preferred_class": preferred},
             curve_over=responses.classes,

@@ -15,7 +15,7 @@ from torch import nn
 from neurovis.inputs import InputSpec
 from neurovis.observation import Observation
 from neurovis.tuning import KernelRanking, Rankings, drawing, rank_kernels
-from neurovis.tuning.observation import kendall_tau, ranking_observation
+from neurovis.tuning.ranking_observation import kendall_tau, ranking_observation
 
 SPEC = InputSpec.rgb(24)
 TAG = "kernel_ranking/orientation/0"
