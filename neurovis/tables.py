@@ -24,15 +24,18 @@ class TableWriter:
 
     Args:
         file: Open for text.
-        columns: Names of the columns; what a row does not have is left empty.
+        columns: Names of the columns; what a row does not have is left empty. By default those of
+            the first row.
         has_header: Whether the names are in the file already.
     """
 
-    def __init__(self, file: TextIO, columns: Sequence[str], has_header: bool = False) -> None:
+    def __init__(
+        self, file: TextIO, columns: Sequence[str] | None = None, has_header: bool = False
+    ) -> None:
         self._columns = columns
         self._writer = csv.writer(file, lineterminator="\n")
-        if not has_header:
-            self._writer.writerow([harmless(name) for name in columns])
+        if columns is not None and not has_header:
+            self._write_header(columns)
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write some rows.
@@ -41,15 +44,25 @@ class TableWriter:
             ValueError: If a row has a column that the table does not have.
         """
         for row in rows:
+            if self._columns is None:
+                self._columns = list(row)
+                self._write_header(self._columns)
             unknown = row.keys() - set(self._columns)
             if unknown:
                 raise ValueError(f"the table has no columns {', '.join(sorted(unknown))}")
             self._writer.writerow([harmless(row.get(name, "")) for name in self._columns])
 
+    def _write_header(self, columns: Sequence[str]) -> None:
+        self._writer.writerow([harmless(name) for name in columns])
+
 
 @contextmanager
-def open_table(path: str | Path, columns: Sequence[str]) -> Iterator[TableWriter]:
+def open_table(path: str | Path, columns: Sequence[str] | None = None) -> Iterator[TableWriter]:
     """A table to write row by row; its file appears when all is written, or not at all.
+
+    Args:
+        path: Path of the file.
+        columns: As of :class:`TableWriter`.
 
     Raises:
         OSError: If the file cannot be written.

@@ -107,3 +107,11 @@ def test_there_is_one_place_that_writes_tables() -> None:
         if "import csv" in path.read_text(encoding="utf-8")
     }
     assert sources == {"tables.py"}
+
+
+def test_the_columns_are_by_default_those_of_the_first_row(tmp_path: Path) -> None:
+    with open_table(tmp_path / "a.csv") as table:
+        table.write([{"b": 1, "a": "x"}, {"b": 2}])
+        with pytest.raises(ValueError, match="no columns c"):
+            table.write([{"b": 3, "c": 4}])
+    assert (tmp_path / "a.csv").read_text() == "b,a\n1,x\n2,\n"

@@ -32,13 +32,6 @@ class ExplainedPicture:
         spec: What the network is shown.
     """
 
-    COLUMNS: ClassVar[tuple[str, ...]] = (
-        "layer",
-        "kernel",
-        "method",
-        "value",
-        "completeness_error",
-    )
     DESCRIPTION: ClassVar[str] = (
         "**Which pixels of a picture drive what each label names** (a kernel or a class, with its "
         "value): the image, the map over it, and the map. The colors and their ends are stated "
@@ -132,10 +125,6 @@ class RandomizedPicture:
         spec: What the network is shown.
     """
 
-    COLUMNS: ClassVar[tuple[str, ...]] = (
-        *("layer", "method", "kernel", "stage", "randomized"),
-        *("correlation", "signed_correlation"),
-    )
     DESCRIPTION: ClassVar[str] = (
         "**The same map while the network's weights become random**, from the output down. A map "
         "that stays alike (rank correlation near 1) shows the picture, not what the network has "

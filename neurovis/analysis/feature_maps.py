@@ -35,16 +35,6 @@ class FeatureMaps:
         spec: What the network is shown.
     """
 
-    COLUMNS: ClassVar[tuple[str, ...]] = (
-        "layer",
-        "kernel",
-        "mean",
-        "std",
-        "min",
-        "max",
-        "constant",
-        "silent",
-    )
     DESCRIPTION: ClassVar[str] = (
         "**What the kernels make of a picture**, beside the picture, one map a kernel. The maps "
         "share one scale from black (lowest) to white (highest value), stated above them in the "

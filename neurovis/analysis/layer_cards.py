@@ -111,7 +111,7 @@ class LayerCards:
             orientations=[] if responses is None else responses.orientations.tolist(),
             spatial_frequencies=[] if responses is None else responses.spatial_frequencies.tolist(),
             receptive_field=None if box is None else (box[2] - box[0], box[3] - box[1]),
-            response="" if responses is None else _response_name(responses.is_rectified),
+            response="" if responses is None else responses.response_name,
             notes=notes,
         )
 
@@ -252,7 +252,3 @@ def _flat(ranking: KernelRanking) -> float:
     if ranking.grating_responses is None or not len(ranking.null_score):
         return 0.0
     return _FLAT * float(ranking.null_score.abs().nanmedian())
-
-
-def _response_name(is_rectified: bool) -> str:
-    return "response above the blank's" if is_rectified else "F1 amplitude"

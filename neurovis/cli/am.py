@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
-from neurovis.cli import top_images
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import Names, TrainerArguments
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.top_images import TopImagesOptions
-from neurovis.cli.top_kernels import is_top, resolve_kernels
+from neurovis.cli.top_images import TopImagesOptions, TopImagesRun
+from neurovis.cli.top_kernels import is_top, without_top
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import select_layers
@@ -42,14 +41,18 @@ def run(
     settings = images.settings(ascent, spec)
     maximization = make_maximization(module, spec, layer, kernels, network.model, settings)
     ascents = AscentRun(maximization, trainer, images.resume)
-    search = top_images.prepare(pictures, network.model, module, maximization, ascents.trainer)
+    search = (
+        TopImagesRun(pictures, network.model, module, maximization, ascents.trainer)
+        if pictures.are_wanted
+        else None
+    )
     folder = ascents.run()
     if search is None:
         return
     with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):
-        found = search.run(folder)
+        search.run(folder)
         if ascents.trainer.is_global_zero:
-            top_images.raise_if_incomplete(found)
+            search.raise_if_incomplete()
 
 
 def make_maximization(
@@ -74,7 +77,7 @@ def make_maximization(
     if not is_top(kernels):
         return ActivationMaximization(network, selection, kernels, spec, **settings)
     ranked = {
-        layer: resolve_kernels(kernels, network, spec, layer, model)
+        layer: without_top([kernels], network, spec, layer, model)[0]
         for layer in select_layers(network, selection)
     }
     return ActivationMaximization(network, list(ranked), ranked, spec, **settings)

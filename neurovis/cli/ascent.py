@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ProgressBar
 
 from neurovis.cli.printing import print_line, print_results, print_summary, print_written
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import as_list, build_trainer, run_logger
+from neurovis.cli.trainers import RunLogger, as_list, build_trainer
 from neurovis.inputs import InputSpec
 from neurovis.maximization import (
     AscentOptions,
@@ -202,6 +202,6 @@ def _trainer_arguments(
         root = Path(given["default_root_dir"] or Path.cwd())
         stopped = unfinished_run(root / RUNS, module.manifest(), last_file)
         if stopped is not None:
-            given["logger"] = run_logger(root, RUNS, stopped.name)
+            given["logger"] = RunLogger(root, RUNS, stopped.name)
             print_line(f"Going on in {stopped}, where a run was stopped")
     return given

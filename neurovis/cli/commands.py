@@ -180,49 +180,60 @@ COMMANDS: dict[str, Command] = {
         "See everything work in about two minutes, offline.\n\n"
         "Trains a small RGB-D network with monitors attached, then shows what the kernels and "
         "classes of the shipped network want.\n\n"
-        "Example: neurovis demo --seconds 30",
+        "Example:\n\n"
+        "  neurovis demo --seconds 30",
     ),
     "layers": Command(
         "neurovis.cli.layers",
         "List a network's layers: kernels, output size, stride and receptive field.\n\n"
-        "Example: neurovis layers --model torchvision.models.resnet18",
+        "Example:\n\n"
+        "  neurovis layers --model torchvision.models.resnet18",
     ),
     "am": Command(
         "neurovis.cli.am",
         "Activation maximization: the preferred image of each kernel of a layer, or of many.\n\n"
-        "Example: neurovis am --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-        "--layer features.10 --kernels 0-7",
+        "Example:\n\n"
+        "  neurovis am --model torchvision.models.squeezenet1_0 --weights DEFAULT \\\n"
+        "      --layer features.10 --kernels 0-7",
     ),
     "group-am": Command(
         "neurovis.cli.group_am",
         "Group activation maximization: one image that drives a group of kernels together.\n\n"
-        "Example: neurovis group-am --model demo --layer conv3 --groups all",
+        "Example:\n\n"
+        "  neurovis group-am --model demo --layer conv3 --groups all",
     ),
     "features": Command(
         "neurovis.cli.features",
         "Feature maps: what each kernel makes of your own pictures.\n\n"
-        "Example: neurovis features --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-        "--layer features.0 features.12 --images docs/media/cat.jpg\n\n"
+        "Example:\n\n"
+        "  neurovis features --model torchvision.models.squeezenet1_0 \\\n"
+        "      --weights DEFAULT --layer features.0 features.12 \\\n"
+        "      --images docs/media/cat.jpg\n\n"
         "The photograph is the repository's; put in pictures of your own.",
     ),
     "saliency": Command(
         "neurovis.cli.saliency",
         "Saliency: which pixels of your own pictures drove a kernel or a class.\n\n"
-        "Example: neurovis saliency --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-        "--method integrated_gradients --images docs/media/cat.jpg\n\n"
+        "Example:\n\n"
+        "  neurovis saliency --model torchvision.models.squeezenet1_0 \\\n"
+        "      --weights DEFAULT --method integrated_gradients \\\n"
+        "      --images docs/media/cat.jpg\n\n"
         "The photograph is the repository's; put in pictures of your own.",
     ),
     "rank": Command(
         "neurovis.cli.rank",
         "Rank kernels by orientation, color, modality, class, …, each beside random kernels.\n\n"
-        "Example: neurovis rank --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-        "--layer features.0 --by orientation color",
+        "Example:\n\n"
+        "  neurovis rank --model torchvision.models.squeezenet1_0 --weights DEFAULT \\\n"
+        "      --layer features.0 --by orientation color",
     ),
     "report": Command(
         "neurovis.cli.report",
         "Kernel cards: one HTML page of kernels to sort and filter, each with its evidence.\n\n"
-        "Example: neurovis report --model torchvision.models.squeezenet1_0 --weights DEFAULT "
-        "--layer features.3 features.10 --kernels 0-15 --images docs/media/cat.jpg\n\n"
+        "Example:\n\n"
+        "  neurovis report --model torchvision.models.squeezenet1_0 --weights DEFAULT \\\n"
+        "      --layer features.3 features.10 --kernels 0-15 \\\n"
+        "      --images docs/media/cat.jpg\n\n"
         "The photograph is the repository's; put in pictures of your own.",
     ),
 }

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from neurovis.cli.demo_options import DemoOptions
 from neurovis.cli.stopping import importing, stoppable
 from neurovis.run_folder import next_version
 
 
-def run(
-    folder: str = "lightning_logs/demo",
-    seconds: int = 60,
-    epochs: int = 3,
-    steps: int = 128,
-    layer: str = "relu3",
-    accelerator: str = "auto",
-) -> None:
+def run(options: DemoOptions) -> None:
     """Train with monitors, maximize activations, and report the results.
 
     Args:
-        folder: Runs are written to its next free version_N.
-        seconds: The training is ended after so long; 0 leaves it out.
-        epochs: Passes over the training scenes.
-        steps: Ascent steps for each preferred image.
-        layer: Layer of the shipped network whose kernels are shown.
-        accelerator: Where to run, as in the Trainer: cpu, gpu, auto.
+        options: Length of the demo, and where it runs.
     """
     # These import Lightning, which --help does without.
     with importing():
-        from neurovis.cli.demo_runs import Demo
+        from neurovis.cli import demo_runs
 
-    demo = Demo(folder, seconds, epochs, steps, layer, accelerator)
-    demo.check()
-    version = next_version(Path(folder))
-    with stoppable(lambda: f"before the demo was done; {_so_far(version)}"):
-        demo.show(version)
+    demo_runs.check(options)
+    folder = next_version(Path(options.folder))
+    with stoppable(lambda: f"before the demo was done; {_so_far(folder)}"):
+        demo_runs.show(options, folder)
 
 
 def _so_far(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from neurovis.callbacks import (
     SaliencyMonitor,
 )
 from neurovis.callbacks.base import MonitorOptions
+from neurovis.cli.demo_options import DemoOptions
 from neurovis.cli.printing import console, print_line, print_table, tensorboard_command
-from neurovis.cli.trainers import build_trainer, run_logger
+from neurovis.cli.trainers import RunLogger, build_trainer
 from neurovis.demo import (
     SHAPES,
     ShapeClassifier,
@@ -48,51 +48,27 @@ _MONITOR_EVERY = 64
 _CLASS_TV = 600.0
 
 
-@dataclass(frozen=True)
-class Demo:
-    """Demo with its options, which are those of the command.
+def check(demo: DemoOptions) -> None:
+    """Refuse what cannot work before a minute goes into the training."""
+    check_writable(demo.folder)
+    AscentSettings(steps=demo.steps)
+    _trainer(demo, logger=False)
+    resolve_layer(load_demo_network(), demo.layer)
 
-    Args:
-        folder: Folder of all demos.
-        seconds: Length of the training at most; 0 leaves it out.
-        epochs: Passes over the training scenes.
-        steps: Ascent steps for each preferred image.
-        layer: Layer of the shipped network whose kernels are shown.
-        accelerator: Where to run, as in the Trainer.
-    """
 
-    folder: str
-    seconds: int
-    epochs: int
-    steps: int
-    layer: str
-    accelerator: str
-
-    def check(self) -> None:
-        """Refuse what cannot work before a minute goes into the training."""
-        check_writable(self.folder)
-        if self.seconds < 0 or self.epochs < 1:
-            raise ValueError(
-                "seconds must be at least 0 and epochs at least 1; "
-                f"got {self.seconds} and {self.epochs}"
-            )
-        AscentSettings(steps=self.steps)
-        _trainer(self, logger=False)
-        resolve_layer(load_demo_network(), self.layer)
-
-    def show(self, folder: Path) -> None:
-        """Train with monitors, maximize activations, and print the results."""
-        accuracies = {}
-        if self.seconds > 0:
-            console().rule("1. A network learns shapes, and monitors watch it")
-            accuracies["after this training"] = _train(self, folder)
-        console().rule("2. What do the kernels and classes of the shipped network want?")
-        accuracies["shipped network"] = _test(self)
-        results = _maximize(self, folder)
-        console().rule("3. What came of it")
-        _print_accuracies(accuracies)
-        _print_activations(results, folder)
-        print_line(f"\nSee it with:\n  {tensorboard_command(folder)}")
+def show(demo: DemoOptions, folder: Path) -> None:
+    """Train with monitors, maximize activations, and print the results."""
+    accuracies = {}
+    if demo.seconds > 0:
+        console().rule("1. A network learns shapes, and monitors watch it")
+        accuracies["after this training"] = _train(demo, folder)
+    console().rule("2. What do the kernels and classes of the shipped network want?")
+    accuracies["shipped network"] = _test(demo)
+    results = _maximize(demo, folder)
+    console().rule("3. What came of it")
+    _print_accuracies(accuracies)
+    _print_activations(results, folder)
+    print_line(f"\nSee it with:\n  {tensorboard_command(folder)}")
 
 
 class _Progress(TQDMProgressBar):
@@ -104,7 +80,7 @@ class _Progress(TQDMProgressBar):
         return {name: value for name, value in metrics.items() if name != "v_num"}
 
 
-def _trainer(demo: Demo, **options: Any) -> pl.Trainer:
+def _trainer(demo: DemoOptions, **options: Any) -> pl.Trainer:
     given = {
         "accelerator": demo.accelerator,
         "devices": 1,
@@ -119,10 +95,10 @@ def _trainer(demo: Demo, **options: Any) -> pl.Trainer:
 
 def _logger(folder: Path, run_name: str) -> TensorBoardLogger:
     # TensorBoard shows the columns of one run's HParams: those of ascents, not of the training.
-    return run_logger(folder, "", run_name, default_hp_metric=False)
+    return RunLogger(folder, "", run_name, default_hp_metric=False)
 
 
-def _train(demo: Demo, folder: Path) -> dict[str, float]:
+def _train(demo: DemoOptions, folder: Path) -> dict[str, float]:
     """Train from scratch and watch; returns accuracies on fresh scenes."""
     pl.seed_everything(0, verbose=False)
     trainer = _trainer(
@@ -151,7 +127,7 @@ def _monitors() -> list[Monitor]:
     ]
 
 
-def _test(demo: Demo) -> dict[str, float]:
+def _test(demo: DemoOptions) -> dict[str, float]:
     """Accuracies of the shipped network on fresh scenes."""
     classifier = ShapeClassifier()
     classifier.network = load_demo_network()
@@ -164,7 +140,7 @@ def _accuracies(metrics: list[Any]) -> dict[str, float]:
     return {condition: metrics[0][f"test_accuracy{condition}"] for condition in _CONDITIONS}
 
 
-def _maximize(demo: Demo, folder: Path) -> dict[str, MaximizationResults]:
+def _maximize(demo: DemoOptions, folder: Path) -> dict[str, MaximizationResults]:
     """AM of a layer's kernels and of the classes, and group AM, each a run of its own."""
     network, spec = load_demo_network(), demo_input_spec()
     common: AscentOptions = {"steps": demo.steps, "batch_size": 32}

@@ -45,7 +45,7 @@ def run(
         first: dict[str, FeatureMaps] = {}
         means: dict[str, list[float]] = {}
         silent: dict[str, Tensor] = {}
-        with shown.table("results.csv", FeatureMaps.COLUMNS) as table:
+        with shown.table("results.csv") as table:
             for numbered, images in shown.batches():
                 for picture, of_layers in zip(numbered, reader(images), strict=True):
                     for found in of_layers:

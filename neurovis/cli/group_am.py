@@ -5,7 +5,8 @@ from __future__ import annotations
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import TrainerArguments
 from neurovis.cli.options import NetworkOptions
-from neurovis.cli.top_kernels import resolve_groups
+from neurovis.cli.top_kernels import is_top, without_top
+from neurovis.kernels import KernelSelection
 from neurovis.maximization import AscentSettings, GroupActivationMaximization
 from neurovis.maximization.objectives import Joint
 
@@ -40,10 +41,12 @@ def run(
     """
     module, spec = network.load()
     settings = images.settings(ascent, spec)
+    parts: list[KernelSelection] = [*(groups.split(";") if isinstance(groups, str) else groups)]
+    has_top = any(is_top(part) for part in parts)
     maximization = GroupActivationMaximization(
         module,
         layer,
-        resolve_groups(groups, module, spec, layer, network.model),
+        without_top(parts, module, spec, layer, network.model) if has_top else groups,
         spec,
         joint,
         member_weights,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 import textwrap
 from argparse import Action
@@ -35,8 +34,6 @@ _TRAINER_HELP = {
     "logger": "Loggers by class_path; by default TensorBoard's.",
     "callbacks": "Callbacks of Lightning's or your own, by class_path.",
 }
-#: What stands before the command in a description.
-EXAMPLE = "Example: "
 #: Below the list of commands.
 EPILOG = """\
 Start with these:
@@ -88,45 +85,12 @@ class HelpFormatter(DefaultHelpFormatter):
         return "\n\n".join(textwrap.indent(part, indent) for part in paragraphs)
 
 
-def example(description: str) -> str:
-    """The command of a description's example.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    for paragraph in description.split("\n\n"):
-        if paragraph.startswith(EXAMPLE):
-            return paragraph.removeprefix(EXAMPLE)
-    raise ValueError(f'no paragraph begins with "{EXAMPLE}"')
-
-
 def _paragraph(text: str, width: int) -> str:
-    """Indented lines as they are, the example as lines for a shell, else filled."""
-    if text.startswith(EXAMPLE):
-        return f"{EXAMPLE.strip()}\n\n{_for_shell(text.removeprefix(EXAMPLE), width)}"
+    """Return indented lines as they are, but for long ones; else the paragraph, filled."""
     if text.startswith("  "):
         lines = text.splitlines()
         return "\n".join(textwrap.fill(line, width, subsequent_indent=" " * 14) for line in lines)
     return textwrap.fill(" ".join(text.split()), width)
-
-
-def _for_shell(command: str, width: int) -> str:
-    """A command over several lines, none of which ends within an option."""
-    parts: list[str] = []
-    for word in shlex.split(command):
-        quoted = shlex.quote(word)
-        if parts and not word.startswith("-") and parts[-1].startswith("-"):
-            parts[-1] += f" {quoted}"
-        else:
-            parts.append(quoted)
-    lines = [f"  {parts[0]}"]
-    for part in parts[1:]:
-        if len(lines[-1]) + len(part) + 3 > width:
-            lines[-1] += " \\"
-            lines.append(f"      {part}")
-        else:
-            lines[-1] += f" {part}"
-    return "\n".join(lines)
 
 
 def _of_trainer(action: Action) -> str:

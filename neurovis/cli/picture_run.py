@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from neurovis.analysis import ExplainedPicture, FeatureMaps, RandomizedPicture, 
 from neurovis.cli.commands import Paths
 from neurovis.cli.own_images import CommandImages, own_pictures
 from neurovis.cli.printing import print_written
-from neurovis.cli.trainers import build_trainer, check_float32
+from neurovis.cli.trainers import build_trainer, check_float32, check_one_device
 from neurovis.files import check_writable
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
@@ -172,14 +172,9 @@ class PictureRun:
         self._figures += 1
         self.files.save_arrays(name, picture=picture.name, **result.arrays())
 
-    def table(self, name: str, columns: Sequence[str]) -> AbstractContextManager[TableWriter]:
-        """Write a table row by row; it appears when it is complete.
-
-        Args:
-            name: Name of the file.
-            columns: After those of the picture.
-        """
-        return open_table(self.files.folder / name, ["index", "picture", "file", *columns])
+    def table(self, name: str) -> AbstractContextManager[TableWriter]:
+        """Write a table row by row; it appears when it is complete."""
+        return open_table(self.files.folder / name)
 
     def finish(self) -> None:
         """Close the logs, and print what there is to know and where the results are.
@@ -202,9 +197,5 @@ def _trainer(options: Mapping[str, Any]) -> pl.Trainer:
     """The Trainer, for its device and loggers."""
     check_float32(options, "pictures are shown in")
     trainer = build_trainer(options)
-    devices = trainer.num_devices * trainer.num_nodes
-    if devices > 1:
-        raise ValueError(
-            f"pictures are shown to one network on one device; got {devices}: --trainer.devices 1"
-        )
+    check_one_device(trainer, "pictures are shown to one network on")
     return trainer

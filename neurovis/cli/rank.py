@@ -23,7 +23,14 @@ from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_written
 from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.trainers import LIGHTNING, FolderClaim, as_list, build_trainer, check_float32
+from neurovis.cli.trainers import (
+    LIGHTNING,
+    FolderClaim,
+    as_list,
+    build_trainer,
+    check_float32,
+    check_one_device,
+)
 from neurovis.maximization.progress import progress_bar
 from neurovis.models.import_paths import current_directory_importable, import_by_path
 from neurovis.run_folder import new_run_folder
@@ -179,12 +186,8 @@ def _make_trainer(arguments: Mapping[str, Any], results: ResultOptions) -> pl.Tr
     check_float32(arguments, "kernels are ranked in")
     callbacks = [*as_list(arguments["callbacks"]), FolderClaim()]
     trainer = build_trainer({**arguments, "callbacks": callbacks})
-    devices = trainer.num_devices * trainer.num_nodes
-    if devices > 1 and (results.preferred_images or results.receptive_fields):
-        raise ValueError(
-            "preferred_images and receptive_fields are made on one device; "
-            f"got {devices}: --trainer.devices 1"
-        )
+    if results.preferred_images or results.receptive_fields:
+        check_one_device(trainer, "preferred_images and receptive_fields are made on")
     return trainer
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, cast
 
 from neurovis.analysis import make_report
 from neurovis.analysis.report import check_report
-from neurovis.cli import top_images
 from neurovis.cli.am import make_maximization
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import Names, Paths, TrainerArguments
@@ -18,7 +17,7 @@ from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import print_line
 from neurovis.cli.rank import RANKING, chosen_rankings
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.top_images import TopImagesOptions
+from neurovis.cli.top_images import TopImagesOptions, TopImagesRun
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings
@@ -108,11 +107,15 @@ def run(
     ascents = AscentRun(maximization, trainer, images.resume, last_file=PAGE)
     made = ascents.trainer
     tuning.check_trainer(made)
-    if network.model == "demo" and pictures.images is None and pictures.top_images is None:
+    if network.model == "demo" and not pictures.are_wanted:
         pictures = replace(pictures, top_images=_DEMO_TOP_IMAGES)
     # Any unit may be the one that a picture drives most.
     objective = "max" if images.objective == "center" else None
-    search = top_images.prepare(pictures, network.model, module, maximization, made, objective)
+    search = (
+        TopImagesRun(pictures, network.model, module, maximization, made, objective)
+        if pictures.are_wanted
+        else None
+    )
     folder = ascents.run()
     kept = ", and the same command goes on there" if ascents.is_resumable else ""
     with stoppable(lambda: f"before the page was made; the preferred images are in {folder}{kept}"):
@@ -137,7 +140,8 @@ def run(
                 )
             page.save(folder / PAGE)
             print_line(f"Kernel cards: {folder / PAGE} (open it in a browser)")
-            top_images.raise_if_incomplete(found)
+            if search is not None:
+                search.raise_if_incomplete()
 
 
 def _ranking_images(

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from neurovis.analysis import ExplainedPicture, PictureExplainer, RandomizedPicture
+from neurovis.analysis import PictureExplainer
 from neurovis.cli.commands import Flag, TrainerArguments
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.picture_run import PictureOptions, PictureRun, checked_options
@@ -97,10 +97,9 @@ def _explain(explainer: PictureExplainer, pictures: PictureRun, options: FigureO
     number, count = 0, options.max_kernels
     checks: list[RandomizationCheck] = []
     with ExitStack() as stack:
-        table = stack.enter_context(pictures.table("results.csv", ExplainedPicture.COLUMNS))
+        table = stack.enter_context(pictures.table("results.csv"))
         if options.randomization:
-            columns = RandomizedPicture.COLUMNS
-            stages = stack.enter_context(pictures.table("randomization.csv", columns))
+            stages = stack.enter_context(pictures.table("randomization.csv"))
         for numbered, images in pictures.batches(explainer.batch_size):
             for picture, found in zip(numbered, explainer(images), strict=True):
                 pictures.save(found, picture, count)

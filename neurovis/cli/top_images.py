@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import lightning.pytorch as pl
 from torch import nn
 
 from neurovis.cli.commands import Paths
-from neurovis.cli.own_images import CommandImages, choose_images
+from neurovis.cli.own_images import choose_images
 from neurovis.cli.printing import MOST_ROWS, print_table
 from neurovis.maximization import ActivationMaximization
 from neurovis.top_images import TopImages, TopImagesProbe
@@ -39,18 +38,28 @@ class TopImagesOptions:
     top_images: int | None = None
     image_workers: int = 0
 
+    def __post_init__(self) -> None:
+        for name, least in (("top_images", 1), ("image_workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}; got {value}")
+
+    @property
+    def are_wanted(self) -> bool:
+        """True if there are pictures to search."""
+        return self.images is not None or self.top_images is not None
+
 
 class TopImagesRun:
     """Search for top images, checked before hours go into the ascent.
 
     Args:
+        options: Pictures, and how many of them.
+        model: Import path of the network.
+        network: The network, as it was loaded.
         module: Ascents of the kernels, one for each image.
-        network: As it was loaded.
-        images: Images of the command.
-        k: Number of top images for each kernel.
-        workers: Processes that read images.
-        objective: What images are compared by.
         trainer: The run's Trainer.
+        objective: What images are compared by; by default what is maximized.
 
     Raises:
         ValueError: If there is no picture that can be read, an option is out of its range, or the
@@ -59,17 +68,17 @@ class TopImagesRun:
 
     def __init__(
         self,
-        module: ActivationMaximization,
+        options: TopImagesOptions,
+        model: str,
         network: nn.Module,
-        images: CommandImages,
-        k: int,
-        workers: int,
-        objective: AnyObjective,
+        module: ActivationMaximization,
         trainer: pl.Trainer,
+        objective: AnyObjective | None = None,
     ) -> None:
-        for name, value, least in (("top_images", k, 1), ("image_workers", workers, 0)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; got {value}")
+        spec = module.input_spec
+        images = choose_images(model, options.images, options.patterns, spec)
+        if images is None:
+            raise ValueError("top_images needs images: give --images, pictures or folders of them")
         kernels: dict[str, list[int]] = {layer: [] for layer in module.layers}
         for job in module.jobs:
             kernels[job.layer] += job.target.kernels
@@ -78,10 +87,10 @@ class TopImagesRun:
             network,
             kernels,
             images.dataset,
-            k,
-            objective,
-            input_spec=module.input_spec,
-            workers=workers,
+            _DEFAULT_NUMBER if options.top_images is None else options.top_images,
+            module.settings.objective if objective is None else objective,
+            input_spec=spec,
+            workers=options.image_workers,
         )
         self._probe.check_trainer(trainer)
         images.first()
@@ -108,45 +117,15 @@ class TopImagesRun:
             self._images.notes.print()
         return self._probe.results
 
+    def raise_if_incomplete(self) -> None:
+        """Say in the end what was left out.
 
-def raise_if_incomplete(found: Mapping[str, TopImages]) -> None:
-    """Say in the end what was left out.
-
-    Raises:
-        ValueError: If pictures could not be read; how many, and why the first.
-    """
-    for one in found.values():
-        if one.notes:  # All layers have the same.
-            raise ValueError(one.notes[0])
-
-
-def prepare(
-    options: TopImagesOptions,
-    model: str,
-    network: nn.Module,
-    module: ActivationMaximization,
-    trainer: pl.Trainer,
-    objective: AnyObjective | None = None,
-) -> TopImagesRun | None:
-    """Return the search that the options ask for, if any; to be called before the ascent.
-
-    Args:
-        options: Pictures, and how many of them.
-        model: Import path of the network.
-        network: The network, as it was loaded.
-        module: Ascents of the kernels, one for each image.
-        trainer: The run's Trainer.
-        objective: What images are compared by; by default what is maximized.
-    """
-    if options.images is None and options.top_images is None:
-        return None
-    spec = module.input_spec
-    images = choose_images(model, options.images, options.patterns, spec)
-    if images is None:
-        raise ValueError("top_images needs images: give --images, pictures or folders of them")
-    k = _DEFAULT_NUMBER if options.top_images is None else options.top_images
-    objective = module.settings.objective if objective is None else objective
-    return TopImagesRun(module, network, images, k, options.image_workers, objective, trainer)
+        Raises:
+            ValueError: If pictures could not be read; how many, and why the first.
+        """
+        for found in self._probe.results.values():
+            if found.notes:  # All layers have the same.
+                raise ValueError(found.notes[0])
 
 
 def _print(found: TopImages) -> None:

@@ -26,15 +26,24 @@ _DEFAULT_RANKING = "orientation"
 _MOST_PRINTED = 16
 
 
-def resolve_kernels(
-    kernels: KernelSelection, network: nn.Module, spec: InputSpec, layer: str, model: str
-) -> KernelSelection:
-    """Return a selection with the kernels themselves in place of ``top:K`` or ``top:K:<ranking>``.
+def is_top(selection: KernelSelection) -> bool:
+    """True if a selection asks for the first kernels of a ranking."""
+    return isinstance(selection, str) and selection.strip().startswith(_PREFIX)
 
-    Any other selection is returned as it is. What is chosen is printed.
+
+def without_top(
+    selections: Sequence[KernelSelection],
+    network: nn.Module,
+    spec: InputSpec,
+    layer: str,
+    model: str,
+) -> list[KernelSelection]:
+    """Return selections with the kernels themselves in place of ``top:K`` or ``top:K:<ranking>``.
+
+    The layer is ranked once; what is chosen is printed. Other selections stay as they are.
 
     Args:
-        kernels: Value of the option.
+        selections: Selections of a layer's kernels.
         network: Network of the kernels.
         spec: What it is shown.
         layer: Dotted name of the kernels' layer.
@@ -44,53 +53,9 @@ def resolve_kernels(
         ValueError: If there is no such ranking, it does not apply to the layer, needs images that
             are not there, or the layer has fewer kernels with a score.
     """
-    if not is_top(kernels):
-        return kernels
-    (chosen,) = _choose([str(kernels)], network, spec, layer, model)
-    return chosen
-
-
-def resolve_groups(
-    groups: str | list[list[int]] | list[str],
-    network: nn.Module,
-    spec: InputSpec,
-    layer: str,
-    model: str,
-) -> str | list[KernelSelection]:
-    """Return groups, each of which may be such a selection: ``"top:8;top:8:color"``.
-
-    Args:
-        groups: Value of the option.
-        network: As in :func:`resolve_kernels`, like all other arguments.
-        spec: What the network is shown.
-        layer: Dotted name.
-        model: Import path of the network.
-
-    Raises:
-        ValueError: As :func:`resolve_kernels`.
-    """
-    parts: list[KernelSelection] = (
-        [part.strip() for part in groups.split(";")] if isinstance(groups, str) else [*groups]
-    )
-    wanted = [str(part) for part in parts if is_top(part)]
-    if not wanted:
-        return groups if isinstance(groups, str) else parts
-    chosen = iter(_choose(wanted, network, spec, layer, model))
-    return [next(chosen) if is_top(part) else part for part in parts]
-
-
-def is_top(part: KernelSelection) -> bool:
-    """True if a selection asks for the first kernels of a ranking."""
-    return isinstance(part, str) and part.strip().startswith(_PREFIX)
-
-
-def _choose(
-    selections: Sequence[str], network: nn.Module, spec: InputSpec, layer: str, model: str
-) -> list[list[int]]:
-    """Rank a layer's kernels once, and return those of each selection."""
+    asked = [_parse(str(one)) if is_top(one) else None for one in selections]
+    rankings = {by: chosen_rankings(by)[0] for _, by in filter(None, asked)}
     resolve_layer(network, layer)  # One, and no type of layers.
-    asked = [_parse(text) for text in selections]
-    rankings = {by: chosen_rankings(by)[0] for _, by in asked}
     by_image = [one.name for one in rankings.values() if isinstance(one, ImageRanking)]
     if by_image and model != "demo":
         raise ValueError(
@@ -101,12 +66,10 @@ def _choose(
     _say(f"ranking the kernels of {layer} by {', '.join(rankings)} …")
     with checked_options(network, spec):
         ranked = rank_kernels(network, layer, rankings.values(), input_spec=spec, images=images)
-    chosen = []
-    for count, by in asked:
-        ranking = ranked[layer, rankings[by].name]
-        chosen.append(ranking.top(count))
-        _print(ranking, chosen[-1])
-    return chosen
+    return [
+        one if top is None else _first(ranked[layer, rankings[top[1]].name], top[0])
+        for one, top in zip(selections, asked, strict=True)
+    ]
 
 
 def _parse(text: str) -> tuple[int, str]:
@@ -119,7 +82,9 @@ def _parse(text: str) -> tuple[int, str]:
     return int(match[1]), match[2] or _DEFAULT_RANKING
 
 
-def _print(ranking: KernelRanking, kernels: list[int]) -> None:
+def _first(ranking: KernelRanking, count: int) -> list[int]:
+    """Return the first kernels of a ranking, and print them."""
+    kernels = ranking.top(count)
     shown = [f"{kernel} ({ranking.score[kernel]:.3g})" for kernel in kernels[:_MOST_PRINTED]]
     if len(kernels) > _MOST_PRINTED:
         shown.append(f"… and {len(kernels) - _MOST_PRINTED} more")
@@ -127,6 +92,7 @@ def _print(ranking: KernelRanking, kernels: list[int]) -> None:
     _say(f"first {len(kernels)} by {ranking.by} ({ranking.score_name}): {', '.join(shown)}")
     if beside:
         _say(f"note: {len(beside)} of {len(kernels)} below the 95th percentile of random kernels")
+    return kernels
 
 
 @rank_zero_only

@@ -86,24 +86,10 @@ def build_trainer(arguments: Mapping[str, Any], prefix: str = "--trainer.") -> p
         ) from error
     own = trainer.logger
     if arguments.get("logger") in (None, True) and isinstance(own, TensorBoardLogger):
-        trainer.logger = run_logger(own.save_dir, own.name, own.version)
+        trainer.logger = RunLogger(own.save_dir, own.name, own.version)
     if trainer.is_global_zero:
         check_writable(trainer.log_dir or trainer.default_root_dir)
     return trainer
-
-
-def run_logger(
-    folder: str | Path, name: str, version: int | str, **options: Any
-) -> TensorBoardLogger:
-    """A TensorBoardLogger whose own folder appears with the first thing that is logged.
-
-    Args:
-        folder: Folder of all runs.
-        name: A folder in it.
-        version: Version of the run, within that.
-        options: Options of ``TensorBoardLogger``.
-    """
-    return RunLogger(folder, name, version, **options)
 
 
 def _mentioned(arguments: Mapping[str, Any], reason: str) -> list[str]:
@@ -133,6 +119,17 @@ def check_float32(arguments: Mapping[str, Any], what: str) -> None:
     precision = arguments.get("precision")
     if precision not in _FLOAT32:
         raise ValueError(f"{what} float32; got --trainer.precision {precision}: leave it out")
+
+
+def check_one_device(trainer: pl.Trainer, what: str) -> None:
+    """Refuse several devices.
+
+    Raises:
+        ValueError: If the Trainer has several.
+    """
+    devices = trainer.num_devices * trainer.num_nodes
+    if devices > 1:
+        raise ValueError(f"{what} one device; got {devices}: --trainer.devices 1")
 
 
 #: What Lightning calls before anything is logged.

@@ -119,7 +119,6 @@ def draw_sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Fig
     frequency = ranking.values.get("preferred_spatial_frequency")
     modulation = int(responses.best_modulation[kernel])
     which = f" to {responses.modulations[modulation]}" if len(responses.modulations) > 1 else ""
-    name = "response above the blank's" if responses.is_rectified else "F1 amplitude"
     return kernel_sheet_figure(
         f"{ranking.layer}, kernel {kernel}: {_score_text(ranking, kernel)}",
         responses.orientations,
@@ -127,7 +126,7 @@ def draw_sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Fig
         responses.tuning[kernel, modulation].float(),
         # Responses count from the blank's.
         0.0 if responses.is_rectified else None,
-        response_name=f"{name}{which}",
+        response_name=f"{responses.response_name}{which}",
         picture=picture,
         spec=ranking.spec,
         notes=[*_evidence(ranking, kernel), *_notes(ranking)],

@@ -51,6 +51,11 @@ class GratingResponses:
             driven = first_harmonic(self.table)
         return torch.where(driven > self._rounding, driven, driven * 0)
 
+    @property
+    def response_name(self) -> str:
+        """Name of the responses in :attr:`tuning`."""
+        return "response above the blank's" if self.is_rectified else "F1 amplitude"
+
     @cached_property
     def best_modulation(self) -> Tensor:
         """Index ``(K,)`` of the modulation that each kernel responds to most."""

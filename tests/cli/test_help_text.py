@@ -11,7 +11,7 @@ import pytest
 import yaml
 from lightning.pytorch.callbacks import Callback
 
-from neurovis.cli.help_text import TRAINER_OPTIONS, example
+from neurovis.cli.help_text import TRAINER_OPTIONS
 from neurovis.cli.main import COMMANDS, build_parser, main
 from neurovis.saliency import METHODS
 from neurovis.tuning import RANKINGS
@@ -50,7 +50,7 @@ def _shell_commands(text: str) -> list[str]:
 def test_every_command_has_an_example_that_is_understood(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written = example(COMMANDS[name].description)
+    (written,) = _shell_commands(COMMANDS[name].description)
     words = shlex.split(written)
     assert words[:2] == ["neurovis", name]
     options = build_parser(name).parse_args(words[2:])
