@@ -5,8 +5,6 @@ Newton's method from a guess, on a part of the values and then on all; where tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -46,49 +44,42 @@ def searched(logits: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
 def _searched(values: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
     """Log gain and shift ``(2, B)``; images for which Newton's method fails are bisected."""
     sample = _sampled(values)
-    guess = _straight_guess(sample, mean, contrast)
+    # Right if the sigmoid were straight.
+    if contrast is None:
+        guess = torch.stack([torch.zeros_like(mean), torch.logit(mean) - sample.mean(1)])
+    else:
+        guess = torch.stack([torch.log(contrast / (mean * (1 - mean))), torch.logit(mean)])
     guess, _ = _refined(sample, guess, mean, contrast, _STEPS_ON_SAMPLE)
-    found, missing = _refined(values, guess, mean, contrast, _STEPS_ON_ALL)
-    far = ~_is_near(missing)
+    found, is_near = _refined(values, guess, mean, contrast, _STEPS_ON_ALL)
     # Images of one value have no solution: a gain as for little contrast leads away from there.
-    far &= values.square().mean(1) > 0.1
+    far = ~is_near & (values.square().mean(1) > 0.1)
     if far.any():
         rows, wanted = far.nonzero().flatten(), mean[far]
         guess = _bisected(sample[rows], wanted, contrast)
-        better, missing = _refined(values[rows], guess, wanted, contrast, _STEPS_ON_ALL)
+        better, is_near = _refined(values[rows], guess, wanted, contrast, _STEPS_ON_ALL)
         # Where the contrast is out of reach, at least the mean is right.
         mean_alone, _ = _refined(values[rows], guess, wanted, None, _STEPS_ON_ALL)
-        found[:, rows] = torch.where(_is_near(missing), better, mean_alone)
+        found[:, rows] = torch.where(is_near, better, mean_alone)
     return found
-
-
-def _straight_guess(values: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
-    """Log gain and shift ``(2, B)`` that would be right if the sigmoid were straight."""
-    if contrast is None:
-        return torch.stack([torch.zeros_like(mean), torch.logit(mean) - values.mean(1)])
-    return torch.stack([torch.log(contrast / (mean * (1 - mean))), torch.logit(mean)])
 
 
 def _refined(
     values: Tensor, guess: Tensor, mean: Tensor, contrast: float | None, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """Newton steps from a guess ``(2, B)``: the best point of each image, and what is missing."""
+    """Newton steps from a guess ``(2, B)``: each image's best point, and whether it is near."""
     place, best = guess, guess
     least = torch.full_like(best, torch.inf)
     for step in range(steps + 1):
-        missing = torch.stack(_missing(*_statistics(values, *place), mean, contrast))
+        own_mean, spread = _statistics(values, *place)
+        too_much = torch.zeros_like(spread) if contrast is None else spread - contrast
+        missing = torch.stack([own_mean - mean, too_much])
         better = missing.abs().amax(0) < least.abs().amax(0)
         best, least = torch.where(better, place, best), torch.where(better, missing, least)
         if step < steps:
-            change = _newton_step(values, *best, *least, with_gain=contrast is not None)
+            change = _newton_step(values, best, least, with_gain=contrast is not None)
             place = best + change.clamp(-1.0, 1.0)
             place[0].clamp_(*_LOG_GAINS)
-    return best, least
-
-
-def _is_near(missing: Sequence[Tensor] | Tensor) -> Tensor:
-    """Return True where mean and contrast ``(B,)`` are as set, or one step from it."""
-    return (missing[0].detach().abs() < NEAR) & (missing[1].detach().abs() < NEAR)
+    return best, (least.abs() < NEAR).all(0)
 
 
 def _bisected(values: Tensor, mean: Tensor, contrast: float | None) -> Tensor:
@@ -136,39 +127,25 @@ def _statistics(values: Tensor, log_gain: Tensor, shift: Tensor) -> tuple[Tensor
     return mean, variance.clamp(min=1e-20).sqrt()
 
 
-def _missing(
-    mean: Tensor, spread: Tensor, wanted: Tensor, contrast: float | None
-) -> tuple[Tensor, Tensor]:
-    """Return the distance of mean and contrast ``(B,)`` from what is set."""
-    return mean - wanted, torch.zeros_like(spread) if contrast is None else spread - contrast
-
-
-def _newton_step(
-    values: Tensor,
-    log_gain: Tensor,
-    shift: Tensor,
-    mean: Tensor,
-    spread: Tensor,
-    *,
-    with_gain: bool,
-) -> Tensor:
+def _newton_step(values: Tensor, place: Tensor, missing: Tensor, *, with_gain: bool) -> Tensor:
     """Change ``(2, B)`` of log gain and shift that would make up for what is missing."""
+    (log_gain, shift), (mean, spread) = place, missing
     gain = log_gain.exp()[:, None]
-    with torch.no_grad():
-        matched = torch.sigmoid(gain * values + shift[:, None])
-        slope = matched * (1 - matched)
-        scaled = slope * values * gain
-        centered = matched - matched.mean(1, keepdim=True)
-        length = centered.square().mean(1).clamp(min=1e-20).sqrt()
-        mean_of_gain, mean_of_shift = scaled.mean(1), slope.mean(1).clamp(min=1e-12)
-        spread_of_gain = (centered * scaled).mean(1) / length
-        spread_of_shift = (centered * slope).mean(1) / length
-        determinant = mean_of_gain * spread_of_shift - mean_of_shift * spread_of_gain
-        solvable = determinant.abs() > 1e-9
-        safe = torch.where(solvable, determinant, torch.ones_like(determinant))
+    matched = torch.sigmoid(gain * values + shift[:, None])
+    slope = matched * (1 - matched)
+    mean_of_shift = slope.mean(1).clamp(min=1e-12)
     shift_alone = torch.stack([torch.zeros_like(mean), -mean / mean_of_shift])
     if not with_gain:
         return shift_alone
+    scaled = slope * values * gain
+    centered = matched - matched.mean(1, keepdim=True)
+    length = centered.square().mean(1).clamp(min=1e-20).sqrt()
+    mean_of_gain = scaled.mean(1)
+    spread_of_gain = (centered * scaled).mean(1) / length
+    spread_of_shift = (centered * slope).mean(1) / length
+    determinant = mean_of_gain * spread_of_shift - mean_of_shift * spread_of_gain
+    solvable = determinant.abs() > 1e-9
+    safe = torch.where(solvable, determinant, torch.ones_like(determinant))
     both = torch.stack(
         [
             (mean_of_shift * spread - spread_of_shift * mean) / safe,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurovis.inputs import InputSpec
-from neurovis.pictures.finding import PICTURE_SUFFIXES, Paths, PictureFiles, find_pictures
+from neurovis.pictures.finding import Paths, PictureFiles, find_pictures, pictures_in
 from neurovis.pictures.reading import read_picture
 
 #: Reads one picture as an image ``(C, H, W)``, as :func:`~neurovis.pictures.read_picture` does.
@@ -208,22 +208,17 @@ def _pictures_below(
         return find_pictures(path, spec, patterns)
     except ValueError:
         folders = _subfolders(Path(path))
-        if not folders or _pictures_in(Path(path)):
+        if not folders or pictures_in(Path(path)):
             raise
     return [one for folder in folders for one in _pictures_below(folder, spec, patterns)]
 
 
 def _warn_of_pictures_in(folder: Path) -> None:
-    beside = _pictures_in(folder)
+    beside = pictures_in(folder)
     if beside:
         warnings.warn(
             f'{len(beside)} pictures in "{folder}" are left out: no class has them', stacklevel=3
         )
-
-
-def _pictures_in(folder: Path) -> list[Path]:
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return [path for path in visible if path.suffix.lower() in PICTURE_SUFFIXES]
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -145,7 +145,7 @@ class _Finder:
         return [_image(key or path.stem, files)]
 
     def _in_folder(self, folder: Path) -> list[PictureFiles]:
-        pictures = _pictures_in(folder)
+        pictures = pictures_in(folder)
         if not self._is_by_name:
             images = [self._whole(path) for path in pictures]
         else:
@@ -182,11 +182,11 @@ class _Finder:
 
     def _of_folder(self, folder: Path) -> Frames:
         if folder not in self._frames:
-            self._frames[folder] = self._naming.frames(folder, _pictures_in)
+            self._frames[folder] = self._naming.frames(folder, pictures_in)
         return self._frames[folder]
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
     """The picture files of a folder, by name; hidden ones are left out."""
     return sorted(
         path

@@ -7,7 +7,7 @@ import copy
 import random
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from operator import is_
@@ -154,39 +154,45 @@ def _memory_of_array(values: Any) -> Restore | None:
     return restore
 
 
+def _memory_of_parts(
+    keys: Iterable[Any],
+    read: Callable[[Any], Any],
+    write: Callable[[Any, Any], object],
+    delete: Callable[[Any], object],
+) -> Restore:
+    """Return a function that restores what some keys refer to; ``_MISSING`` stands for nothing."""
+    before = [(key, read(key)) for key in keys]
+
+    def restore() -> None:
+        for key, value in before:
+            if read(key) is value:
+                continue
+            if value is _MISSING:
+                delete(key)
+            else:
+                write(key, value)
+
+    return restore
+
+
 def _memory_of_cell(cell: CellType) -> Restore:
-    def contents() -> Any:
+    def read(name: str) -> Any:
         try:
-            return cell.cell_contents
+            return getattr(cell, name)
         except ValueError:  # It is empty.
             return _MISSING
 
-    before = contents()
-
-    def restore() -> None:
-        if contents() is before:
-            return
-        if before is _MISSING:
-            del cell.cell_contents
-        else:
-            cell.cell_contents = before
-
-    return restore
+    return _memory_of_parts(["cell_contents"], read, partial(setattr, cell), partial(delattr, cell))
 
 
 def _memory_of_names(names: Names) -> Restore:
-    before = [(name, names.namespace.get(name, _MISSING)) for name in names.names]
-
-    def restore() -> None:
-        for name, value in before:
-            if names.namespace.get(name, _MISSING) is value:
-                continue
-            if value is _MISSING:
-                del names.namespace[name]
-            else:
-                names.namespace[name] = value
-
-    return restore
+    variables = names.namespace
+    return _memory_of_parts(
+        names.names,
+        lambda name: variables.get(name, _MISSING),
+        variables.__setitem__,
+        variables.__delitem__,
+    )
 
 
 def _memory_of_class(kind: type) -> Restore:
@@ -229,18 +235,12 @@ def _memory_of_slots(value: Any) -> Restore | None:
         except AttributeError:
             return _MISSING
 
-    before = [read(member) for member in members]
-
-    def restore() -> None:
-        for member, old in zip(members, before, strict=True):
-            if read(member) is old:
-                continue
-            if old is _MISSING:
-                member.__delete__(value)
-            else:
-                member.__set__(value, old)
-
-    return restore
+    return _memory_of_parts(
+        members,
+        read,
+        lambda member, before: member.__set__(value, before),
+        lambda member: member.__delete__(value),
+    )
 
 
 def _memory_of_bits(bits: BitGenerator) -> Restore:

@@ -120,7 +120,7 @@ class Shown:
         return DataLoader(
             cast(Any, self.images),
             batch_size=batch_size,
-            collate_fn=_Collate(),
+            collate_fn=_collated,
             # Each worker would go through all of a stream.
             num_workers=0 if is_stream else workers,
         )
@@ -195,18 +195,15 @@ def as_image(item: Any, number: int, spec: InputSpec) -> Tensor:
     return stretched(image, spec)
 
 
-class _Collate:
-    """Makes a batch of what could be read."""
-
-    def __call__(self, items: Sequence[tuple[Tensor | None, int]]) -> ImageBatch:
-        read = [(image, number) for image, number in items if image is not None]
-        images = torch.stack([image for image, _ in read]) if read else torch.empty(0)
-        unreadable = [number for image, number in items if image is None]
-        return images, _numbers([number for _, number in read]), _numbers(unreadable)
-
-
-def _numbers(values: Sequence[int]) -> Tensor:
-    return torch.tensor(values, dtype=torch.int64)
+def _collated(items: Sequence[tuple[Tensor | None, int]]) -> ImageBatch:
+    """Make a batch of what could be read."""
+    read = [image for image, _ in items if image is not None]
+    images = torch.stack(read) if read else torch.empty(0)
+    known, unreadable = (
+        torch.tensor([n for image, n in items if (image is None) == missing], dtype=torch.int64)
+        for missing in (False, True)
+    )
+    return images, known, unreadable
 
 
 def why_unreadable(shown: Shown, index: int) -> str:

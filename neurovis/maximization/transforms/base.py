@@ -24,9 +24,8 @@ class Transform(ABC):
         """True if the transform is the identity."""
         return False
 
-    @abstractmethod
     def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
-        """Draw the parameters for one image's steps.
+        """Draw the parameters for one image's steps; none, ``(steps, 0)``, by default.
 
         Args:
             generator: On the CPU, fresh, the image's own.
@@ -36,6 +35,8 @@ class Transform(ABC):
         Returns:
             ``(steps, P)`` on the CPU, of a type that the transform chooses.
         """
+        del generator, size
+        return torch.empty(steps, 0)
 
     @abstractmethod
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
@@ -82,11 +83,6 @@ class FunctionTransform(Transform):
                 "a transform must be a Transform or a function from images (B, C, H, W) to images; "
                 f"got {self.function!r}"
             )
-
-    def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:
-        """Nothing, ``(steps, 0)``."""
-        del generator, size
-        return torch.empty(steps, 0)
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Apply the function to the images.

@@ -114,10 +114,6 @@ class Pad(Transform):
         """True if there is no border."""
         return self.pixels == 0
 
-    def draw(self, generator: torch.Generator, steps: int, size: tuple[int, int]) -> Tensor:  # noqa: ARG002
-        """Nothing: ``(steps, 0)``."""
-        return torch.empty(steps, 0)
-
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:  # noqa: ARG002
         """The images in their borders, ``(B, C, H + 2 pixels, W + 2 pixels)``."""
         return F.pad(images, [self.pixels] * 4, value=0.5)
