@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurovis.figures.cells import Cells
 from neurovis.figures.output import to_pixels
-from neurovis.figures.page import GAP, MARGIN, MAXIMUM_WIDTH, Heading, Page, page_figure
+from neurovis.figures.page import GAP, MARGIN, MAXIMUM_WIDTH, Page, page_figure, titled_page
 from neurovis.figures.pictures import (
     finite_range,
     fitted,
@@ -107,12 +107,10 @@ def signature_figure(
         _Map("resulting map", resulting_map, finite_range(resulting_map), max(width, 160)),
     ]
     body = max(images.height, *(one.height for one in maps))
-    heading = Heading(title, [], images.width + sum(GAP + one.width for one in maps))
-    page = Page(heading.width + 2 * MARGIN, heading.height + body + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    top, left = MARGIN + heading.height, MARGIN
-    images.draw(page, left, top)
-    left += images.width + GAP
+    width = images.width + sum(GAP + one.width for one in maps)
+    page, top = titled_page(title, [], width, body)
+    images.draw(page, MARGIN, top)
+    left = MARGIN + images.width + GAP
     for one in maps:
         one.draw(page, left, top, stack)
         left += one.width + GAP

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from neurovis.figures.cells import Cells
-from neurovis.figures.page import GAP, MARGIN, Heading, Page
+from neurovis.figures.page import GAP, MARGIN, MINIMUM_WIDTH, titled_page
 from neurovis.figures.pictures import (
     constant_maps,
     finite_range,
@@ -67,14 +67,12 @@ def feature_map_figure(
         f"{len(maps)} feature maps: {stated_range(maps, limits)}{constant_maps(maps)}",
         image_note,
     ]
-    heading = Heading(
-        title, [note for note in notes if note], max(shown.width + 2 * GAP + grid.width, 420)
-    )
-    body = max(shown.height, grid.height)
-    page = Page(heading.width + 2 * MARGIN, heading.height + body + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    shown.draw(page, MARGIN, MARGIN + heading.height)
-    grid.draw(page, MARGIN + shown.width + 2 * GAP, MARGIN + heading.height)
+    beside = shown.width + 2 * GAP
+    width = max(beside + grid.width, MINIMUM_WIDTH)
+    height = max(shown.height, grid.height)
+    page, top = titled_page(title, [note for note in notes if note], width, height)
+    shown.draw(page, MARGIN, top)
+    grid.draw(page, MARGIN + beside, top)
     return page.figure()
 
 

@@ -8,7 +8,6 @@ text is known not to overlap, because it was measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -145,32 +144,25 @@ def page_figure(
     body: Body, title: str, notes: Sequence[str] = (), minimum_width: int = MINIMUM_WIDTH
 ) -> Figure:
     """Return a page with a body under its title and notes."""
-    heading = Heading(title, notes, max(body.width, minimum_width))
-    page = Page(heading.width + 2 * MARGIN, heading.height + body.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    body.draw(page, MARGIN, MARGIN + heading.height)
+    page, top = titled_page(title, notes, max(body.width, minimum_width), body.height)
+    body.draw(page, MARGIN, top)
     return page.figure()
 
 
-@dataclass
-class Heading:
-    """The title of a page over some smaller lines, wrapped to the page's width."""
+def titled_page(title: str, notes: Sequence[str], width: int, height: int) -> tuple[Page, int]:
+    """Return a page with its title over smaller notes, and the top of what follows.
 
-    title: str
-    notes: Sequence[str]
-    width: int
-
-    def __post_init__(self) -> None:
-        self._title = wrapped(self.title, self.width, TITLE)
-        self._notes = [line for note in self.notes for line in wrapped(note, self.width)]
-
-    @property
-    def height(self) -> int:
-        """Pixels down, with the distance to what follows."""
-        text = len(self._title) * line_height(TITLE) + len(self._notes) * line_height(LABEL)
-        return text + GAP
-
-    def draw(self, page: Page, x: int, y: int) -> None:
-        """Put it on a page with its upper left corner here."""
-        page.text(x, y, self._title, TITLE)
-        page.text(x, y + len(self._title) * line_height(TITLE), self._notes)
+    Args:
+        title: Wrapped to the width, as the notes are.
+        notes: Stand below it.
+        width: Pixels across between the margins.
+        height: Pixels down of what follows.
+    """
+    titles = wrapped(title, width, TITLE)
+    lines = [line for note in notes for line in wrapped(note, width)]
+    below = MARGIN + len(titles) * line_height(TITLE)
+    top = below + len(lines) * line_height(LABEL) + GAP
+    page = Page(width + 2 * MARGIN, top + height + MARGIN)
+    page.text(MARGIN, MARGIN, titles, TITLE)
+    page.text(MARGIN, below, lines)
+    return page, top

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neurovis.figures.colors import PERCENTILE, Key, color_limit, color_words, colored, stated_maps
 from neurovis.figures.output import to_pixels
-from neurovis.figures.page import GAP, MARGIN, MAXIMUM_WIDTH, MINIMUM_WIDTH, Heading, Page
+from neurovis.figures.page import GAP, MARGIN, MAXIMUM_WIDTH, MINIMUM_WIDTH, Page, titled_page
 from neurovis.figures.pictures import fitted
 from neurovis.figures.plots import line_top
 from neurovis.figures.text import LABEL, line_height, text_width, wrapped
@@ -78,13 +78,11 @@ def receptive_field_figure(
     ]
     if any(box is not None for box in outlines):
         said.append("white box: the theoretical receptive field")
-    heading = Heading(title, [*notes, *said], max(MINIMUM_WIDTH, indent + across * step - 2 * GAP))
     rows = [columns[start : start + across] for start in range(0, len(columns), across)]
     bands = [_Band(row, names, indent) for row in rows]
     body = sum(band.height + _BANDS_APART for band in bands) - _BANDS_APART
-    page = Page(heading.width + 2 * MARGIN, heading.height + body + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    top = MARGIN + heading.height
+    width = max(MINIMUM_WIDTH, indent + across * step - 2 * GAP)
+    page, top = titled_page(title, [*notes, *said], width, body)
     for band in bands:
         band.draw(page, MARGIN, top)
         top += band.height + _BANDS_APART

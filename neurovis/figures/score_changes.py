@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from neurovis.figures.page import MARGIN, Heading, Page
+from neurovis.figures.page import MARGIN, Page, titled_page
 from neurovis.figures.plots import (
     BLUE,
     GRAY,
@@ -77,10 +77,8 @@ def score_change_figure(
         lines.append("orange lines: the 95th percentile of random kernels, at first and now")
     axis = _axis(np.concatenate([before[known], after[known], drawn]))
     plot = Plot((_PLOT_SIDE, _PLOT_SIDE), axis, axis, names[0], names[1], grid=False)
-    heading = Heading(title, lines, plot.width)
-    page = Page(heading.width + 2 * MARGIN, heading.height + plot.height + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    frame = plot.draw(page, MARGIN, MARGIN + heading.height)
+    page, top = titled_page(title, lines, plot.width, plot.height)
+    frame = plot.draw(page, MARGIN, top)
     ends = np.array([axis.low, axis.high])
     page.line(frame.points(ends, ends), GRAY, 1.2, True)
     if limits[0] is not None:

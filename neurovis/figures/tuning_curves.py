@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neurovis.figures.colors import colored
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import GAP, MARGIN, Align, Heading, Page
+from neurovis.figures.page import GAP, MARGIN, Align, Page, titled_page
 from neurovis.figures.pictures import fitted, modality_rows, number
 from neurovis.figures.plots import (
     GRAY,
@@ -90,11 +90,7 @@ def kernel_sheet_figure(
     indent = pictures[0].shape[1] + _PLOTS_APART if pictures else 0
     width = indent + sheet.width
     stack = sum(len(one) + 3 for one in pictures)
-    heading = Heading(title, notes, width)
-    body = max(sheet.height, stack)
-    page = Page(width + 2 * MARGIN, heading.height + body + 2 * MARGIN)
-    heading.draw(page, MARGIN, MARGIN)
-    top = MARGIN + heading.height
+    page, top = titled_page(title, notes, width, max(sheet.height, stack))
     down = top + 1
     for one in pictures:
         page.picture(MARGIN + 1, down, one)
