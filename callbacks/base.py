@@ -34,8 +34,8 @@ from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import ArgumentError, LayerSelection, select_layers
 from neurovis.observation import Observation
+from neurovis.outputs import first_tensor
 from neurovis.receptive_fields import Layout
-from neurovis.recording import first_tensor
 from neurovis.summaries import log_observation
 
 

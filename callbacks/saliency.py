@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
@@ -25,9 +25,9 @@ from neurovis.saliency import (
     SaliencySettings,
     check_method,
     kernel_choices,
-    kernel_word,
 )
 from neurovis.saliency.explanation import checked_settings, explain
+from neurovis.saliency.target import output_label
 
 #: Descriptions in TensorBoard of what is logged, by the ends of the tags.
 _SALIENCY_DESCRIPTIONS = {
@@ -45,14 +45,15 @@ _SALIENCY_DESCRIPTIONS = {
 class SaliencyMonitor(Monitor):
     """Logs which pixels of the probe images drive kernels, classes, units, or any number.
 
-    Under the tag ``saliency/<method>/<layer>`` (``output`` for the network's own): for each kernel
+    Under the tag ``saliency/<method>/<layer>`` (``output`` for class scores): for each kernel
     the probe images, each beside its map laid over it, the plain map, and the map when this fit
     began (or went on from a checkpoint); a row for each modality. The label says what was
     explained, and its value. Integrated gradients also log ``/completeness_error``: how far the
     maps' sums are from what they should add up to, relative, the median over images.
 
     Args:
-        layer: Dotted name, as in ``pl_module.named_modules()``; None for the network's output.
+        layer: Dotted name, as in ``pl_module.named_modules()``; None for an output of the network:
+            its class scores, or the ``output`` that is named.
         kernels: Kernels of the layer, or classes of the output: numbers, or text such as
             ``"0-3,7"``; or ``"strongest"``, for each image the one with the highest value: the
             predicted class.
@@ -63,6 +64,8 @@ class SaliencyMonitor(Monitor):
             ``center`` unit, or the unit at ``(row, column)``.
         target: Explain this function of the layer's activation ``(B, K, ...)`` instead of kernels;
             it returns one number for each image, ``(B,)``.
+        output: Which of the network's outputs is explained where no layer is, by its path, such as
+            ``"logits"`` or ``"0.boxes"``.
         method_options: Further options of the method: those of
             :class:`~neurovis.saliency.SaliencySettings` by name.
         first_and_now: Whether to show the maps when the fit began beside those now.
@@ -88,6 +91,7 @@ class SaliencyMonitor(Monitor):
         *,
         readout: ReadoutOption | None = None,
         target: CallableTarget | None = None,
+        output: str | None = None,
         method_options: SaliencyOptions | None = None,
         first_and_now: bool = True,
         **options: Unpack[MonitorOptions],
@@ -105,9 +109,11 @@ class SaliencyMonitor(Monitor):
         self.method_options: SaliencyOptions = {
             "readout": readout,
             "input_spec": self.input_spec,
+            "output": output,
             **(method_options or {}),
         }
         self._settings = SaliencySettings(**self.method_options)
+        self._label = layer or output_label(self._settings.output)
         settings = self.kernels, target, repr(self.method_options)
         self.tag_settings = {f"saliency/{method}": settings}
         self._layer_target = LayerTarget(None)
@@ -118,13 +124,21 @@ class SaliencyMonitor(Monitor):
     @property
     @override
     def state_key(self) -> str:
-        return f"{super().state_key}{self.method}{self.kernels}"
+        return f"{super().state_key}{self._label}{self.method}{self.kernels}"
+
+    @override
+    def settings_by_tag(self, pl_module: nn.Module) -> dict[str, object]:
+        settings = super().settings_by_tag(pl_module)
+        return {f"saliency/{self.method}/{self._label}": next(iter(settings.values()))}
 
     @override
     def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
         if self.is_first_look:
             self._check(images)
-            self._layer_target = LayerTarget.find(pl_module, self.layer, images)
+            self._settings = SaliencySettings(**self.method_options)
+            self._layer_target = LayerTarget.find(
+                pl_module, self.layer, images, self._settings.output, self.target
+            )
             self._choices, self._first = self._targets(pl_module, images), {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         pictures, errors = [], []
@@ -135,11 +149,13 @@ class SaliencyMonitor(Monitor):
             )
             if self.is_first_look:
                 self._first[choice] = step, found.pooled(self.input_spec)
+                # Later looks are at the same layer.
+                self._settings = replace(self._settings, gradcam_layer=found.gradcam_layer)
                 continue
             pictures.append(self._picture(found, shown.cpu(), step, self._first[choice]))
             if found.completeness_error is not None:
                 errors.append(found.completeness_error)
-        tag = f"saliency/{self.method}/{self.layer or 'output'}"
+        tag = f"saliency/{self.method}/{self._label}"
         observation = Observation()
         if pictures:
             observation.pictures[tag] = stacked(pictures)
@@ -182,7 +198,7 @@ class SaliencyMonitor(Monitor):
             found.pooled(self.input_spec),
             _labels(found),
             self.input_spec,
-            f"{self.method} of {found.layer}, step {step}",
+            f"{found.title}, step {step}",
             found.is_signed,
             notes=["the first map is of what was strongest then"]
             if self.first_and_now and is_strongest
@@ -194,9 +210,5 @@ class SaliencyMonitor(Monitor):
 
 def _labels(found: SaliencyMaps) -> list[str]:
     """Return a label for each image: the explained kernel or target, and its value."""
-    kind = kernel_word(found.layer)
-    names: list[Any] = found.kernels or ["target"] * len(found.values)
-    return [
-        f"{kind} {name}: {value:.3g}" if found.kernels else f"{name}: {value:.3g}"
-        for name, value in zip(names, found.values.tolist(), strict=True)
-    ]
+    values = found.values.tolist()
+    return [f"{name}: {value:.3g}" for name, value in zip(found.names, values, strict=True)]

@@ -19,6 +19,7 @@ from torch.nn.parameter import is_lazy
 from neurovis.arithmetic import exact_float32
 from neurovis.differentiation import differentiable
 from neurovis.layers import find_call, named_layers, resolve_layer, unwrap
+from neurovis.outputs import first_tensor
 from neurovis.restoration import (
     accelerators,
     held_by,
@@ -44,9 +45,10 @@ class Recorder:
     The network runs in whatever mode it is in (training flags, gradients); see :func:`undisturbed`
     to watch a network that is being trained. Hooks are on the network only while it runs.
 
-    A layer that returns a tuple, list or dict is recorded by its first tensor. A recording holds
-    what the layer returned, also when the next layer then works in place. Under gradients it is
-    part of the graph, so that anything computed from it can be differentiated to the input.
+    A layer that returns a tuple, a dictionary or the like is recorded by its first tensor. A
+    recording holds what the layer returned, also when the next layer then works in place. Under
+    gradients it is part of the graph, so that anything computed from it can be differentiated to
+    the input.
 
     To stop at the right place the recorder must know how often each layer is called, which it
     learns from one forward of a single image, run without gradients at the first recording.
@@ -110,12 +112,7 @@ class Recorder:
         """
         calls = self.record_calls(images, reader)
         for name, outputs in calls.items():
-            if len(outputs) > 1:
-                raise ValueError(
-                    f'layer "{name}" is called {len(outputs)} times in one forward, so its '
-                    f'activation is ambiguous; name one of its calls, such as "{name}@1", or a '
-                    "layer that is called once"
-                )
+            check_called_once(name, len(outputs))
         return {name: outputs[0] for name, outputs in calls.items()}
 
     def record_calls(self, images: Tensor, reader: Reader | None = None) -> dict[str, list[Tensor]]:
@@ -203,6 +200,19 @@ def check_reached(model: nn.Module, calls: Mapping[str, int]) -> None:
         )
 
 
+def check_called_once(name: str, calls: int) -> None:
+    """Refuse a layer that a forward calls several times, unless one of the calls is named.
+
+    Raises:
+        ValueError: If there are several calls.
+    """
+    if calls > 1:
+        raise ValueError(
+            f'layer "{name}" is called {calls} times in one forward, so its activation is '
+            f'ambiguous; name one of its calls, such as "{name}@1", or a layer that is called once'
+        )
+
+
 def can_be_hooked(module: nn.Module) -> bool:
     """True if torch allows hooks on the module; it allows none on scripted and traced ones."""
     return not isinstance(module, torch.jit.ScriptModule)
@@ -279,31 +289,3 @@ def _device_types(module: nn.Module) -> set[str]:
     return {
         kind for kind in types if is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     }
-
-
-def first_tensor(name: str, output: Any) -> Tensor:
-    """The first tensor of whatever a layer returned.
-
-    Raises:
-        ValueError: If there is none, or one dictionary for each image.
-    """
-    if isinstance(output, (list, tuple)) and output and isinstance(output[0], Mapping):
-        raise ValueError(
-            f'layer "{name}" returns a list with a dictionary for each image, as detectors do; '
-            "name a layer that returns one tensor for all images"
-        )
-    for tensor in _tensors(output):
-        return tensor
-    raise ValueError(
-        f'layer "{name}" returns {type(output).__name__}, which holds no tensor to record; name a '
-        "layer that returns one"
-    )
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    """The tensors in nested tuples, lists and mappings, in their order."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, (tuple, list, Mapping)):
-        for part in output.values() if isinstance(output, Mapping) else output:
-            yield from _tensors(part)

@@ -24,6 +24,7 @@ LOWEST = {
         "receptive_fields",
         "kernel_layouts",
         "layer_table",
+        "outputs",
         "recording",
         "restoration",
     ),

@@ -10,12 +10,8 @@ from torch import Tensor
 
 from neurovis.figures import randomization_figure, saliency_figure
 from neurovis.inputs import InputSpec
-from neurovis.saliency import (
-    RandomizationCheck,
-    SaliencyMaps,
-    kernel_word,
-)
-from neurovis.saliency.maps import SIGNED
+from neurovis.saliency import RandomizationCheck, SaliencyMaps
+from neurovis.saliency.maps import SIGNED, kernel_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,6 +60,7 @@ class ExplainedPicture:
                 "method": self.maps.method,
                 "value": value,
                 "completeness_error": error,
+                "gradcam_layer": self.maps.gradcam_layer,
             }
 
     def figure(self, name: str = "", count: int = 16) -> Figure:
@@ -73,11 +70,11 @@ class ExplainedPicture:
             name: Name of the picture, for the title.
             count: Maximum number of kernels.
         """
-        maps, kind = self.maps, kernel_word(self.maps.layer)
+        maps = self.maps
         pooled = maps.pooled(self.spec)
         labels = [
-            f"{kind} {kernel}: {value:.4g}"
-            for kernel, value in zip(self.kernels, maps.values.tolist(), strict=True)
+            f"{named}: {value:.4g}"
+            for named, value in zip(maps.names, maps.values.tolist(), strict=True)
         ][:count]
         notes = []
         if len(self.kernels) > count:
@@ -90,7 +87,7 @@ class ExplainedPicture:
             {modality: one[:count] for modality, one in pooled.items()},
             labels,
             self.spec,
-            f"{maps.method} of {maps.layer}, picture {name}",
+            f"{maps.title}, picture {name}",
             maps.is_signed,
             notes=notes,
         )
@@ -104,6 +101,7 @@ class ExplainedPicture:
             "image": self.image.numpy(),
             "layer": self.maps.layer,
             "method": self.maps.method,
+            "gradcam_layer": self.maps.gradcam_layer or "",
             "modalities": [modality.name for modality in self.spec.modalities],
         }
         return arrays if self._errors is None else arrays | {"completeness_errors": self._errors}
@@ -149,7 +147,7 @@ class RandomizedPicture:
         """One row for each stage and kernel."""
         for row in self.check.rows():
             del row["image"]
-            yield row
+            yield {**row, "gradcam_layer": self.check.gradcam_layer}
 
     def figure(self, name: str = "", count: int = 16) -> Figure:
         """The maps, from the trained network's to those of random weights.
@@ -158,11 +156,10 @@ class RandomizedPicture:
             name: Name of the picture, for the title.
             count: Maximum number of kernels.
         """
-        check, kind = self.check, kernel_word(self.check.layer)
+        check = self.check
         kernels = [str(kernel) for kernel in self.kernels[:count]]
-        notes = [
-            f"from above: {kind} {', '.join(kernels)}" if kernels[1:] else f"{kind} {kernels[0]}"
-        ]
+        named = kernel_name(check.kernel_word, self.kernels[0], check.layer)
+        notes = [", ".join([f"from above: {named}", *kernels[1:]]) if kernels[1:] else named]
         if len(self.spec.modalities) > 1:
             notes.append("maps: all modalities together")
         is_signed = check.method in SIGNED
@@ -173,7 +170,7 @@ class RandomizedPicture:
             check.stages,
             correlations[:, :count],
             self.spec,
-            f"{check.method} of {check.layer} as weights become random, picture {name}",
+            f"{check.title} as weights become random, picture {name}",
             is_signed,
             notes=notes,
         )

@@ -23,6 +23,7 @@ from neurovis.saliency import (
     kernel_choices,
     kernel_saliency,
 )
+from neurovis.saliency.maps import described
 
 #: Maps that are held in memory at a time, or those of one picture.
 _MOST_MAPS = 64
@@ -33,14 +34,14 @@ class PictureExplainer:
 
     Args:
         network: The network, on any device; it is left as it was found.
-        layer: Dotted name; None for the network's output, whose kernels are classes.
+        layer: Dotted name; None for the class scores, or the ``output`` that is named.
         kernels: Which, as in ``"0-15,20"``; or ``"strongest"``, each picture's own.
         method: One of :data:`~neurovis.saliency.METHODS`.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         **options: Those of :class:`~neurovis.saliency.SaliencySettings`.
 
     Attributes:
-        layer: Name of the layer, or ``"output"``.
+        layer: Name of the layer; ``"output"`` or ``"output.logits"`` for an output.
         method: The method.
         batch_size: Number of pictures whose maps should be held in memory together.
 
@@ -70,11 +71,16 @@ class PictureExplainer:
         self.method = check_method(method)
         SaliencySettings(**self._options)
         example = network_inputs(network, self._spec, torch.full((1, *self._spec.shape), 0.5))
-        self._target = LayerTarget.find(network, layer, example)
+        self._target = LayerTarget.find(network, layer, example, options.get("output"))
         with undisturbed(network):
             self._choices = kernel_choices(network, self._target, kernels, example)
         self.layer = self._target.label
         self.batch_size = max(1, _MOST_MAPS // len(self._choices))
+
+    @property
+    def title(self) -> str:
+        """Title of the maps, with Grad-CAM's layer once it is given or known."""
+        return described(self.method, self.layer, self._options.get("gradcam_layer"))
 
     def __call__(self, images: Tensor) -> list[ExplainedPicture]:
         """Return the maps of each image.
@@ -86,12 +92,14 @@ class PictureExplainer:
             ValueError: As :func:`~neurovis.saliency.kernel_saliency`.
         """
         shown = network_inputs(self._network, self._spec, images)
-        found = [
-            kernel_saliency(
+        found = []
+        for choice in self._choices:
+            maps = kernel_saliency(
                 self._network, shown, self._target, choice, self.method, **self._options
             )
-            for choice in self._choices
-        ]
+            # One layer for all kernels and pictures.
+            self._options["gradcam_layer"] = maps.gradcam_layer
+            found.append(maps)
         return [
             ExplainedPicture(image, _maps_of_image(found, place), self._spec)
             for place, image in enumerate(images)
@@ -136,6 +144,8 @@ def _maps_of_image(found: list[SaliencyMaps], place: int) -> SaliencyMaps:
         found[0].layer,
         found[0].method,
         torch.stack(errors) if errors else None,
+        found[0].gradcam_layer,
+        found[0].kernel_word,
     )
 
 
@@ -150,4 +160,6 @@ def _check_of_image(checks: list[RandomizationCheck], place: int) -> Randomizati
         first.method,
         first.layer,
         [(one.kernels or [])[place] for one in checks],
+        first.gradcam_layer,
+        first.kernel_word,
     )

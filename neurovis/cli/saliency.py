@@ -69,7 +69,7 @@ def run(
         pictures: The pictures.
         settings: Settings of the method.
         figures: Figures, and the maps of random weights.
-        layer: Dotted name, see neurovis layers; by default the output, whose kernels are classes.
+        layer: Dotted name, see neurovis layers; by default the class scores, or the --output.
         kernels: As in "0-15,20"; "all"; or strongest, the picture's own: the predicted class.
         method: How maps are made.
         baseline: integrated_gradients and occlusion: where the way begins and what covers a patch,
@@ -114,7 +114,7 @@ def _explain(explainer: PictureExplainer, pictures: PictureRun, options: FigureO
                     stages.write(picture.rows(checked))
                     # Without the maps, which may be many.
                     checks.append(replace(checked.check, maps=torch.empty(0)))
-    _print(f"{explainer.method} of {explainer.layer}", rows, number)
+    _print(explainer.title, rows, number)
     if options.randomization:
         _print_randomization(checks)
     pictures.finish()

@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from neurovis.first_forward import IncompatibleInputError, reason
 from neurovis.inputs import input_dtype
 from neurovis.layers import first_names, named_layers
+from neurovis.outputs import first_tensor
 from neurovis.receptive_fields.dimensions import AXES, is_known
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.layout import Layout
 from neurovis.receptive_fields.trace import Trace
 from neurovis.receptive_fields.tracking import Tracker
-from neurovis.recording import can_be_hooked, first_tensor, hooked, undisturbed
+from neurovis.recording import can_be_hooked, hooked, undisturbed
 
 __all__ = ["Box", "Field", "Layout", "clipped_box", "known_fields", "receptive_fields"]
 

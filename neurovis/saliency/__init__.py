@@ -20,7 +20,6 @@ from neurovis.saliency.target import (
     KernelChoice,
     LayerTarget,
     TargetValue,
-    kernel_word,
 )
 
 __all__ = [
@@ -40,5 +39,4 @@ __all__ = [
     "check_method",
     "kernel_choices",
     "kernel_saliency",
-    "kernel_word",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from operator import index
 
 from torch import Tensor, nn
@@ -11,12 +12,15 @@ from typing_extensions import Unpack
 from neurovis.layers import unwrap
 from neurovis.recording import undisturbed
 from neurovis.saliency import gradients, rectified
-from neurovis.saliency.gradcam import gradcam, guided_gradcam
+from neurovis.saliency.gradcam import gradcam, guided_gradcam, last_layer_with_positions
 from neurovis.saliency.maps import SaliencyMaps
 from neurovis.saliency.perturbation import occlusion
 from neurovis.saliency.question import Question, choose_kernels
 from neurovis.saliency.settings import Method, SaliencyOptions, SaliencySettings, check_method
 from neurovis.saliency.target import KernelChoice, LayerTarget, TargetValue
+
+#: Methods that weight the map of a layer.
+BY_LAYER = ("gradcam", "guided_gradcam")
 
 _FUNCTIONS: dict[Method, Callable[[Question], Tensor]] = {
     "gradient": gradients.gradient,
@@ -48,10 +52,10 @@ def kernel_saliency(
     Args:
         model: The network, on any device.
         images: ``(B, C, H, W)`` in the network's space, floating-point, on the network's device.
-        layer: Dotted name; None for the network's output, such as class logits, which has its
-            kernels in dimension 1. A :class:`~neurovis.saliency.LayerTarget` saves finding a
-            layer's kernel dimension in every call. If the layer returns a tuple, list or
-            dict, its first tensor is used.
+        layer: Dotted name; None for an output of the network: the class scores, or the
+            ``output`` that is named; see :func:`~neurovis.outputs.find_output`. A
+            :class:`~neurovis.saliency.LayerTarget` saves finding it in every call. If a layer
+            returns a tuple, list or dict, its first tensor is used.
         kernel: 0-based; or ``"strongest"``, for each image the kernel with the largest readout (the
             predicted class, for logits); or a function from the layer's activation
             ``(B, K, ...)``, kernels second, to ``(B,)``, each image's number from that image's
@@ -74,11 +78,13 @@ def kernel_saliency(
     Returns:
         ``maps`` ``(B, C, H, W)`` with signs (``(B, 1, H, W)`` for ``gradcam``), the explained
         ``values`` ``(B,)`` and the ``kernels`` they are of; for ``integrated_gradients`` also the
-        ``completeness_error`` ``(B,)``. All float32 on the CPU.
+        ``completeness_error`` ``(B,)``, for ``gradcam`` the ``gradcam_layer``. All float32 on the
+        CPU.
 
     Raises:
-        ValueError: If there is no such layer, kernel, unit or method, an option is out of its
-            range, or the method has nothing to work on in this network.
+        ValueError: If there is no such layer, output, kernel, unit or method, nothing tells which
+            output has class scores, an option is out of its range, or the method has nothing to
+            work on in this network.
         TypeError: If an argument is of another type.
 
     Example:
@@ -169,12 +175,15 @@ def explain(
         method: One of :data:`~neurovis.saliency.METHODS`.
         settings: How.
     """
-    target = layer if isinstance(layer, LayerTarget) else LayerTarget.find(model, layer, images)
     function = kernel if callable(kernel) else None
+    target = find_target(model, layer, kernel, images, settings)
     value = TargetValue(model, target, settings.readout, function)
     kernels, values = choose_kernels(value, kernel, images)
     question = Question(value, images, kernels, settings)
     try:
+        if method in BY_LAYER and settings.gradcam_layer is None:
+            settings = replace(settings, gradcam_layer=last_layer_with_positions(question))
+            question = replace(question, settings=settings)
         maps = _FUNCTIONS[method](question)
     except RuntimeError as failure:
         # Torch raises this if the value has a gradient, but not to the images.
@@ -191,4 +200,20 @@ def explain(
         layer=target.label,
         method=method,
         completeness_error=error,
+        gradcam_layer=settings.gradcam_layer if method in BY_LAYER else None,
+        kernel_word=target.kernel_word,
     )
+
+
+def find_target(
+    model: nn.Module,
+    layer: str | LayerTarget | None,
+    kernel: KernelChoice | list[int],
+    images: Tensor,
+    settings: SaliencySettings,
+) -> LayerTarget:
+    """The target that is given, or that of a layer or an output; see :meth:`LayerTarget.find`."""
+    if isinstance(layer, LayerTarget):
+        return layer
+    function = kernel if callable(kernel) else None
+    return LayerTarget.find(model, layer, images, settings.output, function)

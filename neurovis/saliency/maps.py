@@ -12,6 +12,18 @@ from neurovis.inputs import InputSpec
 SIGNED = ("input_x_gradient", "integrated_gradients", "occlusion")
 
 
+def described(method: str, layer: str, gradcam_layer: str | None) -> str:
+    """Return a title for maps of a method: of which layer, and by which layer's map."""
+    return f"{method} of {layer}" + (f" at {gradcam_layer}" if gradcam_layer else "")
+
+
+def kernel_name(word: str, kernel: int | None, layer: str) -> str:
+    """Return the name of what was explained: of a kernel, a function, or the only number."""
+    if kernel is None:
+        return "target"
+    return f"{word} {kernel}" if word else layer
+
+
 @dataclass
 class SaliencyMaps:
     """Saliency of each pixel for the value of a layer's kernel.
@@ -24,11 +36,14 @@ class SaliencyMaps:
             network's input.
         values: The number that was explained, ``(B,)``, float32 on the CPU.
         kernels: The kernel of each image; None where the target was a function.
-        layer: Dotted name; ``"output"`` for the network's output.
+        layer: Dotted name; ``"output"`` for the class scores, ``"output.boxes"`` for an output
+            that was named.
         method: One of :data:`~neurovis.saliency.settings.METHODS`.
         completeness_error: ``(B,)``, for ``integrated_gradients`` only: by how much the sum of the
             map misses the change of the value from the baseline to the image, as a part of that
             change. NaN where there is no change.
+        gradcam_layer: The layer whose map was weighted, for ``gradcam`` and ``guided_gradcam``.
+        kernel_word: What a kernel is called, as in :class:`~neurovis.saliency.LayerTarget`.
     """
 
     maps: Tensor
@@ -37,6 +52,19 @@ class SaliencyMaps:
     layer: str
     method: str
     completeness_error: Tensor | None = None
+    gradcam_layer: str | None = None
+    kernel_word: str = "kernel"
+
+    @property
+    def title(self) -> str:
+        """Title of the maps, such as ``"gradcam of output at layer4.2"``."""
+        return described(self.method, self.layer, self.gradcam_layer)
+
+    @property
+    def names(self) -> list[str]:
+        """Name of what was explained of each image: ``"class 3"``, ``"kernel 3"``, or the layer."""
+        kernels = [None] * len(self.values) if self.kernels is None else self.kernels
+        return [kernel_name(self.kernel_word, kernel, self.layer) for kernel in kernels]
 
     @property
     def is_signed(self) -> bool:

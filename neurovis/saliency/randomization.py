@@ -10,7 +10,7 @@ NeurIPS 2018: the cascading parameter randomization test.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ from typing_extensions import Unpack
 from neurovis.copies import frozen_copy
 from neurovis.rank_correlation import rank_correlations
 from neurovis.recording import undisturbed
-from neurovis.saliency.explanation import checked_settings, explain, one_kernel
-from neurovis.saliency.maps import SaliencyMaps
+from neurovis.saliency.explanation import checked_settings, explain, find_target, one_kernel
+from neurovis.saliency.maps import SaliencyMaps, described
 from neurovis.saliency.parameter_use import modules_in_use
 from neurovis.saliency.settings import Method, SaliencyOptions
 from neurovis.saliency.target import KernelChoice, LayerTarget
@@ -49,6 +49,9 @@ class RandomizationCheck:
         method: One of :data:`~neurovis.saliency.METHODS`.
         layer: Dotted name of the layer; ``"output"`` for the network's output.
         kernels: The kernel of each image; None where the target was a function.
+        gradcam_layer: As in :class:`~neurovis.saliency.SaliencyMaps`: at all stages that of the
+            trained network.
+        kernel_word: As there.
     """
 
     stages: list[str]
@@ -58,6 +61,13 @@ class RandomizationCheck:
     method: str
     layer: str
     kernels: list[int] | None
+    gradcam_layer: str | None = None
+    kernel_word: str = "kernel"
+
+    @property
+    def title(self) -> str:
+        """Title of the maps, such as ``"gradcam of output at layer4.2"``."""
+        return described(self.method, self.layer, self.gradcam_layer)
 
     def rows(self) -> Iterator[dict[str, object]]:
         """One row for each stage and image, as a table has them."""
@@ -123,8 +133,10 @@ def cascading_randomization(
     with undisturbed(model):
         images = images.clone().detach()
         network = frozen_copy(model)
-        target = layer if isinstance(layer, LayerTarget) else LayerTarget.find(model, layer, images)
+        target = find_target(model, layer, kernel, images, settings)
         found = [explain(network, images, target, kernel, method, settings)]
+        if found[0].gradcam_layer is not None:
+            settings = replace(settings, gradcam_layer=found[0].gradcam_layer)
         kernels = found[0].kernels
         kept = kernel if kernels is None else kernels
         stages = [TRAINED]
@@ -201,6 +213,8 @@ def _compared(stages: list[str], found: list[SaliencyMaps]) -> RandomizationChec
         method=trained.method,
         layer=trained.layer,
         kernels=trained.kernels,
+        gradcam_layer=trained.gradcam_layer,
+        kernel_word=trained.kernel_word,
     )
 
 

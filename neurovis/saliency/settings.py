@@ -26,8 +26,9 @@ Method = Literal[
 #: Names of the saliency methods.
 METHODS: tuple[Method, ...] = get_args(Method)
 
-#: What of a kernel's map is explained: a name, or the ``(row, column)`` of one unit.
-ReadoutOption = Literal["mean", "max", "center"] | tuple[int, int]
+#: What of a kernel's map is explained: a name, the ``(row, column)`` of one unit, or the
+#: ``(top, left, bottom, right)`` of a box of units.
+ReadoutOption = Literal["mean", "max", "center"] | tuple[int, int] | tuple[int, int, int, int]
 
 
 class SaliencyOptions(TypedDict, total=False):
@@ -43,6 +44,7 @@ class SaliencyOptions(TypedDict, total=False):
     patch: int | None
     stride: int | None
     gradcam_layer: str | None
+    output: str | None
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,15 @@ class SaliencySettings:
         stride: ``occlusion``: pixels from one position of the square to the next, at most
             ``patch``, by default half of it.
         gradcam_layer: ``gradcam`` and ``guided_gradcam``: the layer whose map is weighted, by
-            default the last convolution that leads to the layer that is explained and has a
-            map larger than 1 x 1.
+            default the last layer with weights and positions (a convolution, a norm, a block) that
+            leads to what is explained.
+        output: The output that is explained where no layer is, by its path: ``"logits"``,
+            ``"0.boxes"``; by default the class scores. A tensor that the network returns by itself
+            is ``"output"``.
 
     Raises:
         ValueError: If an option is out of its range; the message names it.
-        TypeError: If ``input_spec`` or ``gradcam_layer`` is of another type.
+        TypeError: If ``input_spec``, ``gradcam_layer`` or ``output`` is of another type.
     """
 
     readout: ReadoutOption | None = None
@@ -87,6 +92,7 @@ class SaliencySettings:
     patch: int | None = None
     stride: int | None = None
     gradcam_layer: str | None = None
+    output: str | None = None
 
     def __post_init__(self) -> None:
         for option, least in (("samples", 1), ("seed", 0), ("steps", 1)):
@@ -102,6 +108,8 @@ class SaliencySettings:
             raise TypeError(f"input_spec must be an InputSpec; got {self.input_spec!r}")
         if not (self.gradcam_layer is None or isinstance(self.gradcam_layer, str)):
             raise TypeError(f"gradcam_layer must be a layer's name; got {self.gradcam_layer!r}")
+        if not (self.output is None or isinstance(self.output, str)):
+            raise TypeError(f"output must be an output's name; got {self.output!r}")
 
     def _check_baseline(self) -> None:
         if isinstance(self.baseline, Tensor):
@@ -114,13 +122,17 @@ class SaliencySettings:
         readout = self.readout
         if readout is None or (isinstance(readout, str) and readout in READOUTS):
             return
-        if isinstance(readout, (tuple, list)) and len(readout) == 2:
-            for name, value in zip(("row", "column"), readout, strict=True):
+        if isinstance(readout, (tuple, list)) and len(readout) in (2, 4):
+            for name, value in zip(("row", "column"), readout, strict=False):
                 _check_integer(f"readout's {name}", value, 0)
+            for name, end, start in zip(("bottom", "right"), readout[2:], readout, strict=False):
+                _check_integer(f"readout's {name}", end, start + 1)
             object.__setattr__(self, "readout", tuple(readout))
             return
         names = ", ".join(f'"{name}"' for name in READOUTS)
-        raise ValueError(f"readout must be {names} or (row, column); got {readout!r}")
+        raise ValueError(
+            f"readout must be {names}, (row, column) or (top, left, bottom, right); got {readout!r}"
+        )
 
 
 def check_method(method: str) -> Method:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from neurovis.kernel_layouts import kernel_layouts
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import ArgumentError, unwrap
+from neurovis.outputs import OUTPUT, NamedOutput, find_output
 from neurovis.readouts import READOUTS
 from neurovis.receptive_fields import Layout
-from neurovis.recording import Recorder
+from neurovis.recording import undisturbed
 from neurovis.saliency.settings import ReadoutOption
 
 #: Function of a layer's activation ``(B, K, ...)`` that gives one number for each image, ``(B,)``.
@@ -26,45 +27,78 @@ KernelChoice = int | Literal["strongest"] | CallableTarget
 #: For each image the kernel with the largest readout.
 STRONGEST: Literal["strongest"] = "strongest"
 
-#: Name of the network's output in place of a layer's name.
-OUTPUT = "output"
-
 
 @dataclass(frozen=True)
 class LayerTarget:
-    """A layer and the layout of its activation.
+    """A layer or an output of the network, and the layout of its activation.
 
-    Finding the layout may take a traced forward. Whoever explains one layer many times finds
-    it once and passes this in place of the layer's name; it holds nothing of the network.
+    Finding these may take two forwards. Whoever explains one layer many times finds it once and
+    passes this in place of the layer's name; it holds nothing of the network.
 
     Args:
-        name: Dotted name; None for the network's output.
+        name: Dotted name; None for an output.
         layout: Where it keeps kernels and positions.
+        output: Path of the output, as :func:`~neurovis.outputs.find_output` gives it.
+        label: By default the layer's name, or ``"output"``; ``"output.logits"`` for an output that
+            was named.
+        kernel_word: What a kernel is called: ``"kernel"``, ``"class"``, or nothing where there is
+            one number.
     """
 
     name: str | None
     layout: Layout = field(default_factory=lambda: Layout(1))
+    output: str = OUTPUT
+    label: str = ""
+    kernel_word: str = "kernel"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name or OUTPUT)
 
     @classmethod
-    def find(cls, model: nn.Module, layer: str | None, images: Tensor) -> LayerTarget:
-        """Find a layer's kernel dimension; the output of a network has its kernels second.
+    def find(
+        cls,
+        model: nn.Module,
+        layer: str | None,
+        images: Tensor,
+        output: str | None = None,
+        function: CallableTarget | None = None,
+    ) -> LayerTarget:
+        """Find a layer's kernel dimension, or the output that is meant and its kernel dimension.
 
         Args:
             model: The network; it is left exactly as it was found.
-            layer: Dotted name; None for the output.
+            layer: Dotted name; None for an output.
             images: ``(B, C, H, W)`` in the network's space.
+            output: Path of the output, such as ``"logits"``; None for the class scores.
+            function: What reads the number to explain from the activation. It takes the only
+                output of a network whatever it is.
 
         Raises:
-            ValueError: If there is no such layer, or nothing tells which dimension it is.
+            ArgumentError: If both a layer and an output are given, or there is no such output.
+            ValueError: If there is no such layer, or nothing tells which output has class scores,
+                or which dimension counts kernels.
         """
-        if layer is None:
-            return cls(None)
-        return cls(layer, kernel_layouts(model, [layer], images[:1])[layer])
-
-    @property
-    def label(self) -> str:
-        """The layer's name, or ``"output"``."""
-        return OUTPUT if self.name is None else self.name
+        if layer is not None and output is not None:
+            raise ArgumentError(f'layer and output exclude each other; got "{layer}", "{output}"')
+        if layer is not None:
+            layout = kernel_layouts(model, [layer], images[:1])[layer]
+            return cls(layer, layout)
+        network = unwrap(model)
+        with undisturbed(network):
+            path, tensor = find_output(
+                network, images[:2].clone(), output, of_any_kind=function is not None
+            )
+        layout, word = Layout(1), "class" if output is None else "kernel"
+        if tensor.ndim > 2:
+            try:
+                layout = kernel_layouts(NamedOutput(network, path), [OUTPUT], images[:1])[OUTPUT]
+            except ValueError:
+                # Maps of class scores have classes second, as torch's losses want them.
+                if output is not None:
+                    raise
+        elif tensor.ndim < 2 or tensor.shape[1] == 1:
+            word = ""
+        return cls(None, layout, path, output_label(output), word)
 
     @property
     def without_gradient(self) -> str:
@@ -75,21 +109,9 @@ class LayerTarget:
         )
 
 
-def kernel_word(layer: str) -> str:
-    """Return ``"class"`` for the label of the output, ``"kernel"`` for any other layer's."""
-    return "class" if layer == OUTPUT else "kernel"
-
-
-class _WholeNetwork(nn.Module):
-    """Gives a network's own output a layer's name, so that it is recorded as any layer's is."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.output = network
-
-    def forward(self, images: Tensor) -> object:
-        """Return the network's output."""
-        return self.output(images)
+def output_label(output: str | None) -> str:
+    """Return the label of an output, which stands in place of a layer's name."""
+    return OUTPUT if output in (None, OUTPUT) else f"{OUTPUT}.{output}"
 
 
 class TargetValue:
@@ -110,14 +132,14 @@ class TargetValue:
         function: CallableTarget | None = None,
     ) -> None:
         model = unwrap(model)
-        is_output = target.name is None
         self.model = model
         self.target = target
-        self._network = _WholeNetwork(model) if is_output else model
-        self._prefix = f"{OUTPUT}." if is_output else ""
+        # The layer's name within the network that is run.
+        self._name = OUTPUT if target.name is None else target.name
+        network = NamedOutput(model, target.output) if target.name is None else model
         self._readout: ReadoutOption = "mean" if readout is None else readout
         self._function = function
-        self.reader = LayerReader(self._network, {target.label: target.layout})
+        self._reader = LayerReader(network, {self._name: target.layout})
 
     def __call__(self, images: Tensor, kernels: Tensor | None = None) -> Tensor:
         """The number of each image.
@@ -140,22 +162,7 @@ class TargetValue:
     def activation(self, images: Tensor) -> Tensor:
         """The layer's activation, ``(B, K, ...)``: kernels are second."""
         # A copy, since a network may begin by working in place.
-        return self.reader(images.clone())[self.target.label]
-
-    def activation_with(self, layer: str, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The activations of another layer and of the target, from one forward.
-
-        Args:
-            layer: Dotted name of the other, within the network that was given.
-            images: ``(B, C, H, W)`` in the network's space.
-
-        Returns:
-            The other layer's as they are, and the target's ``(B, K, ...)``.
-        """
-        name = self._prefix + layer
-        recorded = Recorder(self._network, [name, self.target.label]).record(images.clone())
-        output = recorded[self.target.label]
-        return recorded[name], self.reader.kernels_second(self.target.label, output, len(images))
+        return self._reader(images.clone())[self._name]
 
     def readings(self, activation: Tensor) -> Tensor:
         """The number of each kernel.
@@ -167,23 +174,25 @@ class TargetValue:
             ``(B, K)``.
 
         Raises:
-            ArgumentError: If the readout is a unit that the layer's maps do not have.
+            ArgumentError: If the readout is a unit or a box that the layer's maps do not have.
         """
         if isinstance(self._readout, str):
             return READOUTS[self._readout](activation)
-        row, column = self._readout
+        top, left, *ends = self._readout
+        bottom, right = ends or (top + 1, left + 1)
         if activation.ndim != 4:
             raise ArgumentError(
-                f'readout {self._readout} asks for a unit of a map; layer "{self.target.label}" '
-                f"has activations of shape {tuple(activation.shape)}, not (B, K, H, W)"
+                f"readout {self._readout} asks for {'a box' if ends else 'a unit'} of a map; layer "
+                f'"{self.target.label}" has activations of shape {tuple(activation.shape)}, '
+                "not (B, K, H, W)"
             )
         height, width = activation.shape[2:]
-        if row >= height or column >= width:
+        if bottom > height or right > width:
             raise ArgumentError(
                 f"readout {self._readout} lies outside the {height} x {width} map of layer "
                 f'"{self.target.label}": rows are 0 to {height - 1}, columns 0 to {width - 1}'
             )
-        return activation[:, :, row, column]
+        return activation[:, :, top:bottom, left:right].mean((2, 3))
 
     def of_activation(self, activation: Tensor, kernels: Tensor | None) -> Tensor:
         """The number of each image.

@@ -103,10 +103,10 @@ def test_results_of_all_kinds_are_drawn_and_kept_alike(tmp_path: Path, images: T
     ]
     columns = [
         ["layer", "kernel", "mean", "std", "min", "max", "constant", "silent"],
-        ["layer", "kernel", "method", "value", "completeness_error"],
+        ["layer", "kernel", "method", "value", "completeness_error", "gradcam_layer"],
         [
             *("layer", "method", "kernel", "stage", "randomized"),
-            *("correlation", "signed_correlation"),
+            *("correlation", "signed_correlation", "gradcam_layer"),
         ],
     ]
     for result, named in zip(results, columns, strict=True):

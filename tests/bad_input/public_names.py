@@ -40,7 +40,7 @@ _REASONS = {
     "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
     "called by us, with what was checked": (
         *("AscentProgress", "IndependentDDPStrategy", "unfinished_run", "diversity_penalty"),
-        *("member_values", "noise_statistics", "kernel_word"),
+        *("member_values", "noise_statistics"),
         *("apply_transforms", "draw_transforms", "stretched", "uniform_modulation", "render"),
         *("modality_modulations", "stacked", "score_histogram", "orientation_colors"),
         *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),

@@ -106,6 +106,47 @@ def test_any_number_of_the_output(drawn: list[Any]) -> None:
     assert drawn[0][-1]["notes"] == []
 
 
+class TwoOutputs(TinyModule):
+    """An embedding before the logits."""
+
+    @override
+    def forward(self, images: Tensor) -> Any:
+        return self.conv1(images).relu().mean((2, 3)), super().forward(images)
+
+
+def test_an_output_is_named(drawn: list[Any]) -> None:
+    module = TwoOutputs().eval()
+    with pytest.raises(ValueError, match=r'several outputs .*"0" \(2, .*"1" .*output="1"'):
+        SaliencyMonitor().observe_first(module, IMAGES, 0)
+    seen = observed(SaliencyMonitor(kernels=[1], output="1"), module)
+    assert list(seen.pictures) == ["saliency/gradient/output.1"]
+    images = IMAGES.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(module(images)[1][:, 1].sum(), images)
+    torch.testing.assert_close(drawn[0][1][""], gradient.abs().amax(1))
+
+
+def test_gradcams_layer_is_found_once_and_named(drawn: list[Any]) -> None:
+    module = TinyModule().eval()
+    monitor = SaliencyMonitor(kernels=[1], method="gradcam")
+    observed(monitor, module)
+    assert drawn[0][4] == "gradcam of output at norm, step 7"
+
+
+def test_monitors_of_different_outputs_do_not_collide(tmp_path: Path) -> None:
+    class Module(TwoOutputs):
+        @override
+        def training_step(self, batch: Any, *_: Any) -> Tensor:
+            return torch.nn.functional.cross_entropy(self(batch[0])[1], batch[1])
+
+        @override
+        def validation_step(self, *_: Any) -> None: ...
+
+    monitors = [SaliencyMonitor(output=name, on_error="raise") for name in ("0", "1")]
+    trainer(tmp_path, callbacks=monitors, max_epochs=1).fit(Module(), loader())
+    folders = {path.parent.name for path in tmp_path.rglob("*.png")}
+    assert folders == {"output.0", "output.1"}
+
+
 def test_a_unit(drawn: list[Any]) -> None:
     module = TinyModule().eval()
     observed(SaliencyMonitor("conv1", [2], readout=(0, 9)), module)
