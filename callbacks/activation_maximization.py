@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
+from neurovis.class_names import class_label, class_names, has_class_names
 from neurovis.figures import first_and_now_images, labeled_grid, render
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, reusable
@@ -23,7 +24,7 @@ from neurovis.maximization.continuation import (
     image_readouts,
     usable_kernels,
 )
-from neurovis.maximization.layer_response import LayerResponse
+from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.observation import Observation
 from neurovis.receptive_fields import Layout
 
@@ -125,6 +126,7 @@ class ActivationMaximizationMonitor(Monitor):
         self.tag_settings = {"activation_maximization": settings}
         # Known from the first look on.
         self._kernels: list[int] = []
+        self._names: list[str] = []
         self._spec: InputSpec | None = None
         self._layout: Layout | None = None
         self._state = AscentState()
@@ -144,7 +146,7 @@ class ActivationMaximizationMonitor(Monitor):
         steps = self._state.steps
         tag = f"activation_maximization/{self.layer}"
         title = f"preferred images of {self.layer}, step {step}, {steps} ascent steps"
-        grid = labeled_grid(snapshot.images, _labels(self._kernels, snapshot), spec, title)
+        grid = labeled_grid(snapshot.images, _labels(self._names, snapshot), spec, title)
         scalars = {f"{tag}/{name}": value for name, value in _means(snapshot).items()}
         observation = Observation(pictures={tag: render(grid)}, scalars=scalars)
         if self.first_and_now and self._first is not None:
@@ -165,6 +167,12 @@ class ActivationMaximizationMonitor(Monitor):
         spec = self.input_spec or self.probe.spec_like(images)
         response = LayerResponse(pl_module, self.layer, spec)
         self._kernels = usable_kernels(response, self.kernels, self.settings)
+        names: list[str] = []
+        if has_class_names(pl_module):
+            with torch.no_grad():
+                count = response.checked(noise_images(spec, count=1)).shape[1]
+            names = class_names(pl_module, self.layer, count)
+        self._names = [class_label(names, kernel) for kernel in self._kernels]
         self._spec, self._layout = spec, response.layout
         self._state, self._first = AscentState(), None
 
@@ -182,9 +190,9 @@ class ActivationMaximizationMonitor(Monitor):
         shown = first.images.to(device)
         still = image_readouts(shown, self._kernels, response, objective, size)
         labels = [
-            f"kernel {kernel}: first image {then:.3g} then, {again:.3g} now; latest {latest:.3g}"
-            for kernel, then, again, latest in zip(
-                self._kernels,
+            f"{name}: first image {then:.3g} then, {again:.3g} now; latest {latest:.3g}"
+            for name, then, again, latest in zip(
+                self._names,
                 first.activations.tolist(),
                 still.tolist(),
                 now.activations.tolist(),
@@ -216,8 +224,8 @@ class _FirstLook:
     activations: Tensor
 
 
-def _labels(kernels: Sequence[int], snapshot: AscentSnapshot) -> list[str]:
-    return [f"kernel {kernel}: {_outcome(snapshot, slot)}" for slot, kernel in enumerate(kernels)]
+def _labels(names: Sequence[str], snapshot: AscentSnapshot) -> list[str]:
+    return [f"{name}: {_outcome(snapshot, slot)}" for slot, name in enumerate(names)]
 
 
 def _outcome(snapshot: AscentSnapshot, slot: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
+from neurovis.class_names import class_label, class_names
 from neurovis.figures import feature_map_figure, first_and_now_figure, render, stacked
 from neurovis.kernels import KernelSelection, reusable, select_kernels
 from neurovis.layers import LayerSelection
@@ -124,9 +125,11 @@ class FeatureMapMonitor(Monitor):
             if self.is_first_look:
                 self._first[layer] = step, maps[0].clone().cpu()
                 continue
-            observation.pictures[tag] = self._picture(layer, maps, kernels, shown.cpu(), step)
+            every = class_names(pl_module, layer, maps.shape[1])
+            names = {kernel: class_label(every, kernel, "") for kernel in kernels}
+            observation.pictures[tag] = self._picture(layer, maps, names, shown.cpu(), step)
             if self.first_and_now:
-                self._compare(observation, layer, maps[0].cpu(), kernels, step)
+                self._compare(observation, layer, maps[0].cpu(), names, step)
             observation.describe(tag, _MAP_DESCRIPTIONS)
         for title, name in _CHARTS.items():
             observation.add_to_chart("feature_maps", title, f"feature_maps/*/{name}")
@@ -144,8 +147,10 @@ class FeatureMapMonitor(Monitor):
         return select_kernels(range(number) if self.kernels is None else self.kernels, count, layer)
 
     def _picture(
-        self, layer: str, maps: Tensor, kernels: list[int], shown: Tensor, step: int
+        self, layer: str, maps: Tensor, names: Mapping[int, str], shown: Tensor, step: int
     ) -> PixelArray:
+        """Draw the maps of the kernels that have names."""
+        kernels = list(names)
         count = maps.shape[1]
         ranked = "most active " if self.kernels == MOST_ACTIVE else ""
         which = f"{len(kernels)} {ranked}of {count} kernels, " if len(kernels) < count else ""
@@ -154,7 +159,7 @@ class FeatureMapMonitor(Monitor):
                 feature_map_figure(
                     image,
                     of_image,
-                    kernels,
+                    list(names.values()),
                     self.input_spec,
                     f"{layer}, {which}image {index + 1} of {len(shown)}, step {step}",
                 )
@@ -166,7 +171,7 @@ class FeatureMapMonitor(Monitor):
         return stacked(pictures)
 
     def _compare(
-        self, observation: Observation, layer: str, now: Tensor, kernels: list[int], step: int
+        self, observation: Observation, layer: str, now: Tensor, names: Mapping[int, str], step: int
     ) -> None:
         """Add what has changed in the first image's maps ``(K, H', W')`` since the first look."""
         first_step, first = self._first[layer]
@@ -176,9 +181,9 @@ class FeatureMapMonitor(Monitor):
         if len(known):
             observation.scalars[f"{tag}/correlation_with_first"] = known.quantile(0.5).item()
         figure = first_and_now_figure(
-            first[kernels],
-            now[kernels],
-            [_label(kernel, correlations[kernel].item()) for kernel in kernels],
+            first[list(names)],
+            now[list(names)],
+            [_label(name, correlations[kernel].item()) for kernel, name in names.items()],
             (f"first, step {first_step}", f"now, step {step}"),
             f"{layer}: the first image's maps at first and now",
             ["r: correlation of a kernel's two maps"] if len(known) else [],
@@ -186,8 +191,8 @@ class FeatureMapMonitor(Monitor):
         observation.pictures[f"{tag}/first_and_now"] = render(figure)
 
 
-def _label(kernel: int, correlation: float) -> str:
-    return str(kernel) if np.isnan(correlation) else f"{kernel}: r {correlation:.2f}"
+def _label(name: str, correlation: float) -> str:
+    return name if np.isnan(correlation) else f"{name}: r {correlation:.2f}"
 
 
 def _in_place(before: Sequence[int], wanted: Sequence[int]) -> list[int]:

@@ -43,6 +43,11 @@ def class_names(network: nn.Module, layer: str | None, count: int) -> list[str]:
     return []
 
 
+def has_class_names(network: nn.Module) -> bool:
+    """True if the network, or a module in it, names classes."""
+    return any(getattr(module, CLASS_NAMES, None) for module in network.modules())
+
+
 def class_label(names: Sequence[str], kernel: int, noun: str = "kernel") -> str:
     """Return how figures call a kernel: ``"lorikeet (90)"``, or ``"kernel 90"`` without names.
 
@@ -51,9 +56,11 @@ def class_label(names: Sequence[str], kernel: int, noun: str = "kernel") -> str:
     Args:
         names: As :func:`class_names` returns them.
         kernel: Its number.
-        noun: What it is called without a name.
+        noun: What stands before the number of a kernel without a name.
     """
-    return f"{names[kernel].partition(', ')[0]} ({kernel})" if names else f"{noun} {kernel}"
+    if names:
+        return f"{names[kernel].partition(', ')[0]} ({kernel})"
+    return f"{noun} {kernel}".lstrip()
 
 
 def _is_output(module: nn.Module, layer: str | None, prefix: str) -> bool:

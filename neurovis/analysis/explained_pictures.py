@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
+from neurovis.class_names import class_label
 from neurovis.figures import randomization_figure, saliency_figure
 from neurovis.inputs import InputSpec
 from neurovis.saliency import RandomizationCheck, SaliencyMaps
@@ -51,10 +52,11 @@ class ExplainedPicture:
     def rows(self) -> Iterator[dict[str, object]]:
         """One row for each kernel."""
         errors: list[float] | list[None] = self._errors or [None] * len(self.kernels)
+        names = self.maps.class_names
         for kernel, value, error in zip(
             self.kernels, self.maps.values.tolist(), errors, strict=True
         ):
-            yield {
+            row = {
                 "layer": self.maps.layer,
                 "kernel": kernel,
                 "method": self.maps.method,
@@ -62,6 +64,7 @@ class ExplainedPicture:
                 "completeness_error": error,
                 "gradcam_layer": self.maps.gradcam_layer,
             }
+            yield row | ({"class_name": names[kernel]} if names else {})
 
     def figure(self, name: str = "", count: int = 16) -> Figure:
         """The picture, each map over it, and each map.
@@ -157,8 +160,8 @@ class RandomizedPicture:
             count: Maximum number of kernels.
         """
         check = self.check
-        kernels = [str(kernel) for kernel in self.kernels[:count]]
-        named = kernel_name(check.kernel_word, self.kernels[0], check.layer)
+        kernels = [class_label(check.class_names, kernel, "") for kernel in self.kernels[:count]]
+        named = kernel_name(check.kernel_word, self.kernels[0], check.layer, check.class_names)
         notes = [", ".join([f"from above: {named}", *kernels[1:]]) if kernels[1:] else named]
         if len(self.spec.modalities) > 1:
             notes.append("maps: all modalities together")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from neurovis.class_names import class_label, class_names
 from neurovis.figures import feature_map_figure
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernel_layouts import usable_layers
@@ -33,6 +34,8 @@ class FeatureMaps:
         kernel_count: Number of the layer's kernels.
         maps: ``(K, H', W')``, float32 on the CPU.
         spec: What the network is shown.
+        class_names: Names of all of the layer's kernels; empty if they are no classes, and None if
+            those of no other layer are either, so that tables need no column for them.
     """
 
     DESCRIPTION: ClassVar[str] = (
@@ -48,6 +51,7 @@ class FeatureMaps:
     kernel_count: int
     maps: Tensor
     spec: InputSpec
+    class_names: Sequence[str] | None = None
 
     @property
     def tag(self) -> str:
@@ -71,8 +75,11 @@ class FeatureMaps:
             "silent": self.silent,
         }
         for place, kernel in enumerate(self.kernels):
-            cells = {name: values[place].item() for name, values in columns.items()}
-            yield {"layer": self.layer, "kernel": kernel, **cells}
+            cells: dict[str, object] = {"layer": self.layer, "kernel": kernel}
+            cells |= {name: values[place].item() for name, values in columns.items()}
+            if self.class_names is not None:
+                cells["class_name"] = self.class_names[kernel] if self.class_names else ""
+            yield cells
 
     def figure(self, name: str = "", count: int = 64) -> Figure:
         """The maps beside the picture.
@@ -85,7 +92,8 @@ class FeatureMaps:
         is_all = len(shown) == self.kernel_count
         which = "" if is_all else f" ({len(shown)} of {self.kernel_count} kernels)"
         title = f"{self.layer}{which}, picture {name}"
-        return feature_map_figure(self.image, self.maps[:count], shown, self.spec, title)
+        labels = [class_label(self.class_names or (), kernel, "") for kernel in shown]
+        return feature_map_figure(self.image, self.maps[:count], labels, self.spec, title)
 
     def arrays(self) -> dict[str, Any]:
         """The maps ``(K, H', W')``, the kernels' numbers and the layer's name."""
@@ -137,11 +145,18 @@ class FeatureReader:
         with undisturbed(self._network), torch.no_grad():
             activations = self._reader(shown)
         found: list[list[FeatureMaps]] = [[] for _ in images]
-        for layer, activation in activations.items():
-            maps = as_maps(layer, activation)
+        of_layers = {layer: as_maps(layer, one) for layer, one in activations.items()}
+        named = {
+            layer: class_names(self._network, layer, maps.shape[1])
+            for layer, maps in of_layers.items()
+        }
+        for layer, maps in of_layers.items():
             count = maps.shape[1]
             kernels = select_kernels(self._selection, count, layer)
             of_layer = maps[:, kernels].float().cpu()
+            names = named[layer] if any(named.values()) else None
             for results, image, of_image in zip(found, images, of_layer, strict=True):
-                results.append(FeatureMaps(image, layer, kernels, count, of_image, self._spec))
+                results.append(
+                    FeatureMaps(image, layer, kernels, count, of_image, self._spec, names)
+                )
         return found

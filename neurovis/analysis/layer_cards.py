@@ -22,6 +22,7 @@ from neurovis.cards import (
     image_uri,
     map_uri,
 )
+from neurovis.class_names import class_label
 from neurovis.figures import weight_pictures
 from neurovis.maximization import ActivationMaximization
 from neurovis.maximization.preferred_image import PreferredImage
@@ -127,6 +128,7 @@ class LayerCards:
         probe, network = self._findings.probe, self._findings.network
         top = self._top
         maps = None if probe is None else ProbeMaps(network, self._name, self._spec, probe)
+        names = self._findings.preferred.results_of(self._name).class_names
         for kernel, variants in images.items():
             yield Card(
                 self._name,
@@ -141,6 +143,7 @@ class LayerCards:
                 top_images=[] if top is None else top_pictures(top, kernel),
                 top_activation=next(iter(top.values(kernel) if top is not None else ()), math.nan),
                 remarks=list(self._remarks(variants)),
+                name=class_label(names, kernel) if names else "",
             )
 
     def _picture(self, image: Tensor, title: str) -> Picture:

@@ -146,6 +146,7 @@ def _maps_of_image(found: list[SaliencyMaps], place: int) -> SaliencyMaps:
         torch.stack(errors) if errors else None,
         found[0].gradcam_layer,
         found[0].kernel_word,
+        found[0].class_names,
     )
 
 
@@ -162,4 +163,5 @@ def _check_of_image(checks: list[RandomizationCheck], place: int) -> Randomizati
         [(one.kernels or [])[place] for one in checks],
         first.gradcam_layer,
         first.kernel_word,
+        first.class_names,
     )

@@ -156,6 +156,7 @@ class Card:
         top_images: Real pictures that drive it most, best first.
         top_activation: Activation of the best of them.
         remarks: Further words of evidence.
+        name: What it is called beside its number, such as the class that it stands for.
     """
 
     layer: str
@@ -170,3 +171,4 @@ class Card:
     top_images: Sequence[Picture] = ()
     top_activation: float = float("nan")
     remarks: Sequence[str] = ()
+    name: str = ""

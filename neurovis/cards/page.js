@@ -367,12 +367,12 @@ function content(card, large) {
 }
 
 function nameOf(card) {
-  return `${card.layer}, kernel ${card.kernel}`;
+  return `${card.layer}, ${card.name || `kernel ${card.kernel}`}`;
 }
 
 function fill(article) {
   const card = page.cards[article.dataset.index];
-  const button = element("button", { className: "open", type: "button", tabIndex: -1 }, `kernel ${card.kernel} `,
+  const button = element("button", { className: "open", type: "button", tabIndex: -1 }, `${card.name || `kernel ${card.kernel}`} `,
     element("small", { textContent: card.layer }));
   button.addEventListener("click", () => openDetail(card));
   const heading = element("h2", {}, button);

@@ -99,7 +99,7 @@ def print_results(results: MaximizationResults) -> None:
         silent = sum(item.dead_members)
         rows.append(
             {
-                "image": item.label,
+                "image": results.label(item),
                 "activation": item.counted(item.activation),
                 "of noise": item.counted(item.noise_activation),
                 "silent kernels": f"{silent} of {sum(item.driven_members)}" if silent else "",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from neurovis.analysis import Comparison, RankedFields
+from neurovis.class_names import class_label
 from neurovis.cli.printing import print_notes, print_table
 from neurovis.tuning.results import KernelRanking, Rankings
 
@@ -34,7 +35,9 @@ def _cells(ranking: KernelRanking) -> dict[str, str]:
         "above null": _above(ranking) if len(null) else "-",
         "dead": str(int(ranking.dead.sum())),
         "reliability": _number(ranking.rank_reliability),
-        "first kernels": ", ".join(map(str, ranking.first(_NAMED))),
+        "first kernels": ", ".join(
+            class_label(ranking.class_names, kernel, "") for kernel in ranking.first(_NAMED)
+        ),
     }
     return {
         "layer": ranking.layer,

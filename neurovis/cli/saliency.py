@@ -129,6 +129,7 @@ def _print(title: str, rows: list[Row], number: int) -> None:
         {
             "picture": f"{row['index']}: {row['picture']}",
             **{column.replace("_", " "): _number(row[column]) for column in columns},
+            **({"kernel": str(row["class_name"])} if "class_name" in row else {}),
         }
         for row in rows
     ]

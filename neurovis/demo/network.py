@@ -30,6 +30,8 @@ class ShapeNet(nn.Module):
         widths: Number of kernels of each convolution.
     """
 
+    class_names = SHAPES
+
     def __init__(self, widths: tuple[int, int, int, int] = (24, 48, 64, 96)) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(4, widths[0], kernel_size=9, stride=2, padding=4)

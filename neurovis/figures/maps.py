@@ -29,7 +29,7 @@ _MOST_IMAGE_CHANNELS = 8
 
 
 def feature_map_figure(
-    image: Tensor, maps: Tensor, kernels: Sequence[int], spec: InputSpec | None, title: str
+    image: Tensor, maps: Tensor, kernels: Sequence[int | str], spec: InputSpec | None, title: str
 ) -> Figure:
     """One image beside a grid of feature maps, each under its kernel's number.
 
@@ -40,7 +40,7 @@ def feature_map_figure(
         image: ``(C, H, W)``; in [0, 1] if there is a spec, else in any unit: shown from its own
             lowest to its own highest value, as the figure says (at most 8 channels).
         maps: ``(K, H', W')``, one map a kernel; ``(K, 1, 1)`` for a linear layer.
-        kernels: The kernels' numbers.
+        kernels: The kernels' numbers or names.
         spec: The modalities, see :func:`modality_rows`.
         title: Stands over the figure.
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from neurovis.class_names import class_label
 from neurovis.figures import (
     curve_figure,
     labeled_grid,
@@ -46,6 +47,7 @@ class MaximizationResults:
         seed: The run's seed.
         grouped: Whether images are of groups, so that the table tells groups and weights.
         items: What was found.
+        class_names: Names of all of the layer's kernels, where they are classes.
     """
 
     layer: str
@@ -53,6 +55,7 @@ class MaximizationResults:
     seed: int
     grouped: bool = False
     items: list[PreferredImage] = field(default_factory=list)
+    class_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -99,10 +102,15 @@ class MaximizationResults:
             [item.curve for item in self.items], batch_first=True, padding_value=torch.nan
         )
 
+    def label(self, item: PreferredImage) -> str:
+        """Return how figures call an image: by its class, or as ``kernel 5``."""
+        is_kernel = item.label == f"kernel {item.kernels[0]}"
+        return class_label(self.class_names, item.kernels[0]) if is_kernel else item.label
+
     def grid(self) -> Figure:
         """All images with their labels and activations."""
         labels = [
-            f"{item.label}: dead" if item.dead else f"{item.label}: {item.counted(item.activation)}"
+            f"{self.label(item)}: {'dead' if item.dead else item.counted(item.activation)}"
             for item in self.items
         ]
         title = f"preferred images of {self.layer}"
@@ -123,7 +131,7 @@ class MaximizationResults:
         """Plot the maximized number over the steps."""
         return curve_figure(
             self.curves,
-            [item.label for item in self.items],
+            [self.label(item) for item in self.items],
             f"ascent in {self.layer}",
             "activation on random views",
         )
@@ -179,6 +187,8 @@ class MaximizationResults:
                     "dead": item.dead_members[member],
                     "ended": item.ended,
                 }
+                if self.class_names:
+                    row["class_name"] = self.class_names[kernel]
                 if self.has_variants:
                     row["variant"] = item.variant + 1
                 for modality, (contrast, luminance) in measured(
@@ -209,7 +219,7 @@ class MaximizationResults:
             item.target_map,
             item.resulting_map,
             self.spec,
-            f"{self.layer}, {item.label}: {reached}",
+            f"{self.layer}, {self.label(item)}: {reached}",
             _IN_FIGURES,
         )
         save_png(signature, figure, colors=128)

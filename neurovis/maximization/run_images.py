@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class RunImages:
         spec: Modalities and size of the images.
         settings: How the ascent is done.
         grouped: Whether images are of groups.
+        class_names: By layer, the names of its kernels, where they are classes.
 
     Attributes:
         jobs: All images that are asked for.
@@ -41,9 +42,15 @@ class RunImages:
     """
 
     def __init__(
-        self, jobs: Sequence[Job], spec: InputSpec, settings: AscentSettings, grouped: bool = False
+        self,
+        jobs: Sequence[Job],
+        spec: InputSpec,
+        settings: AscentSettings,
+        grouped: bool = False,
+        class_names: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.jobs = list(jobs)
+        self._class_names = class_names or {}
         self._spec, self._seed, self._grouped = spec, settings.seed, grouped
         self._keeper = ImageKeeper(spec, settings)
         self._restored: list[KeptImage] = []
@@ -154,7 +161,8 @@ class RunImages:
         items = list(self.finished(layer))
         items += [item for item in self._cut_short if item.layer == layer]
         items.sort(key=lambda item: (item.index, item.variant))
-        return MaximizationResults(layer, self._spec, self._seed, self._grouped, items)
+        names = self._class_names.get(layer, ())
+        return MaximizationResults(layer, self._spec, self._seed, self._grouped, items, names)
 
     def picture(self, image: PreferredImage) -> Path | None:
         """The PNG file that holds all of an image, if there is one."""

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from typing_extensions import override
 
+from neurovis.class_names import class_names
 from neurovis.copies import frozen_copy
 from neurovis.files import safe_name
 from neurovis.inputs import InputSpec
@@ -89,6 +90,9 @@ class TargetMaximization(pl.LightningModule):
         # optimizer: what holds it is no submodule.
         network = frozen_copy(model)
         self._layers = maximizable_layers(network, layers, self.input_spec, settings)
+        self._class_names = {
+            name: class_names(network, name, layer.count) for name, layer in self._layers.items()
+        }
         self._ascent: LayerAscent | None = None
         # What is prepared for the ascent.
         self._preparations = ExitStack()
@@ -96,7 +100,7 @@ class TargetMaximization(pl.LightningModule):
     def set_jobs(self, jobs: Sequence[Job]) -> None:
         """Say what to make images of; called once, by the subclass."""
         self.jobs = list(jobs)
-        self._run = RunImages(jobs, self.input_spec, self.settings, self.grouped)
+        self._run = RunImages(jobs, self.input_spec, self.settings, self.grouped, self._class_names)
         # The Trainer wants parameters before it says how many devices there are.
         self.images = self.settings.image_parameters.images(1, self.input_spec)
 

@@ -202,6 +202,7 @@ def explain(
         completeness_error=error,
         gradcam_layer=settings.gradcam_layer if method in BY_LAYER else None,
         kernel_word=target.kernel_word,
+        class_names=target.class_names,
     )
 
 

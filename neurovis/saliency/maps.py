@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from neurovis.class_names import class_label
 from neurovis.inputs import InputSpec
 
 #: The methods whose maps say how much, and with which sign, each pixel adds to the value.
@@ -17,11 +19,11 @@ def described(method: str, layer: str, gradcam_layer: str | None) -> str:
     return f"{method} of {layer}" + (f" at {gradcam_layer}" if gradcam_layer else "")
 
 
-def kernel_name(word: str, kernel: int | None, layer: str) -> str:
+def kernel_name(word: str, kernel: int | None, layer: str, class_names: Sequence[str] = ()) -> str:
     """Return the name of what was explained: of a kernel, a function, or the only number."""
     if kernel is None:
         return "target"
-    return f"{word} {kernel}" if word else layer
+    return class_label(class_names, kernel, word) if word else layer
 
 
 @dataclass
@@ -44,6 +46,7 @@ class SaliencyMaps:
             change. NaN where there is no change.
         gradcam_layer: The layer whose map was weighted, for ``gradcam`` and ``guided_gradcam``.
         kernel_word: What a kernel is called, as in :class:`~neurovis.saliency.LayerTarget`.
+        class_names: Names of all of the layer's kernels, where they are classes.
     """
 
     maps: Tensor
@@ -54,6 +57,7 @@ class SaliencyMaps:
     completeness_error: Tensor | None = None
     gradcam_layer: str | None = None
     kernel_word: str = "kernel"
+    class_names: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -62,9 +66,12 @@ class SaliencyMaps:
 
     @property
     def names(self) -> list[str]:
-        """Name of what was explained of each image: ``"class 3"``, ``"kernel 3"``, or the layer."""
+        """Name of what was explained of each image: its class, ``"kernel 3"``, or the layer."""
         kernels = [None] * len(self.values) if self.kernels is None else self.kernels
-        return [kernel_name(self.kernel_word, kernel, self.layer) for kernel in kernels]
+        return [
+            kernel_name(self.kernel_word, kernel, self.layer, self.class_names)
+            for kernel in kernels
+        ]
 
     @property
     def is_signed(self) -> bool:

@@ -9,7 +9,7 @@ NeurIPS 2018: the cascading parameter randomization test.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -52,6 +52,7 @@ class RandomizationCheck:
         gradcam_layer: As in :class:`~neurovis.saliency.SaliencyMaps`: at all stages that of the
             trained network.
         kernel_word: As there.
+        class_names: As there.
     """
 
     stages: list[str]
@@ -63,6 +64,7 @@ class RandomizationCheck:
     kernels: list[int] | None
     gradcam_layer: str | None = None
     kernel_word: str = "kernel"
+    class_names: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -71,6 +73,9 @@ class RandomizationCheck:
 
     def rows(self) -> Iterator[dict[str, object]]:
         """One row for each stage and image, as a table has them."""
+        names: list[dict[str, object]] = [{}] * self.maps.shape[1]
+        if self.kernels is not None and self.class_names:
+            names = [{"class_name": self.class_names[kernel]} for kernel in self.kernels]
         for stage, randomized in enumerate(self.stages):
             for image in range(self.maps.shape[1]):
                 yield {
@@ -82,6 +87,7 @@ class RandomizationCheck:
                     "randomized": randomized,
                     "correlation": self.correlations[stage, image].item(),
                     "signed_correlation": self.signed_correlations[stage, image].item(),
+                    **names[image],
                 }
 
 
@@ -215,6 +221,7 @@ def _compared(stages: list[str], found: list[SaliencyMaps]) -> RandomizationChec
         kernels=trained.kernels,
         gradcam_layer=trained.gradcam_layer,
         kernel_word=trained.kernel_word,
+        class_names=trained.class_names,
     )
 
 

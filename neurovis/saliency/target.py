@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from neurovis.class_names import class_names, has_class_names
 from neurovis.kernel_layouts import kernel_layouts
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import ArgumentError, unwrap
@@ -43,6 +44,7 @@ class LayerTarget:
             was named.
         kernel_word: What a kernel is called: ``"kernel"``, ``"class"``, or nothing where there is
             one number.
+        class_names: Names of all kernels, where they are classes.
     """
 
     name: str | None
@@ -50,6 +52,7 @@ class LayerTarget:
     output: str = OUTPUT
     label: str = ""
     kernel_word: str = "kernel"
+    class_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name or OUTPUT)
@@ -82,7 +85,7 @@ class LayerTarget:
             raise ArgumentError(f'layer and output exclude each other; got "{layer}", "{output}"')
         if layer is not None:
             layout = kernel_layouts(model, [layer], images[:1])[layer]
-            return cls(layer, layout)
+            return cls(layer, layout)._with_class_names(model, images)
         network = unwrap(model)
         with undisturbed(network):
             path, tensor = find_output(
@@ -98,7 +101,17 @@ class LayerTarget:
                     raise
         elif tensor.ndim < 2 or tensor.shape[1] == 1:
             word = ""
-        return cls(None, layout, path, output_label(output), word)
+        target = cls(None, layout, path, output_label(output), word)
+        are_scores = word == "class" or path.rpartition(".")[2] == "logits"
+        return target._with_class_names(model, images) if are_scores else target
+
+    def _with_class_names(self, model: nn.Module, images: Tensor) -> LayerTarget:
+        """The same target with the names of its kernels, where they are classes."""
+        if not has_class_names(model):
+            return self
+        with undisturbed(unwrap(model)), torch.no_grad():
+            count = TargetValue(model, self).activation(images[:1]).shape[1]
+        return replace(self, class_names=class_names(model, self.name, count))
 
     @property
     def without_gradient(self) -> str:

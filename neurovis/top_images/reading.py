@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.arithmetic import exact_float32
+from neurovis.class_names import class_names
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernel_layouts import kernel_layouts
 from neurovis.kernels import KernelSelection, select_kernels
@@ -82,6 +83,7 @@ class ReadLayer:
         objective: From activations ``(B, K, ...)`` to numbers ``(B, N)``, and to their maps.
         read_units: ``(P,)``, which units the objective reads.
         places: Where they look.
+        class_names: Names of all of the layer's kernels, where they are classes.
     """
 
     name: str
@@ -89,6 +91,7 @@ class ReadLayer:
     objective: Objective
     read_units: Tensor
     places: Places
+    class_names: Sequence[str] = ()
 
     def __call__(self, activation: Tensor) -> tuple[Tensor, Tensor]:
         """Each kernel's number and the number of its most active unit, both ``(B, K)``."""
@@ -193,6 +196,9 @@ class TopReader:
             objective=objective,
             read_units=read_units,
             places=Places(map_size, self.spec.size, field, one_unit),
+            class_names=class_names(self.network, name, activation.shape[1])
+            if objective.noun == "kernel"
+            else (),
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurovis.class_names import class_label
 from neurovis.figures.pictures import number
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
 from neurovis.inputs import InputSpec
@@ -53,6 +54,7 @@ class TopImages:
             most.
         noun: What figures call a kernel.
         by: Name of the objective that images are compared by, such as ``"mean"``.
+        class_names: Names of all of the layer's kernels, where they are classes.
 
     Attributes:
         activations: ``(K, k)``, from the highest down; NaN where there were fewer images.
@@ -75,6 +77,7 @@ class TopImages:
         preferred: Mapping[int, tuple[PreferredImage, int]] | None = None,
         noun: str = "kernel",
         by: str = "mean",
+        class_names: Sequence[str] = (),
     ) -> None:
         self.layer = layer
         self.kernels = list(kernels)
@@ -88,7 +91,7 @@ class TopImages:
         self.notes: list[str] = []
         self.preferred = preferred or {}
         self._places = places
-        self._noun = noun
+        self._noun, self._class_names = noun, class_names
         self._shown = shown
         self._held = lru_cache(maxsize=_HELD)(shown.images.image)
 
@@ -192,6 +195,7 @@ class TopImages:
                     **dict(zip(("top", "left", "bottom", "right"), boxes[row][rank], strict=True)),
                     "preferred_activation": preferred.activation if preferred else "",
                     "noise_activation": preferred.noise_activation if preferred else "",
+                    **({"class_name": self._class_names[kernel]} if self._class_names else {}),
                 }
 
     def save(self, folder: str | Path, loggers: Iterable[object] = ()) -> list[Path]:
@@ -210,7 +214,7 @@ class TopImages:
             OSError: If the folder cannot be written.
         """
         table = Path(folder) / "top_images.csv"
-        write_table(table, self.rows(), _COLUMNS)
+        write_table(table, self.rows(), [*_COLUMNS, *(["class_name"] if self._class_names else [])])
         files, written = ResultFiles(folder, loggers), [table]
         for page, (name, figure) in enumerate(self.pages()):
             tag = f"top_images/{self.layer}"
@@ -237,7 +241,7 @@ class TopImages:
         return "x".join(str(int(one)) for one in np.unravel_index(unit, size)) if size else ""
 
     def _figure_row(self, kernel: int) -> TopImagesRow:
-        row = self._row_of(kernel)
+        row, label = self._row_of(kernel), class_label(self._class_names, kernel, self._noun)
         values, units = self.activations[row].tolist(), self.units[row].tolist()
         crops = [
             self._crop(image, unit, number(value))
@@ -250,7 +254,7 @@ class TopImages:
             notes.append(f"{int(self.not_finite[row])} images gave NaN or infinity")
         preferred, unit = self.preferred.get(kernel, (None, 0))
         if preferred is None:
-            return TopImagesRow(f"{self._noun} {kernel}", crops, note="; ".join(notes))
+            return TopImagesRow(label, crops, note="; ".join(notes))
         stronger = sum(value > preferred.activation for value in values)
         if stronger:
             notes.append(
@@ -263,7 +267,7 @@ class TopImages:
         crop = self._crop(preferred.image, unit, "cropped")
         whole = self._places.cell == self.spec.size
         return TopImagesRow(
-            f"{self._noun} {kernel}" + (": dead" if preferred.dead else ""),
+            label + (": dead" if preferred.dead else ""),
             crops,
             "; ".join(notes),
             preferred.image,

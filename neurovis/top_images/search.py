@@ -83,6 +83,7 @@ class Search(nn.Module):
                 self._preferred(name, preferred, batch_size),
                 layer.objective.noun,
                 self._reader.by,
+                layer.class_names,
             )
             if unreadable.shown:
                 found[name].notes.append(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from neurovis.class_names import class_label
 from neurovis.figures import (
     RankedEntry,
     kernel_sheet_figure,
@@ -119,8 +120,9 @@ def draw_sheet(ranking: RankingData, kernel: int, picture: Tensor | None) -> Fig
     frequency = ranking.values.get("preferred_spatial_frequency")
     modulation = int(responses.best_modulation[kernel])
     which = f" to {responses.modulations[modulation]}" if len(responses.modulations) > 1 else ""
+    label = class_label(ranking.class_names, kernel)
     return kernel_sheet_figure(
-        f"{ranking.layer}, kernel {kernel}: {_score_text(ranking, kernel)}",
+        f"{ranking.layer}, {label}: {_score_text(ranking, kernel)}",
         responses.orientations,
         responses.spatial_frequencies,
         responses.tuning[kernel, modulation].float(),
@@ -256,7 +258,7 @@ def _entry(
     ranking: RankingData, curves: Tensor | None, drawn: Tensor | None, place: int, kernel: int
 ) -> RankedEntry:
     entry = RankedEntry(
-        label=f"#{place} kernel {kernel}",
+        label=f"#{place} {class_label(ranking.class_names, kernel)}",
         score_text=_score_text(ranking, kernel),
         picture=None if drawn is None or drawn[kernel].isnan().any() else drawn[kernel],
         faded=bool(ranking.dead[kernel]),

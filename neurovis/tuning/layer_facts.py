@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from neurovis.class_names import class_names
 from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec, network_inputs
 from neurovis.kernel_layouts import usable_layers
@@ -49,6 +50,7 @@ class LayerFacts:
         readout: What is read of its maps.
         field: Its units' receptive field, as far as it is known.
         notes: Notes on its responses, for all rankings except those by weights.
+        class_names: Names of its kernels, where they are classes.
     """
 
     name: str
@@ -63,6 +65,7 @@ class LayerFacts:
     readout: ReadoutName
     field: Field | None
     notes: tuple[str, ...] = ()
+    class_names: Sequence[str] = ()
 
 
 def find_layers(
@@ -97,6 +100,7 @@ def find_layers(
             before=sources[name].before if name in sources else name,
             readout=settings.readout,
             field=fields.get(name),
+            class_names=class_names(network, name, kernels),
         )
         layers[name] = replace(layers[name], notes=_notes(layers[name], settings))
     return layers

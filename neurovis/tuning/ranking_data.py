@@ -37,6 +37,7 @@ class RankingData:
         weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
         curve: ``(K, n)``, the responses that were scored, if there are such.
         curve_over: What they are to, such as classes, in words; empty for gratings.
+        class_names: Names of the kernels, where they are classes.
     """
 
     layer: str
@@ -55,6 +56,7 @@ class RankingData:
     weights: Tensor | None = None
     curve: Tensor | None = None
     curve_over: Sequence[str] = ()
+    class_names: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.score)

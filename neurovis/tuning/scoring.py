@@ -57,6 +57,7 @@ def rank_layer(
         values=_with_peak(scores, responses),
         notes=_notes(layer, ranking, responses, score, scores.dead),
         spec=layer.spec,
+        class_names=layer.class_names,
         grating_responses=responses if isinstance(responses, GratingResponses) else None,
         weights=layer.weights if layer.is_first else None,
         curve=scores.curve,
@@ -85,6 +86,7 @@ def not_applicable(layer: RankedLayer, ranking: AnyRanking, reason: str) -> Kern
         values={},
         notes=(),
         spec=layer.spec,
+        class_names=layer.class_names,
         reason=reason,
     )
 

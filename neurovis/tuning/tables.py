@@ -22,7 +22,7 @@ _RANKING_COLUMNS = (
     "dead",
 )
 #: The rankings' own columns that come first in a table.
-_LEADING = ("preferred_orientation", "preferred_spatial_frequency")
+_LEADING = ("class_name", "preferred_orientation", "preferred_spatial_frequency")
 
 
 def ranking_rows(ranking: RankingData) -> Iterator[dict[str, object]]:
@@ -39,6 +39,8 @@ def ranking_rows(ranking: RankingData) -> Iterator[dict[str, object]]:
             "reliability": _cell(ranking.reliability[kernel]),
             "dead": bool(ranking.dead[kernel]),
         }
+        if ranking.class_names:
+            row["class_name"] = ranking.class_names[kernel]
         row |= {name: _cell(column[kernel]) for name, column in ranking.values.items()}
         if ranking.reason is not None:
             row |= {"rank": "", "dead": "", "note": f"not applicable: {ranking.reason}"}
