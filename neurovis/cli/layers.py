@@ -32,7 +32,7 @@ def run(network: NetworkOptions, all: Flag = False) -> None:
     if rows:
         print_table(title, rows, ["layer", "type"])
     else:
-        print_line(f"{title}: no layers with kernels; see --all")
+        print_line(f"{title}: no layers{'' if all else ' with kernels; see --all'}")
 
 
 def _shown(value: int | tuple[int, ...] | None) -> str:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.recording import undisturbed
+from neurovis.tuning.checks import check_batch_size
 from neurovis.tuning.stimuli import DenseNoise
-from neurovis.tuning.units import Units, check_batch_size
+from neurovis.tuning.units import Units
 
 _GRADIENT_IMAGES = 32
 

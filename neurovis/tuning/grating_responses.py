@@ -45,10 +45,7 @@ class GratingResponses:
         The amplitude of the modulation with phase, or, for rectified responses, the mean over
         phases above the response to the blank, 0 where it is below.
         """
-        if self.is_rectified:
-            driven = (self.table.mean(-1) - self.blank.view(-1, 1, 1, 1)).clamp(min=0)
-        else:
-            driven = first_harmonic(self.table)
+        driven = without_phase(self.table, self.blank, self.is_rectified)
         return torch.where(driven > self._rounding, driven, driven * 0)
 
     @property
@@ -120,6 +117,20 @@ class GratingResponses:
             table=parts.table[:, :, :, taken],
             spatial_frequencies=self.spatial_frequencies[taken],
         )
+
+
+def without_phase(table: Tensor, blank: Tensor, is_rectified: bool) -> Tensor:
+    """Return non-negative responses ``(K, ...)`` to gratings of all phases.
+
+    Args:
+        table: ``(K, ..., P)``, over phases.
+        blank: ``(K,)``, the responses to mid gray.
+        is_rectified: Whether they are cut off at 0: they are means above the blank's then, else
+            amplitudes of the modulation with phase.
+    """
+    if is_rectified:
+        return (table.mean(-1) - blank.view(-1, *[1] * (table.ndim - 2))).clamp(min=0)
+    return first_harmonic(table)
 
 
 def best_frequency(tuning: Tensor) -> Tensor:

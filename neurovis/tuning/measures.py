@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from neurovis.tuning.curves import check_axis, check_responses
+from neurovis.tuning.checks import check_axis, check_responses
 from neurovis.tuning.interpolation import (
     around_the_circle,
     first_crossing,

@@ -24,9 +24,10 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.receptive_fields import Box
 from neurovis.recording import undisturbed
+from neurovis.tuning.checks import check_batch_size
 from neurovis.tuning.selectivity import spearman_brown
 from neurovis.tuning.stimuli import DenseNoise
-from neurovis.tuning.units import Units, check_batch_size
+from neurovis.tuning.units import Units
 
 #: Gray is subtracted from images before anything is summed.
 _GRAY = 0.5

@@ -19,9 +19,10 @@ from torch.utils.data import Dataset
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.receptive_fields import Box, clipped_box
+from neurovis.tuning.checks import check_batch_size
 from neurovis.tuning.fields import field_sigma, mean_gradients
 from neurovis.tuning.noise_maps import correlate
-from neurovis.tuning.units import Units, check_batch_size
+from neurovis.tuning.units import Units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from neurovis.tuning.curves import check_axis, check_responses, check_same_shape
+from neurovis.tuning.checks import check_axis, check_responses, check_same_shape
 
 #: A kernel's size is the smallest that gives this fraction of its strongest response.
 _NEARLY_ALL = 0.95

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.recording import undisturbed
-from neurovis.tuning.measures import first_harmonic
+from neurovis.tuning.checks import check_batch_size
+from neurovis.tuning.grating_responses import without_phase
 from neurovis.tuning.selectivity import preferred_size, surround_suppression
 from neurovis.tuning.stimuli import Modulation, render_gratings, uniform_modulation
-from neurovis.tuning.units import Units, check_batch_size
+from neurovis.tuning.units import Units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,10 +149,7 @@ def size_tuning(
         units.place,
     )
     table, blank = _show(units, stimuli, batch_size, rectify)
-    if rectify or units.is_rectified:
-        curves = (table.mean(-1) - blank[:, None]).clamp(min=0)
-    else:
-        curves = first_harmonic(table)
+    curves = without_phase(table, blank, rectify or units.is_rectified)
     return SizeTuning(
         layer=layer,
         kernels=units.kernels,

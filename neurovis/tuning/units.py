@@ -137,9 +137,3 @@ class Units:
 
 def _misses(span: tuple[int, ...], pixels: int) -> bool:
     return span[1] <= 0 or span[0] >= pixels
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Refuse a number of images in a forward that is below 1."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")

@@ -25,6 +25,14 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return lines[0]
 
 
+@pytest.mark.parametrize(("options", "said"), [((), "see --all"), (("--all",), "no layers\n")])
+def test_layers_of_a_network_without(
+    options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["layers", "--model", "torch.nn.Flatten", *options]) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_layers_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["layers", "--model", "torchvision.models.resnet18", "--input.size", "96"]) == 0
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "layer2.0.conv1" in line]

@@ -1,4 +1,4 @@
-"""Checks of the responses that measures are given, with the same messages for all."""
+"""Checks of what measures and maps are given, with the same messages for all."""
 
 from __future__ import annotations
 
@@ -68,3 +68,9 @@ def check_axis(name: str, axis: Tensor, count: int, unit: str) -> None:
         )
     if not (axis > 0).all() or not axis.isfinite().all() or not (axis.diff() > 0).all():
         raise ValueError(f"{name} must be positive {unit} and increase; got {axis.tolist()}")
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Refuse a number of images in a forward that is below 1."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
