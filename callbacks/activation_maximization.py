@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
@@ -81,7 +80,7 @@ class ActivationMaximizationMonitor(Monitor):
     An image that runs into NaN or infinity starts again, and its label says so.
 
     Args:
-        layer: Dotted name, as in ``pl_module.named_modules()``.
+        layer: Dotted name, as in ``network.named_modules()``.
         kernels: ``"all"``, numbers, or text such as ``"0-15,20"``; the first 8 by default.
         first_and_now: Whether to compare with the images of the first look.
         **options: ``steps`` (16 each time), ``lr``, ``objective`` and all else of
@@ -133,13 +132,13 @@ class ActivationMaximizationMonitor(Monitor):
         self._first: _FirstLook | None = None
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
         if self._spec is None or self.is_first_look:
             # Ascents start here, and their first steps are made when there is something to log.
-            self._prepare(pl_module, images)
+            self._prepare(network, images)
             return Observation()
         spec = self._spec
-        response = LayerResponse(pl_module, self.layer, spec, self._layout)
+        response = LayerResponse(network, self.layer, spec, self._layout)
         self._state, snapshot = continue_ascents(
             self._state, self._kernels, response, self.settings, images.device
         )
@@ -162,16 +161,16 @@ class ActivationMaximizationMonitor(Monitor):
         )
         return observation
 
-    def _prepare(self, pl_module: LightningModule, images: Tensor) -> None:
+    def _prepare(self, network: nn.Module, images: Tensor) -> None:
         """Find kernels whose responses can be maximized, to start their ascents."""
         spec = self.input_spec or self.probe.spec_like(images)
-        response = LayerResponse(pl_module, self.layer, spec)
+        response = LayerResponse(network, self.layer, spec)
         self._kernels = usable_kernels(response, self.kernels, self.settings)
         names: list[str] = []
-        if has_class_names(pl_module):
+        if has_class_names(network):
             with torch.no_grad():
                 count = response.checked(noise_images(spec, count=1)).shape[1]
-            names = class_names(pl_module, self.layer, count)
+            names = class_names(network, self.layer, count)
         self._names = [class_label(names, kernel) for kernel in self._kernels]
         self._spec, self._layout = spec, response.layout
         self._state, self._first = AscentState(), None

@@ -7,7 +7,8 @@ A monitor runs its own forward of the raw LightningModule on a few fixed images,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -26,9 +27,12 @@ from neurovis.callbacks.training_run import (
     builds_layers_itself,
     files_folder,
     is_lazy,
+    name_of_part,
     obstacle,
     watched,
+    watched_part,
 )
+from neurovis.calling import one_input
 from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
@@ -36,6 +40,7 @@ from neurovis.layers import ArgumentError, LayerSelection, select_layers
 from neurovis.observation import Observation
 from neurovis.outputs import first_tensor
 from neurovis.receptive_fields import Layout
+from neurovis.recording import undisturbed
 from neurovis.summaries import log_observation
 
 
@@ -46,6 +51,7 @@ class MonitorOptions(TypedDict, total=False):
     every_n_train_steps: int | None
     probe_images: Tensor | None
     input_spec: InputSpec | None
+    network: str | Callable[[Any], nn.Module] | None
     input_key: str | int | None
     get_images: Callable[[Any], Tensor] | None
     max_images: int
@@ -77,6 +83,10 @@ class Monitor(MonitorHooks, ABC):
             ``input_spec``, else in the network's own space. By default the first images of the
             first validation batch before training; without one, of the first training batch.
         input_spec: What the network is shown, so that images can be drawn as such.
+        network: The part of the LightningModule that is watched: its dotted name
+            (``"discriminator"``), or a function of the module (``lambda module: module.ema``).
+            Layers are named within it, and the monitor's tags after it. By default the module
+            itself, whose ``forward`` then takes images.
         input_key: Where the images are in a batch: ``batch[input_key]``, or ``batch.input_key`` of
             a dataclass. By default they are the batch itself, or the first floating-point
             ``(B, C, H, W)`` tensor in it, one named like images before others; the log says which.
@@ -110,6 +120,7 @@ class Monitor(MonitorHooks, ABC):
         every_n_train_steps: int | None = None,
         probe_images: Tensor | None = None,
         input_spec: InputSpec | None = None,
+        network: str | Callable[[Any], nn.Module] | None = None,
         input_key: str | int | None = None,
         get_images: Callable[[Any], Tensor] | None = None,
         max_images: int = 4,
@@ -129,9 +140,9 @@ class Monitor(MonitorHooks, ABC):
         schedule, own_name = Schedule(every_n_epochs, every_n_train_steps), type(self).__name__
         failures, finder = Failures(own_name, on_error), ImageFinder(input_key, get_images)
         probe = Probe(own_name, probe_images, input_spec, finder, max_images)
-        super().__init__(schedule, probe, failures)
+        super().__init__(schedule, probe, failures, network)
         self.input_spec = input_spec
-        self.name = name
+        self.name = name if name is not None else name_of_part(network)
         self.is_first_look = False
         self.tag_settings: dict[str, object] = {own_name: None}
         self._is_ready = False
@@ -141,7 +152,7 @@ class Monitor(MonitorHooks, ABC):
         self._explained_keys: set[tuple[str, ...]] = set()
 
     @abstractmethod
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
         """Return what the network does now: pictures, scalars and histograms by tag.
 
         Called inside :func:`~neurovis.recording.undisturbed`, once before the first training step
@@ -151,12 +162,13 @@ class Monitor(MonitorHooks, ABC):
         logged.
 
         Args:
-            pl_module: In evaluation mode, its parameters frozen.
+            network: The LightningModule, or the part of it that is watched, as a function of one
+                tensor of images; in evaluation mode, its parameters frozen.
             images: The probe images ``(B, C, H, W)``, in the network's space and on its device.
             step: As it is logged; the number of steps already done at the first look.
         """
 
-    def observe_first(self, pl_module: LightningModule, images: Tensor, step: int) -> None:
+    def observe_first(self, network: nn.Module, images: Tensor, step: int) -> None:
         """Observe before anything is logged, which finds what is wrong and what to compare with.
 
         Called before the first training step of a ``fit``, on every process; again before a later
@@ -164,7 +176,7 @@ class Monitor(MonitorHooks, ABC):
         has initialized them.
 
         Args:
-            pl_module: In evaluation mode, its parameters frozen.
+            network: In evaluation mode, its parameters frozen.
             images: The probe images ``(B, C, H, W)``, in the network's space and on its device.
             step: The number of steps already done.
 
@@ -174,39 +186,40 @@ class Monitor(MonitorHooks, ABC):
         """
         self.is_first_look = True
         try:
-            self.observe(pl_module, images, step)
+            self.observe(network, images, step)
         finally:
             self.is_first_look = False
 
-    def activations(self, pl_module: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    def activations(self, network: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """The activations ``(B, K, *positions)`` of the layers by name, kernels second.
 
         For :meth:`observe`. The forward runs no further than the last of the layers; without
         layers, the network's output is called ``"output"``.
 
         Args:
-            pl_module: As :meth:`observe` gets it.
+            network: As :meth:`observe` gets it.
             images: ``(B, C, H, W)``, in the network's space and on its device.
 
         Raises:
             ValueError: If a layer cannot be read; see :class:`~neurovis.layer_reader.LayerReader`.
         """
         if not self.layers:
-            return {"output": first_tensor("output", pl_module(images))}
+            return {"output": first_tensor("output", network(images))}
         if self.is_first_look or not self._layouts:
-            self._layouts = usable_layers(pl_module, self.layers, images[:1])
+            self._layouts = usable_layers(network, self.layers, images[:1])
             self._calls = None
         # A reader of its own each time, since it would keep the network.
-        reader = LayerReader(pl_module, self._layouts, calls=self._calls)
+        reader = LayerReader(network, self._layouts, calls=self._calls)
         activations = reader(images)
         self._calls = reader.calls
         return activations
 
-    def layer_names(self, pl_module: nn.Module) -> list[str]:
+    def layer_names(self, pl_module: LightningModule) -> list[str]:
         """The dotted names of the layers, none for the network's output."""
-        return select_layers(pl_module, self.layers) if self.layers else []
+        part = watched_part(pl_module, self.network)
+        return select_layers(part, self.layers) if self.layers else []
 
-    def settings_by_tag(self, pl_module: nn.Module) -> dict[str, object]:
+    def settings_by_tag(self, pl_module: LightningModule) -> dict[str, object]:
         """Settings that results are logged with, by tag and without a ``name``."""
         layers = self.layer_names(pl_module) or ["output"]
         return {
@@ -230,7 +243,7 @@ class Monitor(MonitorHooks, ABC):
             self._has_begun = False
             self._failures.reset()
             self.probe.release()
-        unwatchable = obstacle(trainer, pl_module)
+        unwatchable = obstacle(trainer, pl_module, is_of_part=self.network is not None)
         self._is_off = unwatchable is not None
         if unwatchable is not None:
             with self._failures.guarded():
@@ -267,7 +280,8 @@ class Monitor(MonitorHooks, ABC):
         with self._failures.guarded(), watched(pl_module):
             if not self._is_ready:
                 self._get_ready(pl_module, step)
-            observation = self.observe(pl_module, self.probe.images_for(pl_module), step)
+            with self._watched(pl_module) as (network, images):
+                observation = self.observe(network, images, step)
             observation = observation.named(self.name)
             fresh = observation.without_explanations_of(self._explained_keys)
             log_observation(trainer.loggers, fresh, step, self._folder)
@@ -279,12 +293,23 @@ class Monitor(MonitorHooks, ABC):
                 f"{type(pl_module).__name__} has lazy layers that training has not initialized, "
                 "which watching must not do; call it once before training"
             )
-        images = self.probe.images_for(pl_module)
-        with explained(pl_module, images, self.probe):
-            self.observe_first(pl_module, images, step)
+        with (
+            self._watched(pl_module) as (network, images),
+            explained(network, images, self.probe),
+        ):
+            self.observe_first(network, images, step)
         self._is_ready = True
 
-    def _check_layers(self, trainer: Trainer, pl_module: nn.Module) -> None:
+    @contextmanager
+    def _watched(self, pl_module: LightningModule) -> Iterator[tuple[nn.Module, Tensor]]:
+        """The network that is watched, undisturbed, and the images that it is shown."""
+        part = watched_part(pl_module, self.network)
+        is_apart = all(part is not module for module in pl_module.modules())
+        network = one_input(part, self.input_spec)
+        with undisturbed(part) if is_apart else nullcontext():
+            yield network, self.probe.images_for(network, pl_module.device)
+
+    def _check_layers(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse layers that do not exist, and other things under another monitor's tags."""
         settings = self.settings_by_tag(pl_module)
         for other in trainer.callbacks:  # type: ignore[attr-defined]

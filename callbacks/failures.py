@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurovis.callbacks.probe import Probe
 from neurovis.callbacks.training_run import is_of_the_user, parameter_dtypes
 from neurovis.collectives import CollectiveError
 from neurovis.first_forward import IncompatibleInputError, reason
+from neurovis.layers import class_name
 
 #: Exceptions of a forward that does not take images alone.
 _OF_A_FORWARD = (TypeError, LookupError, AttributeError, AssertionError, RuntimeError)
@@ -65,7 +65,7 @@ class Failures:
 
 
 @contextmanager
-def explained(pl_module: LightningModule, images: Tensor, probe: Probe) -> Iterator[None]:
+def explained(network: nn.Module, images: Tensor, probe: Probe) -> Iterator[None]:
     """Explain failures of a forward that cannot be called with the probe images alone.
 
     Raises:
@@ -74,10 +74,10 @@ def explained(pl_module: LightningModule, images: Tensor, probe: Probe) -> Itera
     try:
         yield
     except Exception as error:
-        raised, dtypes = error.__cause__ or error, parameter_dtypes(pl_module)
+        raised, dtypes = error.__cause__ or error, parameter_dtypes(network)
         if isinstance(raised, RuntimeError) and "type" in str(raised) and len(dtypes) > 1:
             raise ValueError(
-                f"{type(pl_module).__name__} has parameters of {' and '.join(dtypes)}, which "
+                f"{class_name(network)} has parameters of {' and '.join(dtypes)}, which "
                 "do not go together without autocast, and monitors compute without "
                 f"({reason(raised)}); keep all its parameters in one of these, which autocast "
                 "allows, or convert between them in the forward"
@@ -92,7 +92,7 @@ def explained(pl_module: LightningModule, images: Tensor, probe: Probe) -> Itera
             raise
         first_line = (str(failed).splitlines() or [""])[0]
         raise ValueError(
-            f"it calls {type(pl_module).__name__}.forward(images) with one tensor "
+            f"it calls {class_name(network)}.forward(images) with one tensor "
             f"{tuple(images.shape)} {images.dtype}, {probe.origin}, which failed: "
             f"{type(failed).__name__}: {first_line}. Give a forward that takes images alone and "
             f"returns tensors, or {probe.remedy}"

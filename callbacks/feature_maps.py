@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.callbacks.base import Monitor, MonitorOptions
@@ -68,7 +67,7 @@ class FeatureMapMonitor(Monitor):
       activations are.
 
     Args:
-        layers: Dotted names as in ``pl_module.named_modules()``; types of modules or their names
+        layers: Dotted names as in ``network.named_modules()``; types of modules or their names
             (``"Conv2d"``); ``"all-conv"``; or several of these.
         max_kernels: Show up to this many kernels of a layer: the first ones, or the most active.
         kernels: Show these kernels of every layer instead: numbers, or text such as ``"0-7,12"``;
@@ -110,12 +109,12 @@ class FeatureMapMonitor(Monitor):
         self._first: dict[str, tuple[int, Tensor]] = {}
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
         if self.is_first_look:
             self._first = {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         observation = Observation()
-        for layer, activation in self.activations(pl_module, images).items():
+        for layer, activation in self.activations(network, images).items():
             maps = as_maps(layer, activation).float()
             tag = f"feature_maps/{layer}"
             kernels = self._choose(layer, maps)
@@ -125,7 +124,7 @@ class FeatureMapMonitor(Monitor):
             if self.is_first_look:
                 self._first[layer] = step, maps[0].clone().cpu()
                 continue
-            every = class_names(pl_module, layer, maps.shape[1])
+            every = class_names(network, layer, maps.shape[1])
             names = {kernel: class_label(every, kernel, "") for kernel in kernels}
             observation.pictures[tag] = self._picture(layer, maps, names, shown.cpu(), step)
             if self.first_and_now:

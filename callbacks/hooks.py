@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 from typing_extensions import override
 
 from neurovis.callbacks.failures import Failures
 from neurovis.callbacks.probe import Probe
 from neurovis.callbacks.schedule import Schedule, steps_done
-from neurovis.callbacks.training_run import input_channels
+from neurovis.callbacks.training_run import input_channels, watched_part
 
 
 class MonitorHooks(Callback, ABC):
@@ -26,9 +28,17 @@ class MonitorHooks(Callback, ABC):
         schedule: Epochs or steps that are due.
         probe: Images to look at; taken from the first batch that has some where none were given.
         failures: What is done about exceptions.
+        network: The part that is watched: its name, or a function of the module.
     """
 
-    def __init__(self, schedule: Schedule, probe: Probe, failures: Failures) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        probe: Probe,
+        failures: Failures,
+        network: str | Callable[[Any], nn.Module] | None,
+    ) -> None:
+        self.network = network
         self.schedule = schedule
         self.probe = probe
         self._failures = failures
@@ -70,7 +80,7 @@ class MonitorHooks(Callback, ABC):
             return
         # Another dataloader, or training, may have images where this one has none.
         with suppress(ValueError):
-            self.probe.take(batch, "validation", input_channels(pl_module))
+            self.probe.take(batch, "validation", self._channels(pl_module))
             self.probe.is_fixed = True
         self._look_first_after_training(trainer, pl_module)
 
@@ -123,7 +133,10 @@ class MonitorHooks(Callback, ABC):
     def _take_images(self, pl_module: LightningModule, batch: Any, stage: str) -> None:
         if self.probe.is_empty:
             with self._failures.guarded():
-                self.probe.take(batch, stage, input_channels(pl_module))
+                self.probe.take(batch, stage, self._channels(pl_module))
+
+    def _channels(self, pl_module: LightningModule) -> int | None:
+        return input_channels(watched_part(pl_module, self.network))
 
     def _look_first_after_training(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find what is misconfigured at the first batch, not after the last."""

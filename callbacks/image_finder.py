@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from neurovis.calling import argument_shapes, stack_arguments
 from neurovis.first_forward import reason
+from neurovis.inputs import InputSpec
 
 #: Usual names of images in batches that are dictionaries.
 _NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
@@ -38,10 +40,21 @@ class ImageFinder:
                 f"get_images must be a function of a batch; got {type(self.get_images).__name__}"
             )
 
-    def __call__(self, batch: Any, channels: int | None = None) -> tuple[Tensor, str]:
-        """The images ``(B, C, H, W)``, and where they were found; ``channels`` if there are any."""
+    def __call__(
+        self, batch: Any, channels: int | None = None, spec: InputSpec | None = None
+    ) -> tuple[Tensor, str]:
+        """The images ``(B, C, H, W)``, and where they were found.
+
+        Args:
+            batch: As the Trainer hands it to a hook.
+            channels: What the network takes, where it is known and there is no spec.
+            spec: Modalities, which may be several tensors in the batch.
+        """
         if self.get_images is None:
-            return find_images(batch, self.input_key, channels)
+            if spec is None or spec.passed_as == "tensor":
+                channels = channels if spec is None else spec.channels
+                return find_images(batch, self.input_key, channels)
+            return find_modalities(batch, spec, self.input_key)
         try:
             images = self.get_images(batch)
         except Exception as error:
@@ -93,6 +106,58 @@ def find_images(
         found,
         key=lambda hit: (channels not in (None, hit[0].shape[1]), not hit[1].endswith(endings)),
     )
+
+
+def find_modalities(
+    batch: Any, spec: InputSpec, key: str | int | None = None
+) -> tuple[Tensor, str]:
+    """Find the modalities in a batch that holds them as several tensors, or as a video.
+
+    Args:
+        batch: As for :func:`find_images`.
+        spec: An argument's tensor is looked for by its name, then by its channels, in order.
+        key: As for :func:`find_images`.
+
+    Returns:
+        The images ``(B, C, H, W)``, all modalities as channels, and where they were found.
+
+    Raises:
+        ValueError: If one is missing, or their sizes differ.
+    """
+    part, place = (batch, "batch") if key is None else _part(batch, key)
+    tensors = [(one, where) for one, where in _tensors(part, place) if one.is_floating_point()]
+    found: dict[str, Tensor] = {}
+    places: list[str] = []
+    for argument, shape in argument_shapes(spec).items():
+        fitting = [
+            (tensor, where)
+            for tensor, where in tensors
+            if where not in places and _fits(tensor, shape)
+        ]
+        endings = (f"[{argument!r}]", f".{argument}")
+        if not fitting:
+            raise ValueError(
+                f'no tensor of "{argument}", {_worded(shape)}, in {place}, of a batch of '
+                f"{_described(batch)}; say where the images are by get_images"
+            )
+        found[argument], where = min(fitting, key=lambda hit: not hit[1].endswith(endings))
+        places.append(where)
+    try:
+        return stack_arguments(spec, found), " and ".join(places)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the modalities in {' and '.join(places)} do not go together: {reason(error)}"
+        ) from error
+
+
+def _fits(tensor: Tensor, shape: tuple[int | None, ...]) -> bool:
+    return tensor.ndim == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, tensor.shape, strict=True)
+    )
+
+
+def _worded(shape: tuple[int | None, ...]) -> str:
+    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
 
 
 def _are_images(value: object) -> bool:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import Unpack, override
 
@@ -72,7 +71,7 @@ class KernelRankingMonitor(Monitor):
     ``phase``) of each spatial frequency.
 
     Args:
-        layers: Dotted names as in ``pl_module.named_modules()``; types of modules or their names
+        layers: Dotted names as in ``network.named_modules()``; types of modules or their names
             (``"Conv2d"``); ``"all-conv"``; or several of these.
         by: Names of rankings, or rankings: those of :data:`~neurovis.tuning.RANKINGS`, such as
             ``"orientation"``, and by the probe images ``"activation"``. Not ``"class"``: a
@@ -143,18 +142,18 @@ class KernelRankingMonitor(Monitor):
         return f"{super().state_key}{[ranking.name for ranking in self.rankings]}"
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
         if self.is_first_look:
             self._facts, self._ascents = None, {}
             self._previous, self._first = {}, {}
         spec = self.input_spec or self.probe.spec_like(images)
         battery = self._battery(images, spec)
-        responses = LayerResponses(pl_module, self.layers, spec, self.settings, self._facts)
+        responses = LayerResponses(network, self.layers, spec, self.settings, self._facts)
         if self.is_first_look:
             _check_applicable(list(responses.layers.values()), self.rankings)
             self._facts = responses.facts
         found = rank_alone(responses, self.rankings, battery, self.settings.batch_size)
-        pictures = self._preferred_images(pl_module, responses, found, images.device)
+        pictures = self._preferred_images(network, responses, found, images.device)
         observation = Observation()
         for ranking in found:
             place = ranking.layer, ranking.by
@@ -189,7 +188,7 @@ class KernelRankingMonitor(Monitor):
 
     def _preferred_images(
         self,
-        pl_module: LightningModule,
+        network: nn.Module,
         responses: LayerResponses,
         found: Rankings,
         device: torch.device,
@@ -199,7 +198,7 @@ class KernelRankingMonitor(Monitor):
         for layer in responses.layers.values() if self.preferred_images else []:
             if layer.is_first:
                 continue
-            response = LayerResponse(pl_module, layer.name, layer.spec, layer.layout)
+            response = LayerResponse(network, layer.name, layer.spec, layer.layout)
             if self.is_first_look:
                 usable_kernels(response, None, AscentSettings(steps=_STEPS_PER_LOOK))
             else:

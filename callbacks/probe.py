@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 from neurovis.callbacks.image_finder import ImageFinder
-from neurovis.inputs import InputSpec, Modality, input_dtype
+from neurovis.calling import input_dtype
+from neurovis.inputs import InputSpec, Modality
 
 #: Black is at least this far below 0 in the network's space if a mean is subtracted.
 _MARGIN = 0.1
@@ -81,12 +81,12 @@ class Probe:
         Args:
             batch: As a hook of the Trainer receives it.
             stage: What the batch is for, such as ``"validation"``.
-            channels: What the network takes, where it is known.
+            channels: What the network takes, where it is known and there is no spec.
 
         Raises:
             ValueError: If there are no images in the batch.
         """
-        images, place = self._finder(batch, channels)
+        images, place = self._finder(batch, channels, self._spec)
         self._place = f"{place} of the first {stage} batch"
         self._images = images[: self._max_images].detach().clone().cpu()
         self._say_once(
@@ -117,15 +117,14 @@ class Probe:
                     "such as InputSpec.rgb(224, mean=(0, 0, 0), std=(1, 1, 1))"
                 )
 
-    def images_for(self, pl_module: LightningModule) -> Tensor:
-        """A copy ``(B, C, H, W)`` in the network's space, on its device and in its dtype.
+    def images_for(self, network: nn.Module, device: torch.device) -> Tensor:
+        """A copy ``(B, C, H, W)`` in the network's space, on a device and in the network's dtype.
 
         Made outside of inference mode, it can be differentiated wherever the batch came from.
         """
         if self._images is None:
             raise ValueError(f"{self._owner} has no images yet; give it probe_images")
-        dtype = input_dtype(pl_module, self._images)
-        return self._images.to(pl_module.device, dtype, copy=True)
+        return self._images.to(device, input_dtype(network, self._images), copy=True)
 
     def spec_like(self, images: Tensor) -> InputSpec:
         """The size and the range of values of probe images; the log says, once, what they are.

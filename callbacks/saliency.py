@@ -52,7 +52,7 @@ class SaliencyMonitor(Monitor):
     maps' sums are from what they should add up to, relative, the median over images.
 
     Args:
-        layer: Dotted name, as in ``pl_module.named_modules()``; None for an output of the network:
+        layer: Dotted name, as in ``network.named_modules()``; None for an output of the network:
             its class scores, or the ``output`` that is named.
         kernels: Kernels of the layer, or classes of the output: numbers, or text such as
             ``"0-3,7"``; or ``"strongest"``, for each image the one with the highest value: the
@@ -127,25 +127,25 @@ class SaliencyMonitor(Monitor):
         return f"{super().state_key}{self._label}{self.method}{self.kernels}"
 
     @override
-    def settings_by_tag(self, pl_module: nn.Module) -> dict[str, object]:
+    def settings_by_tag(self, pl_module: LightningModule) -> dict[str, object]:
         settings = super().settings_by_tag(pl_module)
         return {f"saliency/{self.method}/{self._label}": next(iter(settings.values()))}
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
         if self.is_first_look:
             self._check(images)
             self._settings = SaliencySettings(**self.method_options)
             self._layer_target = LayerTarget.find(
-                pl_module, self.layer, images, self._settings.output, self.target
+                network, self.layer, images, self._settings.output, self.target
             )
-            self._choices, self._first = self._targets(pl_module, images), {}
+            self._choices, self._first = self._targets(network, images), {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         pictures, errors = [], []
         for choice in self._choices:
             # Not by kernel_saliency, which would guard the network a second time.
             found = explain(
-                pl_module, images, self._layer_target, choice, self.method, self._settings
+                network, images, self._layer_target, choice, self.method, self._settings
             )
             if self.is_first_look:
                 self._first[choice] = step, found.pooled(self.input_spec)
@@ -177,15 +177,15 @@ class SaliencyMonitor(Monitor):
                 "that are not finite (NaN or infinity); give probe_images without"
             )
 
-    def _targets(self, pl_module: LightningModule, images: Tensor) -> list[KernelChoice]:
+    def _targets(self, network: nn.Module, images: Tensor) -> list[KernelChoice]:
         """Return the kernels or the target to explain, after checking the method on them."""
         choices: list[KernelChoice] = (
-            kernel_choices(pl_module, self._layer_target, self.kernels, images)
+            kernel_choices(network, self._layer_target, self.kernels, images)
             if self.target is None
             else [self.target]
         )
         for choice in choices:
-            checked_settings(pl_module, images, choice, self.method, **self.method_options)
+            checked_settings(network, images, choice, self.method, **self.method_options)
         return choices
 
     def _picture(

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from traceback import walk_tb
@@ -22,6 +22,7 @@ from torch import nn
 from typing_extensions import override
 
 from neurovis.collectives import refused_collectives
+from neurovis.layers import ArgumentError, resolve_layer, unwrap
 from neurovis.recording import undisturbed
 from neurovis.run_folder import RUNS, claim_version, is_shared, run_folder
 
@@ -29,16 +30,56 @@ _SHARDED = {"FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy"}
 _LIGHTNINGS_OWN = ("lightning.pytorch.core.", "pytorch_lightning.core.")
 
 
-def obstacle(trainer: Trainer, pl_module: LightningModule) -> str | None:
-    """Return why nothing of a run can be watched, and what would change that; None if it can."""
+def watched_part(
+    pl_module: LightningModule, network: str | Callable[[Any], nn.Module] | None
+) -> nn.Module:
+    """The part of a LightningModule that is watched.
+
+    Args:
+        pl_module: The whole.
+        network: Dotted name, or a function of the module; None for the whole.
+
+    Raises:
+        ArgumentError: If there is no such part, or the function returns no module.
+    """
+    if network is None:
+        return pl_module
+    if isinstance(network, str):
+        return unwrap(resolve_layer(pl_module, network))
+    part = network(pl_module)
+    if not isinstance(part, nn.Module):
+        raise ArgumentError(
+            f"network must return a torch.nn.Module; got {type(part).__name__} from "
+            f"{getattr(network, '__name__', network)}"
+        )
+    return unwrap(part)
+
+
+def name_of_part(network: str | Callable[[Any], nn.Module] | None) -> str | None:
+    """Return what a monitor's tags call a part; None for the whole, and for a lambda."""
+    name = network if isinstance(network, str) else getattr(network, "__name__", "<lambda>")
+    return None if network is None or name == "<lambda>" else name
+
+
+def obstacle(trainer: Trainer, pl_module: LightningModule, *, is_of_part: bool) -> str | None:
+    """Return why nothing of a run can be watched, and what would change that; None if it can.
+
+    Args:
+        trainer: The Trainer.
+        pl_module: What it trains.
+        is_of_part: Whether only a part is watched, so that the whole needs no forward.
+    """
     strategy, module = type(trainer.strategy), type(pl_module).__name__
     if any(base.__name__ in _SHARDED for base in strategy.__mro__):
         return (
             f"{strategy.__name__} shards the parameters, so that one process alone cannot run a "
             "forward; train with DDP or on one device to watch"
         )
-    if not defines(pl_module, "forward"):
-        return f"{module} defines no forward(images), which a monitor calls; add one"
+    if not is_of_part and not defines(pl_module, "forward"):
+        return (
+            f"{module} defines no forward(images), which a monitor calls; add one, or name the "
+            'part that takes images, as in network="backbone"'
+        )
     if getattr(trainer, "barebones", False):
         return "Trainer(barebones=True) logs nothing; leave barebones out to watch"
     return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from neurovis._version import __version__
 
 if TYPE_CHECKING:
+    from neurovis.calling import one_input
     from neurovis.inputs import InputSpec, Modality
     from neurovis.layer_table import LayerInfo, list_layers
     from neurovis.maximization import ActivationMaximization, GroupActivationMaximization
@@ -27,6 +28,7 @@ _HOMES = {
     "ActivationMaximization": "neurovis.maximization",
     "GroupActivationMaximization": "neurovis.maximization",
     "load_model": "neurovis.models",
+    "one_input": "neurovis.calling",
     "Recorder": "neurovis.recording",
     "undisturbed": "neurovis.recording",
     "cascading_randomization": "neurovis.saliency",
@@ -46,6 +48,7 @@ __all__ = [
     "kernel_saliency",
     "list_layers",
     "load_model",
+    "one_input",
     "rank_kernels",
     "undisturbed",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from neurovis.layers import named_layers, unwrap
+from neurovis.layers import named_layers, root
 
 #: Attribute of a network with the names of its classes, in the order of its output.
 CLASS_NAMES = "class_names"
@@ -33,7 +33,7 @@ def class_names(network: nn.Module, layer: str | None, count: int) -> list[str]:
         >>> class_names(network, "2", 2), class_names(network, "0", 2)
         (['cat', 'dog'], [])
     """
-    for prefix, module in {"": unwrap(network), **named_layers(network)}.items():
+    for prefix, module in {"": root(network), **named_layers(network)}.items():
         names = getattr(module, CLASS_NAMES, None)
         if not isinstance(names, (list, tuple)) or not names:
             continue

@@ -14,6 +14,7 @@ from torch import nn
 
 from neurovis.collectives import CollectiveError
 from neurovis.inputs import InputSpec
+from neurovis.layers import class_name
 
 #: Exceptions whose messages need no explanation: of arguments, files, memory.
 _SPEAKS_FOR_ITSELF = (
@@ -45,7 +46,7 @@ def checked_forward(network: nn.Module, spec: InputSpec, remedy: str = "") -> It
     except (Exception, SystemExit) as error:
         parts = ", ".join(f"{part.name} {part.channels}" for part in spec.modalities)
         raise IncompatibleInputError(
-            f"{type(network).__name__} cannot take images of shape {spec.shape} ({parts}): "
+            f"{class_name(network)} cannot take images of shape {spec.shape} ({parts}): "
             f"{reason(error)}{f'; {remedy}' if remedy else ''}"
         ) from error
 

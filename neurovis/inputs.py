@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from numbers import Integral
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch import Tensor
 
 from neurovis.transfer import sent
 
@@ -28,6 +26,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 
+#: Ways in which a network is given what it takes; see :class:`InputSpec`.
+PassedAs = Literal["tensor", "arguments", "keywords", "dict", "list", "video", "frames"]
+
+
 @dataclass(frozen=True)
 class Modality:
     """A named run of input channels that share a unit, such as ``rgb`` (3) or ``depth`` (1).
@@ -36,13 +38,16 @@ class Modality:
     the network receives ``(that - mean) / std``.
 
     Args:
-        name: How figures and messages call it. RGB color is recognized by the name ``"rgb"``.
+        name: How figures and messages call it. RGB color is recognized by the name ``"rgb"``, or
+            ``"rgb 3"`` for the third frame of a video.
         channels: Number of channels, at least 1.
         range: ``(low, high)`` in the modality's own unit that image values 0 and 1 stand for;
             ``(0.3, 2.0)`` for depth between 0.3 m and 2 m.
         mean: Subtracted by the network's preprocessing, in the modality's unit: one value, or one
             for each channel.
         std: Divided by after the mean is subtracted; positive.
+        argument: Name of the argument, or key, that takes it where a network takes several; by
+            default the modality's. Modalities with the same one are channels of one tensor.
 
     Raises:
         ValueError: If a value is out of its range or a sequence has the wrong length.
@@ -54,6 +59,7 @@ class Modality:
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    argument: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -98,22 +104,32 @@ class Modality:
     @property
     def is_rgb(self) -> bool:
         """True if the channels are red, green and blue, to be shown and decorrelated as color."""
-        return self.name == "rgb" and self.channels == 3
+        return self.name.partition(" ")[0] == "rgb" and self.channels == 3
 
 
 @dataclass(frozen=True)
 class InputSpec:
     """The modalities of a network's input, in channel order, and its size in pixels.
 
+    All code works on images ``(B, C, H, W)`` that hold all modalities as channels. Networks that
+    take them otherwise are given them so by :func:`~neurovis.calling.one_input`.
+
     Args:
-        modalities: In the order in which the network's channels come. Names must differ.
+        modalities: In the order in which the network's channels, or arguments, come. Names must
+            differ.
         size: ``(height, width)`` in pixels; one number means a square.
+        passed_as: How the network takes them: one ``"tensor"``; ``"arguments"``,
+            ``forward(rgb, depth)``; ``"keywords"``, ``forward(rgb=…, depth=…)``; a ``"dict"`` by
+            the same names, or a ``"list"``; a ``"video"`` ``(B, C, frames, H, W)``; or ``"frames"``
+            ``(B, frames, C, H, W)``.
+        frames: Number of frames of a video, whose modalities come frame by frame; :meth:`video`
+            makes them.
         interpolation: How pictures of other sizes are resized: ``"bilinear"``, ``"bicubic"`` or
             ``"nearest"``.
 
     Raises:
-        ValueError: If there is no modality, two share a name, a size is not positive, or there is
-            no such interpolation.
+        ValueError: If there is no modality, two share a name, a size is not positive, frames are
+            not alike, or there is no such interpolation.
         TypeError: If a modality or the size is of the wrong type.
 
     Example:
@@ -129,6 +145,8 @@ class InputSpec:
 
     modalities: tuple[Modality, ...]
     size: tuple[int, int] = field(default=(224, 224))
+    passed_as: PassedAs = "tensor"
+    frames: int = 1
     interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
@@ -147,10 +165,25 @@ class InputSpec:
         names = [modality.name for modality in self.modalities]
         if len(set(names)) < len(names):
             raise ValueError(f"modalities need different names; got {names}")
-        if self.interpolation not in get_args(Interpolation):
+        for option, kinds in (("passed_as", PassedAs), ("interpolation", Interpolation)):
+            if getattr(self, option) not in get_args(kinds):
+                known = ", ".join(f'"{kind}"' for kind in get_args(kinds))
+                raise ValueError(f"{option} must be one of {known}; got {getattr(self, option)!r}")
+        self._check_frames()
+
+    def _check_frames(self) -> None:
+        if isinstance(self.frames, bool) or not isinstance(self.frames, int) or self.frames < 1:
+            raise ValueError(f"frames must be a number of at least 1; got {self.frames!r}")
+        if self.frames > 1 and self.frames_dim is None:
             raise ValueError(
-                f"interpolation must be one of {', '.join(get_args(Interpolation))}; got "
-                f"{self.interpolation!r}"
+                f'{self.frames} frames need passed_as "video" or "frames"; got "{self.passed_as}"'
+            )
+        channels = [modality.channels for modality in self.modalities]
+        each = len(channels) // self.frames
+        if channels != channels[:each] * self.frames:
+            raise ValueError(
+                f"{self.frames} frames need the same modalities each, as InputSpec.video makes "
+                f"them; got {channels} channels"
             )
 
     @classmethod
@@ -199,6 +232,38 @@ class InputSpec:
         color = Modality("rgb", 3, mean=tuple(mean), std=tuple(std))
         depth = Modality("depth", 1, range=depth_range, mean=(depth_mean,), std=(depth_std,))
         return cls((color, depth), _size(size))
+
+    @classmethod
+    def video(
+        cls,
+        frames: int,
+        size: int | tuple[int, int] = 112,
+        modalities: Sequence[Modality] | None = None,
+        passed_as: PassedAs = "video",
+    ) -> InputSpec:
+        """A video of some frames, each of which is shown and made as an image.
+
+        Args:
+            frames: Number of frames.
+            size: Height and width in pixels; one number means a square.
+            modalities: Of one frame; by default RGB with ImageNet's statistics.
+            passed_as: ``"video"`` or ``"frames"``, as for the class.
+
+        Raises:
+            ValueError: As for the class.
+
+        Example:
+            >>> spec = InputSpec.video(2, 8)
+            >>> spec.shape, [modality.name for modality in spec.modalities]
+            ((6, 8, 8), ['rgb 1', 'rgb 2'])
+        """
+        of_frame = cls.rgb(size).modalities if modalities is None else tuple(modalities)
+        in_order = [
+            replace(modality, name=f"{modality.name} {number}")
+            for number in range(1, frames + 1)
+            for modality in of_frame
+        ]
+        return cls(tuple(in_order), _size(size), passed_as, frames)
 
     @property
     def channels(self) -> int:
@@ -249,6 +314,11 @@ class InputSpec:
         self._check_channels(images)
         parts = images.split([modality.channels for modality in self.modalities], dim=-3)
         return {modality.name: part for modality, part in zip(self.modalities, parts, strict=True)}
+
+    @property
+    def frames_dim(self) -> int | None:
+        """The dimension of the network's input that counts frames; None for images."""
+        return {"video": 2, "frames": 1}.get(self.passed_as)
 
     def example(self, batch: int = 1) -> Tensor:
         """Mid-gray images ``(batch, C, H, W)`` in the network's space, for a trial forward."""
@@ -303,27 +373,6 @@ def check_values(image: Tensor, number: int) -> None:
             f"images must be floating-point numbers in [0, 1]; image {number} is {image.dtype} "
             f"from {image.min().item():.3g} to {image.max().item():.3g}"
         )
-
-
-def network_inputs(network: nn.Module, spec: InputSpec, images: Tensor) -> Tensor:
-    """Images ``(B, C, H, W)`` in [0, 1] in a network's space, on its device and in its dtype."""
-    inputs = spec.to_network(images)
-    device = next(network.parameters(), inputs).device
-    return inputs.to(device=device, dtype=input_dtype(network, inputs))
-
-
-def input_dtype(network: nn.Module, images: Tensor) -> torch.dtype:
-    """Return the dtype of images for a network: that of the first layer with weights for them.
-
-    A parameter before it, such as a temperature, may have another.
-
-    Args:
-        network: A convolution or linear layer comes first, then any floating-point parameter.
-        images: Whose dtype is right where no parameter tells.
-    """
-    layers = (part for part in network.modules() if isinstance(part, (_ConvNd, nn.Linear)))
-    parameters = chain((p for part in layers for p in part.parameters(False)), network.parameters())
-    return next((p.dtype for p in parameters if p.is_floating_point()), images.dtype)
 
 
 def _size(size: int | Sequence[int]) -> tuple[int, int]:

@@ -8,9 +8,10 @@ from typing import Literal
 import torch
 from torch import nn
 
+from neurovis.calling import one_input
 from neurovis.inputs import InputSpec, check_input_spec
 from neurovis.kernel_layouts import layout_of, owns_kernels
-from neurovis.layers import first_names, unwrap
+from neurovis.layers import first_names
 from neurovis.receptive_fields import Field, receptive_fields
 
 
@@ -73,8 +74,8 @@ def list_layers(
     """
     if kinds not in ("kernels", "all"):
         raise ValueError(f'kinds must be "kernels" or "all"; got {kinds!r}')
-    model = unwrap(model)
     check_input_spec(input_spec)
+    model = one_input(model, input_spec)
     modules = first_names(model)
     fields = receptive_fields(model, input_spec.example())
     reached = [name for name in fields if name in modules]

@@ -46,6 +46,16 @@ def unwrap(model: nn.Module) -> nn.Module:
     return unwrap(original) if isinstance(original, nn.Module) else model
 
 
+def root(model: nn.Module) -> nn.Module:
+    """Return the module in which a network names its layers, whatever that is wrapped in."""
+    return next(unwrap(model).modules())
+
+
+def class_name(model: nn.Module) -> str:
+    """Return the name of a network's class, for messages."""
+    return type(root(model)).__name__
+
+
 def resolve_layer(model: nn.Module, name: str) -> nn.Module:
     """Return the module called ``name``, as in ``model.named_modules()``.
 

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from neurovis.layers import ArgumentError
+from neurovis.layers import ArgumentError, class_name
 
 #: Name of the network's output in place of a layer's name, and of a tensor returned by itself.
 OUTPUT = "output"
@@ -201,7 +201,7 @@ def find_output(
     if _is_detections(output):
         return _of_detections(network, output, name)
     tensors = tensors_by_path(output)
-    own = type(network).__name__
+    own = class_name(network)
     if name is not None and name in tensors:
         return name, tensors[name]
     if name is not None:
@@ -239,7 +239,7 @@ def _of_detections(network: nn.Module, output: object, name: str | None) -> tupl
         return name, tensor_at(output, name)
     problem = "returns a list of detections for each image"
     message = (
-        f'{type(network).__name__} {problem}; name what to explain: output="scores" is the score '
+        f'{class_name(network)} {problem}; name what to explain: output="scores" is the score '
         'of the best box of each image, output="scores.17" that of the best box of class 17'
     )
     raise ValueError(message) if name is None else ArgumentError(f"{message}; got {name!r}")

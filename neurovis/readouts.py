@@ -52,10 +52,12 @@ def as_maps(layer: str, activation: Tensor) -> Tensor:
 
     Args:
         layer: Its name, for messages.
-        activation: ``(B, K)``, ``(B, K, L)`` or ``(B, K, H', W')``, kernels second.
+        activation: ``(B, K)``, ``(B, K, L)``, ``(B, K, H', W')`` or ``(B, K, T, H', W')``, kernels
+            second.
 
     Returns:
-        ``(B, K, H', W')``; vectors have maps of one unit, sequences of one row.
+        ``(B, K, H', W')``; vectors have maps of one unit, sequences of one row. Frames of videos
+        stand side by side.
 
     Raises:
         ValueError: If there are more dimensions.
@@ -66,9 +68,11 @@ def as_maps(layer: str, activation: Tensor) -> Tensor:
         return activation[:, :, None, :]
     if activation.ndim == 4:
         return activation
+    if activation.ndim == 5:
+        return activation.movedim(2, -2).flatten(-2)
     raise ValueError(
         f'layer "{layer}" has {activation.ndim}-dimensional activations; feature maps can be drawn '
-        "of 2, 3 or 4: (B, K), (B, K, L) or (B, K, H, W)"
+        "of 2 to 5: (B, K), (B, K, L), (B, K, H, W) or (B, K, frames, H, W)"
     )
 
 

@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from neurovis.arithmetic import exact_float32
 from neurovis.differentiation import differentiable
-from neurovis.layers import find_call, named_layers, resolve_layer, unwrap
+from neurovis.layers import class_name, find_call, named_layers, resolve_layer, unwrap
 from neurovis.outputs import first_tensor
 from neurovis.restoration import (
     accelerators,
@@ -196,7 +196,7 @@ def check_reached(model: nn.Module, calls: Mapping[str, int]) -> None:
     if unreached:
         raise ValueError(
             f"layer {', '.join(unreached)} is never reached in a forward of "
-            f"{type(unwrap(model)).__name__}; choose a layer that its forward calls"
+            f"{class_name(model)}; choose a layer that its forward calls"
         )
 
 
@@ -277,7 +277,7 @@ def _check_initialized(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if any(map(is_lazy, (*part.parameters(recurse=False), *part.buffers(recurse=False)))):
             raise ValueError(
-                f'layer "{name}" ({type(part).__name__}) of {type(module).__name__} is lazy and '
+                f'layer "{name}" ({type(part).__name__}) of {class_name(module)} is lazy and '
                 "has no weights before its first forward; run the network on a batch first"
             )
 

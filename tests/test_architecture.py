@@ -19,6 +19,7 @@ PACKAGE = Path(neurovis.__file__).parent
 LOWEST = {
     *(
         "inputs",
+        "calling",
         "layers",
         "kernels",
         "receptive_fields",

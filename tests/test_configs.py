@@ -53,7 +53,7 @@ WITHOUT_DOWNLOAD = {
 }
 #: One of each command; all run among the slow tests.
 RUN_BY_DEFAULT = {
-    *("am_rgbd_network", "group_am_demo_top", "layers_resnet18", "features_demo"),
+    *("am_rgbd_network", "am_two_streams", "group_am_demo_top", "layers_resnet18", "features_demo"),
     *("saliency_demo_kernels", "rank_rgbd_network", "demo_training"),
 }
 RUNS = [

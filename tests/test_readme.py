@@ -23,6 +23,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from neurovis import InputSpec, rank_kernels
+from neurovis.calling import call_arguments
 from neurovis.cli.main import COMMANDS, build_parser
 from neurovis.tuning import RANKINGS, Rankings
 
@@ -303,7 +304,7 @@ def test_saliency_gives_what_is_said(names: dict[str, Any]) -> None:
 
 def test_inputs_are_made() -> None:
     """Each line makes what its comment says."""
-    lines = [line for line in _block("Modality(", "docs/inputs.md").splitlines() if line]
+    lines = [line for line in _block("InputSpec.rgb(224)", "docs/inputs.md").splitlines() if line]
     names: dict[str, Any] = {}
     exec(lines[0], names)
     made = [eval(line.partition("#")[0], names) for line in lines[1:]]
@@ -314,6 +315,23 @@ def test_inputs_are_made() -> None:
     torch.testing.assert_close(made[0].to_network(images), (images - MEAN) / STD)
     images = torch.rand(1, 3, 64, 64)
     assert torch.equal(made[2].to_network(images), images)
+
+
+def test_inputs_of_several_arguments_are_made() -> None:
+    """Each line makes a spec that calls a network as its comment says."""
+    imported, modalities, *lines = filter(
+        None, _block("rgb, depth =", "docs/inputs.md").splitlines()
+    )
+    names: dict[str, Any] = {}
+    exec(f"{imported}\n{modalities}", names)
+    made = [eval(line.partition("#")[0], names) for line in lines]
+    assert [spec.passed_as for spec in made] == [
+        *("arguments", "keywords", "dict", "video", "frames"),
+    ]
+    (video,), _ = call_arguments(made[3], torch.zeros(1, *made[3].shape))
+    assert video.shape == (1, 3, 16, 112, 112)
+    (frames,), _ = call_arguments(made[4], torch.zeros(1, *made[4].shape))
+    assert frames.shape == (1, 8, 3, 224, 224)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/watching.md"])

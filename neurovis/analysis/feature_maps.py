@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from neurovis.calling import network_inputs, one_input
 from neurovis.class_names import class_label, class_names
 from neurovis.figures import feature_map_figure
-from neurovis.inputs import InputSpec, network_inputs
+from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import usable_layers
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
@@ -126,8 +127,8 @@ class FeatureReader:
         input_spec: InputSpec | None = None,
         kernels: KernelSelection = "all",
     ) -> None:
-        self._network = network
         self._spec = input_spec or InputSpec.rgb(224)
+        self._network = network = one_input(network, self._spec)
         self._selection = kernels
         example = network_inputs(network, self._spec, torch.full((1, *self._spec.shape), 0.5))
         self._reader = LayerReader(network, usable_layers(network, layers, example))

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPicture
-from neurovis.inputs import InputSpec, network_inputs
+from neurovis.calling import network_inputs, one_input
+from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.recording import undisturbed
 from neurovis.saliency import (
@@ -65,8 +66,8 @@ class PictureExplainer:
         method: Method = "gradient",
         **options: Unpack[SaliencyOptions],
     ) -> None:
-        self._network = network
         self._spec = options.get("input_spec") or InputSpec.rgb(224)
+        self._network = network = one_input(network, self._spec)
         self._options: SaliencyOptions = {**options, "input_spec": self._spec}
         self.method = check_method(method)
         SaliencySettings(**self._options)

@@ -12,6 +12,7 @@ from neurovis._version import __version__
 from neurovis.analysis.layer_cards import Findings, LayerCards
 from neurovis.analysis.saliency_probe import SaliencyProbe
 from neurovis.cards import CardPage, Measure
+from neurovis.layers import class_name
 from neurovis.maximization import ActivationMaximization
 from neurovis.top_images import TopImages
 from neurovis.tuning import Rankings, RankingSettings
@@ -59,7 +60,7 @@ def make_report(
             ``field_images`` is out of its range.
     """
     check_report(preferred, field_images)
-    name = type(network).__name__ if name is None else name
+    name = class_name(network) if name is None else name
     findings = Findings(network, preferred, rankings, top_images or {}, probe)
     layers = [LayerCards(findings, layer, field_images) for layer in preferred.layers]
     stated = dict(_facts(findings, name, ranking_settings))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from neurovis.calling import one_input
 from neurovis.cards import Picture, overlay_uri
 from neurovis.figures.pictures import number
 from neurovis.inputs import InputSpec
@@ -48,7 +49,8 @@ class ProbeMaps:
         self, network: nn.Module, layer: str, spec: InputSpec, probe: SaliencyProbe
     ) -> None:
         device = next((one.device for one in network.parameters()), torch.device("cpu"))
-        self._network, self._spec, self._probe = network, spec, probe
+        self._network = network = one_input(network, spec)
+        self._spec, self._probe = spec, probe
         self._shown = spec.to_network(probe.image[None]).to(device)
         self._target = LayerTarget.find(network, layer, self._shown)
 

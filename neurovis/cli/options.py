@@ -14,7 +14,7 @@ from neurovis.cli.commands import Flag
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.option_errors import near
 from neurovis.cli.printing import print_notes
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec, Modality, PassedAs
 from neurovis.models import load_model, suggested_input_spec
 from neurovis.models.libraries import RANDOM, RandomWeightsWarning, is_library_name
 
@@ -29,17 +29,23 @@ class InputOptions:
     Args:
         size: Height and width in pixels; one number means a square. Pictures are stretched to it.
         modalities: rgb (ImageNet statistics), rgbd (the same with depth in [0, 1]), or a list of
-            name, channels, range, mean and std, in the order of the network's channels, such as
-            '[{name: rgb, channels: 3}]' for color in [0, 1] as it is.
+            name, channels, range, mean, std and argument, in the order of the network's channels or
+            arguments, such as '[{name: rgb, channels: 3}]' for color in [0, 1] as it is.
         depth_range: Depths in the unit of your files, such as meters, that stand for 0 and 1. Only
             16-bit and float files have a unit; 0 to 255 of 8-bit files is the whole range. A
             network of relative depth, such as demo and rgbd, is shown them as 0 and 1; one whose
             depth has another range than [0, 1] is shown its unit as before.
+        passed_as: How the network takes the modalities: one tensor; arguments, as in forward(rgb,
+            depth); keywords, as in forward(rgb=…, depth=…), by a modality's argument or name; a
+            dict or a list of tensors; a video (B, C, frames, H, W), or frames (B, frames, C, H, W).
+        frames: Number of frames of a video, each of the modalities.
     """
 
     size: int | tuple[int, int] | None = None
     modalities: list[Modality] | str | None = None
     depth_range: tuple[float, float] | None = None
+    passed_as: PassedAs | None = None
+    frames: int = 1
 
     def resolve(self, default: InputSpec) -> InputSpec:
         """The input, with ``default`` for what is not said.
@@ -63,7 +69,11 @@ class InputOptions:
             spec = InputSpec(tuple(self.modalities), default.size)
         if self.depth_range is not None:
             spec = _with_depth_range(spec, self.depth_range)
-        return spec if self.size is None else spec.resized(self.size)
+        spec = spec if self.size is None else spec.resized(self.size)
+        if self.frames != 1:
+            way = self.passed_as or "video"
+            return InputSpec.video(self.frames, spec.size, spec.modalities, way)
+        return replace(spec, passed_as=self.passed_as) if self.passed_as else spec
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from neurovis.demo.network import ShapeNet, load_demo_network
+from neurovis.demo.network import ShapeNet, TwoStreamNet, load_demo_network
 from neurovis.demo.scenes import ShapeScenes, demo_input_spec
 from neurovis.demo.shapes import SHAPES
 
@@ -21,6 +21,7 @@ __all__ = [
     "ShapeNet",
     "ShapeScenes",
     "ShapeScenesDataModule",
+    "TwoStreamNet",
     "demo_input_spec",
     "load_demo_network",
 ]

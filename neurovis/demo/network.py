@@ -66,6 +66,27 @@ class ShapeNet(nn.Module):
         return logits
 
 
+class TwoStreamNet(nn.Module):
+    """A network with random weights that takes color and depth as two arguments.
+
+    Args:
+        width: Number of kernels of each stream.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.color = nn.Sequential(nn.Conv2d(3, width, 9, stride=2, padding=4), nn.ReLU())
+        self.depth = nn.Sequential(nn.Conv2d(1, width, 9, stride=2, padding=4), nn.ReLU())
+        self.both = nn.Sequential(nn.Conv2d(2 * width, 2 * width, 5, padding=2), nn.ReLU())
+        self.classifier = nn.Linear(2 * width, len(SHAPES))
+
+    def forward(self, image: Tensor, depth: Tensor) -> Tensor:
+        """Return class logits ``(B, 8)`` of color ``(B, 3, H, W)`` and depth ``(B, 1, H, W)``."""
+        streams = torch.cat([self.color(image), self.depth(depth)], dim=1)
+        logits: Tensor = self.classifier(self.both(streams).mean((2, 3)))
+        return logits
+
+
 def load_demo_network() -> ShapeNet:
     """Load the trained network that is shipped with the package.
 

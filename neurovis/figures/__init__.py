@@ -15,7 +15,7 @@ from neurovis.figures.orientations import (
     orientation_key,
     orientation_map_figure,
 )
-from neurovis.figures.output import render, save_png, stacked
+from neurovis.figures.output import render, save_gif, save_png, stacked
 from neurovis.figures.pictures import modality_rows, tile
 from neurovis.figures.randomization import randomization_figure
 from neurovis.figures.ranking import RankedEntry, ranking_figure
@@ -46,6 +46,7 @@ __all__ = [
     "receptive_field_figure",
     "render",
     "saliency_figure",
+    "save_gif",
     "save_png",
     "score_change_figure",
     "score_histogram",

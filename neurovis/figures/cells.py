@@ -57,22 +57,26 @@ class Cells:
         rows: Pictures ``(N, 3, h, w)`` by row label; a cell shows its own of each, stacked.
         labels: One for each cell.
         columns: Cells in a row; by default the grid is about square.
+        frames: Number of frames of a video, whose rows stand side by side in a cell instead.
     """
 
     rows: dict[str, Tensor]
     labels: Sequence[str]
     columns: int | None = None
+    frames: int = 1
 
     def __post_init__(self) -> None:
-        _, _, self._height, self._width = next(iter(self.rows.values())).shape
+        _, _, self._height, self._picture_width = next(iter(self.rows.values())).shape
+        self._width = self.frames * (self._picture_width + 3) - 3
+        self._names = row_names(list(self.rows), self.frames)
         widest = max(text_width(label) for label in self.labels)
         self._cell_width = max(self._width, min(widest + 2, max(140, self._width)))
         self._lines = [wrapped(label, self._cell_width) for label in self.labels]
         self._label_height = max(len(lines) for lines in self._lines) * line_height(LABEL)
-        stack = len(self.rows) * (self._height + 3) - 3
+        stack = len(self._names) * (self._height + 3) - 3
         cell = self._cell_width, self._label_height + 3 + stack
         self._grid = Grid(len(self.labels), cell, columns=self.columns)
-        names = [text_width(name) for name in self.rows] if len(self.rows) > 1 else []
+        names = [text_width(name) for name in self._names] if len(self._names) > 1 else []
         self._names_width = max(names) + GAP if names else 0
 
     @property
@@ -87,16 +91,34 @@ class Cells:
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put the grid on a page with its upper left corner here."""
-        rows = {name: to_pixels(pictures) for name, pictures in self.rows.items()}
+        rows = [to_pixels(pictures) for pictures in self.rows.values()]
         for index, lines in enumerate(self._lines):
             across, down = self._grid.place(index)
             left, top = x + self._names_width + across, y + down
             # Short labels stand on the same line as the last line of long ones.
             label_top = top + self._label_height - len(lines) * line_height(LABEL)
             page.text(left + self._cell_width / 2, label_top, lines, align="center")
-            for level, (name, pictures) in enumerate(rows.items()):
+            first = left + (self._cell_width - self._width) // 2
+            for number, pictures in enumerate(rows):
+                frame, level = divmod(number, len(self._names))
                 at = top + self._label_height + 3 + level * (self._height + 3)
-                page.picture(left + (self._cell_width - self._width) // 2, at, pictures[index])
-                if across == 0 and self._names_width:
+                page.picture(first + frame * (self._picture_width + 3), at, pictures[index])
+                if across == 0 and frame == 0 and self._names_width:
                     middle = at + (self._height - LABEL) / 2
+                    name = self._names[level]
                     page.text(x + self._names_width - GAP, middle, [name], align="right")
+
+
+def row_names(names: list[str], frames: int) -> list[str]:
+    """The names of rows, those of a video's first frame without its number.
+
+    Args:
+        names: Frame by frame.
+        frames: Their number.
+
+    Example:
+        >>> row_names(["rgb 1", "depth 1", "rgb 2", "depth 2"], frames=2)
+        ['rgb', 'depth']
+    """
+    of_first = names[: len(names) // frames]
+    return ["".join(name.rpartition(" 1")[::2]) for name in of_first] if frames > 1 else of_first

@@ -94,15 +94,22 @@ def first_and_now_images(
             moments have the same name.
     """
     _check(first, now, ("N", "C", "H", "W"), labels, rows)
-    pictures = {
-        f"{row}: {name}" if len(spec.modalities) > 1 else row: shown
-        for row, images in zip(rows, (first, now), strict=True)
-        for name, shown in modality_rows(images, spec).items()
+    parts = {
+        row: modality_rows(images, spec) for row, images in zip(rows, (first, now), strict=True)
     }
-    across = square_columns(len(first), len(pictures) * first.shape[2], first.shape[3])
+    names = list(parts[rows[0]])
+    in_frame = len(names) // spec.frames
+    pictures = {
+        f"{row}: {name}" if len(names) > 1 else row: parts[row][name]
+        for start in range(0, len(names), in_frame)
+        for row in rows
+        for name in names[start : start + in_frame]
+    }
+    stacked = len(pictures) // spec.frames
+    across = square_columns(len(first), stacked * first.shape[2], spec.frames * first.shape[3])
     largest = max(_LEAST_IMAGE, min(_LARGEST_OF_PAIR, _PAIRS_WIDTH // across))
     sized = {row: fitted(shown, _LEAST_IMAGE, largest) for row, shown in pictures.items()}
-    return page_figure(Cells(sized, labels, across), title, notes)
+    return page_figure(Cells(sized, labels, across, spec.frames), title, notes)
 
 
 def _check(

@@ -54,13 +54,15 @@ def labeled_grid(
         raise ValueError(f"needs one label for each image; got {len(labels)} for {len(images)}")
     rows = modality_rows(images, spec)
     height, width = images.shape[-2:]
-    across = columns or square_columns(len(images), height * len(rows), width)
+    stacked = len(rows) // spec.frames
+    across = columns or square_columns(len(images), height * stacked, width * spec.frames)
     smallest = 96 if across <= 12 else 64
-    largest = max(smallest, min(largest, MAXIMUM_WIDTH // across))
+    largest = max(smallest, min(largest, MAXIMUM_WIDTH // (across * spec.frames)))
     cells = Cells(
         {name: fitted(pictures, smallest, largest) for name, pictures in rows.items()},
         labels,
         columns,
+        spec.frames,
     )
     return page_figure(cells, title)
 
@@ -100,8 +102,9 @@ def signature_figure(
         for name, pictures in modality_rows(torch.stack([start, preferred]), spec).items()
     }
     _, _, height, width = next(iter(rows.values())).shape
-    stack = len(rows) * (height + GAP) - GAP
-    images = Cells(rows, ["initial image", "preferred image"], columns=2)
+    stack = len(rows) // spec.frames * (height + GAP) - GAP
+    columns = 2 if spec.frames == 1 else 1
+    images = Cells(rows, ["initial image", "preferred image"], columns, spec.frames)
     maps = [
         _Map("target map", target_map, _from_zero(target_map), max(width, 160)),
         _Map("resulting map", resulting_map, finite_range(resulting_map), max(width, 160)),

@@ -54,7 +54,11 @@ def feature_map_figure(
         )
     rows, image_note = _image_rows(image.detach().float(), spec)
     smallest = 160 if len(rows) <= 4 else 80
-    shown = Cells({name: fitted(one, smallest, 256) for name, one in rows.items()}, ["image"])
+    shown = Cells(
+        {name: fitted(one, smallest, 256) for name, one in rows.items()},
+        ["image"],
+        frames=1 if spec is None else spec.frames,
+    )
     maps = maps.detach().float()
     limits = finite_range(maps)
     across = square_columns(len(maps), *maps.shape[1:])

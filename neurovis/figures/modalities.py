@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from neurovis.figures.cells import row_names
 from neurovis.figures.pictures import alarmed, finite_range, gray, stated_range
 from neurovis.inputs import InputSpec
 
@@ -18,11 +19,14 @@ class ShownImages:
         pictures: ``(B, 3, H, W)`` in [0, 1] by modality; by ``""`` if the modalities are unknown.
         names: What stands beside each row; empty if there is nothing to tell apart.
         notes: What a figure must say about them.
+        frames: Number of frames of a video, whose rows come frame by frame and are shown side by
+            side.
     """
 
     pictures: dict[str, Tensor]
     names: list[str]
     notes: list[str]
+    frames: int = 1
 
 
 def shown_images(images: Tensor, spec: InputSpec | None) -> ShownImages:
@@ -51,8 +55,10 @@ def shown_images(images: Tensor, spec: InputSpec | None) -> ShownImages:
         shown = part if modality.is_rgb else part.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         pictures[modality.name] = shown
         names.append(f"{modality.name} (mean of {modality.channels})" if mean else modality.name)
-    alone = names == list(pictures) and len(names) == 1
-    return ShownImages(pictures, [] if alone else names, [])
+    is_named = names != list(pictures)
+    names = row_names(names, spec.frames)
+    alone = len(names) == 1 and not is_named
+    return ShownImages(pictures, [] if alone else names, [], spec.frames)
 
 
 def _of_unknown_unit(images: Tensor) -> ShownImages:

@@ -52,6 +52,21 @@ def stacked(pictures: Sequence[Pixels]) -> Pixels:
     )
 
 
+def side_by_side(pictures: Sequence[Pixels], frames: int) -> list[Pixels]:
+    """Pictures ``(h, w, 3)`` of a video, frame by frame, as one strip for each row of a frame.
+
+    Args:
+        pictures: All of one size.
+        frames: Their number; with one, nothing changes.
+    """
+    rows = max(1, len(pictures) // frames)
+    apart = ((0, 0), (0, 3 if frames > 1 else 0), (0, 0))
+    return [
+        np.concatenate([np.pad(one, apart, constant_values=255) for one in pictures[row::rows]], 1)
+        for row in range(rows)
+    ]
+
+
 def save_png(
     path: str | Path, picture: Pixels | Tensor | Figure, colors: int | None = None
 ) -> None:
@@ -74,6 +89,23 @@ def save_png(
         image = _with_palette(image, colors)
     with whole_file(path) as partial:
         image.save(partial, format="png", compress_level=6)
+
+
+def save_gif(path: str | Path, frames: Sequence[Tensor]) -> None:
+    """Write a film to a GIF file, whole or not at all, which plays again and again.
+
+    Args:
+        path: Its folder is made if need be.
+        frames: Tensors ``(3, H, W)`` in [0, 1] of one size, shown for a tenth of a second each.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    from PIL.Image import fromarray
+
+    first, *others = (fromarray(to_pixels(frame)) for frame in frames)
+    with whole_file(path) as partial:
+        first.save(partial, format="gif", save_all=True, append_images=others, duration=100, loop=0)
 
 
 def to_pixels(picture: Tensor) -> Pixels:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neurovis.figures.colors import PERCENTILE, Key, color_limit, color_words, colored
 from neurovis.figures.modalities import shown_images
-from neurovis.figures.output import Pixels, to_pixels
+from neurovis.figures.output import Pixels, side_by_side, to_pixels
 from neurovis.figures.page import page_figure
 from neurovis.figures.panels import Block, Blocks, Panel, lines_of
 from neurovis.figures.pictures import finite_range, fitted
@@ -75,7 +75,7 @@ def randomization_figure(
     across = _STAGES_WIDTH // rows[0].shape[2] - 1
     blocks = []
     for index in range(len(images)):
-        image = Panel("image", [row[index] for row in rows])
+        image = Panel("image", side_by_side([row[index] for row in rows], shown.frames))
         panels = _panels(maps[:, index], stages, correlations[:, index].tolist(), signed, sizes)
         blocks.append(Block("", image, lines_of(panels, across), shown.names))
     return page_figure(Blocks(blocks, 1), title, [*notes, _scale(signed), *shown.notes])

@@ -18,7 +18,7 @@ from neurovis.figures.colors import (
     stated_maps,
 )
 from neurovis.figures.modalities import ShownImages, shown_images
-from neurovis.figures.output import Pixels, to_pixels
+from neurovis.figures.output import Pixels, side_by_side, to_pixels
 from neurovis.figures.page import MAXIMUM_WIDTH, page_figure
 from neurovis.figures.panels import Block, Blocks, Panel
 from neurovis.figures.pictures import fitted, square_columns
@@ -115,19 +115,22 @@ class _Scaled:
         self._of_images = torch.stack(list(self.maps.values()), dim=1)
         self.limits = torch.tensor([color_limit(one) for one in self._of_images])
 
-    def panels(self, largest: int) -> list[Panel]:
-        """One for each image."""
+    def panels(self, largest: int, frames: int) -> list[Panel]:
+        """One for each image, of a number of frames."""
         pictures = [
             _pixels(colored(one, self.limits, self._signed), largest) for one in self.maps.values()
         ]
-        width = pictures[0].shape[2]
+        strips = [
+            side_by_side([one[index] for one in pictures], frames)
+            for index in range(len(self._of_images))
+        ]
         panels = []
         for index, (values, limit) in enumerate(
             zip(self._of_images, self.limits.tolist(), strict=True)
         ):
             words = stated_maps(dict(zip(self.maps, values, strict=True)), limit, self._signed)
-            key = Key(width, limit, self._signed, words)
-            panels.append(Panel(self._heading, [one[index] for one in pictures], key))
+            key = Key(strips[index][0].shape[1], limit, self._signed, words)
+            panels.append(Panel(self._heading, strips[index], key))
         return panels
 
 
@@ -137,8 +140,9 @@ def _blocks(
     """A block for each image, in a grid that is about square."""
     rows = list(shown.pictures.values())
     height, width = (max(side, _LEAST_MAP) for side in rows[0].shape[-2:])
-    columns = 2 + len(scaled)
-    across = square_columns(len(labels), len(rows) * height + _BLOCK_TEXTS, columns * width)
+    columns = (2 + len(scaled)) * shown.frames
+    stack = len(rows) // shown.frames * height
+    across = square_columns(len(labels), stack + _BLOCK_TEXTS, columns * width)
     if len(labels) <= _FEW_BLOCKS:
         across = max(1, min(across, _WIDTH_OF_FEW // (columns * width)))
     largest = max(_LEAST_MAP, min(_LARGEST_MAP, MAXIMUM_WIDTH // (across * columns)))
@@ -150,11 +154,13 @@ def _blocks(
         )
         for name, row in shown.pictures.items()
     ]
-    panels = [one.panels(largest) for one in scaled]
+    panels = [one.panels(largest, shown.frames) for one in scaled]
     blocks = []
     for index, label in enumerate(labels):
-        image = Panel("image", [row[index] for row in images])
-        overlay = Panel("map over image", [row[index] for row in overlays])
+        image, overlay = (
+            Panel(heading, side_by_side([row[index] for row in pictures], shown.frames))
+            for heading, pictures in (("image", images), ("map over image", overlays))
+        )
         line = [overlay, *(of_maps[index] for of_maps in panels)]
         blocks.append(Block(label, image, [line], shown.names))
     return Blocks(blocks, across)

@@ -25,6 +25,7 @@ from neurovis.maximization.objectives import (
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.silent_units import WakingRectifiers
 from neurovis.maximization.transforms import Transform, apply_transforms, draw_transforms
+from neurovis.readouts import as_maps
 from neurovis.transfer import sent
 
 
@@ -275,4 +276,4 @@ def _not_finite(
 def _as_map(values: Tensor) -> Tensor:
     """Any arrangement of positions as a picture ``(H', W')`` on the CPU."""
     values = values.detach().cpu()
-    return values if values.ndim == 2 else values.reshape(1, -1)
+    return as_maps("", values[None, None])[0, 0] if values.ndim <= 3 else values.reshape(1, -1)

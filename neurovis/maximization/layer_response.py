@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from neurovis.calling import network_inputs, one_input
 from neurovis.first_forward import checked_forward, reason
-from neurovis.inputs import InputSpec, network_inputs
+from neurovis.inputs import InputSpec
 from neurovis.layer_reader import LayerReader
+from neurovis.layers import class_name
 from neurovis.receptive_fields import Layout
 
 
@@ -32,7 +34,7 @@ class LayerResponse:
         spec: InputSpec,
         layout: Layout | None = None,
     ) -> None:
-        self.network = network
+        self.network = network = one_input(network, spec)
         self.layer = layer
         self.spec = spec
         self._reader = (
@@ -70,8 +72,8 @@ class LayerResponse:
                 return self(images)
         except TypeError as error:
             raise ValueError(
-                f"{type(self.network).__name__} cannot be called with images alone: "
-                f"{reason(error)}; wrap it in a module that can"
+                f"{class_name(self.network)} cannot be called with images alone: {reason(error)}; "
+                "say how it takes them by passed_as of its InputSpec, or wrap it in a module"
             ) from error
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from neurovis._version import __version__
 from neurovis.files import check_readable, check_replaceable, whole_file
 from neurovis.inputs import InputSpec
+from neurovis.layers import class_name
 from neurovis.maximization.fingerprints import described, network_digest, sha256
 from neurovis.maximization.jobs import FINISHED
 from neurovis.maximization.kept_images import highest_levels
@@ -210,7 +211,7 @@ def make_manifest(
         {
             "neurovis": __version__,
             "torch": str(torch.__version__),
-            "network": {"class": type(network).__name__, "sha256": network_digest(network)},
+            "network": {"class": class_name(network), "sha256": network_digest(network)},
             "input": described(input_spec),
             "settings": {
                 **described(settings),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from neurovis.copies import frozen_copy
+from neurovis.layers import class_name
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.settings import Precision
 from neurovis.maximization.strided import speed_up_strided
@@ -109,7 +110,10 @@ def fast_copy(response: LayerResponse, precision: Precision, device: torch.devic
     single = frozen_copy(response.network)
     if device.type == "cpu":
         speed_up_strided(single)
-    single = single.to(device).to(memory_format=torch.channels_last)
+    single = single.to(device)
+    for tensor in (*single.parameters(), *single.buffers()):
+        if tensor.ndim == 4:  # Module.to would refuse the weights of a Conv3d.
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
     is_single = all(
         tensor.dtype == torch.float32
         for tensor in (*single.parameters(), *single.buffers())
@@ -126,7 +130,7 @@ def fast_copy(response: LayerResponse, precision: Precision, device: torch.devic
         if precision == "auto":
             return single
         raise ValueError(
-            f'{type(single).__name__} cannot be run in bfloat16: {failure}; use precision="float32"'
+            f'{class_name(single)} cannot be run in bfloat16: {failure}; use precision="float32"'
         ) from failure
     return half if precision == "bfloat16" or error <= _BFLOAT16_TOLERANCE else single
 

@@ -18,6 +18,7 @@ from neurovis.figures import (
     curve_figure,
     labeled_grid,
     modality_rows,
+    save_gif,
     save_png,
     signature_figure,
     tile,
@@ -142,7 +143,8 @@ class MaximizationResults:
         """Write everything into ``folder``: each file appears whole or not at all.
 
         ``grid.png``, ``curves.png``, ``results.npz``, ``results.csv``, and for each image a picture
-        under ``images/`` and its signature figure under ``signatures/``. Pictures of images of
+        under ``images/`` and its signature figure under ``signatures/``. A video's picture has its
+        frames in a row, and beside it a GIF shows them one after the other. Pictures of images of
         which only a receptive field was optimized show that field. For 8-bit RGB they hold the
         image, pixel for pixel.
 
@@ -206,11 +208,18 @@ class MaximizationResults:
     def _save_item(self, item: PreferredImage, folder: Path, kept: Path | None) -> list[Path]:
         picture = folder / "images" / f"{item.file_name}.png"
         signature = folder / "signatures" / f"{item.file_name}.png"
+        files = [picture, signature]
         rows = modality_rows(item.seen(item.image)[None], self.spec)
         if kept is not None and len(rows) == 1 and kept.exists():
             link(kept, picture)
         else:
-            save_png(picture, tile(torch.cat(list(rows.values())), 1, 2 if len(rows) > 1 else 0))
+            # A row for each modality, a column for each frame.
+            parts = torch.cat(list(rows.values())).unflatten(0, (self.spec.frames, -1))
+            apart = 2 if len(rows) > 1 else 0
+            save_png(picture, tile(parts.transpose(0, 1).flatten(0, 1), len(parts), apart))
+            if len(parts) > 1:
+                files.append(picture.with_suffix(".gif"))
+                save_gif(files[-1], [tile(frame, 1, 0) for frame in parts])
         noise = item.counted(item.noise_activation)
         reached = f"{item.counted(item.activation)} (noise {noise})"
         figure = signature_figure(
@@ -223,7 +232,7 @@ class MaximizationResults:
             _IN_FIGURES,
         )
         save_png(signature, figure, colors=128)
-        return [picture, signature]
+        return files
 
     def _save_arrays(self, path: Path) -> None:
         arrays = {

@@ -14,11 +14,12 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from typing_extensions import override
 
+from neurovis.calling import one_input
 from neurovis.class_names import class_names
 from neurovis.copies import frozen_copy
 from neurovis.files import safe_name
 from neurovis.inputs import InputSpec
-from neurovis.layers import LayerSelection
+from neurovis.layers import LayerSelection, class_name
 from neurovis.maximization.batch_size import choose_batch_size
 from neurovis.maximization.checks import check_arguments, check_trainer, is_trial
 from neurovis.maximization.jobs import Job
@@ -88,7 +89,7 @@ class TargetMaximization(pl.LightningModule):
         check_arguments(model, layers, self.input_spec, settings)
         # The network is the user's, and has no place in checkpoints, parameter counts or the
         # optimizer: what holds it is no submodule.
-        network = frozen_copy(model)
+        network = one_input(frozen_copy(model), self.input_spec)
         self._layers = maximizable_layers(network, layers, self.input_spec, settings)
         self._class_names = {
             name: class_names(network, name, layer.count) for name, layer in self._layers.items()
@@ -339,7 +340,7 @@ class TargetMaximization(pl.LightningModule):
 
     def _save(self, folder: Path) -> None:
         """Files and pictures of all layers, and the manifest with every image."""
-        network = type(self._layers[self.layers[0]].response.network).__name__
+        network = class_name(self._layers[self.layers[0]].response.network)
         kind = "groups" if self.grouped else "kernels"
         asked = hyperparameters(network, self.layers, kind, self.input_spec, self.settings)
         folders = {layer: self.folder_of(layer, folder) for layer in self.layers}

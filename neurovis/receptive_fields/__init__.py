@@ -10,6 +10,7 @@ Distill, https://doi.org/10.23915/distill.00021.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.calling import input_dtype
 from neurovis.first_forward import IncompatibleInputError, reason
-from neurovis.inputs import input_dtype
-from neurovis.layers import first_names, named_layers
+from neurovis.layers import class_name, first_names, named_layers, root
 from neurovis.outputs import first_tensor
 from neurovis.receptive_fields.dimensions import AXES, is_known
 from neurovis.receptive_fields.extents import Extent
@@ -277,18 +278,36 @@ def _called_again(before: Field, field: Field) -> Field:
     )
 
 
+def _required_arguments(model: nn.Module) -> list[str]:
+    """Names of the arguments that a network's forward cannot do without."""
+    return [
+        name
+        for name, parameter in inspect.signature(model.forward).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+
+
 def _refusal(model: nn.Module, example: Tensor, error: BaseException) -> str:
     """Say in one line what the model was given and what it seems to want."""
+    name_of_model, takes_one = class_name(model), root(model) is model
+    wanted = _required_arguments(model) if takes_one else []
+    if len(wanted) > 1:
+        return (
+            f"{name_of_model}.forward takes {', '.join(wanted)}: say what each is given, by "
+            'modalities and passed_as="arguments" of an InputSpec, or --input.modalities and '
+            "--input.passed_as arguments"
+        )
     channels, height, width = example.shape[-3:]
     given = f"images of {channels} channels and {height}x{width} pixels"
     for name, module in model.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        if takes_one and isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             if module.in_channels != channels:
                 return (
-                    f"{type(model).__name__} cannot run on {given}: its first convolution "
+                    f"{name_of_model} cannot run on {given}: its first convolution "
                     f'"{name}" takes {module.in_channels} channels. Say what they are: '
                     f'InputSpec(Modality("input", {module.in_channels})), or --input.modalities '
                     f"'[{{name: input, channels: {module.in_channels}}}]'"
                 )
             break
-    return f"{type(model).__name__} cannot run on {given}: {reason(error)}"
+    return f"{name_of_model} cannot run on {given}: {reason(error)}"

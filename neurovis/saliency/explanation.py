@@ -9,6 +9,7 @@ from operator import index
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from neurovis.calling import one_input
 from neurovis.layers import unwrap
 from neurovis.recording import undisturbed
 from neurovis.saliency import gradients, rectified
@@ -96,6 +97,7 @@ def kernel_saliency(
     """
     kernel = one_kernel(kernel)
     settings = checked_settings(model, images, kernel, method, **options)
+    model = one_input(model, settings.input_spec)
     with undisturbed(model):
         return explain(model, images.clone().detach(), layer, kernel, method, settings)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from neurovis.calling import one_input
 from neurovis.copies import frozen_copy
 from neurovis.rank_correlation import rank_correlations
 from neurovis.recording import undisturbed
@@ -135,6 +136,7 @@ def cascading_randomization(
     """
     kernel = one_kernel(kernel)
     settings = checked_settings(model, images, kernel, method, **options)
+    model = one_input(model, settings.input_spec)
     _check_stages(max_stages)
     with undisturbed(model):
         images = images.clone().detach()

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.arithmetic import exact_float32
+from neurovis.calling import network_inputs, one_input
 from neurovis.class_names import class_names
-from neurovis.inputs import InputSpec, network_inputs
+from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import kernel_layouts
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layer_reader import LayerReader
-from neurovis.layers import unwrap
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import Objective, as_objective
 from neurovis.receptive_fields import Box, Field, clipped_box, known_fields
@@ -130,7 +130,7 @@ class TopReader:
         spec: InputSpec,
         objective: AnyObjective = "mean",
     ) -> None:
-        self.network = unwrap(network)
+        self.network = one_input(network, spec)
         self.spec = spec
         self.by: str = getattr(objective, "__name__", str(objective))
         chosen = as_objective(objective)
@@ -146,7 +146,7 @@ class TopReader:
 
     def read_from(self, network: nn.Module) -> None:
         """Read another copy of the network from now on."""
-        self.network = unwrap(network)
+        self.network = one_input(network, self.spec)
         known = self._reader
         self._reader = LayerReader(self.network, known.layouts, calls=known.calls)
 

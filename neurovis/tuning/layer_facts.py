@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurovis.calling import network_inputs
 from neurovis.class_names import class_names
 from neurovis.first_forward import IncompatibleInputError, checked_forward
-from neurovis.inputs import InputSpec, network_inputs
+from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection, resolve_layer, select_layers, unwrap

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurovis.arithmetic import exact_float32
-from neurovis.inputs import InputSpec, network_inputs
+from neurovis.calling import network_inputs, one_input
+from neurovis.inputs import InputSpec
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection, resolve_layer, unwrap
 from neurovis.readouts import READOUTS, center_unit
@@ -99,7 +100,7 @@ class LayerResponses:
         settings: RankingSettings,
         facts: Mapping[str, LayerFacts] | None = None,
     ) -> None:
-        self.network = unwrap(network)
+        self.network = one_input(network, spec)
         self.spec = spec
         self._readout = READOUTS[settings.readout]
         self._is_centered = settings.readout == "center"

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec, network_inputs
+from neurovis.calling import network_inputs, one_input
+from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import kernel_layouts
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layers import resolve_layer, unwrap
+from neurovis.layers import resolve_layer
 from neurovis.readouts import center_place, unit_at
 from neurovis.receptive_fields import Box, Field, clipped_box, known_fields
 from neurovis.recording import undisturbed
@@ -53,7 +54,7 @@ class Units:
         spec: InputSpec,
         unit: tuple[int, ...] | None = None,
     ) -> None:
-        self.network = unwrap(model)
+        self.network = one_input(model, spec)
         self.layer = layer
         self.spec = spec
         with undisturbed(self.network), torch.no_grad():

@@ -33,6 +33,7 @@ from neurovis import (
     Recorder,
     list_layers,
     load_model,
+    one_input,
     undisturbed,
 )
 from neurovis.analysis import (
@@ -42,7 +43,7 @@ from neurovis.analysis import (
     make_report,
     map_ranked_fields,
 )
-from neurovis.demo import ShapeScenes, demo_input_spec
+from neurovis.demo import ShapeScenes, TwoStreamNet, demo_input_spec
 from neurovis.maximization import AscentSettings, MaximizationResults
 from neurovis.maximization.objectives import (
     CustomReadout,
@@ -130,6 +131,26 @@ _NETWORKS = [
         "InputSpec: means of two",
         lambda: InputSpec.rgb(8, mean=(1, 2)),
         "or one for all; got (1.0, 2.0)",
+    ),
+    Bad(
+        "InputSpec: a way",
+        lambda: InputSpec(GRAY.modalities, 8, "tuple"),
+        "passed_as must be one of … \"frames\"; got 'tuple'",
+    ),
+    Bad(
+        "InputSpec: frames of a tensor",
+        lambda: InputSpec(GRAY.modalities, 8, frames=2),
+        'need passed_as "video" or "frames"; got "tensor"',
+    ),
+    Bad(
+        "one_input: other channels",
+        lambda: one_input(NET, InputSpec.video(2, 8))(IMAGES),
+        "expected images (..., 6, H, W) (rgb 1 3, rgb 2 3); got shape",
+    ),
+    Bad(
+        "TwoStreamNet: stacked",
+        lambda: list_layers(TwoStreamNet(2), demo_input_spec()),
+        'forward takes image, depth: … passed_as="arguments"',
     ),
     Bad("InputSpec: images of bytes", lambda: GRAY.to_network(IMAGES.byte()), "got torch.uint8"),
     Bad(

@@ -45,7 +45,7 @@ _REASONS = {
         *("modality_modulations", "stacked", "score_histogram", "orientation_colors"),
         *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),
         *("grating_preference_figure", "image_uri", "overlay_uri", "preferred_gratings"),
-        *("save_first_kernels", "save_ranking"),
+        *("save_first_kernels", "save_ranking", "save_gif"),
     ),
     "takes nothing": ("Center", "DeepDream", "Max", "Mean", "Pixel", "load_demo_network"),
     "Lightning's own arguments": ("ShapeClassifier", "ShapeNet", "ShapeScenesDataModule"),

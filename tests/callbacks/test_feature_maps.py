@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
@@ -32,6 +31,7 @@ from neurovis.callbacks import FeatureMapMonitor
 from neurovis.callbacks.feature_maps import _correlations
 from neurovis.inputs import InputSpec
 from neurovis.observation import Observation
+from neurovis.readouts import as_maps
 
 STEPS = EPOCHS * BATCHES
 
@@ -182,19 +182,19 @@ class TestProbe:
 class Watching(FeatureMapMonitor):
     """Keeps the images that it is given."""
 
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Any:
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Any:
         self.images = images
-        assert not any(part.training for part in pl_module.modules())
-        return super().observe(pl_module, images, step)
+        assert not any(part.training for part in network.modules())
+        return super().observe(network, images, step)
 
 
 class Differentiating(FeatureMapMonitor):
     """As saliency does: the gradient to the images that it is given."""
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Any:
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Any:
         images.requires_grad_()
-        (self.gradient,) = torch.autograd.grad(pl_module(images).square().sum(), images)
+        (self.gradient,) = torch.autograd.grad(network(images).square().sum(), images)
         return Observation()
 
 
@@ -231,10 +231,14 @@ class TestFeatureMaps:
             maps["tokens"], module.tokens(expected.movedim(1, -1)).movedim(-1, 1)
         )
 
-    def test_volumes_are_refused(self) -> None:
-        module = nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 1))
-        with pytest.raises(ValueError, match='"1" has 5-dimensional activations'):
-            begun(FeatureMapMonitor("1"), module, torch.zeros(1, 3, 4, 4))
+    def test_frames_of_volumes_stand_side_by_side(self) -> None:
+        module = nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 1)).eval()
+        images = torch.rand(1, 3, 4, 4)
+        monitor = begun(FeatureMapMonitor("1"), module, images)
+        maps = as_maps("1", monitor.activations(module, images)["1"])
+        expected = [module(images)[0, :, frame] for frame in range(3)]
+        torch.testing.assert_close(maps[0], torch.cat(expected, dim=-1))
+        assert monitor.observe(module, images, 0).pictures
 
     @pytest.mark.parametrize(
         ("layers", "found"),

@@ -244,9 +244,9 @@ class TestStimuli:
         with caplog.at_level(logging.INFO), undisturbed(module):
             module.conv1.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
             for _ in range(2):
-                monitor.observe_first(module, monitor.probe.images_for(module), 0)
+                monitor.observe_first(module, monitor.probe.images_for(module, module.device), 0)
                 shown.clear()
-                monitor.observe(module, monitor.probe.images_for(module), 0)
+                monitor.observe(module, monitor.probe.images_for(module, module.device), 0)
         said = [line for line in caplog.messages if "makes images like the probe images" in line]
         assert len(said) == 1
         assert "rgb of shape (3, 14, 12), values from -3 to 5" in said[0]

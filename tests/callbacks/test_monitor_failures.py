@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from promise import (
@@ -319,7 +318,7 @@ def test_what_could_not_begin_begins_later(tmp_path: Path) -> None:
 
     class Large(Monitor):
         @override
-        def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
+        def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
             calls.append(("first" if self.is_first_look else "later", step))
             if len(calls) < 3:
                 raise torch.OutOfMemoryError("CUDA out of memory")

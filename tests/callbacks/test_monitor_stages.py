@@ -166,8 +166,8 @@ class CallingMonitor(Monitor):
     """Somebody's own, who calls the module as it is."""
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
-        mean = pl_module(images.requires_grad_()).square().mean()
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
+        mean = network(images.requires_grad_()).square().mean()
         (self.gradient,) = torch.autograd.grad(mean, images)
         return Observation(scalars={"mean": mean.item()})
 
@@ -303,7 +303,7 @@ class Remembering(Callback):
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seen.append(self.monitor.probe.images_for(pl_module))
+        self.seen.append(self.monitor.probe.images_for(pl_module, pl_module.device))
 
 
 @pytest.mark.sampled(2)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from careless import Backward, Careless, DrawsNoise, EvalThenTrain, ForwardInTrainMode
-from lightning.pytorch import LightningModule
 from promise import (
     KINDS,
     MATRIX,
@@ -21,7 +20,7 @@ from promise import (
     outcome,
     written,
 )
-from torch import Tensor
+from torch import Tensor, nn
 from two_processes import train_with_two_processes
 from typing_extensions import override
 
@@ -107,13 +106,13 @@ class Clumsy(Monitor):
     """Does all at once what careless monitors do, where nothing of it may matter."""
 
     @override
-    def observe(self, pl_module: LightningModule, images: Tensor, step: int) -> Observation:
-        pl_module.train()
-        pl_module.requires_grad_(True)
+    def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
+        network.train()
+        network.requires_grad_(True)
         np.random.rand(3)
         random.random()
-        pl_module(images + torch.randn_like(images)).sum().backward()
-        pl_module.zero_grad()
+        network(images + torch.randn_like(images)).sum().backward()
+        network.zero_grad()
         return Observation(scalars={"step": float(step)})
 
 
