@@ -46,11 +46,10 @@ def run(
         means: dict[str, list[float]] = {}
         silent: dict[str, Tensor] = {}
         with shown.table("results.csv") as table:
-            for numbered, images in shown.batches():
-                for picture, of_layers in zip(numbered, reader(images), strict=True):
+            for numbers, images in shown.batches():
+                for index, of_layers in zip(numbers, reader(images), strict=True):
                     for found in of_layers:
-                        shown.save(found, picture, max_kernels)
-                        table.write(picture.rows(found))
+                        table.write(shown.save(found, index, max_kernels))
                         name = found.layer
                         first.setdefault(name, found)
                         means.setdefault(name, []).append(found.maps.mean().item())

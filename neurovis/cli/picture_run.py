@@ -23,7 +23,7 @@ from neurovis.first_forward import IncompatibleInputError, checked_forward
 from neurovis.inputs import InputSpec
 from neurovis.maximization.progress import progress_bar
 from neurovis.run_folder import new_run_folder
-from neurovis.tables import TableWriter, open_table
+from neurovis.tables import Row, TableWriter, open_table
 
 PictureResult = FeatureMaps | ExplainedPicture | RandomizedPicture
 
@@ -66,26 +66,6 @@ def checked_options(network: nn.Module, spec: InputSpec) -> Iterator[None]:
             yield
     except IncompatibleInputError as error:
         raise IncompatibleInputError(f"{error}; {_REMEDY}") from error
-
-
-@dataclass(frozen=True)
-class NumberedPicture:
-    """A picture of a run.
-
-    Attributes:
-        index: Its place among the pictures, and its step in the logs.
-        name: What results call it.
-        file: Its first modality's file, fit to be printed.
-    """
-
-    index: int
-    name: str
-    file: str
-
-    def rows(self, result: PictureResult) -> Iterator[dict[str, object]]:
-        """Yield the rows of a result, with columns that say which picture it is."""
-        for row in result.rows():
-            yield {"index": self.index, "picture": self.name, "file": self.file, **row}
 
 
 class PictureRun:
@@ -144,8 +124,8 @@ class PictureRun:
         """
         return self._pictures.first_readable()[1][None]
 
-    def batches(self, size: int | None = None) -> Iterator[tuple[list[NumberedPicture], Tensor]]:
-        """The readable pictures ``(B, C, H, W)`` in [0, 1], some at a time.
+    def batches(self, size: int | None = None) -> Iterator[tuple[list[int], Tensor]]:
+        """The readable pictures ``(B, C, H, W)`` in [0, 1] with their numbers, some at a time.
 
         Args:
             size: Most pictures in a batch; by default the batch size that was asked for.
@@ -159,18 +139,29 @@ class PictureRun:
                 read = {index: self._pictures.try_image(index) for index in indices}
                 images = {index: image for index, image in read.items() if image is not None}
                 if images:
-                    numbered = [self._numbered(index) for index in images]
-                    yield numbered, torch.stack(list(images.values()))
+                    yield list(images), torch.stack(list(images.values()))
                 bar.update(len(indices))
         self._is_done = True
 
-    def save(self, result: PictureResult, picture: NumberedPicture, count: int) -> None:
-        """Write the figure of at most ``count`` kernels, log it, and write the arrays."""
-        name = f"{result.tag}/{picture.index:04d}_{picture.name}"
+    def save(self, result: PictureResult, index: int, count: int) -> list[Row]:
+        """Write the figure of at most ``count`` kernels, log it, and write the arrays.
+
+        Args:
+            result: Result of a picture.
+            index: Number of the picture, and its step in the logs.
+            count: Maximum number of kernels in the figure.
+
+        Returns:
+            The rows of the result, with columns that say which picture it is.
+        """
+        picture = self._pictures.pictures[index]
+        name = f"{result.tag}/{index:04d}_{picture.name}"
         figure = result.figure(picture.name, count)
-        self.files.save_figure(name, figure, result.tag, picture.index, result.DESCRIPTION)
+        self.files.save_figure(name, figure, result.tag, index, result.DESCRIPTION)
         self._figures += 1
         self.files.save_arrays(name, picture=picture.name, **result.arrays())
+        columns = {"index": index, "picture": picture.name, "file": picture.printable_file}
+        return [{**columns, **row} for row in result.rows()]
 
     def table(self, name: str) -> AbstractContextManager[TableWriter]:
         """Write a table row by row; it appears when it is complete."""
@@ -187,10 +178,6 @@ class PictureRun:
         self._images.print_notes()
         print_written(self.files.folder, self._trainer.loggers)
         self._images.raise_if_incomplete()
-
-    def _numbered(self, index: int) -> NumberedPicture:
-        picture = self._pictures.pictures[index]
-        return NumberedPicture(index, picture.name, picture.printable_file)
 
 
 def _trainer(options: Mapping[str, Any]) -> pl.Trainer:

@@ -100,18 +100,16 @@ def _explain(explainer: PictureExplainer, pictures: PictureRun, options: FigureO
         table = stack.enter_context(pictures.table("results.csv"))
         if options.randomization:
             stages = stack.enter_context(pictures.table("randomization.csv"))
-        for numbered, images in pictures.batches(explainer.batch_size):
-            for picture, found in zip(numbered, explainer(images), strict=True):
-                pictures.save(found, picture, count)
-                new = list(picture.rows(found))
+        for numbers, images in pictures.batches(explainer.batch_size):
+            for index, found in zip(numbers, explainer(images), strict=True):
+                new = pictures.save(found, index, count)
                 table.write(new)
                 number += len(new)
                 rows += new[: MOST_ROWS - len(rows)]
             if options.randomization:
                 randomized = explainer.randomize(images, options.max_stages)
-                for picture, checked in zip(numbered, randomized, strict=True):
-                    pictures.save(checked, picture, count)
-                    stages.write(picture.rows(checked))
+                for index, checked in zip(numbers, randomized, strict=True):
+                    stages.write(pictures.save(checked, index, count))
                     # Without the maps, which may be many.
                     checks.append(replace(checked.check, maps=torch.empty(0)))
     _print(explainer.title, rows, number)
