@@ -17,7 +17,7 @@ from neurovis.cli.options import InputOptions
 from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.inputs import InputSpec, Modality
 from neurovis.pictures import find_pictures, read_picture
-from neurovis.saliency import METHODS, RandomizationCheck, cascading_randomization
+from neurovis.saliency import METHODS, RandomizationCheck, cascading_randomization, kernel_saliency
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*which changes its proportions")
 
@@ -227,6 +227,24 @@ def test_saliency_explains_the_predicted_class_by_default(tmp_path: Path, pictur
         change = (logits - start)[index, kernel].item()
         error = float(row["completeness_error"])
         assert abs(maps.sum() - change) / abs(change) == pytest.approx(error, abs=1e-3)
+
+
+def test_saliency_of_an_output_by_name(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    images = ("--images", pictures / "a_rgb.png", *where)
+    line = _fails(capsys, *SALIENCY, *images, "--output", "logits")
+    assert 'has no output "logits"; it returns "output" (1, 8)' in line
+    config = tmp_path / "config.yaml"
+    config.write_text("output: output\nmethod: gradcam\nkernels: 1\n")
+    _run(*SALIENCY, *images, "--config", config)
+    (row,) = _rows(tmp_path / FIRST_RUN / "results.csv")
+    layer = kernel_saliency(
+        load_demo_network(), _images(pictures), None, 1, "gradcam"
+    ).gradcam_layer
+    assert (row["layer"], row["gradcam_layer"]) == ("output", layer)
+    assert f"gradcam of output at {layer}" in capsys.readouterr().out
 
 
 def test_saliency_checks_its_maps_by_randomization(

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.convnext import CNBlockConfig
 
-from neurovis.saliency import cascading_randomization, kernel_saliency
+from neurovis.saliency import cascading_randomization, explanation, kernel_saliency
+from neurovis.saliency.gradcam import last_layer_with_positions
+from neurovis.saliency.question import Question
 
 
 def literal(maps: Tensor, gradient: Tensor, size: tuple[int, int]) -> Tensor:
@@ -206,6 +208,23 @@ class Structure(nn.Module):
         return self.head(self.relu(self.block(x)[0]).mean((2, 3)))
 
 
+class Wrapped(nn.Module):
+    """A backbone that returns what its last block returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone, self.head = nn.Module(), nn.Linear(5, 3)
+        self.backbone.forward = lambda x: self.backbone.block(x)  # type: ignore[method-assign]
+        self.backbone.block = nn.Conv2d(4, 5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.backbone(x).relu().mean((2, 3)))
+
+
+def test_a_layer_goes_by_the_name_of_the_part_that_made_its_output(images: Tensor) -> None:
+    assert kernel_saliency(Wrapped(), images, None, 1, "gradcam").gradcam_layer == "backbone.block"
+
+
 class Pair(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -226,9 +245,18 @@ def test_a_block_that_returns_a_structure(images: Tensor) -> None:
     assert found.maps.any()
 
 
-def test_random_weights_do_not_change_the_layer(network: nn.Module, images: Tensor) -> None:
+def test_random_weights_do_not_change_the_layer(
+    network: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def noted(question: Question) -> str:
+        calls.append(last_layer_with_positions(question))
+        return calls[-1]
+
+    monkeypatch.setattr(explanation, "last_layer_with_positions", noted)
     check = cascading_randomization(network, images, None, 1, "gradcam")
-    assert check.gradcam_layer == "2"
+    assert calls == [check.gradcam_layer] == ["2"]
     assert check.title == "gradcam of output at 2"
     assert kernel_saliency(network, images, None, 1).gradcam_layer is None
 

@@ -115,6 +115,15 @@ def test_a_mean_over_a_map_may_be_scores(images: Tensor) -> None:
 REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "tokens": (lambda tokens, **_: tokens, r'no certain .*"output" \(2, 144, 6\).*output="output"'),
     "an embedding after a norm": (lambda normed, **_: normed, r'"output" \(2, 6\)'),
+    "tokens that attend to each other": (
+        lambda tokens, **_: (tokens.mT @ tokens)[:, 0],
+        r'no certain .*"output" \(2, 6\)',
+    ),
+    "a mean of tokens": (lambda tokens, **_: tokens.mean(1), r'no certain .*"output" \(2, 6\)'),
+    "a sum with an embedding": (
+        lambda embedding, normed, **_: embedding + normed,
+        r'no certain .*"output" \(2, 6\)',
+    ),
     "an embedding before scores": (
         lambda embedding, logits, **_: (embedding, logits),
         r'several .*"0" \(2, 6\), "1" \(2, 5\).*output="1" \(--output 1\)',
