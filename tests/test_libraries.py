@@ -194,6 +194,12 @@ class TestTimm:
         assert torch.equal(network.fc.weight, made.fc.weight)
         assert network.origin == "weights of mine.pt; input as timm's pretrained_cfg says"
 
+    @pytest.mark.parametrize("file", ["none.pt", "./none", "a/none"])
+    def test_a_file_that_is_missing(self, timm: Any, file: str) -> None:
+        del timm
+        with pytest.raises(ValueError, match="not found"):
+            load_model("timm:test_resnet", file)
+
     def test_near_names(self, timm: Any) -> None:
         del timm
         assert '"timm:test_resnet"' in refusal("timm:test_resnt")
@@ -255,6 +261,30 @@ class TestTransformers:
             expected = made.vision_model(images).pooler_output
         torch.testing.assert_close(network(images).pooler_output, expected)
         assert "the vision tower of CLIPModel" in network.origin
+        torch.save(made.state_dict(), tmp_path / "mine.pt")
+        network = load_model(f"hf:{tmp_path}", tmp_path / "mine.pt")
+        torch.testing.assert_close(network(images).pooler_output, expected)
+
+    def test_the_processor_is_asked_and_not_read(
+        self, transformers: Any, tmp_path: Path, picture: Image.Image
+    ) -> None:
+        config = transformers.ViTConfig(**self.SIZES)
+        transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+        # It divides by std twice.
+        processor = transformers.EfficientNetImageProcessor(
+            size={"height": 32, "width": 32}, image_mean=[0.4] * 3, image_std=[0.3] * 3
+        )
+        processor.save_pretrained(tmp_path)
+        network = load_model(f"hf:{tmp_path}")
+        expected = processor(picture, return_tensors="pt")["pixel_values"]
+        torch.testing.assert_close(shown(network, picture), expected)
+
+    def test_blue_before_red_is_refused(self, transformers: Any, tmp_path: Path) -> None:
+        config = transformers.ViTConfig(**self.SIZES)
+        transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+        sizes = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+        transformers.MobileViTImageProcessor(**sizes).save_pretrained(tmp_path)
+        assert "takes blue, green, red, in this order" in refusal(f"hf:{tmp_path}")
 
     def test_missing_weights_are_named(
         self, transformers: Any, processor: Any, tmp_path: Path
@@ -304,7 +334,14 @@ class TestTransformers:
         processor.save_pretrained(tmp_path)
         (tmp_path / "run.yaml").write_text(f"model: hf:{tmp_path}\n")
         assert main(["layers", "--config", str(tmp_path / "run.yaml")]) == 0
-        assert "32 x 32" in capsys.readouterr().out
+        (note, *_) = capsys.readouterr().out.splitlines()
+        assert note == (
+            f"note: hf:{tmp_path}: ViTForImageClassification, its own weights; input as its "
+            f"{type(processor).__name__} says: 32 x 32 pixels, bicubic, rgb with mean 0.5, 0.4, "
+            "0.3, std 0.2, 0.3, 0.4"
+        )
+        assert main(["layers", "--model", f"hf:{tmp_path}", "--input.size", "64"]) == 2
+        assert "64 x 64 pixels" in capsys.readouterr().out
 
 
 class TestOpenClip:

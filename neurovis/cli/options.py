@@ -120,11 +120,11 @@ class NetworkOptions:
             known = suggested_input_spec(self.model, self.weights)
             spec = self.input.resolve(known or InputSpec.rgb(224))
             network = self._made()
-        if is_explained and is_first_process():
-            notes = self._assumptions(spec)
+        if is_first_process():
             if is_library_name(self.model):
-                notes = iter([_library_note(self.model, network, spec)])
-            print_notes(list(notes))
+                print_notes([_library_note(self.model, network, spec)])
+            elif is_explained:
+                print_notes(list(self._assumptions(spec)))
         return network, spec
 
     def _made(self) -> nn.Module:

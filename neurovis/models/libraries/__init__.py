@@ -101,8 +101,8 @@ def load_from_library(
             warnings.warn(f"{model}: {found.origin}", RandomWeightsWarning, stacklevel=3)
         return found
     content = read_weights(asked.file, trust)
-    is_tower = prefix == "open_clip"
-    load_strictly(found.network, find_state_dict(content, asked.file), asked.file, is_tower)
+    state_dict = find_state_dict(content, asked.file)
+    load_strictly(found.network, state_dict, asked.file, partial=found.is_part)
     origin = found.origin.replace("random weights", f"weights of {asked.file.name}", 1)
     return LibraryNetwork(found.network, found.input_spec, origin)
 

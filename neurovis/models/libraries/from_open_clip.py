@@ -57,6 +57,7 @@ def load(name: str, weights: Weights, arguments: dict[str, Any]) -> LibraryNetwo
         tower,
         _input_spec(tower.preprocess_cfg),
         f"the image tower, as encode_image runs it, {origin}; input as its preprocess config says",
+        is_part=True,
     )
 
 

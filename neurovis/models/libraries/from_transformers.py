@@ -5,9 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from neurovis.inputs import InputSpec, Interpolation, Modality
+import numpy as np
+import torch
+
+from neurovis.inputs import InputSpec, Interpolation
 from neurovis.layers import ArgumentError
 from neurovis.models.libraries.library_network import (
     LibraryNetwork,
@@ -22,6 +26,11 @@ _WHERE = (
 )
 #: Pillow's numbers of interpolations.
 _RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+#: Pictures that tell what a processor makes of any: their side in pixels, and black, white and red.
+_PICTURE, _COLORS = 256, ((0, 0, 0), (255, 255, 255), (255, 0, 0))
+#: Digits of a mean or std that are no rounding errors of float32.
+_DIGITS = 7
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def names() -> list[str]:
@@ -42,7 +51,7 @@ def load(name: str, weights: Weights, arguments: dict[str, Any]) -> LibraryNetwo
     Raises:
         ArgumentError: If the network does not take pixels alone, or has no weights of that name.
     """
-    from transformers import AutoConfig
+    from transformers import AutoConfig, AutoModel
 
     if weights.tag is not None:
         raise ArgumentError(
@@ -50,47 +59,67 @@ def load(name: str, weights: Weights, arguments: dict[str, Any]) -> LibraryNetwo
             "DEFAULT or random, or a revision: --model_args.revision"
         )
     where = {key: arguments[key] for key in _WHERE if key in arguments}
-    config = AutoConfig.from_pretrained(name, **where)
-    network_class, config, tower = _network_class(name, config, arguments)
+    config = AutoConfig.from_pretrained(name, **arguments)
+    network_class = _network_class(config, arguments)
     origin, is_pretrained = "random weights", not weights.is_random
     if weights.is_random:
-        make = getattr(network_class, "from_config", None) or network_class._from_config
-        network = make(config)
+        if network_class is AutoModel:
+            is_trusted = arguments.get("trust_remote_code", False)
+            network = network_class.from_config(config, trust_remote_code=is_trusted)
+        else:
+            network = network_class(config)
     else:
         network, loading = network_class.from_pretrained(
-            name, config=config, output_loading_info=True, **arguments
+            name, output_loading_info=True, **arguments
         )
         origin = "its own weights"
         if missing := sorted(loading["missing_keys"]):
             origin += f", but {len(missing)} that it lacks are random: {', '.join(missing[:3])}"
             origin += ", …" if missing[3:] else ""
             is_pretrained = False
-    spec, source = _input_spec(name, config, where)
+    whole, network = network, _of_images(name, network)
+    part = "" if network is whole else f" (the vision tower of {type(whole).__name__})"
+    spec, source = _input_spec(name, network.config, where)
     return LibraryNetwork(
         network,
         spec,
-        f"{type(network).__name__}{tower}, {origin}; input as {source}",
-        _class_names(config) if is_pretrained else (),
+        f"{type(network).__name__}{part}, {origin}; {source}",
+        _class_names(network.config) if is_pretrained else (),
+        is_part=bool(part),
     )
 
 
-def _network_class(name: str, config: Any, arguments: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return the class to load, its config, and what to say of it."""
+def _network_class(config: Any, arguments: Mapping[str, Any]) -> Any:
+    """Return the class that made the weights, as the config names it."""
     import transformers
 
     architecture = next(iter(getattr(config, "architectures", None) or ()), "")
     found = getattr(transformers, architecture, None)
     if found is None or (arguments.get("trust_remote_code") and getattr(config, "auto_map", None)):
-        return transformers.AutoModel, config, ""
-    if next(iter(list(inspect.signature(found.forward).parameters)[1:]), "") == "pixel_values":
-        return found, config, ""
-    vision = getattr(config, "vision_config", None)
-    if vision is None:
-        raise ArgumentError(
-            f'"hf:{name}" is a {architecture}, which does not take pixels alone; name a network '
-            "of images"
-        )
-    return transformers.AutoModel, vision, f" (the vision tower of {architecture})"
+        return transformers.AutoModel
+    return found
+
+
+def _of_images(name: str, network: Any) -> Any:
+    """Return the network, or its vision tower if it takes text too."""
+    if _takes_pixels_alone(network):
+        return network
+    vision = getattr(network.config, "vision_config", None)
+    for module in network.modules():
+        is_tower = vision is not None and isinstance(getattr(module, "config", None), type(vision))
+        if is_tower and _takes_pixels_alone(module):
+            return module
+    raise ArgumentError(
+        f'"hf:{name}" is a {type(network).__name__}, which does not take pixels alone; name a '
+        "network of images"
+    )
+
+
+def _takes_pixels_alone(network: Any) -> bool:
+    """True if a forward takes ``pixel_values`` first, and needs nothing else."""
+    first, *others = inspect.signature(network.forward).parameters.values()
+    needed = [one for one in others if one.default is one.empty and one.kind not in _VARIADIC]
+    return bool(first.name == "pixel_values") and not needed
 
 
 def _input_spec(name: str, config: Any, where: Mapping[str, Any]) -> tuple[InputSpec, str]:
@@ -100,45 +129,30 @@ def _input_spec(name: str, config: Any, where: Mapping[str, Any]) -> tuple[Input
     try:
         processor = AutoImageProcessor.from_pretrained(name, **where)
     except (OSError, ValueError):
-        size = _size(getattr(config, "image_size", None)) or (224, 224)
-        return InputSpec.rgb(size), "ImageNet's statistics, since it has no image processor"
-    if getattr(processor, "do_flip_channel_order", False):
+        size = getattr(config, "image_size", None) or 224
+        height, width = (size, size) if isinstance(size, int) else size
+        spec = InputSpec.rgb((height, width))
+        return spec, "input with ImageNet's mean and std, since it has no image processor"
+    pictures = [np.full((_PICTURE, _PICTURE, 3), color, dtype=np.uint8) for color in _COLORS]
+    made = processor(images=pictures, return_tensors="pt")["pixel_values"].double()
+    if made.ndim != 4 or made.shape[1] != 3:
+        raise ArgumentError(
+            f'the image processor of "hf:{name}" makes {tuple(made.shape)} of three pictures, and '
+            "NeuroVis shows (B, 3, H, W); name another network"
+        )
+    height, width = made.shape[2:]
+    black, white, red = made[:, :, height // 2, width // 2]
+    if not torch.equal(red, torch.stack([white[0], black[1], black[2]])):
         raise ArgumentError(
             f'"hf:{name}" takes blue, green, red, in this order, and NeuroVis shows red first; '
             "wrap it in a module that flips the channels, and name that module"
         )
-    sizes = [getattr(processor, "size", None), getattr(config, "image_size", None)]
-    if getattr(processor, "do_center_crop", False):
-        sizes.insert(0, getattr(processor, "crop_size", None))
-    size = next((found for found in map(_size, sizes) if found is not None), (224, 224))
-    return InputSpec((_modality(processor),), size, interpolation=_interpolation(processor)), (
-        f"its {type(processor).__name__} says"
+    mean, std = ((-black / (white - black)).tolist(), (1 / (white - black)).tolist())
+    spec = InputSpec.rgb(
+        (height, width), *([round(value, _DIGITS) for value in one] for one in (mean, std))
     )
-
-
-def _modality(processor: Any) -> Modality:
-    """Return the modality with the processor's scale and statistics."""
-    scale = 255.0
-    if getattr(processor, "do_rescale", True):
-        scale *= getattr(processor, "rescale_factor", None) or 1 / 255
-    if not getattr(processor, "do_normalize", True) or not processor.image_mean:
-        return Modality("rgb", 3, range=(0.0, scale))
-    return Modality("rgb", 3, (0.0, scale), tuple(processor.image_mean), tuple(processor.image_std))
-
-
-def _size(size: Any) -> tuple[int, int] | None:
-    """Return height and width of any of the forms in which processors and configs keep them."""
-    if size is None:
-        return None
-    if isinstance(size, int):
-        return size, size
-    if isinstance(size, (list, tuple)):
-        return int(size[0]), int(size[-1])
-    found = {key: value for key, value in dict(size).items() if value is not None}
-    if {"height", "width"} <= set(found):
-        return found["height"], found["width"]
-    side = found.get("shortest_edge")
-    return None if side is None else (side, side)
+    source = f"input as its {type(processor).__name__} says"
+    return replace(spec, interpolation=_interpolation(processor)), source
 
 
 def _interpolation(processor: Any) -> Interpolation:

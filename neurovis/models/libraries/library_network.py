@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from neurovis.inputs import InputSpec, Interpolation
 RANDOM = "random"
 #: The library's own choice of weights.
 DEFAULT = "DEFAULT"
+# Of weights, which have no dots and no folders, as files have.
+_NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,14 @@ class LibraryNetwork:
             its pretrained_cfg says"``.
         class_names: Names of the output's classes; empty if the library has none, or the weights
             are not its own.
+        is_part: True if it is a part of what files of weights hold.
     """
 
     network: nn.Module
     input_spec: InputSpec
     origin: str
     class_names: Sequence[str] = ()
+    is_part: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,8 @@ class Weights:
         if self.given is None:
             return None
         path = Path(self.given)
-        is_file = isinstance(self.given, Path) or path.is_file() or len(path.parts) > 1
-        return path if is_file else None
+        is_name = isinstance(self.given, str) and _NAME.fullmatch(self.given) is not None
+        return None if is_name and not path.is_file() else path
 
     @property
     def is_random(self) -> bool:
