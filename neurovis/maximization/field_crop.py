@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.transforms import Transform
 from neurovis.readouts import center_unit
-from neurovis.receptive_fields import Box, Field, receptive_fields
+from neurovis.receptive_fields import Box, Field, clipped_box, receptive_fields
 
 #: A crop of more than this part of the picture's pixels saves too little.
 _LARGEST_PART = 0.75
@@ -34,29 +35,26 @@ class FieldCrop:
     """A part of the picture in which the center unit sees what it sees in the whole.
 
     Args:
-        spec: What to optimize: the same modalities, of the crop's size.
-        full_size: Height and width of the whole picture.
-        corner: Top and left of the crop in it.
-        box: The center unit's receptive field in the whole picture: top, left, bottom, right, the
-            latter two exclusive.
+        whole_spec: Modalities and size of the whole picture.
+        crop_box: The crop in the whole picture: top, left, bottom, right, the latter two exclusive.
+        box: The same of the center unit's receptive field.
     """
 
-    spec: InputSpec
-    full_size: tuple[int, int]
-    corner: tuple[int, int]
+    whole_spec: InputSpec
+    crop_box: Box
     box: Box
+
+    @cached_property
+    def spec(self) -> InputSpec:
+        """Modalities and size of what is optimized, the crop."""
+        top, left, bottom, right = self.crop_box
+        return self.whole_spec.resized((bottom - top, right - left))
 
     @property
     def own_box(self) -> Box:
         """The center unit's receptive field in the crop."""
-        (top, left), box = self.corner, self.box
+        (top, left, *_), box = self.crop_box, self.box
         return box[0] - top, box[1] - left, box[2] - top, box[3] - left
-
-    @property
-    def crop_box(self) -> Box:
-        """The crop in the whole picture: top, left, bottom, right."""
-        (top, left), (height, width) = self.corner, self.spec.size
-        return top, left, top + height, left + width
 
     def paste(self, images: Tensor) -> Tensor:
         """Whole pictures ``(..., C, H, W)``, gray around the crops ``(..., C, h, w)``.
@@ -69,9 +67,8 @@ class FieldCrop:
                 f"images to be pasted must be (..., C, h, w) of the crop's shape "
                 f"{self.spec.shape}; got {tuple(images.shape)}"
             )
-        (top, left), (height, width) = self.corner, self.spec.size
-        right, bottom = self.full_size[1] - left - width, self.full_size[0] - top - height
-        return F.pad(images, (left, right, top, bottom), value=0.5)
+        (height, width), (top, left, bottom, right) = self.whole_spec.size, self.crop_box
+        return F.pad(images, (left, width - right, top, height - bottom), value=0.5)
 
     def cropped(self, images: Tensor) -> Tensor:
         """The crops ``(..., C, h, w)`` of whole pictures ``(..., C, H, W)``.
@@ -79,13 +76,13 @@ class FieldCrop:
         Raises:
             ValueError: If the images are not of the whole picture's size.
         """
-        if images.shape[-2:] != self.full_size:
+        if images.shape[-2:] != self.whole_spec.size:
             raise ValueError(
-                f"images to be cropped must be (..., C, H, W) of {self.full_size} pixels; "
+                f"images to be cropped must be (..., C, H, W) of {self.whole_spec.size} pixels; "
                 f"got {tuple(images.shape)}"
             )
-        (top, left), (height, width) = self.corner, self.spec.size
-        return images[..., top : top + height, left : left + width]
+        top, left, bottom, right = self.crop_box
+        return images[..., top:bottom, left:right]
 
 
 def find_field_crop(
@@ -148,14 +145,11 @@ def _smallest_crop(
             refusals += 1
             height, width = height + refusals, width + refusals
             continue
-        own = (box[0] - corner[0], box[1] - corner[1], box[2] - corner[0], box[3] - corner[1])
-        lacks = _lacks(own, smaller.size, margin, transforms)
+        top, left = corner
+        crop = FieldCrop(spec, (top, left, top + height, left + width), box)
+        lacks = _lacks(crop.own_box, smaller.size, margin, transforms)
         if not any(lacks):
-            inside = all(
-                first >= 0 and first + side <= whole
-                for first, side, whole in zip(corner, smaller.size, spec.size, strict=True)
-            )
-            return FieldCrop(smaller, spec.size, corner, box) if inside else None
+            return crop if clipped_box(crop.crop_box, spec.size) == crop.crop_box else None
         height, width = height + lacks[0], width + lacks[1]
     return None
 

@@ -193,7 +193,7 @@ class ImageKeeper:
 
     def restored(self, job: Job, images: Sequence[KeptImage]) -> list[PreferredImage]:
         """The images of a job, bit for bit."""
-        starts: dict[Any, Tensor] = {}
+        starts = None
         restored = []
         for one in images:
             known: dict[str, Any] = {
@@ -201,11 +201,13 @@ class ImageKeeper:
                 for name, value in one.fields.items()
             }
             crop, box = known["crop"], known["box"]
-            if crop not in starts:
-                starts[crop] = self._starts(job, crop, box)
+            if starts is None:
+                field_crop = None if crop is None else FieldCrop(self._spec, crop, box)
+                region = OptimizedRegion(self._spec, self._settings, field_crop)
+                starts = region.initial_images(job.target.kernels[0])
             known |= {name: torch.from_numpy(one.arrays[name]) for name in _ARRAYS}
             known |= {"index": job.index, "image": self._image(one, box)}
-            restored.append(PreferredImage(start=starts[crop][known["variant"]], **known))
+            restored.append(PreferredImage(start=starts[known["variant"]], **known))
         return restored
 
     def _image(self, one: KeptImage, box: tuple[int, int, int, int] | None) -> Tensor:
@@ -223,15 +225,6 @@ class ImageKeeper:
         image = torch.full(self._spec.shape, 0.5)
         image[:, top:bottom, left:right] = torch.cat(parts)
         return image
-
-    def _starts(self, job: Job, crop: Any, box: Any) -> Tensor:
-        cropped = None
-        if crop is not None:
-            top, left, bottom, right = crop
-            size = (bottom - top, right - left)
-            cropped = FieldCrop(self._spec.resized(size), self._spec.size, (top, left), box)
-        region = OptimizedRegion(self._spec, self._settings, cropped)
-        return region.initial_images(job.target.kernels[0])
 
 
 def _levels(images: Tensor, highest: int) -> Tensor:

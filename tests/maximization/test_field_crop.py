@@ -100,18 +100,18 @@ def test_a_field_of_one_pixel() -> None:
 
 def test_the_smallest_crop_of_one_convolution() -> None:
     crop = _found(_response(_convolutions((7, 1, 3)), "0"))
-    assert (crop.spec.size, crop.corner) == ((7, 7), (19, 23))
+    assert (crop.spec.size, crop.crop_box[:2]) == ((7, 7), (19, 23))
     assert crop.box == (19, 23, 26, 30)
     even = _found(_response(_convolutions((7, 2, 3)), "0"))
     assert even.spec.size == (8, 8)  # four units, of which the third sees pixels 1 to 7
     crop = _found(_response(_convolutions((7, 1, 3)), "0"), margin=2)
-    assert (crop.spec.size, crop.corner) == ((11, 11), (17, 21))
+    assert (crop.spec.size, crop.crop_box[:2]) == ((11, 11), (17, 21))
     crop = _found(_response(_convolutions((7, 1, 3)), "0"), 0, [Jitter(2), GaussianBlur((0, 1))])
     assert crop.spec.size == (17, 17)
 
 
 def test_pasting_and_cropping_are_inverse_and_gray_lies_around() -> None:
-    crop = FieldCrop(GRAY.resized((5, 7)), (20, 24), (3, 11), (4, 12, 7, 17))
+    crop = FieldCrop(GRAY.resized((20, 24)), (3, 11, 8, 18), (4, 12, 7, 17))
     images = torch.rand(2, 1, 5, 7, requires_grad=True)
     pictures = crop.paste(images)
     assert pictures.shape == (2, 1, 20, 24)
@@ -142,11 +142,8 @@ def test_no_border_comes_into_the_field(
     uniform = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
     maps = _extreme_maps(transform, crop.spec.size, uniform)
     assert _real_part(crop, maps).min() > 1 - 1e-5
-    height, width = crop.spec.size
-    top, left = crop.corner
-    tighter = replace(
-        crop, spec=crop.spec.resized((height - 2, width - 2)), corner=(top + 1, left + 1)
-    )
+    top, left, bottom, right = crop.crop_box
+    tighter = replace(crop, crop_box=(top + 1, left + 1, bottom - 1, right - 1))
     maps = _extreme_maps(transform, tighter.spec.size, uniform)
     if len(kernels) == 1 and transform != Affine():
         assert _real_part(tighter, maps).min() < 1 - 1e-3
@@ -170,8 +167,7 @@ def _real_part(crop: FieldCrop, maps: Tensor) -> Tensor:
     ones = torch.ones(len(maps), 1, *crop.spec.size)
     grid = F.affine_grid(maps, list(ones.shape), align_corners=False)
     real = F.grid_sample(ones, grid, padding_mode="zeros", align_corners=False)
-    top, left = crop.box[0] - crop.corner[0], crop.box[1] - crop.corner[1]
-    bottom, right = crop.box[2] - crop.corner[0], crop.box[3] - crop.corner[1]
+    top, left, bottom, right = crop.own_box
     return real[..., top:bottom, left:right]
 
 
