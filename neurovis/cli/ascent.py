@@ -177,7 +177,7 @@ def _check_not_replaced(module: TargetMaximization, trainer: pl.Trainer) -> None
     if there is None or not there.is_complete:
         return
     precision = chosen_precision(module.settings.precision, trainer.strategy.root_device)
-    wanted = module.manifest().resuming(there).computed_in(precision)
+    wanted = module.manifest().resuming(there).with_entries(computed_in=precision)
     differences = wanted.differences(there) or wanted.differences_in_images(there)
     if differences:
         raise ValueError(

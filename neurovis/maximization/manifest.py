@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ MANIFEST = "manifest.json"
 
 #: What has to be the same for images to belong together; everything else is for the record.
 _IDENTITY = ("neurovis", "network", "input", "settings", "targets")
-#: What the network is run in, which is known once there is a device.
+#: The entry of what the network is run in, which is known once there is a device.
 _PRECISION = "computed_in"
 
 
@@ -60,9 +60,9 @@ class Manifest:
         with whole_file(folder / MANIFEST) as partial:
             partial.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
-    def computed_in(self, precision: str) -> Manifest:
-        """The manifest with what the network is run in, where images are made now."""
-        return Manifest({**self.content, _PRECISION: precision})
+    def with_entries(self, **entries: object) -> Manifest:
+        """Return the manifest with more entries, or others in place of its own."""
+        return Manifest({**self.content, **entries})
 
     @property
     def batch_size(self) -> int | None:
@@ -73,9 +73,7 @@ class Manifest:
 
     def with_batch_size(self, size: int) -> Manifest:
         """Return the manifest with a batch size that was chosen."""
-        return Manifest(
-            {**self.content, "settings": {**self.content["settings"], "batch_size": size}}
-        )
+        return self.with_entries(settings={**self.content["settings"], "batch_size": size})
 
     def resuming(self, other: Manifest) -> Manifest:
         """Return the manifest with the batch size of another run, if it is still to be chosen."""
@@ -98,14 +96,6 @@ class Manifest:
         """A digest of everything that shapes an image but what it is of."""
         identity = {name: self.content.get(name) for name in _IDENTITY}
         return sha256(json.dumps(identity, sort_keys=True).encode())[:16]
-
-    def completed(self, images: Iterable[Mapping[str, object]]) -> Manifest:
-        """The manifest of a run that has made all its images.
-
-        Args:
-            images: What there is, in order: layer, kernels, file, seed, …
-        """
-        return Manifest({**self.content, "complete": True, "images": list(images)})
 
     def asks_for_the_same(self, other: Manifest) -> bool:
         """Return True if two runs are to make the same images."""

@@ -219,7 +219,7 @@ class RunImages:
         """Write into the manifest, if there is a folder, that all images are there."""
         if self.folder is not None:
             images = [{**job.record, "seed": self._seed} for job in self.jobs]
-            self.manifest.completed(images).write(self.folder)
+            self.manifest.with_entries(complete=True, images=images).write(self.folder)
 
     def checkpoint(self) -> dict[str, Any]:
         """The finished images of all processes, for a checkpoint; for all of them to call."""

@@ -223,7 +223,7 @@ class TargetMaximization(pl.LightningModule):
         self.check_trainer(self.trainer)
         precision = chosen_precision(self.settings.precision, self.device)
         folder = None if is_trial(self.trainer) else run_folder(self.trainer)
-        self._run.open(folder, self.manifest().computed_in(precision))
+        self._run.open(folder, self.manifest().with_entries(computed_in=precision))
         self._batch_size = self._run.settle_batch_size(
             lambda: choose_batch_size(self._layers, self.jobs, self.settings, self.device)
         )
