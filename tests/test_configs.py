@@ -47,6 +47,7 @@ WITHOUT_DOWNLOAD = {
     "features_squeezenet_imagenet": "--weights null --input.size 64 "
     "--images {folder}/pictures/X_RGB.png",
     "am_squeezenet_imagenet": "--weights null",
+    "am_resnet50_classes": "--weights random --input.size 64",
     "rank_squeezenet_imagenet": "--weights null --input.size 64",
     "saliency_squeezenet_imagenet": "--weights null --input.size 64 "
     "--images {folder}/pictures/X_RGB.png",

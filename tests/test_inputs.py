@@ -119,6 +119,8 @@ def test_bad_spec() -> None:
         InputSpec(())
     with pytest.raises(ValueError, match=r"different names; got \['rgb', 'rgb'\]"):
         InputSpec((Modality("rgb", 3), Modality("rgb", 3)))
+    with pytest.raises(ValueError, match="\"nearest\"; got 'cubic'"):
+        InputSpec((Modality("rgb", 3),), interpolation="cubic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"at least 1 pixel; got \(0, 0\)"):
         InputSpec.rgb(0)
     with pytest.raises(ValueError, match=r"at least 1 pixel; got \(8, -1\)"):

@@ -166,6 +166,22 @@ class TestTimm:
         torch.testing.assert_close(shown(network, picture), transform(picture)[None])
         assert suggested_input_spec(network).interpolation == config["interpolation"]  # type: ignore[union-attr]
 
+    def test_pretrained_weights_are_asked_for(
+        self, timm: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[tuple[str, bool]] = []
+        make = timm.create_model
+
+        def create(name: str, pretrained: bool) -> nn.Module:
+            asked.append((name, pretrained))
+            return make(name)
+
+        monkeypatch.setattr(timm, "create_model", create)
+        network = load_model("timm:test_vit")
+        assert network.origin == "weights r160_in1k; input as timm's pretrained_cfg says"
+        load_model("timm:test_vit", "r160_in1k")
+        assert asked == [("test_vit", True), ("test_vit.r160_in1k", True)]
+
     def test_a_folder(self, timm: Any, tmp_path: Path, picture: Image.Image) -> None:
         made = timm.create_model("test_vit", img_size=32).eval()
         arguments = {"img_size": 32}
@@ -368,6 +384,35 @@ class TestOpenClip:
         torch.save(other.state_dict(), tmp_path / "other.pt")
         network = load_model(name, tmp_path / "other.pt")
         torch.testing.assert_close(network(images), other.encode_image(images))
+
+    @pytest.mark.parametrize(
+        ("weights", "tag", "is_quick"),
+        [(None, "openai", True), ("laion2b_s34b_b79k", "laion2b_s34b_b79k", False)],
+    )
+    def test_tags_and_the_gelu_that_they_were_trained_with(
+        self, monkeypatch: pytest.MonkeyPatch, weights: str | None, tag: str, is_quick: bool
+    ) -> None:
+        open_clip = pytest.importorskip("open_clip")
+        asked: list[dict[str, Any]] = []
+
+        def create(_: str, **settings: Any) -> nn.Module:
+            asked.append(settings)
+            network = nn.Module()
+            network.visual = nn.Conv2d(3, 4, 3)
+            network.visual.preprocess_cfg = {  # type: ignore[assignment]
+                **{"size": 8, "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bicubic"}
+            }
+            return network
+
+        monkeypatch.setattr(open_clip, "create_model", create)
+        network = load_model("open_clip:ViT-B-32", weights)
+        assert asked == [
+            {
+                **{"pretrained_text": False, "load_weights": True},
+                **{"pretrained": tag, "force_quick_gelu": is_quick},
+            }
+        ]
+        assert f"weights {tag} (one of" in network.origin
 
     def test_names_and_weights(self) -> None:
         pytest.importorskip("open_clip")

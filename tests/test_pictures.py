@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +53,21 @@ def test_a_color_picture_of_the_right_size_comes_exactly(tmp_path: Path, suffix:
     pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
     image = read_picture(_save(tmp_path / f"picture.{suffix}", pixels), InputSpec.rgb((12, 9)))
     np.testing.assert_allclose(image.permute(1, 2, 0) * 255, pixels, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+def test_pictures_are_resized_as_pillow_does(tmp_path: Path, name: Any) -> None:
+    path = _color(tmp_path / "picture.png", (30, 24))
+    image = read_picture(path, replace(InputSpec.rgb((12, 10)), interpolation=name))
+    resample = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}[name]
+    expected = np.asarray(Image.open(path).resize((10, 12), resample))
+    np.testing.assert_allclose(image.permute(1, 2, 0) * 255, expected, atol=1.5)
+
+
+def test_labels_are_resized_to_their_nearest(tmp_path: Path) -> None:
+    path = _save(tmp_path / "labels.png", np.array([[0, 0, 0, 255]], dtype=np.uint8))
+    spec = InputSpec((Modality("gray", 1),), (1, 2), interpolation="nearest")
+    assert read_picture(path, spec).flatten().tolist() == [0, 1]
 
 
 def test_pictures_are_resized_and_made_gray(tmp_path: Path) -> None:

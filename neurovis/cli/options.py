@@ -14,7 +14,7 @@ from neurovis.cli.commands import Flag
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.option_errors import near
 from neurovis.cli.printing import print_notes
-from neurovis.inputs import InputSpec, Modality, PassedAs
+from neurovis.inputs import InputSpec, Interpolation, Modality, PassedAs
 from neurovis.models import load_model, suggested_input_spec
 from neurovis.models.libraries import RANDOM, RandomWeightsWarning, is_library_name
 
@@ -35,6 +35,7 @@ class InputOptions:
             16-bit and float files have a unit; 0 to 255 of 8-bit files is the whole range. A
             network of relative depth, such as demo and rgbd, is shown them as 0 and 1; one whose
             depth has another range than [0, 1] is shown its unit as before.
+        interpolation: How pictures are resized; bilinear unless the model's library says otherwise.
         passed_as: How the network takes the modalities: one tensor; arguments, as in forward(rgb,
             depth); keywords, as in forward(rgb=…, depth=…), by a modality's argument or name; a
             dict or a list of tensors; a video (B, C, frames, H, W), or frames (B, frames, C, H, W).
@@ -44,6 +45,7 @@ class InputOptions:
     size: int | tuple[int, int] | None = None
     modalities: list[Modality] | str | None = None
     depth_range: tuple[float, float] | None = None
+    interpolation: Interpolation | None = None
     passed_as: PassedAs | None = None
     frames: int = 1
 
@@ -66,14 +68,16 @@ class InputOptions:
                 )
             spec = known[self.modalities]
         elif self.modalities is not None:
-            spec = InputSpec(tuple(self.modalities), default.size)
+            spec = replace(default, modalities=tuple(self.modalities))
         if self.depth_range is not None:
             spec = _with_depth_range(spec, self.depth_range)
         spec = spec if self.size is None else spec.resized(self.size)
         if self.frames != 1:
             way = self.passed_as or "video"
-            return InputSpec.video(self.frames, spec.size, spec.modalities, way)
-        return replace(spec, passed_as=self.passed_as) if self.passed_as else spec
+            spec = InputSpec.video(self.frames, spec.size, spec.modalities, way)
+        elif self.passed_as:
+            spec = replace(spec, passed_as=self.passed_as)
+        return replace(spec, interpolation=self.interpolation or default.interpolation)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_help_fits_the_screen(name: str, capsys: pytest.CaptureFixture[str]) -> 
         (
             "features --trainer.callbacks.help neurovis.callbacks.FeatureMapMonitor",
             "trainer.callbacks.max_kernels",
-            "as in pl_module.named_modules()",
+            "as in network.named_modules()",
         ),
         (
             "am --trainer.callbacks.help LearningRateMonitor",

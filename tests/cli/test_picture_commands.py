@@ -680,3 +680,20 @@ def test_real_frames_with_the_demo_network(tmp_path: Path) -> None:
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     _run(*FEATURES, "--images", REAL, *where)
     assert len({row["picture"] for row in _rows(tmp_path / FIRST_RUN / "results.csv")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "interpolation"),
+    [
+        (InputOptions(size=8), "bicubic"),
+        (InputOptions(modalities="rgb"), "bicubic"),
+        (InputOptions(modalities=[Modality("gray", 1)]), "bicubic"),
+        (InputOptions(frames=2), "bicubic"),
+        (InputOptions(interpolation="nearest"), "nearest"),
+    ],
+)
+def test_interpolation_is_the_librarys_unless_given(
+    options: InputOptions, interpolation: str
+) -> None:
+    spec = InputSpec((Modality("rgb", 3),), 16, interpolation="bicubic")
+    assert options.resolve(spec).interpolation == interpolation
