@@ -37,7 +37,7 @@ _NO_SCORES = re.compile("embed|feature|hidden|pool|proj|latent|state|loss|aux|bo
 #: Operations by which a weight makes scores of features.
 _PROJECTIONS = {
     *("addmm", "mm", "mv", "addmv", "bmm", "baddbmm", "matmul", "linear", "convolution"),
-    *("_convolution", "conv1d", "conv2d", "conv3d", "einsum"),
+    *("_convolution", "conv1d", "conv2d", "conv3d", "einsum", "linear_dynamic"),
 }
 #: Operations that summarize a map over its positions.
 _POOLINGS = {
@@ -51,7 +51,7 @@ _PASSING = {
     *("split", "split_with_sizes", "chunk", "unbind", "cat", "stack", "clone", "detach", "alias"),
     *("_to_copy", "to", "contiguous", "lift_fresh", "softmax", "_softmax", "log_softmax"),
     *("_log_softmax", "upsample_bilinear2d", "upsample_nearest2d", "upsample_bicubic2d"),
-    *("dropout", "native_dropout", "copy"),
+    *("dropout", "native_dropout", "copy", "dequantize"),
 }
 
 

@@ -184,8 +184,9 @@ def explain(
     question = Question(value, images, kernels, settings)
     try:
         if method in BY_LAYER and settings.gradcam_layer is None:
-            settings = replace(settings, gradcam_layer=last_layer_with_positions(question))
-            question = replace(question, settings=settings)
+            gradcam_layer, layout = last_layer_with_positions(question)
+            settings = replace(settings, gradcam_layer=gradcam_layer)
+            question = replace(question, settings=settings, gradcam_layout=layout)
         maps = _FUNCTIONS[method](question)
     except RuntimeError as failure:
         # Torch raises this if the value has a gradient, but not to the images.

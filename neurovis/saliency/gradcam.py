@@ -33,7 +33,10 @@ _ATTENTION = re.compile(r"(attn|attention)\w*\.")
 def gradcam(question: Question) -> Tensor:
     """Return Grad-CAM's map of evidence for the value, ``(B, 1, H, W)``, nowhere negative."""
     layer, label = str(question.settings.gradcam_layer), question.value.target.label
-    reader = LayerReader(question.value.model, layer, question.images[:1])
+    known = question.gradcam_layout
+    reader = LayerReader(
+        question.value.model, layer if known is None else {layer: known}, question.images[:1]
+    )
     calls, values = _followed(question, [layer], keep_activations=True)
     call = calls.get(layer)
     gradient = None if call is None else _gradient(values, call)
@@ -64,8 +67,10 @@ def guided_gradcam(question: Question) -> Tensor:
     return gradcam(question) * guided_backprop(question)
 
 
-def last_layer_with_positions(question: Question) -> str:
+def last_layer_with_positions(question: Question) -> tuple[str, Layout]:
     """Find the last layer with weights and positions by which the value depends on the images.
+
+    Returns its name, or that of one of its calls, and its layout.
 
     Layers are convolutions, norms, linear layers and blocks, of maps or of tokens, but not the
     projections inside an attention. The class token has no position: layers of a transformer whose
@@ -89,7 +94,8 @@ def last_layer_with_positions(question: Question) -> str:
     if leading is not None:
         edge = calls[leading].edge
         # A block that returns what its last part does goes by the name of that part.
-        return next(layer for layer, call in calls.items() if call.edge == edge)
+        first = next(layer for layer, call in calls.items() if call.edge == edge)
+        return first, layouts[first]
     raise ValueError(
         f"no convolution or block with a map larger than 1 x 1 leads to layer "
         f'"{question.value.target.label}"; name a gradcam_layer, or use another method'

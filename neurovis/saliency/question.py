@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.kernels import KernelSelection, select_kernels
+from neurovis.receptive_fields import Layout
 from neurovis.saliency.settings import SaliencySettings
 from neurovis.saliency.target import STRONGEST, KernelChoice, LayerTarget, TargetValue
 
@@ -21,12 +22,14 @@ class Question:
         images: ``(B, C, H, W)`` in the network's space, for the methods to keep.
         kernels: ``(B,)``, one an image; None where the value is a function of the activation.
         settings: How.
+        gradcam_layout: Layout of the ``gradcam_layer``, if it is known.
     """
 
     value: TargetValue
     images: Tensor
     kernels: Tensor | None
     settings: SaliencySettings
+    gradcam_layout: Layout | None = None
 
     def values(self, images: Tensor) -> Tensor:
         """The values ``(B,)`` of images that stand for the question's own, without gradients."""

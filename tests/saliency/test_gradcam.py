@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.convnext import CNBlockConfig
 
+from neurovis.receptive_fields import Layout
 from neurovis.saliency import cascading_randomization, explanation, kernel_saliency
 from neurovis.saliency.gradcam import last_layer_with_positions
 from neurovis.saliency.question import Question
@@ -250,9 +251,10 @@ def test_random_weights_do_not_change_the_layer(
 ) -> None:
     calls: list[str] = []
 
-    def noted(question: Question) -> str:
-        calls.append(last_layer_with_positions(question))
-        return calls[-1]
+    def noted(question: Question) -> tuple[str, Layout]:
+        layer, layout = last_layer_with_positions(question)
+        calls.append(layer)
+        return layer, layout
 
     monkeypatch.setattr(explanation, "last_layer_with_positions", noted)
     check = cascading_randomization(network, images, None, 1, "gradcam")

@@ -104,6 +104,16 @@ def test_class_scores_are_found(structure: str, images: Tensor) -> None:
         assert_same(found, scores)
 
 
+@pytest.mark.filterwarnings("ignore:.*quantiz")
+def test_scores_of_a_quantized_network(images: Tensor) -> None:
+    network = Network(STRUCTURES["tuple"])
+    exact = kernel_saliency(network, images, None, "strongest", "occlusion")
+    torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, inplace=True)
+    found = kernel_saliency(network, images, None, "strongest", "occlusion")
+    assert found.kernels == exact.kernels
+    torch.testing.assert_close(found.values, exact.values, rtol=0.05, atol=0.05)
+
+
 def test_a_mean_over_a_map_may_be_scores(images: Tensor) -> None:
     network = Network(lambda embedding, **_: embedding)
     found = kernel_saliency(network, images, None, 2)
