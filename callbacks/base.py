@@ -38,7 +38,7 @@ from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import ArgumentError, LayerSelection, select_layers
 from neurovis.observation import Observation
-from neurovis.outputs import first_tensor
+from neurovis.outputs import OUTPUT, first_tensor
 from neurovis.receptive_fields import Layout
 from neurovis.recording import undisturbed
 from neurovis.summaries import log_observation
@@ -101,6 +101,7 @@ class Monitor(MonitorHooks, ABC):
         needs_images: False if probe images give no more than their size and range of values, so
             that none are needed with an ``input_spec``.
         is_first_look: True while the network is observed before anything is logged.
+        output_label: How tags call the network's output, where there are no layers.
         tag_settings: Settings that tell a monitor's results from those of others of its class, by
             the beginning of their tags, which layers' names follow. Two monitors whose settings
             differ cannot log under the same tag.
@@ -144,6 +145,7 @@ class Monitor(MonitorHooks, ABC):
         self.input_spec = input_spec
         self.name = name if name is not None else name_of_part(network)
         self.is_first_look = False
+        self.output_label = OUTPUT
         self.tag_settings: dict[str, object] = {own_name: None}
         self._is_ready = False
         self._folder: FilesFolder | None = None
@@ -194,7 +196,7 @@ class Monitor(MonitorHooks, ABC):
         """The activations ``(B, K, *positions)`` of the layers by name, kernels second.
 
         For :meth:`observe`. The forward runs no further than the last of the layers; without
-        layers, the network's output is called ``"output"``.
+        layers, the first tensor of the network's output is called ``"output"``.
 
         Args:
             network: As :meth:`observe` gets it.
@@ -204,7 +206,7 @@ class Monitor(MonitorHooks, ABC):
             ValueError: If a layer cannot be read; see :class:`~neurovis.layer_reader.LayerReader`.
         """
         if not self.layers:
-            return {"output": first_tensor("output", network(images))}
+            return {OUTPUT: first_tensor(OUTPUT, network(images))}
         if self.is_first_look or not self._layouts:
             self._layouts = usable_layers(network, self.layers, images[:1])
             self._calls = None
@@ -221,7 +223,7 @@ class Monitor(MonitorHooks, ABC):
 
     def settings_by_tag(self, pl_module: LightningModule) -> dict[str, object]:
         """Settings that results are logged with, by tag and without a ``name``."""
-        layers = self.layer_names(pl_module) or ["output"]
+        layers = self.layer_names(pl_module) or [self.output_label]
         return {
             f"{prefix}/{layer}": settings
             for prefix, settings in self.tag_settings.items()

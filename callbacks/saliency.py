@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
@@ -113,7 +112,7 @@ class SaliencyMonitor(Monitor):
             **(method_options or {}),
         }
         self._settings = SaliencySettings(**self.method_options)
-        self._label = layer or output_label(self._settings.output)
+        self.output_label = output_label(self._settings.output)
         settings = self.kernels, target, repr(self.method_options)
         self.tag_settings = {f"saliency/{method}": settings}
         self._layer_target = LayerTarget(None)
@@ -124,12 +123,7 @@ class SaliencyMonitor(Monitor):
     @property
     @override
     def state_key(self) -> str:
-        return f"{super().state_key}{self._label}{self.method}{self.kernels}"
-
-    @override
-    def settings_by_tag(self, pl_module: LightningModule) -> dict[str, object]:
-        settings = super().settings_by_tag(pl_module)
-        return {f"saliency/{self.method}/{self._label}": next(iter(settings.values()))}
+        return f"{super().state_key}{self.output_label}{self.method}{self.kernels}"
 
     @override
     def observe(self, network: nn.Module, images: Tensor, step: int) -> Observation:
@@ -155,7 +149,7 @@ class SaliencyMonitor(Monitor):
             pictures.append(self._picture(found, shown.cpu(), step, self._first[choice]))
             if found.completeness_error is not None:
                 errors.append(found.completeness_error)
-        tag = f"saliency/{self.method}/{self._label}"
+        tag = f"saliency/{self.method}/{self.layer or self.output_label}"
         observation = Observation()
         if pictures:
             observation.pictures[tag] = stacked(pictures)

@@ -173,6 +173,11 @@ class _Part(nn.Module):
         return tensor[None] if tensor.ndim == 0 and batch == 1 else tensor
 
 
+def names_scores(path: str) -> bool:
+    """True if a path ends with a name of class scores, such as ``"logits"``."""
+    return path != OUTPUT and path.rpartition(".")[2] in _SCORES
+
+
 def find_output(
     network: nn.Module, images: Tensor, name: str | None = None, *, of_any_kind: bool = False
 ) -> tuple[str, Tensor]:

@@ -13,7 +13,7 @@ from neurovis.class_names import class_names, has_class_names
 from neurovis.kernel_layouts import kernel_layouts
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import ArgumentError, unwrap
-from neurovis.outputs import OUTPUT, NamedOutput, find_output
+from neurovis.outputs import OUTPUT, NamedOutput, find_output, names_scores
 from neurovis.readouts import READOUTS
 from neurovis.receptive_fields import Layout
 from neurovis.recording import undisturbed
@@ -91,18 +91,18 @@ class LayerTarget:
             path, tensor = find_output(
                 network, images[:2].clone(), output, of_any_kind=function is not None
             )
-        layout, word = Layout(1), "class" if output is None else "kernel"
+        are_scores = output is None or names_scores(path)
+        layout, word = Layout(1), "class" if are_scores else "kernel"
         if tensor.ndim > 2:
             try:
                 layout = kernel_layouts(NamedOutput(network, path), [OUTPUT], images[:1])[OUTPUT]
             except ValueError:
                 # Maps of class scores have classes second, as torch's losses want them.
-                if output is not None:
+                if not are_scores:
                     raise
         elif tensor.ndim < 2 or tensor.shape[1] == 1:
             word = ""
         target = cls(None, layout, path, output_label(output), word)
-        are_scores = word == "class" or path.rpartition(".")[2] == "logits"
         return target._with_class_names(model, images) if are_scores else target
 
     def _with_class_names(self, model: nn.Module, images: Tensor) -> LayerTarget:

@@ -169,6 +169,8 @@ def test_an_output_is_named(images: Tensor) -> None:
     assert_same(found, gradient(network, images, lambda parts: parts["tokens"][..., 3].mean(1)))
     unit = kernel_saliency(network, images, None, 3, output="1.a.0", readout=(2, 1))
     assert_same(unit, gradient(network, images, lambda parts: parts["tokens"][:, 2 * 12 + 1, 3]))
+    named = kernel_saliency(Network(STRUCTURES["loss first"]), images, None, 3, output="logits")
+    assert (named.layer, named.names) == ("output.logits", ["class 3"] * 2)
     alone = Network(lambda tokens, **_: tokens)
     found = kernel_saliency(alone, images, None, 3, output="output", readout=(2, 1))
     assert torch.equal(found.maps, unit.maps)
