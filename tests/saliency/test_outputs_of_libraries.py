@@ -1,4 +1,4 @@
-"""Outputs and Grad-CAM's layer of networks that timm and transformers build, without weights."""
+"""Outputs and Grad-CAM's layer of networks that libraries build, without weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -159,3 +160,41 @@ def test_named_outputs_of_a_backbone() -> None:
         found = kernel_saliency(network, images, None, 7, output=name, readout=readout)
         torch.testing.assert_close(found.values, value.detach())
         torch.testing.assert_close(found.maps, expected)
+
+
+@pytest.mark.slow
+def test_boxes_of_a_detector_of_torchvision() -> None:
+    torch.manual_seed(0)
+    network = torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=5, min_size=96, max_size=96
+    ).eval()
+    images = torch.rand(2, 3, 96, 96, requires_grad=True)
+    detections = network(images)
+    classes = detections[0]["labels"].unique().tolist()
+    assert classes
+    for name, of_class in (("scores", None), (f"scores.{classes[-1]}", classes[-1])):
+        best = torch.stack(
+            [
+                one["scores"][(one["labels"] == of_class) | (of_class is None)].max()
+                for one in detections
+            ]
+        )
+        (expected,) = torch.autograd.grad(best.sum(), images, retain_graph=True)
+        found = kernel_saliency(network, images, None, "strongest", output=name)
+        torch.testing.assert_close(found.values, best.detach())
+        torch.testing.assert_close(found.maps, expected)
+        assert found.maps.any()
+
+
+def test_classes_of_a_segmenter_of_torchvision() -> None:
+    torch.manual_seed(0)
+    network = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=4
+    ).eval()
+    images = torch.rand(1, 3, 64, 64, requires_grad=True)
+    value = network(images)["out"][:, 2, 8:24, 16:40].mean()
+    (expected,) = torch.autograd.grad(value, images)
+    found = kernel_saliency(network, images, None, 2, readout=(8, 16, 24, 40))
+    torch.testing.assert_close(found.values, value.detach()[None])
+    torch.testing.assert_close(found.maps, expected)
+    assert found.names == ["class 2"]
