@@ -192,7 +192,9 @@ class Monitor(MonitorHooks, ABC):
         finally:
             self.is_first_look = False
 
-    def activations(self, network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    def activations(
+        self, network: nn.Module, images: Tensor, other_tokens: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """The activations ``(B, K, *positions)`` of the layers by name, kernels second.
 
         For :meth:`observe`. The forward runs no further than the last of the layers; without
@@ -201,6 +203,8 @@ class Monitor(MonitorHooks, ABC):
         Args:
             network: As :meth:`observe` gets it.
             images: ``(B, C, H, W)``, in the network's space and on its device.
+            other_tokens: Gets the tokens without a place in the image, such as a class token,
+                ``(B, K, n)``, of layers that have some.
 
         Raises:
             ValueError: If a layer cannot be read; see :class:`~neurovis.layer_reader.LayerReader`.
@@ -214,6 +218,8 @@ class Monitor(MonitorHooks, ABC):
         reader = LayerReader(network, self._layouts, calls=self._calls)
         activations = reader(images)
         self._calls = reader.calls
+        if other_tokens is not None:
+            other_tokens.update(reader.other_tokens)
         return activations
 
     def layer_names(self, pl_module: LightningModule) -> list[str]:

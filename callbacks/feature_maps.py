@@ -114,8 +114,10 @@ class FeatureMapMonitor(Monitor):
             self._first = {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         observation = Observation()
-        for layer, activation in self.activations(network, images).items():
+        tokens: dict[str, Tensor] = {}
+        for layer, activation in self.activations(network, images, tokens).items():
             maps = as_maps(layer, activation).float()
+            others = tokens.get(layer)
             tag = f"feature_maps/{layer}"
             kernels = self._choose(layer, maps)
             observation.histograms[f"{tag}/activations"] = Histogram.of(maps)
@@ -126,7 +128,7 @@ class FeatureMapMonitor(Monitor):
                 continue
             every = class_names(network, layer, maps.shape[1])
             names = {kernel: class_label(every, kernel, "") for kernel in kernels}
-            observation.pictures[tag] = self._picture(layer, maps, names, shown.cpu(), step)
+            observation.pictures[tag] = self._picture(layer, maps, others, names, shown.cpu(), step)
             if self.first_and_now:
                 self._compare(observation, layer, maps[0].cpu(), names, step)
             observation.describe(tag, _MAP_DESCRIPTIONS)
@@ -146,7 +148,13 @@ class FeatureMapMonitor(Monitor):
         return select_kernels(range(number) if self.kernels is None else self.kernels, count, layer)
 
     def _picture(
-        self, layer: str, maps: Tensor, names: Mapping[int, str], shown: Tensor, step: int
+        self,
+        layer: str,
+        maps: Tensor,
+        others: Tensor | None,
+        names: Mapping[int, str],
+        shown: Tensor,
+        step: int,
     ) -> PixelArray:
         """Draw the maps of the kernels that have names."""
         kernels = list(names)
@@ -161,6 +169,7 @@ class FeatureMapMonitor(Monitor):
                     list(names.values()),
                     self.input_spec,
                     f"{layer}, {which}image {index + 1} of {len(shown)}, step {step}",
+                    None if others is None else others[index, kernels].cpu(),
                 )
             )
             for index, (image, of_image) in enumerate(

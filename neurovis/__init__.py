@@ -13,6 +13,7 @@ from neurovis._version import __version__
 if TYPE_CHECKING:
     from neurovis.calling import one_input
     from neurovis.inputs import InputSpec, Modality
+    from neurovis.kernel_layouts import set_layout
     from neurovis.layer_table import LayerInfo, list_layers
     from neurovis.maximization import ActivationMaximization, GroupActivationMaximization
     from neurovis.models import load_model
@@ -30,6 +31,7 @@ _HOMES = {
     "load_model": "neurovis.models",
     "one_input": "neurovis.calling",
     "Recorder": "neurovis.recording",
+    "set_layout": "neurovis.kernel_layouts",
     "undisturbed": "neurovis.recording",
     "cascading_randomization": "neurovis.saliency",
     "kernel_saliency": "neurovis.saliency",
@@ -50,6 +52,7 @@ __all__ = [
     "load_model",
     "one_input",
     "rank_kernels",
+    "set_layout",
     "undisturbed",
 ]
 

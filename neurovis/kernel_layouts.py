@@ -25,6 +25,70 @@ _CHANNELS_FIRST = (
 )
 
 
+#: Attribute of a module with the layout of its output, where the user has given it.
+_GIVEN = "kernel_layout"
+
+
+def set_layout(
+    network: nn.Module,
+    layer: str,
+    *,
+    kernel_dim: int,
+    token_grid: tuple[int, int] | None = None,
+    prefix_tokens: int = 0,
+) -> nn.Module:
+    """Say where a layer's output keeps kernels and positions, where nothing else tells.
+
+    From then on every function, command and monitor that reads the layer in this network, or in a
+    copy of it, goes by that. The first dimension counts images.
+
+    Args:
+        network: It gets an attribute in the layer's module, and computes as before.
+        layer: Dotted name.
+        kernel_dim: The dimension that counts kernels; the last is -1.
+        token_grid: Rows and columns of the image's tokens, for ``(B, tokens, K)``.
+        prefix_tokens: Number of tokens before them, such as a class token.
+
+    Returns:
+        The network itself.
+
+    Raises:
+        ValueError: If there is no such layer, a number is out of its range, or ``prefix_tokens``
+            are given without a ``token_grid``.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.Flatten(2))
+        >>> set_layout(network, "1", kernel_dim=1, token_grid=(2, 2)) is network
+        True
+    """
+    module = resolve_layer(network, layer)
+    if isinstance(kernel_dim, bool) or not isinstance(kernel_dim, int) or kernel_dim == 0:
+        raise ValueError(
+            f"kernel_dim must be a dimension after the first, such as 1 or -1; got {kernel_dim!r}"
+        )
+    if token_grid is None:
+        if prefix_tokens:
+            raise ValueError(f"prefix_tokens={prefix_tokens} need a token_grid, (rows, columns)")
+        setattr(module, _GIVEN, Layout(kernel_dim))
+        return network
+    numbers = (*token_grid, prefix_tokens)
+    if len(token_grid) != 2 or not all(isinstance(one, int) for one in numbers):
+        raise ValueError(f"token_grid must be two numbers, rows and columns; got {token_grid!r}")
+    if min(token_grid) < 1 or prefix_tokens < 0 or kernel_dim not in (1, 2, -1, -2):
+        raise ValueError(
+            "a token_grid needs rows and columns of at least 1, prefix_tokens of at least 0 and a "
+            f"kernel_dim of 1 or 2; got {token_grid}, {prefix_tokens} and {kernel_dim}"
+        )
+    rows, columns = token_grid
+    setattr(module, _GIVEN, Layout.of_tokens(kernel_dim % 3, (rows, columns), prefix_tokens))
+    return network
+
+
+def has_layout(module: nn.Module) -> bool:
+    """True if the layout of a layer's output was given by :func:`set_layout`."""
+    return hasattr(module, _GIVEN)
+
+
 def owns_kernels(module: nn.Module) -> bool:
     """True for convolutions and linear layers."""
     return isinstance(module, (*CONVOLUTIONS, *_FEATURES_LAST))
@@ -82,8 +146,10 @@ def kernel_layouts(
             dimension it is.
     """
     modules = {name: resolve_layer(model, name) for name in layers}
-    if all(owns_kernels(module) for module in modules.values()):
-        are_convolutions = all(isinstance(module, CONVOLUTIONS) for module in modules.values())
+    if all(owns_kernels(module) or has_layout(module) for module in modules.values()):
+        are_convolutions = all(
+            isinstance(module, CONVOLUTIONS) or has_layout(module) for module in modules.values()
+        )
         if fields is None:
             fields = {} if are_convolutions else known_fields(unwrap(model), example, modules)
     else:
@@ -96,8 +162,9 @@ def _known_layout(name: str, module: nn.Module, fields: Mapping[str, Field]) -> 
     layout = layout_of(module, fields.get(name))
     if layout is None:
         raise ValueError(
-            f'layer "{name}" does not tell which dimension of its output counts kernels; name '
-            "a layer that owns them, such as a convolution or a linear layer"
+            f'layer "{name}" does not tell which dimension of its output counts kernels; say it, '
+            f'as in set_layout(network, "{name}", kernel_dim=1) or --layouts "{{{name}: '
+            '{kernel_dim: 1}}", or name a layer that owns them, such as a convolution'
         )
     return layout
 
@@ -136,7 +203,7 @@ def usable_layers(
         module, field = resolve_layer(model, name), fields.get(name)
         layout = layout_of(module, field)
         if name in parts:
-            if not owns_kernels(module):
+            if not owns_kernels(module) and not has_layout(module):
                 check_reached(model, {name: field is not None})
             layouts[name] = _known_layout(name, module, fields)
         elif layout is not None and field is not None and field.calls == 1:
@@ -156,5 +223,8 @@ def layout_of(module: nn.Module, field: Field | None) -> Layout | None:
         module: The layer.
         field: What is known of its output.
     """
+    if has_layout(module):
+        given: Layout = getattr(module, _GIVEN)
+        return given
     dim = kernel_dim(module, field)
     return None if dim is None else Layout.of(None if field is None else field.trace, dim)

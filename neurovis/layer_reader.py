@@ -7,6 +7,7 @@ and calls of one layer apart. All code that needs activations or one number per 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class LayerReader:
     Attributes:
         network: The network, uncompiled.
         layouts: Order of images, kernels and positions in each layer's output, by name.
+        other_tokens: Tokens of the last reading that have no place in the image, such as a class
+            token, ``(B, K, n)`` by the name of layers that have some, without gradients.
 
     Raises:
         ValueError: If there is no such layer, a forward does not reach it, or nothing tells which
@@ -63,6 +66,7 @@ class LayerReader:
     ) -> None:
         self.network = unwrap(network)
         names = [layers] if isinstance(layers, str) else list(layers)
+        self.other_tokens: dict[str, Tensor] = {}
         self._recorder = Recorder(self.network, names, calls)
         if isinstance(layers, Mapping):
             self.layouts = dict(layers)
@@ -94,6 +98,9 @@ class LayerReader:
 
         def read(name: str, layer_inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             activation = self.kernels_second(name, output, len(inputs))
+            others = self.layouts[name].other_tokens(output.detach(), len(inputs))
+            if others is not None:
+                self.other_tokens[name] = others
             return activation if keep is None else keep(name, layer_inputs, activation)
 
         if keep is not None:
@@ -101,6 +108,26 @@ class LayerReader:
         return {
             name: read(name, (), output) for name, output in self._recorder.record(inputs).items()
         }
+
+    def check_places(self, layer: str, shape: Sequence[int]) -> None:
+        """Refuse the unit in the center where nothing tells which one that is.
+
+        Args:
+            layer: Its name.
+            shape: Of its activation, ``(B, K, *positions)``.
+
+        Raises:
+            ValueError: If its positions may be in any order, or tokens among them that have no
+                place in the image.
+        """
+        if self.layouts[layer].places_are_known(shape):
+            return
+        raise ValueError(
+            f'layer "{layer}" has {prod(shape[2:])} positions, and nothing tells which is in the '
+            f'center of the image; say it, as in set_layout(network, "{layer}", kernel_dim=-1, '
+            f'token_grid=(14, 14), prefix_tokens=1) or --layouts "{{{layer}: {{kernel_dim: -1, '
+            'token_grid: [14, 14], prefix_tokens: 1}}", or read the mean or the max'
+        )
 
     def kernels_second(self, layer: str, output: Tensor, batch: int) -> Tensor:
         """A layer's output, or a gradient to it, with its kernels in the second dimension.

@@ -35,6 +35,8 @@ class FeatureMaps:
         kernel_count: Number of the layer's kernels.
         maps: ``(K, H', W')``, float32 on the CPU.
         spec: What the network is shown.
+        other_tokens: Values of tokens that have no place in the image, such as a class token,
+            ``(K, n)``; None if there are none.
         class_names: Names of all of the layer's kernels; empty if they are no classes, and None if
             those of no other layer are either, so that tables need no column for them.
     """
@@ -53,6 +55,7 @@ class FeatureMaps:
     maps: Tensor
     spec: InputSpec
     class_names: Sequence[str] | None = None
+    other_tokens: Tensor | None = None
 
     @property
     def tag(self) -> str:
@@ -94,11 +97,15 @@ class FeatureMaps:
         which = "" if is_all else f" ({len(shown)} of {self.kernel_count} kernels)"
         title = f"{self.layer}{which}, picture {name}"
         labels = [class_label(self.class_names or (), kernel, "") for kernel in shown]
-        return feature_map_figure(self.image, self.maps[:count], labels, self.spec, title)
+        others = None if self.other_tokens is None else self.other_tokens[:count]
+        return feature_map_figure(self.image, self.maps[:count], labels, self.spec, title, others)
 
     def arrays(self) -> dict[str, Any]:
-        """The maps ``(K, H', W')``, the kernels' numbers and the layer's name."""
-        return {"maps": self.maps.numpy(), "kernels": self.kernels, "layer": self.layer}
+        """The maps ``(K, H', W')``, the kernels' numbers, the layer's name; other tokens if any."""
+        arrays = {"maps": self.maps.numpy(), "kernels": self.kernels, "layer": self.layer}
+        if self.other_tokens is not None:
+            arrays["other_tokens"] = self.other_tokens.numpy()
+        return arrays
 
 
 class FeatureReader:
@@ -156,8 +163,14 @@ class FeatureReader:
             kernels = select_kernels(self._selection, count, layer)
             of_layer = maps[:, kernels].float().cpu()
             names = named[layer] if any(named.values()) else None
-            for results, image, of_image in zip(found, images, of_layer, strict=True):
+            others = self._reader.other_tokens.get(layer)
+            for place, results in enumerate(found):
+                tokens = None if others is None else others[place, kernels].float().cpu()
                 results.append(
-                    FeatureMaps(image, layer, kernels, count, of_image, self._spec, names)
+                    FeatureMaps(
+                        *(images[place], layer, kernels, count, of_layer[place], self._spec),
+                        names,
+                        tokens,
+                    )
                 )
         return found

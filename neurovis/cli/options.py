@@ -15,6 +15,7 @@ from neurovis.cli.first_process import is_first_process
 from neurovis.cli.option_errors import near
 from neurovis.cli.printing import print_notes
 from neurovis.inputs import InputSpec, Interpolation, Modality, PassedAs
+from neurovis.kernel_layouts import set_layout
 from neurovis.models import load_model, suggested_input_spec
 from neurovis.models.libraries import RANDOM, RandomWeightsWarning, is_library_name
 
@@ -81,6 +82,21 @@ class InputOptions:
 
 
 @dataclass(frozen=True)
+class LayoutOptions:
+    """Dimensions of a layer's output.
+
+    Args:
+        kernel_dim: Dimension of its output that counts kernels; the last is -1.
+        token_grid: Rows and columns of the image's tokens.
+        prefix_tokens: Number of tokens before them, such as a class token.
+    """
+
+    kernel_dim: int
+    token_grid: tuple[int, int] | None = None
+    prefix_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class NetworkOptions:
     """Network and its weights.
 
@@ -94,6 +110,8 @@ class NetworkOptions:
         model_args: Arguments for the class or function, as a mapping.
         trust: Also read files and networks that run code when they are read, and call functions
             that a config names. Only for files of your own.
+        layouts: Where layers keep kernels and positions, if nothing tells, such as '{blocks.3:
+            {kernel_dim: -1, token_grid: [14, 14], prefix_tokens: 1}}'.
         input: Input of the network; each option replaces a part of the model's own input.
     """
 
@@ -101,6 +119,7 @@ class NetworkOptions:
     weights: str | None = None
     model_args: dict[str, Any] = field(default_factory=dict)
     trust: Flag = False
+    layouts: dict[str, LayoutOptions] = field(default_factory=dict)
     input: InputOptions = field(default_factory=InputOptions)
 
     @property
@@ -124,6 +143,8 @@ class NetworkOptions:
             known = suggested_input_spec(self.model, self.weights)
             spec = self.input.resolve(known or InputSpec.rgb(224))
             network = self._made()
+        for layer, layout in self.layouts.items():
+            set_layout(network, str(layer), **vars(layout))
         if is_first_process():
             if is_library_name(self.model):
                 print_notes([_library_note(self.model, network, spec)])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from neurovis.figures.cells import Cells
@@ -29,7 +31,12 @@ _MOST_IMAGE_CHANNELS = 8
 
 
 def feature_map_figure(
-    image: Tensor, maps: Tensor, kernels: Sequence[int | str], spec: InputSpec | None, title: str
+    image: Tensor,
+    maps: Tensor,
+    kernels: Sequence[int | str],
+    spec: InputSpec | None,
+    title: str,
+    other_tokens: Tensor | None = None,
 ) -> Figure:
     """One image beside a grid of feature maps, each under its kernel's number.
 
@@ -43,6 +50,8 @@ def feature_map_figure(
         kernels: The kernels' numbers or names.
         spec: The modalities, see :func:`modality_rows`.
         title: Stands over the figure.
+        other_tokens: ``(K, n)`` values of tokens without a place in the image, such as a class
+            token, drawn at the right of each map on the same scale.
 
     Raises:
         ValueError: If there is no map, or the number of kernels is another.
@@ -60,15 +69,18 @@ def feature_map_figure(
         frames=1 if spec is None else spec.frames,
     )
     maps = maps.detach().float()
-    limits = finite_range(maps)
-    across = square_columns(len(maps), *maps.shape[1:])
+    tokens = maps.new_empty(len(maps), 0) if other_tokens is None else other_tokens.float()
+    limits = finite_range(torch.cat([maps.flatten(1), tokens], 1))
+    drawn = _beside(gray(maps, limits), gray(tokens[:, None], limits))
+    across = square_columns(len(maps), *drawn.shape[2:])
     smallest = max(_LEAST_FEATURE_MAP, min(128, _GRID_WIDTHS[0] // across))
-    pictures = fitted(
-        gray(maps, limits), smallest, max(smallest, min(256, _GRID_WIDTHS[1] // across))
-    )
+    pictures = fitted(drawn, smallest, max(smallest, min(256, _GRID_WIDTHS[1] // across)))
     grid = Cells({"": pictures}, [str(kernel) for kernel in kernels])
     notes = [
         f"{len(maps)} feature maps: {stated_range(maps, limits)}{constant_maps(maps)}",
+        "at the right of each map: what has no place in the image, such as a class token"
+        if tokens.numel()
+        else "",
         image_note,
     ]
     beside = shown.width + 2 * GAP
@@ -78,6 +90,20 @@ def feature_map_figure(
     shown.draw(page, MARGIN, top)
     grid.draw(page, MARGIN + beside, top)
     return page.figure()
+
+
+def _beside(maps: Tensor, tokens: Tensor) -> Tensor:
+    """Maps ``(K, 3, H', W')`` with tokens ``(K, 3, 1, n)`` in columns at their right, if any."""
+    count, _, height, _ = maps.shape
+    number = tokens.shape[-1]
+    if not number:
+        return maps
+    columns = 1 + math.ceil(number / height)
+    places = maps.new_ones(count, 3, columns, height)
+    filled = maps.new_ones(count, 3, (columns - 1) * height)
+    filled[..., :number] = tokens[:, :, 0]
+    places[:, :, 1:] = filled.unflatten(2, (columns - 1, height))
+    return torch.cat([maps, places.transpose(2, 3)], dim=-1)
 
 
 def _image_rows(image: Tensor, spec: InputSpec | None) -> tuple[dict[str, Tensor], str]:

@@ -118,6 +118,8 @@ def try_layer(response: LayerResponse, objective: Objective) -> int:
     with torch.enable_grad():
         # No leaf, as in an ascent: networks may work in place.
         activation = response.checked(noise.clone().requires_grad_(True).clone())
+    if objective.reads_center:
+        response.check_center(activation)
     is_cut_off = not activation.requires_grad
     activation = activation.detach()
     if not activation.isfinite().all():

@@ -48,6 +48,10 @@ class LayerResponse:
         """Order of images, kernels and positions in the layer's output."""
         return self._reader.layouts[self.layer]
 
+    def check_center(self, activation: Tensor) -> None:
+        """Refuse an activation of which nothing tells which unit is in the center."""
+        self._reader.check_places(self.layer, activation.shape)
+
     def to(self, device: torch.device) -> None:
         """Move the network to a device."""
         self.network.to(device)

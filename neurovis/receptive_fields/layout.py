@@ -61,6 +61,34 @@ class Layout:
             return cls(kernel_dim)
         return cls(place, trace.dims, trace.tokens, trace.shifts)
 
+    @classmethod
+    def of_tokens(cls, kernel_dim: int, grid: tuple[int, int], before: int) -> Layout:
+        """The layout of ``(B, tokens, K)`` or ``(B, K, tokens)``, as somebody knows it.
+
+        Args:
+            kernel_dim: The dimension that counts kernels, 1 or 2.
+            grid: Rows and columns of tokens.
+            before: Number of other tokens before the grid.
+        """
+        rows, columns = grid
+        parts = (Factor(VERTICAL, rows), Factor(HORIZONTAL, columns))
+        dims: list[Dim] = [(Factor(BATCH, 1),), (), ()]
+        dims[3 - kernel_dim] = (Factor(TOKENS, before + rows * columns),)
+        return cls(kernel_dim, tuple(dims), Tokens(before, parts))
+
+    def places_are_known(self, shape: Sequence[int]) -> bool:
+        """True if positions of an activation are known to lie in the order of the image's.
+
+        Args:
+            shape: ``(B, K, *positions)``, kernels second. Vectors have no positions.
+        """
+        if self.dims is None:
+            return len(shape) != 3 or shape[2] == 1
+        rest = [dim for index, dim in enumerate(self.dims) if index != self.kernel_dim]
+        axes = [factor.axis for dim in rest for factor in dim]
+        has_places = any(axis in (*AXES, TOKENS) for axis in axes)
+        return has_places or all(size == 1 for size in shape[2:])
+
     @property
     def other_token_count(self) -> int:
         """Number of tokens that have no place in the image, such as a class token."""

@@ -189,6 +189,8 @@ class TargetValue:
         Raises:
             ArgumentError: If the readout is a unit or a box that the layer's maps do not have.
         """
+        if self._readout == "center":
+            self._reader.check_places(self.target.label, activation.shape)
         if isinstance(self._readout, str):
             return READOUTS[self._readout](activation)
         top, left, *ends = self._readout

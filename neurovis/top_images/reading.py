@@ -178,6 +178,8 @@ class TopReader:
         layout = self._reader.layouts[name]
         response = LayerResponse(self.network, name, self.spec, layout)
         activation = response.checked(noise_images(self.spec, count=2)).float()
+        if objective.reads_center:
+            response.check_center(activation)
         objective = objective.prepared(response)
         values, found = objective(activation), objective.maps(activation)
         if values.ndim != 2 or values.shape != found.shape[:2] or len(values) != len(activation):

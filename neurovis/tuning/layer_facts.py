@@ -88,6 +88,8 @@ def find_layers(
     layers: dict[str, LayerFacts] = {}
     for name, layout in layouts.items():
         _, kernels, *map_size = shapes[name]
+        if settings.readout == "center":
+            reader.check_places(name, shapes[name])
         module = unwrap(resolve_layer(network, name))
         layers[name] = LayerFacts(
             name=name,

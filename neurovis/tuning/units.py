@@ -65,6 +65,8 @@ class Units:
         _, count, *map_size = shapes[layer]
         self.kernels = select_kernels(kernels, count, layer)
         self.map_size = tuple(map_size)
+        if unit is None:
+            self._reader.check_places(layer, shapes[layer])
         self.unit = center_place(self.map_size) if unit is None else tuple(unit)
         self._check_unit()
         self.is_rectified = is_rectified(resolve_layer(self.network, layer), lowest[layer])

@@ -34,6 +34,7 @@ from neurovis import (
     list_layers,
     load_model,
     one_input,
+    set_layout,
     undisturbed,
 )
 from neurovis.analysis import (
@@ -131,6 +132,11 @@ _NETWORKS = [
         "InputSpec: means of two",
         lambda: InputSpec.rgb(8, mean=(1, 2)),
         "or one for all; got (1.0, 2.0)",
+    ),
+    Bad(
+        "set_layout: no kernels",
+        lambda: set_layout(NET, "0", kernel_dim=0),
+        "kernel_dim must be a dimension after the first … got 0",
     ),
     Bad(
         "InputSpec: a way",
