@@ -126,7 +126,7 @@ class FeatureMapMonitor(Monitor):
             if self.is_first_look:
                 self._first[layer] = step, maps[0].clone().cpu()
                 continue
-            every = class_names(network, layer, maps.shape[1])
+            every = class_names(network, layer if self.layers else None, maps.shape[1])
             names = {kernel: class_label(every, kernel, "") for kernel in kernels}
             observation.pictures[tag] = self._picture(layer, maps, others, names, shown.cpu(), step)
             if self.first_and_now:

@@ -138,6 +138,7 @@ def test_feature_maps() -> None:
             ActivationMaximizationMonitor("net.head.1", kernels=[1], steps=1, input_spec=SPEC),
         ),
         ("feature_maps", "feature_map_figure", FeatureMapMonitor("net.head.1", kernels=[1])),
+        ("feature_maps", "feature_map_figure", FeatureMapMonitor(None, kernels=[1])),
         ("saliency", "saliency_figure", SaliencyMonitor(kernels=[1])),
     ],
 )

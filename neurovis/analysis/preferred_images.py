@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
+from neurovis.class_names import class_label
 from neurovis.figures import grating_preference_figure
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentProgress, MaximizationResults
@@ -103,9 +104,10 @@ class Comparison:
         """Draw each image beside its kernel's grating; the figure by its name."""
         gratings, ranking = self.gratings, self.gratings.ranking
         apart = self.orientation_difference.tolist()
+        names = [class_label(ranking.class_names, kernel) for kernel in gratings.kernels]
         labels = [
-            f"kernel {kernel}: {'-' if degrees != degrees else f'{degrees:.0f}° apart'}"
-            for kernel, degrees in zip(gratings.kernels, apart, strict=True)
+            f"{name}: {'-' if degrees != degrees else f'{degrees:.0f}° apart'}"
+            for name, degrees in zip(names, apart, strict=True)
         ]
         height, width = self.crops.shape[-2:]
         figure = grating_preference_figure(

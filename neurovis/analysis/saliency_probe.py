@@ -65,7 +65,7 @@ class ProbeMaps:
         )
         maps = {name: one[0] for name, one in found.pooled(self._spec).items()}
         label = f"activation {number(found.values[0].item())}"
-        title = f"{probe.method} of kernel {kernel} on {probe.name}"
+        title = f"{probe.method} of {found.names[0]} on {probe.name}"
         window = _window(torch.stack(list(maps.values())).abs().amax(0))
         if window is not None:
             down, across = window
