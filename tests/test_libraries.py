@@ -151,7 +151,11 @@ class TestNames:
 
     def test_no_code_of_others_is_run(self) -> None:
         message = refusal("torchvision:resnet18", model_args={"trust_remote_code": True})
-        assert "allow it with --trust" in message
+        assert message == (
+            'model "torchvision:resnet18" is given trust_remote_code to run code of others, which '
+            "is refused; if you trust it, allow it with --trust on the command line or trust=True "
+            "in Python"
+        )
 
 
 class TestTimm:
@@ -209,6 +213,8 @@ class TestTimm:
         network = load_model("timm:test_resnet", tmp_path / "mine.pt")
         assert torch.equal(network.fc.weight, made.fc.weight)
         assert network.origin == "weights of mine.pt; input as timm's pretrained_cfg says"
+        random = load_model("timm:test_resnet", "random")
+        assert [class_names(one, "fc", 1000) for one in (network, random)] == [[], []]
 
     @pytest.mark.parametrize("file", ["none.pt", "./none", "a/none"])
     def test_a_file_that_is_missing(self, timm: Any, file: str) -> None:
