@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurovis.analysis import FeatureReader, PictureExplainer
+from neurovis.analysis import FeatureReader, PictureExplainer, SaliencyProbe, make_report
 from neurovis.analysis import explained_pictures as explained
 from neurovis.callbacks import ActivationMaximizationMonitor, FeatureMapMonitor, SaliencyMonitor
 from neurovis.class_names import class_label, class_names
@@ -21,6 +21,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
 from neurovis.top_images import find_top_images
 from neurovis.tuning import rank_kernels
+from neurovis.tuning.results import Rankings
 
 NAMES = ["cat, house cat", "lorikeet", "dog"]
 SPEC = InputSpec.rgb(16)
@@ -78,7 +79,7 @@ class TestNames:
         ]
 
 
-def test_preferred_images(tmp_path: Path) -> None:
+def test_preferred_images_and_cards(tmp_path: Path) -> None:
     am = ActivationMaximization(Net(), "head.1", [1], SPEC, steps=2)
     L.Trainer(
         max_epochs=-1,
@@ -91,6 +92,13 @@ def test_preferred_images(tmp_path: Path) -> None:
     assert results.label(results.items[0]) == "lorikeet (1)"
     (row,) = results.rows()
     assert (row["kernel"], row["class_name"]) == (1, "lorikeet")
+    probe = SaliencyProbe(torch.rand(SPEC.shape), "a picture")
+    (card,) = make_report(Net(), am, Rankings(), probe=probe, field_images=0).cards
+    assert card.name == "lorikeet (1)"
+    assert card.saliency is not None
+    assert [card.preferred[0].title, card.saliency.title] == [
+        *("preferred image of lorikeet (1)", "gradient of lorikeet (1) on a picture")
+    ]
     hidden = ActivationMaximization(Net(), "conv", [1], SPEC, steps=2)
     assert hidden.results.class_names == []
 

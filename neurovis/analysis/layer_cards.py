@@ -119,7 +119,8 @@ class LayerCards:
     def cards(self) -> Iterator[Card]:
         """All cards of the layer, in the order of the kernels that were asked for."""
         images: dict[int, list[PreferredImage]] = {}
-        for item in self._findings.preferred.results_of(self._name).items:
+        results = self._findings.preferred.results_of(self._name)
+        for item in results.items:
             images.setdefault(item.kernels[0], []).append(item)
         for variants in images.values():
             variants.sort(key=lambda item: -item.activation)
@@ -128,13 +129,15 @@ class LayerCards:
         probe, network = self._findings.probe, self._findings.network
         top = self._top
         maps = None if probe is None else ProbeMaps(network, self._name, self._spec, probe)
-        names = self._findings.preferred.results_of(self._name).class_names
         for kernel, variants in images.items():
             yield Card(
                 self._name,
                 kernel,
                 evidence=_evidence(variants[0]),
-                preferred=[self._preferred(item, len(variants) > 1) for item in variants],
+                preferred=[
+                    self._preferred(item, results.label(item), len(variants) > 1)
+                    for item in variants
+                ],
                 scores={one.by: _score(one, kernel) for one in self._rankings},
                 curves=None if curves is None else curves[kernel],
                 weights=None if weights is None else self._picture(weights[kernel], "weights"),
@@ -143,16 +146,16 @@ class LayerCards:
                 top_images=[] if top is None else top_pictures(top, kernel),
                 top_activation=next(iter(top.values(kernel) if top is not None else ()), math.nan),
                 remarks=list(self._remarks(variants)),
-                name=class_label(names, kernel) if names else "",
+                name=class_label(results.class_names, kernel) if results.class_names else "",
             )
 
     def _picture(self, image: Tensor, title: str) -> Picture:
         return Picture(image_uri(image, self._spec, _PREFERRED), title=title)
 
-    def _preferred(self, item: PreferredImage, is_variant: bool) -> Picture:
+    def _preferred(self, item: PreferredImage, name: str, is_variant: bool) -> Picture:
         label = item.counted(item.activation) if is_variant else ""
         source = image_uri(item.seen(item.image), self._spec, _PREFERRED)
-        return Picture(source, label, f"preferred image of {item.label}")
+        return Picture(source, label, f"preferred image of {name}")
 
     def _weights(self) -> Tensor | None:
         weights = next((one.weights for one in self._rankings if one.weights is not None), None)

@@ -301,7 +301,7 @@ function scoreTable(card, large) {
   }
   const heads = ["ranking", "score", "prefers", "null", "reliability", "rank"];
   const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col", textContent: text })));
-  const caption = element("caption", { className: "unseen", textContent: `rankings of kernel ${card.kernel}` });
+  const caption = element("caption", { className: "unseen", textContent: `rankings of ${calledOf(card)}` });
   return element("table", { className: "scores" }, caption, element("thead", {}, head), body);
 }
 
@@ -344,10 +344,10 @@ function content(card, large) {
   const preferred = large ? pictures.preferred : pictures.preferred.slice(0, 4);
   if (preferred.length) {
     const shown = preferred.map((one) =>
-      figure(one, preferred.length > 1 && !large ? 45 : side, `preferred image of kernel ${card.kernel}`));
+      figure(one, preferred.length > 1 && !large ? 45 : side, `preferred image of ${calledOf(card)}`));
     parts.push(part("preferred image", element("div", { className: "strip" }, ...shown)));
   }
-  if (pictures.weights) parts.push(part("weights", figure(pictures.weights, side, `weights of kernel ${card.kernel}`)));
+  if (pictures.weights) parts.push(part("weights", figure(pictures.weights, side, `weights of ${calledOf(card)}`)));
   parts.push(...curveParts(card, large));
   parts.push(fieldPart(card, pictures.field, side));
   if (pictures.saliency) parts.push(part("saliency", figure(pictures.saliency, side, "saliency")));
@@ -366,13 +366,17 @@ function content(card, large) {
   return body;
 }
 
+function calledOf(card) {
+  return card.name || `kernel ${card.kernel}`;
+}
+
 function nameOf(card) {
-  return `${card.layer}, ${card.name || `kernel ${card.kernel}`}`;
+  return `${card.layer}, ${calledOf(card)}`;
 }
 
 function fill(article) {
   const card = page.cards[article.dataset.index];
-  const button = element("button", { className: "open", type: "button", tabIndex: -1 }, `${card.name || `kernel ${card.kernel}`} `,
+  const button = element("button", { className: "open", type: "button", tabIndex: -1 }, `${calledOf(card)} `,
     element("small", { textContent: card.layer }));
   button.addEventListener("click", () => openDetail(card));
   const heading = element("h2", {}, button);
