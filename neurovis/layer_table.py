@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ class LayerInfo:
     """A layer of a network, as one row of ``neurovis layers``.
 
     Args:
-        name: Dotted name, as in ``model.named_modules()``.
+        name: Dotted name, as in ``model.named_modules()``; of one of several calls ``"conv@2"``.
         type: Class of the module.
         kernels: Number of kernels; None where that is unknown.
         output_size: ``(H, W)`` of the output, or whatever other dimensions it has between the
@@ -30,8 +31,7 @@ class LayerInfo:
             horizontal)`` where they differ. None for vectors and where it is unknown.
         receptive_field: Side in pixels of the theoretical receptive field, or ``(height, width)``
             where it is not square. It may exceed the input (padding counts); a layer that sees
-            the image as a whole has the input's size. None where it is unknown, and for a
-            layer that is called several times with different fields.
+            the image as a whole has the input's size. None where it is unknown.
         calls: How often the layer is called in one forward; 0 if it is not reached.
         kernel_dim: Dimension of the output that counts the kernels; None where that is unknown.
     """
@@ -59,7 +59,8 @@ def list_layers(
             output does. Layers that are not reached are last.
 
     Returns:
-        A row for each layer: its name, number of kernels, output size ``(H, W)``, stride and
+        A row for each layer, and for each call of one that a forward calls several times, named
+        ``"conv@2"``: its name, number of kernels, output size ``(H, W)``, stride and
         receptive field in pixels of the input, and how often it is called.
 
     Raises:
@@ -81,10 +82,22 @@ def list_layers(
     reached = [name for name in fields if name in modules]
     in_order = [*reached, *(name for name in modules if name not in fields)]
     return [
-        _layer_info(name, modules[name], fields.get(name))
+        row
         for name in in_order
         if kinds == "all" or owns_kernels(modules[name])
+        for row in _rows_of(name, modules[name], fields)
     ]
+
+
+def _rows_of(name: str, module: nn.Module, fields: Mapping[str, Field]) -> Iterator[LayerInfo]:
+    """The row of a layer, or of each of its calls."""
+    field = fields.get(name)
+    if field is None or field.calls < 2:
+        yield _layer_info(name, module, field)
+        return
+    for number in range(1, field.calls + 1):
+        call = f"{name}@{number}"
+        yield replace(_layer_info(call, module, fields[call]), calls=field.calls)
 
 
 def _layer_info(name: str, module: nn.Module, field: Field | None) -> LayerInfo:

@@ -62,12 +62,14 @@ def test_numbers_that_differ_between_the_axes_are_pairs() -> None:
     assert stem.receptive_field == (1, 7)
 
 
-def test_a_layer_called_twice_has_no_single_field() -> None:
-    twice = rows(Branching(), InputSpec.rgb(32), "all")["twice"]
-    assert twice.calls == 2
-    assert twice.receptive_field is None
-    assert twice.output_size is None
-    assert twice.kernels is None
+def test_each_call_of_a_layer_called_twice_has_a_row() -> None:
+    found = rows(Branching(), InputSpec.rgb(32), "all")
+    assert "twice" not in found
+    first, second = found["twice@1"], found["twice@2"]
+    assert (first.calls, second.calls) == (2, 2)
+    assert (first.receptive_field, second.receptive_field) == ((1, 7), (3, 11))
+    assert (first.output_size, second.output_size) == ((32, 13), (30, 11))
+    assert (first.kernels, second.kernels) == (6, 6)
 
 
 def test_all_kinds_are_every_module_behind_what_is_inside_it() -> None:
