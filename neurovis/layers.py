@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 T = TypeVar("T")
@@ -75,7 +76,30 @@ def resolve_layer(model: nn.Module, name: str) -> nn.Module:
     module, _ = find_call(modules, name)
     if module is None:
         raise ArgumentError(f'layer "{name}" not found; {_suggestion(name, list(modules))}')
+    check_readable(name, module)
     return module
+
+
+def check_readable(name: str, module: nn.Module) -> None:
+    """Refuse a layer whose output cannot be recorded, or has no gradient.
+
+    Args:
+        name: Its name, for the message.
+        module: The layer.
+
+    Raises:
+        ArgumentError: If it is scripted, traced or quantized.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ArgumentError(
+            f'layer "{name}" is scripted or traced, and torch allows no hooks on such modules; '
+            "give the network that it was made of"
+        )
+    if type(module).__module__.startswith("torch.ao.nn.quantized"):
+        raise ArgumentError(
+            f'layer "{name}" is quantized, and has no gradient; give the network before it was '
+            "quantized"
+        )
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -149,7 +173,7 @@ def select_layers(model: nn.Module, selection: LayerSelection) -> list[str]:
     for part in parts:
         matched = [] if part in every else _of_type(modules, part)
         if not matched:
-            resolve_layer(model, _as_name(part))  # Raises, with suggestions, if there is none.
+            resolve_layer(model, _as_name(part))  # Raises if there is none that can be read.
             matched = [str(part)]
         names.update(dict.fromkeys(matched))
     return list(names)

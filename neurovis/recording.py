@@ -86,11 +86,7 @@ class Recorder:
         self.model = unwrap(model)
         every = named_layers(self.model)
         found = {name: find_call(every, name) for name in names}
-        self.modules = {
-            # It raises, with the nearest names.
-            name: resolve_layer(self.model, name) if module is None else module
-            for name, (module, _) in found.items()
-        }
+        self.modules = {name: resolve_layer(self.model, name) for name in found}
         self._only = {name: call for name, (_, call) in found.items()}
         self.calls = calls
 

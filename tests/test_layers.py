@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
+from neurovis import ActivationMaximization, InputSpec, Recorder, list_layers, rank_kernels
 from neurovis.layers import (
     first_names,
     named_layers,
@@ -177,3 +180,48 @@ class TestSelectLayers:
 
 class Special(nn.Conv2d):
     """Somebody's own kind of convolution."""
+
+
+class TestUnreadable:
+    """Layers that torch gives no access to, in one line with the remedy."""
+
+    IMAGES = torch.rand(2, 3, 8, 8)
+
+    @staticmethod
+    def network() -> nn.Sequential:
+        layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        return nn.Sequential(*layers, nn.Linear(4, 2)).eval()
+
+    def made(self, kind: str) -> nn.Module:
+        network = self.network()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if kind == "scripted":
+                return torch.jit.script(network)  # type: ignore[no-any-return]
+            if kind == "traced":
+                return torch.jit.trace(network, self.IMAGES)  # type: ignore[no-any-return]
+            return torch.ao.quantization.quantize_dynamic(network, {nn.Linear})  # type: ignore[no-any-return]
+
+    @pytest.mark.parametrize("kind", ["scripted", "traced"])
+    def test_no_layer_of_scripted_networks(self, kind: str) -> None:
+        network, spec = self.made(kind), InputSpec.rgb(8)
+        for read in (
+            lambda: list_layers(network, spec),
+            lambda: Recorder(network, "0"),
+            lambda: ActivationMaximization(network, "0", 0, input_spec=spec),
+            lambda: rank_kernels(network, "0", input_spec=spec),
+        ):
+            with pytest.raises(ValueError, match=r'"0" is scripted or traced, .* made of'):
+                read()
+
+    def test_quantized_layers_alone_are_refused(self) -> None:
+        network = self.made("quantized")
+        expected = self.network()[0](self.IMAGES).shape
+        assert Recorder(network, "0").record(self.IMAGES)["0"].shape == expected
+        with pytest.raises(ValueError, match=r'"4" is quantized, .* before it was quantized'):
+            Recorder(network, "4")
+
+    def test_exported_for_one_size_of_batch(self) -> None:
+        exported = torch.export.export(self.network(), (self.IMAGES,)).module()
+        with pytest.raises(ValueError, match=r"Guard failed.*dynamic_shapes"):
+            list_layers(exported, InputSpec.rgb(8))

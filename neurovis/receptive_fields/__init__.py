@@ -310,4 +310,7 @@ def _refusal(model: nn.Module, example: Tensor, error: BaseException) -> str:
                     f"'[{{name: input, channels: {module.in_channels}}}]'"
                 )
             break
-    return f"{name_of_model} cannot run on {given}: {reason(error)}"
+    why = reason(error)
+    if "Guard failed" in why:  # Of torch.export.
+        why += "; it was exported for other images: export it with dynamic_shapes for the batch"
+    return f"{name_of_model} cannot run on {given}: {why}"
