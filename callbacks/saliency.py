@@ -64,7 +64,7 @@ class SaliencyMonitor(Monitor):
         target: Explain this function of the layer's activation ``(B, K, ...)`` instead of kernels;
             it returns one number for each image, ``(B,)``.
         output: Which of the network's outputs is explained where no layer is, by its path, such as
-            ``"logits"`` or ``"0.boxes"``.
+            ``"logits"``, ``"0.boxes"``, or ``1`` for the second of a tuple.
         method_options: Further options of the method: those of
             :class:`~neurovis.saliency.SaliencySettings` by name.
         first_and_now: Whether to show the maps when the fit began beside those now.
@@ -90,7 +90,7 @@ class SaliencyMonitor(Monitor):
         *,
         readout: ReadoutOption | None = None,
         target: CallableTarget | None = None,
-        output: str | None = None,
+        output: str | int | None = None,
         method_options: SaliencyOptions | None = None,
         first_and_now: bool = True,
         **options: Unpack[MonitorOptions],

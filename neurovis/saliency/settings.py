@@ -44,7 +44,7 @@ class SaliencyOptions(TypedDict, total=False):
     patch: int | None
     stride: int | None
     gradcam_layer: str | None
-    output: str | None
+    output: str | int | None
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class SaliencySettings:
             default the last layer with weights and positions (a convolution, a norm, a block) that
             leads to what is explained.
         output: The output that is explained where no layer is, by its path: ``"logits"``,
-            ``"0.boxes"``; by default the class scores. A tensor that the network returns by itself
-            is ``"output"``.
+            ``"0.boxes"``, or ``1`` for the second of a tuple; by default the class scores. A tensor
+            that the network returns by itself is ``"output"``.
 
     Raises:
         ValueError: If an option is out of its range; the message names it.
@@ -92,7 +92,7 @@ class SaliencySettings:
     patch: int | None = None
     stride: int | None = None
     gradcam_layer: str | None = None
-    output: str | None = None
+    output: str | int | None = None
 
     def __post_init__(self) -> None:
         for option, least in (("samples", 1), ("seed", 0), ("steps", 1)):
@@ -108,8 +108,10 @@ class SaliencySettings:
             raise TypeError(f"input_spec must be an InputSpec; got {self.input_spec!r}")
         if not (self.gradcam_layer is None or isinstance(self.gradcam_layer, str)):
             raise TypeError(f"gradcam_layer must be a layer's name; got {self.gradcam_layer!r}")
-        if not (self.output is None or isinstance(self.output, str)):
-            raise TypeError(f"output must be an output's name; got {self.output!r}")
+        if not (self.output is None or isinstance(self.output, (str, int))):
+            raise TypeError(
+                f"output must be an output's name or number; got {type(self.output).__name__}"
+            )
 
     def _check_baseline(self) -> None:
         if isinstance(self.baseline, Tensor):

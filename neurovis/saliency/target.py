@@ -63,7 +63,7 @@ class LayerTarget:
         model: nn.Module,
         layer: str | None,
         images: Tensor,
-        output: str | None = None,
+        output: str | int | None = None,
         function: CallableTarget | None = None,
     ) -> LayerTarget:
         """Find a layer's kernel dimension, or the output that is meant and its kernel dimension.
@@ -72,7 +72,7 @@ class LayerTarget:
             model: The network; it is left exactly as it was found.
             layer: Dotted name; None for an output.
             images: ``(B, C, H, W)`` in the network's space.
-            output: Path of the output, such as ``"logits"``; None for the class scores.
+            output: Path of the output, such as ``"logits"`` or ``1``; None for the class scores.
             function: What reads the number to explain from the activation. It takes the only
                 output of a network whatever it is.
 
@@ -87,6 +87,7 @@ class LayerTarget:
             layout = kernel_layouts(model, [layer], images[:1])[layer]
             return cls(layer, layout)._with_class_names(model, images)
         network = unwrap(model)
+        output = None if output is None else str(output)
         with undisturbed(network):
             path, tensor = find_output(
                 network, images[:2].clone(), output, of_any_kind=function is not None
@@ -122,7 +123,7 @@ class LayerTarget:
         )
 
 
-def output_label(output: str | None) -> str:
+def output_label(output: str | int | None) -> str:
     """Return the label of an output, which stands in place of a layer's name."""
     return OUTPUT if output in (None, OUTPUT) else f"{OUTPUT}.{output}"
 

@@ -160,7 +160,7 @@ def test_what_is_no_class_score_is_asked_for(case: str, images: Tensor) -> None:
 
 def test_an_output_is_named(images: Tensor) -> None:
     network = Network(lambda embedding, tokens, logits, **_: (embedding, {"a": (tokens, logits)}))
-    found = kernel_saliency(network, images, None, 3, output="0")
+    found = kernel_saliency(network, images, None, 3, output=0)
     assert_same(found, gradient(network, images, lambda parts: parts["embedding"][:, 3]))
     assert found.layer == "output.0"
     assert found.names == ["kernel 3"] * 2
@@ -184,8 +184,8 @@ def test_names_of_outputs_that_are_refused(images: Tensor) -> None:
         kernel_saliency(network, images, None, 0, output="x")
     with pytest.raises(ValueError, match="layer and output exclude each other"):
         kernel_saliency(network, images, "fc", 0, output="logits")
-    with pytest.raises(TypeError, match="output must be an output's name; got 1"):
-        kernel_saliency(network, images, None, 0, output=1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="output must be an output's name or number; got list"):
+        kernel_saliency(network, images, None, 0, output=[1])  # type: ignore[arg-type]
 
 
 def test_a_function_reads_whatever_is_returned_alone(images: Tensor) -> None:
