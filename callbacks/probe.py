@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from neurovis.callbacks.image_finder import ImageFinder
 from neurovis.calling import input_dtype
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 
 #: Black is at least this far below 0 in the network's space if a mean is subtracted.
 _MARGIN = 0.1

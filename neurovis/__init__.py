@@ -12,10 +12,11 @@ from neurovis._version import __version__
 
 if TYPE_CHECKING:
     from neurovis.calling import one_input
-    from neurovis.inputs import InputSpec, Modality
+    from neurovis.inputs import InputSpec
     from neurovis.kernel_layouts import set_layout
     from neurovis.layer_table import LayerInfo, list_layers
     from neurovis.maximization import ActivationMaximization, GroupActivationMaximization
+    from neurovis.modality import Modality
     from neurovis.models import load_model
     from neurovis.recording import Recorder, undisturbed
     from neurovis.saliency import cascading_randomization, kernel_saliency
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "InputSpec": "neurovis.inputs",
-    "Modality": "neurovis.inputs",
+    "Modality": "neurovis.modality",
     "LayerInfo": "neurovis.layer_table",
     "list_layers": "neurovis.layer_table",
     "ActivationMaximization": "neurovis.maximization",

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.layers import unwrap
+from neurovis.modality import Modality
 
 
 class OneInputNetwork(nn.Module):

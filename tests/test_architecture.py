@@ -19,6 +19,7 @@ PACKAGE = Path(neurovis.__file__).parent
 LOWEST = {
     *(
         "inputs",
+        "modality",
         "calling",
         "layers",
         "kernels",

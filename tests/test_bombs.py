@@ -17,8 +17,9 @@ from PIL import Image
 from torch import nn
 
 from neurovis import archives
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.objectives import Direction
+from neurovis.modality import Modality
 from neurovis.models import load_model
 from neurovis.pictures import decoding, read_picture
 

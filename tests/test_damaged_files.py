@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from neurovis.cli.errors import one_line
 from neurovis.cli.main import build_parser, main
 from neurovis.cli.named_in_files import checked_names
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.jobs import FINISHED, Job
 from neurovis.maximization.kept_images import ImageKeeper
 from neurovis.maximization.manifest import MANIFEST, Manifest, resume_folder, unfinished_run
@@ -31,6 +31,7 @@ from neurovis.maximization.objectives import Direction, Target
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.maximization.run_images import RunImages
 from neurovis.maximization.settings import AscentSettings
+from neurovis.modality import Modality
 from neurovis.models import load_model
 from neurovis.pictures import read_picture
 from neurovis.tensorboard_layout import arrange

@@ -24,7 +24,8 @@ from neurovis.figures import (
     signature_figure,
     tile,
 )
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 
 pytestmark = pytest.mark.drawn
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from neurovis.figures import first_and_now_images, render, score_change_figure
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 
 pytestmark = pytest.mark.drawn
 

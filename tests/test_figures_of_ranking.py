@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from neurovis.figures import RankedEntry, ranking_figure, render, weight_pictures
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 
 pytestmark = pytest.mark.drawn
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from neurovis.figures import render
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 
 pytestmark = pytest.mark.drawn
 

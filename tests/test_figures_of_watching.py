@@ -18,7 +18,8 @@ from neurovis.figures import (
     render,
     saliency_figure,
 )
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 
 pytestmark = pytest.mark.drawn
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torchvision.transforms import Normalize
 
-from neurovis.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec, Modality
+from neurovis.inputs import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from neurovis.modality import Modality
 
 RGBD = InputSpec.rgbd(16, depth_range=(0.3, 2.0), depth_mean=1.1, depth_std=0.4)
 MANY = InputSpec(

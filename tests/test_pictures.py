@@ -12,7 +12,8 @@ import torch
 import yaml
 from PIL import Image
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.pictures import (
     StretchedWarning,
     ZeroDepthWarning,

@@ -14,8 +14,9 @@ from neurovis.cli.commands import Flag
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.option_errors import near
 from neurovis.cli.printing import print_notes
-from neurovis.inputs import InputSpec, Interpolation, Modality, PassedAs
+from neurovis.inputs import InputSpec, Interpolation, PassedAs
 from neurovis.kernel_layouts import set_layout
+from neurovis.modality import Modality
 from neurovis.models import load_model, suggested_input_spec
 from neurovis.models.libraries import RANDOM, RandomWeightsWarning, is_library_name
 

@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from neurovis.demo.drawing import draw_scenes
 from neurovis.demo.shapes import SHAPES
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 
 SCENE_SIZE = 64
 """Width and height, in pixels, of the scenes that the shipped network was trained on."""

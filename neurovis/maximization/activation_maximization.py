@@ -40,7 +40,7 @@ class ActivationMaximization(TargetMaximization):
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU())
-        >>> from neurovis.inputs import Modality
+        >>> from neurovis.modality import Modality
         >>> spec = InputSpec((Modality("gray", 1),), size=(16, 16))
         >>> am = ActivationMaximization(model, "1", kernels=[0, 2], input_spec=spec, steps=10)
         >>> [job.label for job in am.jobs]

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.contrast import (
     MOST_OF_CONTRAST,
     ContrastMemory,
@@ -22,6 +22,7 @@ from neurovis.maximization.contrast import (
 )
 from neurovis.maximization.fingerprints import tensor_fingerprint
 from neurovis.maximization.options import check_picture, is_number
+from neurovis.modality import Modality
 from neurovis.pictures import read_picture
 
 #: One number for all modalities, or one for each of some.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from neurovis.inputs import Modality
+from neurovis.modality import Modality
 
 #: What integer files of 16 bits can hold.
 _SIXTEEN_BITS = 65535

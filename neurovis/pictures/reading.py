@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.pictures.decoding import Decoded, decode_array_picture, decode_picture
 from neurovis.pictures.finding import ARRAY_SUFFIX, PictureFiles, find_picture
 from neurovis.pictures.ranges import check_finite, check_range, survey, warn_of_zeros

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.analysis.top_pictures import top_pictures, top_remarks
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.top_images import TopImages, find_top_images
 
 SPEC = InputSpec(Modality("gray", 1), 4)

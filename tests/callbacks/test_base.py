@@ -23,7 +23,8 @@ from neurovis.callbacks import (
 from neurovis.callbacks.image_finder import ImageFinder, find_images
 from neurovis.callbacks.probe import Probe
 from neurovis.callbacks.schedule import Schedule
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.observation import Observation
 
 IMAGES = torch.rand(2, 3, 4, 4)

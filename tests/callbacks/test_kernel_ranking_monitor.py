@@ -21,10 +21,11 @@ from typing_extensions import override
 
 from neurovis import rank_kernels, undisturbed
 from neurovis.callbacks import KernelRankingMonitor, kernel_ranking
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings
 from neurovis.maximization.continuation import AscentState, continue_ascents
 from neurovis.maximization.layer_response import LayerResponse
+from neurovis.modality import Modality
 from neurovis.observation import Observation
 from neurovis.tuning.rankings.activation import ActivationRanking
 from neurovis.tuning.stimuli import gabor

@@ -62,7 +62,7 @@ trainer:
           init_args:
             size: [12, 12]
             modalities:
-              - class_path: neurovis.inputs.Modality
+              - class_path: neurovis.modality.Modality
                 init_args: {name: rgb, channels: 3}
     - class_path: neurovis.callbacks.KernelRankingMonitor
       init_args:

@@ -15,7 +15,8 @@ from neurovis.analysis import explained_pictures, feature_maps, picture_explaine
 from neurovis.cli.main import main
 from neurovis.cli.options import InputOptions
 from neurovis.demo import demo_input_spec, load_demo_network
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.pictures import find_pictures, read_picture
 from neurovis.saliency import METHODS, RandomizationCheck, cascading_randomization, kernel_saliency
 

@@ -11,10 +11,11 @@ from PIL import Image
 from scipy import optimize, special
 from torch import Tensor
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import Constraints, measured
 from neurovis.maximization.contrast import ContrastMemory, match_contrast_and_luminance
 from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Parametrization, Pixel
+from neurovis.modality import Modality
 
 RGBD = InputSpec.rgbd((12, 9))
 GRAY = InputSpec((Modality("gray", 1),), size=(12, 12))

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurovis.demo import load_demo_network
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.transforms import Affine, GaussianBlur, Jitter, Lighting, Transform
+from neurovis.modality import Modality
 from neurovis.models import load_model
 from neurovis.readouts import center_unit
 

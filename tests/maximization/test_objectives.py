@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from neurovis import ActivationMaximization
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import (
     NAMED_OBJECTIVES,
@@ -33,6 +33,7 @@ from neurovis.maximization.objectives import (
     Position,
     as_objective,
 )
+from neurovis.modality import Modality
 from neurovis.readouts import READOUTS, spatial_max
 
 GRAY = InputSpec((Modality("gray", 1),), size=(8, 8))

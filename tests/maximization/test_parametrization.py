@@ -7,7 +7,7 @@ import pytest
 import torch
 from jsonargparse import ArgumentParser
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.parametrizations import (
     FixedMagnitude,
     Fourier,
@@ -19,6 +19,7 @@ from neurovis.maximization.parametrizations import (
     as_parametrization,
 )
 from neurovis.maximization.seeding import Stream, image_generator
+from neurovis.modality import Modality
 
 SPECS = [
     InputSpec.rgb(24),

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.parametrizations import FixedMagnitude, ImageParameters
 from neurovis.maximization.seeding import Stream, image_generator
+from neurovis.modality import Modality
 
 SPECS = [
     InputSpec.rgb(16),

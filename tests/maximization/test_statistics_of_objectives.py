@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import (
     Center,
@@ -20,6 +20,7 @@ from neurovis.maximization.objectives import (
     group_target,
     noise_statistics,
 )
+from neurovis.modality import Modality
 
 GRAY = InputSpec((Modality("gray", 1),), size=(8, 8))
 

@@ -11,8 +11,9 @@ from climbing import Climber
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization
+from neurovis.modality import Modality
 from neurovis.models import load_model
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings
 from neurovis.maximization.ascent import Views, ascent_losses
 from neurovis.maximization.layer_response import LayerResponse
@@ -18,6 +18,7 @@ from neurovis.maximization.objectives import (
     group_target,
 )
 from neurovis.maximization.silent_units import WakingRectifiers
+from neurovis.modality import Modality
 
 RECTIFIERS: dict[str, Callable[[Tensor], Tensor]] = {
     "module": nn.ReLU(),

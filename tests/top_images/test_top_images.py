@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset, TensorDataset
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.maximization.objectives import Direction, Position
+from neurovis.modality import Modality
 from neurovis.pictures import PictureDataset, read_picture
 from neurovis.receptive_fields import receptive_fields
 from neurovis.top_images import TopImages, TopImagesProbe, find_top_images

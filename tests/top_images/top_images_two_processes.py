@@ -10,7 +10,8 @@ import lightning.pytorch as pl
 import torch
 from torch import nn
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.top_images import TopImagesProbe
 
 SPEC = InputSpec((Modality("gray", 1),), 12)

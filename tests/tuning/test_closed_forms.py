@@ -14,7 +14,8 @@ from gabor_bank import gabor_network
 from scipy.special import iv
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning import KernelRanking, rank_kernels
 from neurovis.tuning.measures import orientation_difference
 

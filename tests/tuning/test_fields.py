@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning.fields import (
     effective_receptive_field,
     field_sigma,

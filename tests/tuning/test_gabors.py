@@ -12,7 +12,8 @@ import torch
 from gabor_bank import gabor_network
 from scipy.special import ive
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning.stimuli import Gabors, Gratings, gabor, render_gratings
 
 GRAY = InputSpec((Modality("gray", 1),), size=(15, 19))

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning.stimuli import (
     Gratings,
     Modulation,

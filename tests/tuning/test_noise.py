@@ -13,7 +13,8 @@ from scipy import stats
 from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning.stimuli import DenseNoise, Modulation, SparseNoise, Stimuli
 
 SPEC = InputSpec.rgbd((12, 16))

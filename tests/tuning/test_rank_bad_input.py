@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning import RankingSettings, TuningProbe, rank_kernels
 
 RGB = InputSpec.rgb(24)

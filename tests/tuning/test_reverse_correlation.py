@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from torchmetrics import Metric
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning.noise_maps import (
     ReverseCorrelation,
     default_noise,

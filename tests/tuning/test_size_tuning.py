@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
+from neurovis.modality import Modality
 from neurovis.tuning.sizes import SizeTuning, default_diameters, size_tuning
 from neurovis.tuning.stimuli import color_modulations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurovis.inputs import InputSpec, Modality
+from neurovis.inputs import InputSpec
 from neurovis.layers import ArgumentError
+from neurovis.modality import Modality
 from neurovis.models.libraries.library_network import (
     LibraryNetwork,
     Weights,
