@@ -4,6 +4,7 @@ from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPic
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
 from neurovis.analysis.picture_explainer import PictureExplainer
+from neurovis.analysis.predictability import Predictability, predictability
 from neurovis.analysis.preferred_images import (
     Comparison,
     compare_preferred_images,
@@ -20,6 +21,7 @@ __all__ = [
     "FeatureMaps",
     "FeatureReader",
     "PictureExplainer",
+    "Predictability",
     "PreferredGratings",
     "RandomizedPicture",
     "RankedFields",
@@ -28,6 +30,7 @@ __all__ = [
     "compare_preferred_images",
     "make_report",
     "map_ranked_fields",
+    "predictability",
     "preferred_gratings",
     "save_first_kernels",
     "save_ranking",

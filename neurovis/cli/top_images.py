@@ -8,10 +8,13 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch import nn
 
-from neurovis.cli.commands import Paths
+from neurovis.analysis import predictability
+from neurovis.analysis.predictability import LEAST_PICTURES
+from neurovis.cli.commands import Flag, Paths
 from neurovis.cli.own_images import choose_images
 from neurovis.cli.printing import MOST_ROWS, print_table
 from neurovis.maximization import ActivationMaximization
+from neurovis.tables import write_table
 from neurovis.top_images import TopImages, TopImagesProbe
 from neurovis.top_images.reading import AnyObjective
 
@@ -31,12 +34,15 @@ class TopImagesOptions:
         top_images: Number of top images for each kernel: 9 if there are --images. With --model
             demo, of its own scenes by default.
         image_workers: Processes that read images, for each device; 0 reads them in between.
+        predictability: Also measure whether a kernel's preferred image tells which of the pictures
+            drive it: 1 if always, 0.5 by chance; 10 pictures at least.
     """
 
     images: Paths = None
     patterns: dict[str, str] | None = None
     top_images: int | None = None
     image_workers: int = 0
+    predictability: Flag = False
 
     def __post_init__(self) -> None:
         for name, least in (("top_images", 1), ("image_workers", 0)):
@@ -83,6 +89,12 @@ class TopImagesRun:
         for job in module.jobs:
             kernels[job.layer] += job.target.kernels
         self._images, self._module, self._trainer = images, module, trainer
+        self._network, self._is_predicted = network, options.predictability
+        if options.predictability and len(images.dataset) < LEAST_PICTURES:
+            raise ValueError(
+                f"predictability needs at least {LEAST_PICTURES} pictures; --images has "
+                f"{len(images.dataset)}"
+            )
         self._probe = TopImagesProbe(
             network,
             kernels,
@@ -114,8 +126,29 @@ class TopImagesRun:
             for layer, found in self._probe.results.items():
                 found.save(module.folder_of(layer, folder), trainer.loggers)
                 _print(found)
+                if self._is_predicted:
+                    self._predict(layer, module.folder_of(layer, folder))
             self._images.notes.print()
         return self._probe.results
+
+    def _predict(self, layer: str, folder: Path) -> None:
+        """Measure what a layer's preferred images tell of the pictures, write and print it."""
+        found = predictability(
+            self._network,
+            layer,
+            self._module.results_of(layer),
+            self._images.readable(),
+            input_spec=self._module.input_spec,
+        )
+        rows = list(found.rows())
+        write_table(folder / "predictability.csv", rows)
+        shown = [
+            {"kernel": str(row["kernel"])}
+            | {name: f"{row[name]:.3g}" for name in ("predictability", "null", "percentile")}
+            for row in rows[:MOST_ROWS]
+        ]
+        title = f"{layer}: predictability of {found.pictures} pictures"
+        print_table(title, shown, number=len(rows), file="predictability.csv")
 
     def raise_if_incomplete(self) -> None:
         """Say in the end what was left out.

@@ -43,6 +43,7 @@ from neurovis.analysis import (
     compare_preferred_images,
     make_report,
     map_ranked_fields,
+    predictability,
 )
 from neurovis.demo import ShapeScenes, TwoStreamNet, demo_input_spec
 from neurovis.maximization import AscentSettings, MaximizationResults
@@ -132,6 +133,11 @@ _NETWORKS = [
         "InputSpec: means of two",
         lambda: InputSpec.rgb(8, mean=(1, 2)),
         "or one for all; got (1.0, 2.0)",
+    ),
+    Bad(
+        "predictability: no share",
+        lambda: predictability(NET, "0", {0: IMAGES}, IMAGES, input_spec=GRAY, share=0),
+        "share must be above 0 and at most 0.5; got 0",
     ),
     Bad(
         "set_layout: no kernels",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from neurovis import ActivationMaximization
+from neurovis.analysis import predictability
 from neurovis.cli.main import main
+from neurovis.cli.own_images import DemoScenes
 from neurovis.demo import demo_input_spec, load_demo_network
 
 SPEC = demo_input_spec()
@@ -119,3 +123,30 @@ def test_what_cannot_be_looked_at_is_said_before_the_ascent(
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not list(tmp_path.rglob("*.npz")), "nothing was climbed"
+
+
+def test_predictability_is_that_of_the_function(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = ("--layer", "conv2", "--kernels", "3,5", "--top_images", "1", "--predictability")
+    assert _run(run, *options) == 0
+    rows = _rows(run / "predictability.csv")
+    assert [(row["kernel"], row["pictures"], row["space"]) for row in rows] == [
+        (kernel, "256", "conv1") for kernel in "35"
+    ]
+    module = ActivationMaximization(load_demo_network(), "conv2", "3,5", SPEC, steps=4)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    pl.Trainer(accelerator="cpu", default_root_dir=tmp_path / "again", max_epochs=-1, **quiet).fit(
+        module
+    )  # type: ignore[arg-type]
+    found = predictability(
+        load_demo_network(), "conv2", module.results, DemoScenes(SPEC), input_spec=SPEC
+    )
+    assert [float(row["predictability"]) for row in rows] == found.scores.tolist()
+
+
+def test_too_few_pictures_to_predict(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--layer", "conv2", "--kernels", "3", "--images", str(pictures), "--predictability")
+    assert _run(tmp_path / "run", *options) != 0
+    assert "at least 10 pictures; --images has 7" in capsys.readouterr().err

@@ -1,0 +1,288 @@
+"""Predictability: can one tell by a kernel's images which other pictures drive it?
+
+Source: Zimmermann, Klindt, Brendel, "Measuring mechanistic interpretability at scale without
+humans", NeurIPS 2024: a machine does the two-alternative test that people did before. It is shown
+the images of a kernel and two held-out pictures, and says which drives the kernel more: the one
+that is more like the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neurovis.calling import network_inputs, one_input
+from neurovis.inputs import InputSpec
+from neurovis.kernel_layouts import owns_kernels
+from neurovis.layer_reader import LayerReader
+from neurovis.layers import first_names
+from neurovis.maximization import MaximizationResults
+from neurovis.rank_correlation import average_ranks
+from neurovis.readouts import spatial_mean
+from neurovis.receptive_fields import receptive_fields
+from neurovis.recording import undisturbed
+from neurovis.top_images.images import ImageSource, number_images
+
+#: Fewer pictures give no score.
+LEAST_PICTURES = 10
+#: Kernels whose images are tried in place of a kernel's own, at most.
+_MOST_OTHERS = 50
+
+
+@dataclass(frozen=True)
+class Predictability:
+    """Scores of kernels' images as predictors of the pictures that drive the kernels.
+
+    Attributes:
+        layer: Dotted name.
+        kernels: The ``K`` kernels.
+        scores: ``(K,)`` part of the pairs of pictures that are told apart rightly: 1 for all, 0.5
+            by chance; NaN for a kernel that responds alike to all pictures.
+        null: ``(K,)`` the same by the images of other kernels, their mean; NaN without others.
+        percentiles: ``(K,)`` percent of other kernels whose images tell less than its own.
+        pictures: Number of pictures.
+        space: Where images and pictures are compared: the name of a layer, or ``"pixels"``.
+    """
+
+    layer: str
+    kernels: list[int]
+    scores: Tensor
+    null: Tensor
+    percentiles: Tensor
+    pictures: int
+    space: str
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One row for each kernel, for :func:`~neurovis.tables.write_table`."""
+        for place, kernel in enumerate(self.kernels):
+            yield {
+                "layer": self.layer,
+                "kernel": kernel,
+                "predictability": self.scores[place].item(),
+                "null": self.null[place].item(),
+                "percentile": self.percentiles[place].item(),
+                "pictures": self.pictures,
+                "space": self.space,
+            }
+
+
+def predictability(
+    network: nn.Module,
+    layer: str,
+    references: MaximizationResults | Mapping[int, Tensor],
+    pictures: ImageSource,
+    *,
+    input_spec: InputSpec | None = None,
+    judge: nn.Module | None = None,
+    judge_spec: InputSpec | None = None,
+    space: str | None = None,
+    share: float = 0.2,
+    batch_size: int = 32,
+) -> Predictability:
+    """Measure whether kernels' images tell which held-out pictures drive the kernels.
+
+    Pictures that drive a kernel much are paired with such that drive it little (by the mean of its
+    map), and the one that is more like the kernel's images is chosen. Likeness is the cosine of two
+    descriptions: mean and standard deviation of each channel of a layer over its positions, in
+    units of their spread over the pictures. The images of other kernels give the null.
+
+    Args:
+        network: The network; it is left exactly as it was found.
+        layer: Dotted name of the kernels' layer.
+        references: Images of some kernels: the results of an ascent, or for each kernel images
+            ``(R, C, H, W)`` in [0, 1], such as its top images of other pictures.
+        pictures: At least 10, none of which served to make the images: a folder, a tensor
+            ``(N, C, H, W)`` in [0, 1], a data set or an iterable of images.
+        input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
+        judge: A network that sees likeness, such as one that was trained on other pictures; by
+            default the network itself below the layer.
+        judge_spec: What the judge is shown; as ``input_spec`` when None.
+        space: The layer in which descriptions are taken; by default the judge's last convolution,
+            or the last layer with kernels before ``layer``: pixels if that is the first.
+        share: Part of the pictures that drive a kernel most, and least, that are paired.
+        batch_size: Pictures at a time.
+
+    Raises:
+        ValueError: If there is no such layer or kernel, there are too few pictures, or ``share`` is
+            not above 0 and at most 0.5.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 3))
+        >>> pictures, images = torch.rand(20, 3, 8, 8), {0: torch.rand(1, 3, 8, 8)}
+        >>> found = predictability(network, "2", images, pictures, input_spec=InputSpec.rgb(8))
+        >>> found.space, found.pictures
+        ('0', 20)
+    """
+    if not 0 < share <= 0.5:
+        raise ValueError(f"share must be above 0 and at most 0.5; got {share}")
+    spec = input_spec or InputSpec.rgb(224)
+    of_kernels = _images_of_kernels(references)
+    seen_by = network if judge is None else judge
+    reader = _Describer(network, layer, spec, seen_by, judge_spec or spec, space)
+    activations, described = [], []
+    loader = number_images(pictures, spec).loader(batch_size)
+    for images, *_ in loader:
+        if len(images):
+            activations.append(reader.activations(images))
+            described.append(reader.descriptions(images))
+    count = sum(map(len, described))
+    if count < LEAST_PICTURES:
+        raise ValueError(f"predictability needs at least {LEAST_PICTURES} pictures; got {count}")
+    values, descriptions = torch.cat(activations), torch.cat(described)
+    for kernel in of_kernels:
+        if not 0 <= kernel < values.shape[1]:
+            raise ValueError(f'layer "{layer}" has {values.shape[1]} kernels; got {kernel}')
+    likeness = _likeness(
+        descriptions, [reader.descriptions(images) for images in of_kernels.values()]
+    )
+    return _scored(layer, list(of_kernels), values, likeness, share, reader.space)
+
+
+def _images_of_kernels(
+    references: MaximizationResults | Mapping[int, Tensor],
+) -> dict[int, Tensor]:
+    """Images ``(R, C, H, W)`` by kernel."""
+    if isinstance(references, Mapping):
+        found = dict(references)
+    else:
+        found = {}
+        for item in references.items:
+            (kernel,) = item.kernels
+            images = item.image[None]
+            found[kernel] = torch.cat([found[kernel], images]) if kernel in found else images
+    if not found:
+        raise ValueError("predictability needs images of at least one kernel; got none")
+    return found
+
+
+class _Describer:
+    """Reads kernels' numbers, and descriptions of images, of which cosines are taken.
+
+    Args:
+        network: Has the kernels.
+        layer: Their layer.
+        spec: What the network is shown.
+        judge: Describes images; may be the network itself.
+        judge_spec: What it is shown.
+        space: Its layer, or None.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: str,
+        spec: InputSpec,
+        judge: nn.Module,
+        judge_spec: InputSpec,
+        space: str | None,
+    ) -> None:
+        self._network, self._spec, self._layer = one_input(network, spec), spec, layer
+        self._judge, self._judge_spec = one_input(judge, judge_spec), judge_spec
+        self._kernels = LayerReader(self._network, layer, _example(self._network, spec))
+        is_itself = judge is network
+        if space is None:
+            space = _default_space(self._judge, judge_spec, layer if is_itself else None)
+        self.space = "pixels" if space is None else space
+        self._described = (
+            None
+            if space is None
+            else LayerReader(self._judge, space, _example(self._judge, judge_spec))
+        )
+
+    @torch.no_grad()
+    def activations(self, images: Tensor) -> Tensor:
+        """``(B, K)`` mean of each kernel's map, on the CPU."""
+        inputs = network_inputs(self._network, self._spec, images)
+        with undisturbed(self._network):
+            read = self._kernels(inputs, lambda _, __, maps: spatial_mean(maps).clone())
+        return read[self._layer].float().cpu()
+
+    @torch.no_grad()
+    def descriptions(self, images: Tensor) -> Tensor:
+        """``(B, D)`` on the CPU."""
+        size = self._judge_spec.size
+        if images.shape[-2:] != size:
+            images = functional.interpolate(images, size, mode="bilinear", antialias=True)
+        if self._described is None:
+            return functional.adaptive_avg_pool2d(images, 8).flatten(1)
+        inputs = network_inputs(self._judge, self._judge_spec, images)
+        with undisturbed(self._judge):
+            read = self._described(inputs, lambda _, __, maps: _moments(maps))
+        return read[self.space].float().cpu()
+
+
+def _example(network: nn.Module, spec: InputSpec) -> Tensor:
+    return network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
+
+
+def _moments(activation: Tensor) -> Tensor:
+    """Mean and standard deviation ``(B, 2 K)`` of maps ``(B, K, *positions)``; or vectors."""
+    if activation.ndim == 2:
+        return activation.clone()
+    flat = activation.flatten(2)
+    return torch.cat([flat.mean(2), flat.std(2, correction=0)], 1)
+
+
+def _default_space(judge: nn.Module, spec: InputSpec, before: str | None) -> str | None:
+    """The last layer with kernels and positions, before a layer if one is given."""
+    fields = receptive_fields(judge, _example(judge, spec))
+    modules: dict[str, Any] = first_names(judge)
+    names = [name for name in fields if name in modules]
+    if before is not None:
+        names = names[: names.index(before.partition("@")[0])]
+    with_maps = [
+        name
+        for name in names
+        if owns_kernels(modules[name])
+        and fields[name].calls == 1
+        and len(fields[name].output_shape or ()) > 2
+    ]
+    return with_maps[-1] if with_maps else None
+
+
+def _likeness(pictures: Tensor, references: list[Tensor]) -> Tensor:
+    """``(N, K)`` cosines of pictures and the images of each kernel, their mean."""
+    # Of length 1 first: contrast, which is not what a picture shows, scales all channels.
+    pictures = functional.normalize(pictures, dim=1)
+    references = [functional.normalize(images, dim=1) for images in references]
+    center, spread = pictures.mean(0), pictures.std(0).clamp(min=1e-6)
+    units = functional.normalize((pictures - center) / spread, dim=1)
+    directions = [
+        functional.normalize((images - center) / spread, dim=1).mean(0) for images in references
+    ]
+    return units @ torch.stack(directions, 1)
+
+
+def _scored(
+    layer: str, kernels: list[int], values: Tensor, likeness: Tensor, share: float, space: str
+) -> Predictability:
+    number = max(1, int(share * len(values)))
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for place, kernel in enumerate(kernels):
+        order = values[:, kernel].argsort(stable=True)
+        least, most = order[:number], order[-number:]
+        told = torch.full((len(kernels),), torch.nan, dtype=torch.float64)
+        if values[most[0], kernel] > values[least[-1], kernel]:
+            others = [other for other in range(len(kernels)) if other != place]
+            chosen = torch.randperm(len(others), generator=generator)[:_MOST_OTHERS].tolist()
+            for other in (place, *(others[one] for one in chosen)):
+                told[other] = _told_apart(likeness[most, other], likeness[least, other])
+        own, rest = told[place], told[torch.arange(len(kernels)) != place]
+        rest = rest[rest.isfinite()]
+        below = ((rest < own).double() + (rest == own).double() / 2).mean() * 100
+        found.append((own, rest.mean(), below if own.isfinite() else own))
+    scores, null, percentiles = (torch.stack(column) for column in zip(*found, strict=True))
+    return Predictability(layer, kernels, scores, null, percentiles, len(values), space)
+
+
+def _told_apart(more: Tensor, less: Tensor) -> Tensor:
+    """The part of all pairs in which the first is larger; equal ones count half."""
+    ranks = average_ranks(torch.cat([more, less]))
+    number = len(more)
+    return (ranks[:number].sum() - number * (number + 1) / 2) / (number * len(less))

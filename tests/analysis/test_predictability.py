@@ -1,0 +1,140 @@
+"""Whether images tell which pictures drive a kernel: planted detectors, chance, other numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from neurovis import InputSpec
+from neurovis.analysis import predictability
+from neurovis.analysis.predictability import _told_apart
+from neurovis.modality import Modality
+
+SPEC = InputSpec(Modality("gray", 1), 16)
+ORIENTATIONS = 6
+
+
+def gratings(number: int, orientation: int, seed: int) -> Tensor:
+    """Noise with a grating of one of the orientations, of any phase and contrast."""
+    generator = torch.Generator().manual_seed(seed)
+    angle = torch.tensor(orientation * torch.pi / ORIENTATIONS)
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    along = rows * angle.sin() + columns * angle.cos()
+    phases = torch.rand(number, 1, 1, generator=generator) * 2 * torch.pi
+    contrasts = torch.rand(number, 1, 1, generator=generator) * 0.25 + 0.1
+    waves = contrasts * (along * 2 * torch.pi / 5 + phases).sin()
+    noise = torch.randn(number, 16, 16, generator=generator) * 0.05
+    return (0.5 + waves + noise).clamp(0, 1)[:, None]
+
+
+class Detectors(nn.Module):
+    """Energies of gratings of some orientations, a kernel for each, and one that is silent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below = nn.Conv2d(1, 2 * ORIENTATIONS, 7, bias=False)
+        self.energy = nn.Conv2d(2 * ORIENTATIONS, ORIENTATIONS + 1, 1, bias=False)
+        rows, columns = torch.meshgrid(torch.arange(7.0), torch.arange(7.0), indexing="ij")
+        weights, sums = (
+            torch.zeros(2 * ORIENTATIONS, 1, 7, 7),
+            torch.zeros(ORIENTATIONS + 1, 12, 1, 1),
+        )
+        for place in range(ORIENTATIONS):
+            angle = torch.tensor(place * torch.pi / ORIENTATIONS)
+            along = (rows * angle.sin() + columns * angle.cos()) * 2 * torch.pi / 5
+            for phase, wave in enumerate((along.sin(), along.cos())):
+                weights[2 * place + phase, 0] = wave - wave.mean()
+                sums[place, 2 * place + phase] = 1
+        self.below.weight.data, self.energy.weight.data = weights, sums
+
+    def forward(self, images: Tensor) -> Tensor:
+        energies: Tensor = self.energy(self.below(images).square())
+        return energies
+
+
+def pictures() -> Tensor:
+    return torch.cat([gratings(20, place, 10 + place) for place in range(ORIENTATIONS)])
+
+
+def references() -> dict[int, Tensor]:
+    return {place: gratings(2, place, 50 + place) for place in range(ORIENTATIONS)}
+
+
+def test_planted_detectors_are_predicted_and_shuffled_ones_are_not() -> None:
+    found = predictability(
+        Detectors(), "energy", references(), pictures(), input_spec=SPEC, share=0.15
+    )
+    assert found.space == "below"
+    assert found.pictures == 20 * ORIENTATIONS
+    assert (found.scores > 0.95).all()
+    assert (found.percentiles > 80).all()
+    # Each picture has one orientation: other kernels' images say, if anything, the contrary.
+    assert (found.null < 0.55).all()
+
+
+def test_images_of_noise_tell_nothing() -> None:
+    generator = torch.Generator().manual_seed(3)
+    noise = {place: torch.rand(1, 1, 16, 16, generator=generator) for place in range(ORIENTATIONS)}
+    found = predictability(Detectors(), "energy", noise, pictures(), input_spec=SPEC)
+    assert abs(found.scores.mean() - 0.5) < 0.2
+
+
+def test_a_shuffled_layer_is_at_chance() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 30, 5), nn.Tanh(), nn.Conv2d(30, 40, 3))
+    images = torch.rand(40, 1, 1, 16, 16)
+    random_references = {kernel: images[kernel] for kernel in range(40)}
+    found = predictability(network, "2", random_references, pictures(), input_spec=SPEC)
+    assert abs(found.null.mean() - 0.5) < 0.05
+
+
+def test_a_judge_of_its_own_and_pixels() -> None:
+    judge = nn.Sequential(nn.Conv2d(1, 8, 5), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 3))
+    small = SPEC.resized(12)
+    of_judge = predictability(
+        Detectors(),
+        "energy",
+        references(),
+        pictures(),
+        input_spec=SPEC,
+        judge=judge,
+        judge_spec=small,
+    )
+    assert of_judge.space == "0"
+    of_pixels = predictability(Detectors(), "below", references(), pictures(), input_spec=SPEC)
+    assert of_pixels.space == "pixels"
+
+
+def test_a_silent_kernel_has_no_score() -> None:
+    found = predictability(
+        Detectors(),
+        "energy",
+        {6: gratings(1, 0, 1), 0: gratings(1, 0, 1)},
+        pictures(),
+        input_spec=SPEC,
+    )
+    assert found.scores.isnan().tolist() == [True, False]
+    first, second = found.rows()
+    assert (first["kernel"], second["kernel"], second["pictures"]) == (6, 0, 120)
+
+
+def test_the_part_of_pairs() -> None:
+    more, less = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([0.0, 2.0, 2.5])
+    pairs = [float(a > b) + 0.5 * float(a == b) for a in more for b in less]
+    assert _told_apart(more, less).item() == pytest.approx(sum(pairs) / 9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share": 0.6}, "share must be above 0 and at most 0.5; got 0.6"),
+        ({"references": {9: torch.rand(1, 1, 16, 16)}}, "has 7 kernels; got 9"),
+        ({"references": {}}, "images of at least one kernel; got none"),
+        ({"pictures": torch.rand(9, 1, 16, 16)}, "at least 10 pictures; got 9"),
+    ],
+)
+def test_what_cannot_be_measured(options: dict[str, object], message: str) -> None:
+    arguments: dict[str, object] = {"references": references(), "pictures": pictures()}
+    with pytest.raises(ValueError, match=message):
+        predictability(Detectors(), "energy", input_spec=SPEC, **{**arguments, **options})  # type: ignore[arg-type]
