@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from matplotlib.figure import Figure
+
+from neurovis.figures.page_figure import PageFigure
 
 
 @pytest.fixture(autouse=True, scope="class")
@@ -20,7 +21,7 @@ def _blank_figures(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patched:
         if not request.node.get_closest_marker("drawn"):
-            patched.setattr(Figure, "draw", lambda *_: None)
+            patched.setattr(PageFigure, "draw", lambda *_: None)
         yield
 
 

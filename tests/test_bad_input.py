@@ -31,9 +31,9 @@ from bad_input.places_table import FULL, GOING_ON, PICTURE, PLACES, full_disk, s
 from bad_input.public_names import WITHOUT_LINES, public_names
 from bad_input.reports_table import REPORTS
 from bad_input.weights_table import WEIGHTS
-from matplotlib.figure import Figure
 
 from neurovis.cli.main import COMMANDS, main
+from neurovis.figures.page_figure import PageFigure
 
 TABLE = [
     *(*OPTIONS, *REPORTS, *NAMES, *OWN, *CONFIGS, *PICTURES, *WEIGHTS, *PLACES),
@@ -213,10 +213,10 @@ class Net(nn.Module):
 """
 
 
-_draw = Figure.draw
+_draw = PageFigure.draw
 
 
-def _draw_where_a_name_could_fail(figure: Figure, renderer: Any) -> None:
+def _draw_where_a_name_could_fail(figure: PageFigure, renderer: Any) -> None:
     """Draw a figure with a name that fonts or formulas may not have; others take half the time."""
     titles = [*figure.texts, *(axes.title for axes in figure.axes)]
     words = "".join(text.get_text() for text in titles)
@@ -246,7 +246,7 @@ def test_results_of_hostile_names_stay_in_their_folder(
     for name in HOSTILE[4:]:
         file = name.replace("/", "_").replace("\0", "_")[:200]
         array(f"pictures/{file}.npy", [[[0.1, 0.9], [0.4, 0.6]]] * 3)()
-    monkeypatch.setattr(Figure, "draw", _draw_where_a_name_could_fail)
+    monkeypatch.setattr(PageFigure, "draw", _draw_where_a_name_could_fail)
     before = contents(tmp_path)
     monkeypatch.setitem(os.environ, "PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

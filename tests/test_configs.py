@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from matplotlib.figure import Figure
 from PIL import Image
 
 from neurovis.cli import top_kernels
 from neurovis.cli.main import build_parser, main
 from neurovis.demo import training
+from neurovis.figures.page_figure import PageFigure
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -138,7 +138,7 @@ def test_config_runs_by_the_command_in_its_first_line(
 ) -> None:
     monkeypatch.chdir(ROOT)
     # Made and saved, and looked at elsewhere.
-    monkeypatch.setattr(Figure, "draw", lambda *_: None)
+    monkeypatch.setattr(PageFigure, "draw", lambda *_: None)
     few = partial(top_kernels.rank_kernels, orientations=4, phases=3, null_kernels=10)
     monkeypatch.setattr(top_kernels, "rank_kernels", few)
     command = _command(config)

@@ -18,13 +18,13 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import yaml
-from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import DataLoader
 
 from neurovis import InputSpec, rank_kernels
 from neurovis.calling import call_arguments
 from neurovis.cli.main import COMMANDS, build_parser
+from neurovis.figures.page_figure import PageFigure
 from neurovis.tuning import RANKINGS, Rankings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -280,7 +280,7 @@ def test_activation_maximization_gives_what_is_said(
     names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Figure, "draw", lambda *_: None)
+    monkeypatch.setattr(PageFigure, "draw", lambda *_: None)
     block = _block("am.results.images")
     small = block.replace("InputSpec.rgb(224)", "InputSpec.rgb(24), steps=2")
     small = small.replace("(max_epochs", "(accelerator='cpu', max_epochs")

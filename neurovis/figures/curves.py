@@ -42,7 +42,8 @@ def curve_figure(curves: Tensor, labels: Sequence[str], title: str, ylabel: str)
             f"{len(labels)} labels"
         )
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
+
+    from neurovis.figures.page_figure import PageFigure
 
     values = curves.detach().cpu().double()
     values = torch.where(values.isfinite(), values, torch.nan)
@@ -50,7 +51,7 @@ def curve_figure(curves: Tensor, labels: Sequence[str], title: str, ylabel: str)
     top = MARGIN + len(lines) * line_height(TITLE)
     height = _CURVES_HEIGHT + top
     with rc_context({"text.usetex": False, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(_CURVES_WIDTH / DPI, height / DPI), dpi=DPI, facecolor="white")
+        figure = PageFigure(_CURVES_WIDTH, height)
         axes = figure.add_axes((0.11, 60 / height, 0.64, (_CURVES_HEIGHT - 70) / height))
         for row, line in enumerate(lines):
             figure.text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,15 @@ def render(figure: Figure) -> Pixels:
     canvas.draw()
     pixels: Pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return pixels
+
+
+def png_bytes(picture: Pixels | Tensor | Figure) -> bytes:
+    """Return the content of a PNG file of a picture, as :func:`save_png` takes it."""
+    from PIL.Image import fromarray
+
+    content = io.BytesIO()
+    fromarray(_as_pixels(picture)).save(content, format="png")
+    return content.getvalue()
 
 
 def stacked(pictures: Sequence[Pixels]) -> Pixels:

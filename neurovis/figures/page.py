@@ -77,12 +77,10 @@ class Page:
 
     def figure(self) -> Figure:
         """The finished page."""
-        from matplotlib.figure import Figure
-
-        from neurovis.figures.backdrop import Backdrop
+        from neurovis.figures.page_figure import Backdrop, PageFigure
 
         height, width = self._canvas.shape[:2]
-        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+        figure = PageFigure(width, height)
         figure.add_artist(Backdrop(self._canvas))
         self._draw_shapes(figure)
         for x, y, line, size, align, color in self._texts:

@@ -4,10 +4,10 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from neurovis.demo import SHAPES, demo_input_spec, load_demo_network
 from neurovis.demo.shapes import inside_shape
+from neurovis.figures.page_figure import PageFigure
 from neurovis.maximization import ActivationMaximization
 
 SHIFTS = [(down, right) for down in range(-12, 13, 3) for right in range(-12, 13, 3)]
@@ -32,7 +32,7 @@ def preferred_images(tmp_path_factory):
     )
     try:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Figure, "draw", lambda *_: None)
+            patched.setattr(PageFigure, "draw", lambda *_: None)
             trainer.fit(am)
     finally:
         torch.set_num_threads(threads)
