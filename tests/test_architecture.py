@@ -30,7 +30,7 @@ LOWEST = {
         "recording",
         "restoration",
     ),
-    *("layer_reader", "run_folder", "result_files"),
+    *("layer_reader", "run_folder", "result", "result_files"),
     *("readouts", "rectifiers", "copies", "figures", "cards", "summaries", "pictures", "files"),
     *(
         "prediction",

@@ -11,6 +11,7 @@ from torch import Tensor
 from neurovis.class_names import class_label
 from neurovis.figures import randomization_figure, saliency_figure
 from neurovis.inputs import InputSpec
+from neurovis.result import Result
 from neurovis.saliency import RandomizationCheck, SaliencyMaps
 from neurovis.saliency.maps import SIGNED, kernel_name
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class ExplainedPicture:
+@dataclass(frozen=True, repr=False)
+class ExplainedPicture(Result):
     """Saliency maps of ``K`` kernels for one picture.
 
     Attributes:
@@ -51,20 +52,15 @@ class ExplainedPicture:
 
     def rows(self) -> Iterator[dict[str, object]]:
         """One row for each kernel."""
-        errors: list[float] | list[None] = self._errors or [None] * len(self.kernels)
-        names = self.maps.class_names
-        for kernel, value, error in zip(
-            self.kernels, self.maps.values.tolist(), errors, strict=True
-        ):
-            row = {
-                "layer": self.maps.layer,
-                "kernel": kernel,
-                "method": self.maps.method,
-                "value": value,
-                "completeness_error": error,
-                "gradcam_layer": self.maps.gradcam_layer,
-            }
-            yield row | ({"class_name": names[kernel]} if names else {})
+        for row in self.maps.rows():
+            del row["image"]
+            yield row
+
+    def _summary(self) -> str:
+        return self.maps._summary()
+
+    def _pictures(self) -> Iterator[Figure]:
+        yield self.figure()
 
     def figure(self, name: str = "", count: int = 16) -> Figure:
         """The picture, each map over it, and each map.
@@ -115,8 +111,8 @@ class ExplainedPicture:
         return None if errors is None else errors.tolist()
 
 
-@dataclass(frozen=True)
-class RandomizedPicture:
+@dataclass(frozen=True, repr=False)
+class RandomizedPicture(Result):
     """Saliency maps of ``K`` kernels for one picture as the network's weights become random.
 
     Attributes:
@@ -151,6 +147,12 @@ class RandomizedPicture:
         for row in self.check.rows():
             del row["image"]
             yield {**row, "gradcam_layer": self.check.gradcam_layer}
+
+    def _summary(self) -> str:
+        return self.check._summary()
+
+    def _pictures(self) -> Iterator[Figure]:
+        yield self.figure()
 
     def figure(self, name: str = "", count: int = 16) -> Figure:
         """The maps, from the trained network's to those of random weights.

@@ -19,13 +19,14 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection
 from neurovis.readouts import are_constant, as_maps
 from neurovis.recording import undisturbed
+from neurovis.result import Result, first_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class FeatureMaps:
+@dataclass(frozen=True, repr=False)
+class FeatureMaps(Result):
     """Maps of a layer's chosen kernels for one picture.
 
     Attributes:
@@ -84,6 +85,20 @@ class FeatureMaps:
             if self.class_names is not None:
                 cells["class_name"] = self.class_names[kernel] if self.class_names else ""
             yield cells
+
+    def _summary(self) -> str:
+        size = " x ".join(map(str, self.maps.shape[1:]))
+        highest = [
+            f"{class_label(self.class_names or (), kernel)} {value:.3g}"
+            for kernel, value in zip(self.kernels, self.maps.amax((1, 2)).tolist(), strict=True)
+        ]
+        return (
+            f"{len(self.kernels)} of {self.kernel_count} kernels of {self.layer}, {size}, "
+            f"{int(self.silent.sum())} silent; highest: {first_of(highest)}"
+        )
+
+    def _pictures(self) -> Iterator[Figure]:
+        yield self.figure()
 
     def figure(self, name: str = "", count: int = 64) -> Figure:
         """The maps beside the picture.

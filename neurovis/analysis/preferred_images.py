@@ -18,6 +18,7 @@ from neurovis.figures import grating_preference_figure
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentProgress, MaximizationResults
 from neurovis.receptive_fields import Box
+from neurovis.result import Result, first_of
 from neurovis.summaries import picture_path
 from neurovis.tuning.measures import orientation_difference
 from neurovis.tuning.results import Rankings
@@ -32,8 +33,8 @@ _NAME = "preferred_images"
 _BLURRED = 24
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """Preferred images and preferred gratings of the first ``N`` kernels of a ranking.
 
     Attributes:
@@ -122,6 +123,22 @@ class Comparison:
             notes=[f"Images: the {height} x {width} px that the central unit sees"],
         )
         return {_NAME: figure}
+
+    def _summary(self) -> str:
+        layer, by = self.key
+        apart = [
+            f"kernel {kernel} {degrees:.0f}°"
+            for kernel, degrees in zip(
+                self.gratings.kernels, self.orientation_difference.tolist(), strict=True
+            )
+        ]
+        return (
+            f"{len(apart)} kernels of {layer}, first by {by}; orientations of image and grating "
+            f"apart: {first_of(apart)}"
+        )
+
+    def _pictures(self) -> Iterable[Figure]:
+        return self.figures().values()
 
 
 def compare_preferred_images(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
+from neurovis.result import Result
 from neurovis.tuning.fields import field_width
 from neurovis.tuning.receptive_field_maps import ReceptiveFieldMaps, map_receptive_fields
 from neurovis.tuning.results import Rankings
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _BOX = ("top", "left", "bottom", "right")
 
 
-@dataclass(frozen=True)
-class RankedFields:
+@dataclass(frozen=True, repr=False)
+class RankedFields(Result):
     """Receptive fields and preferred sizes of the first ``N`` kernels of a layer.
 
     Attributes:
@@ -74,6 +75,12 @@ class RankedFields:
             "surround_suppression": unknown if self.sizes is None else self.sizes.suppression,
         }
         return self.gratings.rows(columns)
+
+    def _summary(self) -> str:
+        return "; ".join(one._summary() for one in (self.maps, self.sizes) if one is not None)
+
+    def _pictures(self) -> Iterable[Figure]:
+        return self.figures().values()
 
 
 def map_ranked_fields(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from neurovis.figures.pictures import tile
 from neurovis.files import safe_name
 from neurovis.receptive_fields import Box
+from neurovis.result import Result
+
+#: Pixels of the longer side of a picture in a notebook, at least.
+_LEAST_SHOWN = 64
 
 #: How an ascent ended: it made all its steps, it stopped improving before, or the
 #: Trainer stopped it.
 Ended = Literal["steps", "converged", "cut short"]
 
 
-@dataclass
-class PreferredImage:
+@dataclass(repr=False)
+class PreferredImage(Result):
     """One image, and what it does to the kernels that it was made for.
 
     Attributes:
@@ -92,6 +97,32 @@ class PreferredImage:
     def driven_members(self) -> list[bool]:
         """For each kernel, True if it is to respond."""
         return [weight > 0 for weight in self.weights or (1.0,) * len(self.kernels)]
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One row for each kernel."""
+        for member, kernel in enumerate(self.kernels):
+            yield {
+                "layer": self.layer,
+                "kernel": kernel,
+                "activation": float(self.member_activations[member]),
+                "noise_activation": float(self.member_noise_activations[member]),
+                "steps": len(self.curve),
+                "dead": self.dead_members[member],
+                "ended": self.ended,
+            }
+
+    def _summary(self) -> str:
+        return (
+            f"{self.label} of {self.layer}, {' x '.join(map(str, self.image.shape))}: activation "
+            f"{self.counted(self.activation)}, of noise {self.counted(self.noise_activation)}, "
+            f"{'dead' if self.dead else 'ended'} after {len(self.curve)} steps ({self.ended})"
+        )
+
+    def _pictures(self) -> Iterator[Tensor]:
+        """Yield the image in color if it has three channels, and each channel in gray if not."""
+        seen = self.seen(self.image).float()
+        channels = seen[None] if len(seen) == 3 else seen[:, None].expand(-1, 3, -1, -1)
+        yield tile(channels, min_size=_LEAST_SHOWN)
 
     @property
     def file_name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import measured
 from neurovis.maximization.preferred_image import PreferredImage
 from neurovis.receptive_fields import Box
+from neurovis.result import Result, first_of
 from neurovis.tables import write_table
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
 
 #: Pixels of an image's longer side in figures, at most; in its own picture it has all of them.
 _IN_FIGURES = 128
+#: Images that a notebook shows, at most.
+_IN_NOTEBOOKS = 24
 
 
-@dataclass
-class MaximizationResults:
+@dataclass(repr=False)
+class MaximizationResults(Result):
     """The preferred images of a layer, in the order in which they were asked for.
 
     Args:
@@ -178,17 +181,9 @@ class MaximizationResults:
     def rows(self) -> Iterator[dict[str, object]]:
         """The rows of ``results.csv``: one for each kernel of each image."""
         for item in self.items:
-            for member, kernel in enumerate(item.kernels):
-                row: dict[str, object] = {
-                    "layer": self.layer,
-                    "kernel": kernel,
-                    "activation": float(item.member_activations[member]),
-                    "noise_activation": float(item.member_noise_activations[member]),
-                    "steps": len(item.curve),
-                    "seed": self.seed,
-                    "dead": item.dead_members[member],
-                    "ended": item.ended,
-                }
+            for member, (kernel, row) in enumerate(zip(item.kernels, item.rows(), strict=True)):
+                row["seed"] = self.seed
+                row |= {name: row.pop(name) for name in ("dead", "ended")}  # These come after it.
                 if self.class_names:
                     row["class_name"] = self.class_names[kernel]
                 if self.has_variants:
@@ -204,6 +199,20 @@ class MaximizationResults:
                     row["group_activation"] = item.activation
                     row["group_noise_activation"] = item.noise_activation
                 yield row
+
+    def _summary(self) -> str:
+        reached = [
+            f"{self.label(item)} {item.counted(item.activation)} "
+            f"(noise {item.counted(item.noise_activation)})"
+            for item in self.items
+        ]
+        return f"{len(self)} images of {self.layer}, {int(self.dead.sum())} dead: " + (
+            first_of(reached) or "none yet"
+        )
+
+    def _pictures(self) -> Iterator[Figure]:
+        if self.items:
+            yield replace(self, items=self.items[:_IN_NOTEBOOKS]).grid()
 
     def _save_item(self, item: PreferredImage, folder: Path, kept: Path | None) -> list[Path]:
         picture = folder / "images" / f"{item.file_name}.png"

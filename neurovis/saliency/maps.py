@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from neurovis.class_names import class_label
+from neurovis.figures import receptive_field_figure
 from neurovis.inputs import InputSpec
+from neurovis.result import Result, first_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: The methods whose maps say how much, and with which sign, each pixel adds to the value.
 SIGNED = ("input_x_gradient", "integrated_gradients", "occlusion")
@@ -26,8 +32,8 @@ def kernel_name(word: str, kernel: int | None, layer: str, class_names: Sequence
     return class_label(class_names, kernel, word) if word else layer
 
 
-@dataclass
-class SaliencyMaps:
+@dataclass(repr=False)
+class SaliencyMaps(Result):
     """Saliency of each pixel for the value of a layer's kernel.
 
     Args:
@@ -77,6 +83,47 @@ class SaliencyMaps:
     def is_signed(self) -> bool:
         """True if the sign of a pixel tells whether it raised or lowered the value."""
         return self.method in SIGNED
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One row for each image: what was explained, and the evidence."""
+        for image, value in enumerate(self.values.tolist()):
+            row = {
+                "layer": self.layer,
+                "image": image,
+                "kernel": None if self.kernels is None else self.kernels[image],
+                "method": self.method,
+                "value": value,
+                "completeness_error": None
+                if self.completeness_error is None
+                else self.completeness_error[image].item(),
+                "gradcam_layer": self.gradcam_layer,
+            }
+            if self.kernels is not None and self.class_names:
+                row["class_name"] = self.class_names[self.kernels[image]]
+            yield row
+
+    def figure(self, count: int = 16) -> Figure:
+        """The maps of the first images, pooled over channels, each on its own scale.
+
+        Args:
+            count: Maximum number of images.
+        """
+        return receptive_field_figure(
+            {"": self.pooled()[""][:count]}, self._labels[:count], self.title, {"": self.is_signed}
+        )
+
+    @property
+    def _labels(self) -> list[str]:
+        values = self.values.tolist()
+        return [f"{name}: {value:.4g}" for name, value in zip(self.names, values, strict=True)]
+
+    def _summary(self) -> str:
+        size = " x ".join(map(str, self.maps.shape[1:]))
+        return f"{self.title}, {len(self.maps)} maps of {size}: {first_of(self._labels)}"
+
+    def _pictures(self) -> Iterator[Figure]:
+        if len(self.maps):
+            yield self.figure()
 
     def pooled(self, spec: InputSpec | None = None) -> dict[str, Tensor]:
         """One map for each image and modality, ``(B, H, W)``, by the modality's name.

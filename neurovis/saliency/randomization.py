@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +19,18 @@ from typing_extensions import Unpack
 
 from neurovis.calling import one_input
 from neurovis.copies import frozen_copy
+from neurovis.figures import receptive_field_figure
 from neurovis.rank_correlation import rank_correlations
 from neurovis.recording import undisturbed
+from neurovis.result import Result, first_of
 from neurovis.saliency.explanation import checked_settings, explain, find_target, one_kernel
-from neurovis.saliency.maps import SaliencyMaps, described
+from neurovis.saliency.maps import SIGNED, SaliencyMaps, described, kernel_name
 from neurovis.saliency.parameter_use import modules_in_use
 from neurovis.saliency.settings import Method, SaliencyOptions
 from neurovis.saliency.target import KernelChoice, LayerTarget
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Name of the stage at which nothing is randomized.
 TRAINED = "trained"
@@ -35,8 +41,8 @@ _MOST_DRAWS = 8
 _NEXT_DRAW = 100_003
 
 
-@dataclass
-class RandomizationCheck:
+@dataclass(repr=False)
+class RandomizationCheck(Result):
     """Maps of a network whose layers are randomized one after another, from the top down.
 
     Args:
@@ -90,6 +96,45 @@ class RandomizationCheck:
                     "signed_correlation": self.signed_correlations[stage, image].item(),
                     **names[image],
                 }
+
+    def figure(self, count: int = 4) -> Figure:
+        """The maps of the first images at each stage, each on its own scale.
+
+        Args:
+            count: Maximum number of images.
+        """
+        kernels: Sequence[int | None] = self.kernels or [None] * self.maps.shape[1]
+        named = [
+            kernel_name(self.kernel_word, kernel, self.layer, self.class_names)
+            for kernel in kernels[:count]
+        ]
+        maps = {f"image {at}, {name}": self.maps[:, at] for at, name in enumerate(named)}
+        return receptive_field_figure(
+            maps,
+            self._labels,
+            f"{self.title} as weights become random",
+            dict.fromkeys(maps, self.method in SIGNED),
+            notes=[
+                *[name for name in maps if len(maps) == 1],
+                "over each map: the layer whose weights became random last, and the rank "
+                "correlation with the trained network's map, the median of all images",
+            ],
+        )
+
+    @property
+    def _labels(self) -> list[str]:
+        found = self.signed_correlations if self.method in SIGNED else self.correlations
+        medians = found.nanmedian(1).values.tolist()
+        return [f"{name}: {median:.2f}" for name, median in zip(self.stages, medians, strict=True)]
+
+    def _summary(self) -> str:
+        return (
+            f"{self.title}, {self.maps.shape[1]} images; median correlation with the trained "
+            f"network's maps: {first_of(self._labels, 6)}; at last {self._labels[-1]}"
+        )
+
+    def _pictures(self) -> Iterator[Figure]:
+        yield self.figure()
 
 
 def cascading_randomization(

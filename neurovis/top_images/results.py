@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from neurovis.figures.pictures import number
 from neurovis.figures.top_images import Crop, TopImagesRow, top_images_figure
 from neurovis.inputs import InputSpec
 from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.result import Result, first_of
 from neurovis.result_files import ResultFiles
 from neurovis.tables import write_table
 from neurovis.top_images.highest import Highest
@@ -40,7 +42,7 @@ _DESCRIPTION = (
 )
 
 
-class TopImages:
+class TopImages(Result):
     """The ``k`` images that each of ``K`` kernels of a layer responds to most.
 
     Args:
@@ -197,6 +199,19 @@ class TopImages:
                     "noise_activation": preferred.noise_activation if preferred else "",
                     **({"class_name": self._class_names[kernel]} if self._class_names else {}),
                 }
+
+    def _summary(self) -> str:
+        highest = [
+            f"{class_label(self._class_names, kernel, self._noun)} {number(value)}"
+            for kernel, value in zip(self.kernels, self.activations[:, 0].tolist(), strict=True)
+        ]
+        return (
+            f"{self.indices.shape[1]} of {self.number} images for each of {len(self)} kernels of "
+            f"{self.layer} by {self.by}; highest: {first_of(highest)}"
+        )
+
+    def _pictures(self) -> Iterator[Figure]:
+        return (figure for _, figure in islice(self.pages(), 1))
 
     def save(self, folder: str | Path, loggers: Iterable[object] = ()) -> list[Path]:
         """Write ``top_images.csv``, and ``top_images.png`` or pages ``top_images_001.png``, ….

@@ -7,7 +7,7 @@ of *reverse correlation*, which also has signs and channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.receptive_fields import Box, clipped_box
+from neurovis.result import Result, first_of
 from neurovis.tuning.checks import check_batch_size
 from neurovis.tuning.fields import field_sigma, mean_gradients
 from neurovis.tuning.noise_maps import correlate
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class ReceptiveFieldMaps:
+@dataclass(frozen=True, repr=False)
+class ReceptiveFieldMaps(Result):
     """Receptive fields of the units of ``K`` kernels, all at the same place of their maps.
 
     Attributes:
@@ -97,6 +98,23 @@ class ReceptiveFieldMaps:
             boxes=[box] * len(self.kernels),
             notes=notes,
         )
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One row for each kernel: the evidence for its map of reverse correlation."""
+        for place, kernel in enumerate(self.kernels):
+            yield {
+                "layer": self.layer,
+                "kernel": kernel,
+                "reliability": self.reliability[place].item(),
+                "peak_z": self.peak_z[place].item(),
+            }
+
+    def _summary(self) -> str:
+        labels = [self._label(row) for row in range(len(self.kernels))]
+        return f"{len(self.kernels)} kernels of {self.layer}, box {self.box}: {first_of(labels)}"
+
+    def _pictures(self) -> Iterator[Figure]:
+        yield self.figure()
 
     def _label(self, row: int) -> str:
         reliability, z = float(self.reliability[row]), float(self.peak_z[row])

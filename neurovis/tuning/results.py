@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, overload
 
 from torch import Tensor
 
+from neurovis.class_names import class_label
+from neurovis.result import Result, first_of
 from neurovis.tuning.arrays import save_arrays
 from neurovis.tuning.drawing import draw_histogram, draw_orientation_map, draw_ranking, draw_sheet
 from neurovis.tuning.ranking_data import RankingData
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class KernelRanking(RankingData):
+@dataclass(frozen=True, repr=False)
+class KernelRanking(Result, RankingData):
     """The ``K`` kernels of a layer, scored by one measure, as tables, arrays and figures.
 
     Its numbers are the attributes of :class:`~neurovis.tuning.ranking_data.RankingData`, tensors
@@ -27,8 +29,29 @@ class KernelRanking(RankingData):
     """
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """A row of the table for each kernel, in the order of their ranks."""
+        """A row of the table for each kernel, in the order of their ranks; NaN is undefined."""
         return ranking_rows(self)
+
+    def _summary(self) -> str:
+        kernels = f"{len(self)} kernels of {self.layer} by {self.by}"
+        if self.reason is not None:
+            return f"{kernels}: not applicable: {self.reason}"
+        return (
+            f"{kernels}, {self._highest(3)}; "
+            f"{int(self.above_null().sum())} above 95 % of random kernels, "
+            f"{int(self.dead.sum())} dead, reliability of ranks {self.rank_reliability:.2g}"
+        )
+
+    def _highest(self, count: int) -> str:
+        texts = [
+            f"{class_label(self.class_names, kernel)} {self.score[kernel]:.3g}"
+            for kernel in self.first(count + 1)
+        ]
+        return f"highest {self.score_name}: {first_of(texts, count) or 'undefined'}"
+
+    def _pictures(self) -> Iterator[Figure]:
+        if self.reason is None:
+            yield self.figure()
 
     def to_csv(self, path: str | Path) -> None:
         """Write the table; empty cells are undefined."""
@@ -112,8 +135,8 @@ class KernelRanking(RankingData):
         return draw_sheet(self, kernel, picture)
 
 
-@dataclass(frozen=True)
-class Rankings(Sequence[KernelRanking]):
+@dataclass(frozen=True, repr=False)
+class Rankings(Result, Sequence[KernelRanking]):
     """The rankings of several layers by several measures, layer by layer.
 
     ``rankings["features.0"]``, or ``rankings["features.0", "phase"]`` where there are several of a
@@ -193,4 +216,15 @@ class Rankings(Sequence[KernelRanking]):
         The columns ``layer, kernel, by, score, rank, null_percentile, reliability, dead`` come
         first, ``note`` last, and the rankings' own columns between them.
         """
-        save_table(path, [row for item in self.items for row in item.rows()])
+        save_table(path, list(self.rows()))
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """The rows of all rankings."""
+        return (row for item in self.items for row in item.rows())
+
+    def _summary(self) -> str:
+        lines = [f"{item.layer} by {item.by}, {item._highest(1)}" for item in self.items[:4]]
+        return "\n".join([str(len(self)), *lines, *["…"][: len(self) > len(lines)]])
+
+    def _pictures(self) -> Iterator[Figure]:
+        return (figure for item in self.items for figure in item._pictures())

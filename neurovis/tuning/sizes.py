@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.recording import undisturbed
+from neurovis.result import Result, first_of
 from neurovis.tuning.checks import check_batch_size
 from neurovis.tuning.grating_responses import without_phase
 from neurovis.tuning.selectivity import preferred_size, surround_suppression
@@ -27,8 +28,8 @@ _SMALLEST_DIAMETER = 3.0
 _FEWEST_PHASES = 3
 
 
-@dataclass(frozen=True)
-class SizeTuning:
+@dataclass(frozen=True, repr=False)
+class SizeTuning(Result):
     """Responses of ``K`` kernels to their preferred gratings, seen through growing windows.
 
     Attributes:
@@ -60,6 +61,26 @@ class SizeTuning:
             suppression=self.suppression,
             preferred=self.preferred_size,
         )
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """One row for each kernel; NaN is undefined."""
+        for place, kernel in enumerate(self.kernels):
+            yield {
+                "layer": self.layer,
+                "kernel": kernel,
+                "preferred_size": self.preferred_size[place].item(),
+                "surround_suppression": self.suppression[place].item(),
+            }
+
+    def _summary(self) -> str:
+        sizes = [
+            f"kernel {kernel} {size:.3g} px"
+            for kernel, size in zip(self.kernels, self.preferred_size.tolist(), strict=True)
+        ]
+        return f"{len(self.kernels)} kernels of {self.layer}, preferred size: {first_of(sizes)}"
+
+    def _pictures(self) -> Iterator[Figure]:
+        yield self.figure()
 
 
 def default_diameters(spec: InputSpec) -> Tensor:

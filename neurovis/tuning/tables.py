@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from neurovis.tables import rounded, write_table
+from neurovis.tables import write_table
 from neurovis.tuning.ranking_data import RankingData
 
 #: Columns of every table, in their order; those of the rankings follow.
@@ -26,7 +26,7 @@ _LEADING = ("class_name", "preferred_orientation", "preferred_spatial_frequency"
 
 
 def ranking_rows(ranking: RankingData) -> Iterator[dict[str, object]]:
-    """A row for each kernel, in the order of their ranks; empty cells are undefined."""
+    """A row for each kernel, in the order of their ranks; NaN is undefined."""
     ranks = ranking.ranks
     for kernel in ranking.order:
         row: dict[str, object] = {
@@ -64,9 +64,8 @@ def save_table(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
     further.pop("note", None)
     leading = [name for name in _LEADING if name in further]
     columns = [*_RANKING_COLUMNS, *dict.fromkeys([*leading, *further]), "note"]
-    write_table(path, rows, columns)
+    write_table(path, rows, columns, digits=6)
 
 
-def _cell(value: Tensor | str) -> object:
-    """A number with the digits that mean something; empty where it is undefined."""
-    return value if isinstance(value, str) else rounded(float(value))
+def _cell(value: Tensor | str) -> float | str:
+    return value if isinstance(value, str) else float(value)
