@@ -100,6 +100,8 @@ class Monitor(MonitorHooks, ABC):
     Attributes:
         needs_images: False if probe images give no more than their size and range of values, so
             that none are needed with an ``input_spec``.
+        other_tokens: Tokens without a place in the image, such as a class token, ``(B, K, n)``, of
+            the last :meth:`activations`, by the names of layers that have some; on the CPU.
         is_first_look: True while the network is observed before anything is logged.
         output_label: How tags call the network's output, where there are no layers.
         tag_settings: Settings that tell a monitor's results from those of others of its class, by
@@ -145,6 +147,7 @@ class Monitor(MonitorHooks, ABC):
         self.input_spec = input_spec
         self.name = name if name is not None else name_of_part(network)
         self.is_first_look = False
+        self.other_tokens: dict[str, Tensor] = {}
         self.output_label = OUTPUT
         self.tag_settings: dict[str, object] = {own_name: None}
         self._is_ready = False
@@ -192,9 +195,7 @@ class Monitor(MonitorHooks, ABC):
         finally:
             self.is_first_look = False
 
-    def activations(
-        self, network: nn.Module, images: Tensor, other_tokens: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def activations(self, network: nn.Module, images: Tensor) -> dict[str, Tensor]:
         """The activations ``(B, K, *positions)`` of the layers by name, kernels second.
 
         For :meth:`observe`. The forward runs no further than the last of the layers; without
@@ -203,8 +204,6 @@ class Monitor(MonitorHooks, ABC):
         Args:
             network: As :meth:`observe` gets it.
             images: ``(B, C, H, W)``, in the network's space and on its device.
-            other_tokens: Gets the tokens without a place in the image, such as a class token,
-                ``(B, K, n)``, of layers that have some.
 
         Raises:
             ValueError: If a layer cannot be read; see :class:`~neurovis.layer_reader.LayerReader`.
@@ -218,8 +217,7 @@ class Monitor(MonitorHooks, ABC):
         reader = LayerReader(network, self._layouts, calls=self._calls)
         activations = reader(images)
         self._calls = reader.calls
-        if other_tokens is not None:
-            other_tokens.update(reader.other_tokens)
+        self.other_tokens = {name: one.cpu() for name, one in reader.other_tokens.items()}
         return activations
 
     def layer_names(self, pl_module: LightningModule) -> list[str]:

@@ -114,10 +114,9 @@ class FeatureMapMonitor(Monitor):
             self._first = {}
         shown = images if self.input_spec is None else self.input_spec.from_network(images)
         observation = Observation()
-        tokens: dict[str, Tensor] = {}
-        for layer, activation in self.activations(network, images, tokens).items():
+        for layer, activation in self.activations(network, images).items():
             maps = as_maps(layer, activation).float()
-            others = tokens.get(layer)
+            others = self.other_tokens.get(layer)
             tag = f"feature_maps/{layer}"
             kernels = self._choose(layer, maps)
             observation.histograms[f"{tag}/activations"] = Histogram.of(maps)
@@ -169,7 +168,7 @@ class FeatureMapMonitor(Monitor):
                     list(names.values()),
                     self.input_spec,
                     f"{layer}, {which}image {index + 1} of {len(shown)}, step {step}",
-                    None if others is None else others[index, kernels].cpu(),
+                    None if others is None else others[index, kernels],
                 )
             )
             for index, (image, of_image) in enumerate(

@@ -130,6 +130,15 @@ def tensor_at(output: Any, path: str) -> Tensor:
     return torch.stack(best)[:, None]
 
 
+def _is_by_image(output: Any, batch: int) -> bool:
+    """True for a list that has a dictionary for each image."""
+    return (
+        isinstance(output, (list, tuple))
+        and len(output) == batch
+        and all(isinstance(found, Mapping) for found in output)
+    )
+
+
 def _is_detections(output: Any) -> bool:
     """True for a list that has a dictionary with scored boxes for each image."""
     return (
@@ -205,8 +214,13 @@ def find_output(
         output = network(images)
     if _is_detections(output):
         return _of_detections(network, output, name)
-    tensors = tensors_by_path(output)
     own = class_name(network)
+    if _is_by_image(output, len(images)):
+        raise ValueError(
+            f"{own} returns a list with a dictionary for each image, as detectors do, without "
+            "scores; name a layer that returns one tensor for all images"
+        )
+    tensors = tensors_by_path(output)
     if name is not None and name in tensors:
         return name, tensors[name]
     if name is not None:
@@ -298,7 +312,10 @@ class _Origins(TorchDispatchMode):
         inputs = [part for part in tree_leaves((args, kwargs)) if isinstance(part, Tensor)]
         followed = [tensor for tensor in inputs if tensor in self._scores]
         result = func(*args, **kwargs)
-        if followed:
+        name = getattr(func, "__name__", "").partition(".")[0]
+        # Such as the random mask of a dropout: only its shape is of what is followed.
+        is_of_shape = name.endswith("_like") or name.startswith("new_")
+        if followed and not is_of_shape:
             makes_scores = isinstance(func, OpOverload) and self._makes_scores(func, followed)
             for part in tree_leaves(result):
                 if isinstance(part, Tensor):

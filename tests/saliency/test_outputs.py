@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from neurovis.analysis import PictureExplainer
 from neurovis.inputs import InputSpec
+from neurovis.outputs import find_output
 from neurovis.saliency import LayerTarget, SaliencyMaps, kernel_saliency
 
 
@@ -112,6 +113,21 @@ def test_scores_of_a_quantized_network(images: Tensor) -> None:
     found = kernel_saliency(network, images, None, "strongest", "occlusion")
     assert found.kernels == exact.kernels
     torch.testing.assert_close(found.values, exact.values, rtol=0.05, atol=0.05)
+
+
+def test_scores_stay_scores_behind_a_dropout(images: Tensor) -> None:
+    class Dropping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.LazyLinear(3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scores = self.head(images.flatten(1))
+            return nn.functional.dropout(scores, 0.2, training=True)
+
+    network = Dropping()
+    network(images)
+    assert find_output(network, images)[0] == "output"
 
 
 def test_a_mean_over_a_map_may_be_scores(images: Tensor) -> None:

@@ -92,7 +92,7 @@ def _fits(state: Tensor | None, images: Tensor) -> bool:
     return state is not None and len(state) == len(images)
 
 
-@way()
+@way(warnings={"SaliencyMonitor": "no certain class scores"})  # They are a recurrence's state.
 def truncated_backpropagation_through_time(training: Training) -> Any:
     module = Truncated()
     training.fit(module)
