@@ -27,6 +27,7 @@ from neurovis.analysis import (
     FeatureReader,
     RandomizedPicture,
     map_ranked_fields,
+    predictability,
     ranked_fields,
 )
 from neurovis.figures import render
@@ -45,6 +46,7 @@ KINDS = [
     *("KernelRanking", "Rankings", "SizeTuning", "ReceptiveFieldMaps", "RankedFields"),
     *("PreferredImage", "MaximizationResults", "Comparison", "TopImages", "FeatureMaps"),
     *("SaliencyMaps", "RandomizationCheck", "ExplainedPicture", "RandomizedPicture"),
+    "Predictability",
 ]
 
 
@@ -94,6 +96,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         *(ExplainedPicture(images[0], maps, SPEC), RandomizedPicture(images[0], check, SPEC)),
         FeatureReader(network, "conv1", SPEC)(images)[0][0],
         find_top_images(network, "conv2", range(3), images, k=4, input_spec=SPEC),
+        predictability(
+            network, "conv2", preferred.results, torch.rand(10, *SPEC.shape), input_spec=SPEC
+        ),
     ]
     return {type(one).__name__: one for one in found}
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from neurovis.calling import network_inputs, one_input
+from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import owns_kernels
 from neurovis.layer_reader import LayerReader
@@ -26,7 +27,11 @@ from neurovis.rank_correlation import average_ranks
 from neurovis.readouts import spatial_mean
 from neurovis.receptive_fields import receptive_fields
 from neurovis.recording import undisturbed
+from neurovis.result import Result
 from neurovis.top_images.images import ImageSource, number_images
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Fewer pictures give no score.
 LEAST_PICTURES = 10
@@ -34,8 +39,8 @@ LEAST_PICTURES = 10
 _MOST_OTHERS = 50
 
 
-@dataclass(frozen=True)
-class Predictability:
+@dataclass(frozen=True, repr=False)
+class Predictability(Result):
     """Scores of kernels' images as predictors of the pictures that drive the kernels.
 
     Attributes:
@@ -69,6 +74,27 @@ class Predictability:
                 "pictures": self.pictures,
                 "space": self.space,
             }
+
+    def figure(self) -> Figure:
+        """Histogram of the scores, with those by the images of other kernels as an outline."""
+        return score_histogram(
+            self.scores,
+            self.null,
+            f"{self.layer}: do images tell which pictures drive kernels?",
+            f"part of pairs of {self.pictures} pictures told apart, by {self.space}",
+            limits=(0.0, 1.0),
+            null_name="images of other kernels",
+        )
+
+    def _summary(self) -> str:
+        return (
+            f"{self.layer}, {len(self.kernels)} kernels, {self.pictures} pictures compared in "
+            f"{self.space}: median {self.scores.nanmedian():.2f}, by other kernels' images "
+            f"{self.null.nanmedian():.2f}"
+        )
+
+    def _pictures(self) -> Iterator[Figure]:
+        yield self.figure()
 
 
 def predictability(

@@ -13,6 +13,7 @@ from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.cli.commands import Flag, Paths
 from neurovis.cli.own_images import choose_images
 from neurovis.cli.printing import MOST_ROWS, print_table
+from neurovis.figures import save_png
 from neurovis.maximization import ActivationMaximization
 from neurovis.tables import write_table
 from neurovis.top_images import TopImages, TopImagesProbe
@@ -142,6 +143,7 @@ class TopImagesRun:
         )
         rows = list(found.rows())
         write_table(folder / "predictability.csv", rows)
+        save_png(folder / "predictability.png", found.figure(), colors=256)
         shown = [
             {"kernel": str(row["kernel"])}
             | {name: f"{row[name]:.3g}" for name in ("predictability", "null", "percentile")}
