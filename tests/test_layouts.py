@@ -129,3 +129,56 @@ def test_gradcam_of_tokens_is_of_their_grid() -> None:
     coarse = (weights * tokens[0][:, 1:]).sum(2).relu().unflatten(1, (1, 4, 4)).detach()
     expected = F.interpolate(coarse, (32, 32), mode="bilinear", align_corners=False)
     torch.testing.assert_close(found.maps, expected)
+
+
+def test_attention_with_a_query_that_is_a_parameter() -> None:
+    class Pooling(nn.Module):
+        """One query for all patches of an image, and one for each of its tokens behind it."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, 4)
+            self.query = nn.Parameter(torch.ones(1, 1, 1, 8))
+            self.pooled = nn.Identity()
+
+        def forward(self, images: Tensor) -> Tensor:
+            keys = self.patches(images).flatten(2).transpose(1, 2)[:, None]
+            query = self.query.expand(len(images), -1, -1, -1)
+            return self.pooled(F.scaled_dot_product_attention(query, keys, keys)[:, 0])
+
+    network, images = Pooling(), torch.rand(2, 3, 8, 12)
+    pooled = read(network, "pooled", images=images)["pooled"]
+    assert pooled[..., 0].equal(network(images)[:, 0])
+
+
+def test_a_lost_dimension_of_one_image_is_the_first() -> None:
+    class Apart(nn.Module):
+        """Attention among units that lie apart, by einsum, as in MaxViT."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 6, 1)
+            self.attended = nn.GELU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = self.patches(images)
+            groups = maps.unflatten(3, (4, 2)).unflatten(2, (4, 2)).permute(0, 3, 5, 2, 4, 1)
+            tokens = groups.flatten(3, 4).flatten(1, 2)
+            weights = torch.einsum("BGID,BGJD->BGIJ", tokens, tokens).softmax(-1)
+            return self.attended(torch.einsum("BGIJ,BGJD->BGID", weights, tokens))
+
+    network, images = Apart(), torch.rand(2, 3, 8, 8)
+    attended = read(network, "attended", images=images)["attended"]
+    rows = network(images).unflatten(2, (4, 4)).unflatten(1, (2, 2))
+    expected = rows.permute(0, 5, 3, 1, 4, 2).reshape(2, 6, 8, 8)
+    assert attended.equal(expected)
+
+
+def test_a_pooled_map_that_is_made_larger_has_rows_and_columns() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Upsample((4, 5), mode="bilinear")
+    )
+    images = torch.rand(2, 3, 8, 10)
+    found = read(network, "2", images=images)["2"]
+    assert found.shape == (2, 6, 4, 5)
+    torch.testing.assert_close(found[..., 3, 1], network[:2](images)[..., 0, 0])

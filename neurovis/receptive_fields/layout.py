@@ -18,6 +18,7 @@ from neurovis.receptive_fields.dimensions import (
     Dim,
     Factor,
     Tokens,
+    axes_of,
     size_of,
 )
 from neurovis.receptive_fields.trace import Trace
@@ -50,16 +51,20 @@ class Layout:
 
         Args:
             trace: Its dimensions, as they were followed; None where they were not. Where none but
-                the kernels' counts images it is not used: there is nothing to put in order.
+                the kernels' counts images it is not used: there is nothing to put in order. A
+                single image's dimension of size 1 may have been lost; it is the first then, which
+                is checked for every output.
             kernel_dim: The dimension that counts kernels.
         """
         if trace is None:
             return cls(kernel_dim)
-        place = kernel_dim % len(trace.dims)
-        others = [dim for index, dim in enumerate(trace.dims) if index != place]
-        if not any(factor.axis == BATCH for dim in others for factor in dim):
+        place, dims = kernel_dim % len(trace.dims), trace.dims
+        counts_images = [any(factor.axis == BATCH for factor in dim) for dim in dims]
+        if not any(counts_images) and not dims[0] and any(axes_of(dim) for dim in dims):
+            dims = ((Factor(BATCH, 1),), *dims[1:])
+        elif not any(counts_images[:place] + counts_images[place + 1 :]):
             return cls(kernel_dim)
-        return cls(place, trace.dims, trace.tokens, trace.shifts)
+        return cls(place, dims, trace.tokens, trace.shifts)
 
     @classmethod
     def of_tokens(cls, kernel_dim: int, grid: tuple[int, int], before: int) -> Layout:

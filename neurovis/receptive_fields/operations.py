@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import partial
 
 from neurovis.receptive_fields.call import Call
-from neurovis.receptive_fields.dimensions import UnknownFieldError, axes_of
+from neurovis.receptive_fields.dimensions import AXES, Factor, UnknownFieldError, axes_of
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.trace import Trace
 
@@ -191,6 +191,10 @@ def _upsampled(call: Call, count: int, move: Callable[[Extent, int, int], Extent
             raise UnknownFieldError
         if before == 1:
             trace = trace.mixed(index, after)
+            if count == 2 and after > 1 and not trace.factors(AXES[position]):
+                # A pooled map that is made as large as others has rows and columns again.
+                trace = trace.with_length(AXES[position], after)
+                trace = trace.with_dim(index, (Factor(AXES[position], after),))
         elif before != after:
             trace = trace.slid(index, after, move)
     return trace

@@ -213,8 +213,13 @@ def multiplied(call: Call, left: str, right: str) -> Trace:
 
 
 def attention(call: Call) -> Trace:
-    """Scaled dot-product attention: queries keep their place, and see what all keys see."""
-    parts = [call.traces[id(call["query"])].mixed(-1, call.shape[-1])]
+    """Scaled dot-product attention: queries keep their place, and see what all keys see.
+
+    Queries that are parameters, as of attention pooling, see nothing themselves.
+    """
+    parts = []
+    if id(call["query"]) in call.traces:
+        parts.append(call.traces[id(call["query"])].mixed(-1, call.shape[-1]))
     for name in ("key", "value"):
         trace = call.traces.get(id(call[name]))
         if trace is not None:

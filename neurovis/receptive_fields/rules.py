@@ -48,7 +48,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTION.split(), operations.reduction),
     **dict.fromkeys(_BATCH_NORM.split(), operations.batch_norm),
     **dict.fromkeys(["channel_shuffle", "native_channel_shuffle"], rearrangements.same),
-    **dict.fromkeys(["_softmax", "_log_softmax", "cumsum"], operations.softmax),
+    **dict.fromkeys(["_softmax", "_safe_softmax", "_log_softmax", "cumsum"], operations.softmax),
     **dict.fromkeys(["view", "_unsafe_view", "_reshape_alias"], rearrangements.reshaped),
     **dict.fromkeys(["transpose", "t"], rearrangements.transposed),
     **dict.fromkeys(["split", "split_with_sizes"], rearrangements.split),
