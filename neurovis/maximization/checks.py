@@ -116,11 +116,12 @@ def try_layer(response: LayerResponse, objective: Objective) -> int:
     """
     noise = noise_images(response.spec, count=2)
     with torch.enable_grad():
+        images = noise.clone().requires_grad_(True)
         # No leaf, as in an ascent: networks may work in place.
-        activation = response.checked(noise.clone().requires_grad_(True).clone())
+        activation = response.checked(images.clone())
+        is_cut_off = not has_gradient(activation, images)
     if objective.reads_center:
         response.check_center(activation)
-    is_cut_off = not activation.requires_grad
     activation = activation.detach()
     if not activation.isfinite().all():
         raise ValueError(f'layer "{response.layer}" gives NaN or infinite values for noise images')
@@ -132,9 +133,20 @@ def try_layer(response: LayerResponse, objective: Objective) -> int:
     if is_cut_off:
         raise ValueError(
             f'no gradient comes from layer "{response.layer}" to the images: something on the way '
-            "(torch.no_grad, .detach(), rounding) cuts it off"
+            "(torch.no_grad, .detach(), rounding, quantization) cuts it off"
         )
     return _try_objective(response, objective, activation.float())
+
+
+def has_gradient(values: Tensor, images: Tensor) -> bool:
+    """Return True if a gradient comes from values to the images that they were computed from.
+
+    Operations without a derivative, as of quantized layers, seem to have one until it is computed.
+    """
+    if not values.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(values.sum(), images, allow_unused=True)
+    return gradient is not None
 
 
 def _try_objective(response: LayerResponse, objective: Objective, activation: Tensor) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.maximization.ascent import default_views
-from neurovis.maximization.checks import check_pictures
+from neurovis.maximization.checks import check_pictures, has_gradient
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.layer_ascent import ImageState, LayerAscent
 from neurovis.maximization.layer_response import LayerResponse, noise_images
@@ -171,7 +171,7 @@ def usable_kernels(
         selection = range(min(FIRST_KERNELS, count))
     kernels = select_kernels(selection, count, response.layer)
     values, _ = member_values(activation, [Target(tuple(kernels))] * 2, objective)
-    if not values.requires_grad:
+    if not has_gradient(values, images):
         raise ValueError(
             f'no gradient comes from layer "{response.layer}" to the images: something on the way '
             "(torch.no_grad, .detach(), an objective that is none of torch's) cuts it off"

@@ -205,3 +205,28 @@ def test_rgbd_images_have_all_their_modalities(climb: Climber, tmp_path: Path) -
     moved = (am.results.images - am.results.starts).abs().mean((0, 2, 3))
     assert (moved > 0.01).all(), "every channel is optimized"
     assert list(np.load(tmp_path / "results.npz")["modalities"]) == ["rgb", "depth"]
+
+
+def test_an_operation_without_a_derivative_cuts_the_gradient_off() -> None:
+    """Quantized layers give values that seem to have a gradient."""
+
+    class Quantized(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, values: Tensor) -> Tensor:  # noqa: ARG004 - torch gives it
+            return values.round(decimals=2)
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> None:  # noqa: ARG004
+            return None
+
+    class Behind(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(1, 2, 3), nn.ReLU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.act(Quantized.apply(self.conv(images)))
+
+    with pytest.raises(ValueError, match='no gradient comes from layer "act" to the images'):
+        ActivationMaximization(Behind(), "act", input_spec=GRAY)
+    ActivationMaximization(Behind(), "conv", input_spec=GRAY)
