@@ -18,6 +18,9 @@ _CHANNELS_FIRST = (
     nn.modules.batchnorm._BatchNorm,
     nn.modules.instancenorm._InstanceNorm,
     nn.GroupNorm,
+)
+#: Layers that have them there unless a forward shows other places, such as tokens, there.
+_POOLINGS = (
     nn.modules.pooling._MaxPoolNd,
     nn.modules.pooling._AvgPoolNd,
     nn.modules.pooling._AdaptiveAvgPoolNd,
@@ -99,9 +102,9 @@ def kernel_dim(module: nn.Module, field: Field | None = None) -> int | None:
 
     It is 1 for convolutions, poolings and batch norms, and the last one for ``nn.Linear`` and the
     layer norms, which ConvNeXt and vision transformers apply to ``(N, H, W, K)`` or
-    ``(N, tokens, K)``. A subclass of a layer norm with a ``forward`` of its own (torchvision's
-    ``LayerNorm2d``) may permute: its output, as that of all other layers, is known as far as it was
-    followed through a forward.
+    ``(N, tokens, K)``. A layer norm over several dimensions, or a subclass of one with a
+    ``forward`` of its own (torchvision's ``LayerNorm2d``), may be applied to maps: its output, as
+    that of all other layers, is known as far as it was followed through a forward.
 
     Args:
         module: The layer.
@@ -112,14 +115,25 @@ def kernel_dim(module: nn.Module, field: Field | None = None) -> int | None:
     """
     if isinstance(module, _FEATURES_LAST):
         return -1
-    if any(type(module).forward is layer_norm.forward for layer_norm in _NORMALIZE_LAST):
+    if _normalizes_last(module):
         return -1
-    if isinstance(module, (*CONVOLUTIONS, *_CHANNELS_FIRST)):
+    if isinstance(module, _POOLINGS) and field is not None and field.kernel_dim is not None:
+        return field.kernel_dim
+    if isinstance(module, (*CONVOLUTIONS, *_CHANNELS_FIRST, *_POOLINGS)):
         return 1
     if field is None:
         return None
     is_vector = field.output_shape is not None and len(field.output_shape) == 2
     return 1 if is_vector else field.kernel_dim
+
+
+def _normalizes_last(module: nn.Module) -> bool:
+    """True for a norm of PyTorch's over the last dimension alone."""
+    return (
+        isinstance(module, _NORMALIZE_LAST)
+        and any(type(module).forward is norm.forward for norm in _NORMALIZE_LAST)
+        and len(module.normalized_shape) == 1
+    )
 
 
 def kernel_layouts(
@@ -159,7 +173,13 @@ def kernel_layouts(
 
 
 def _known_layout(name: str, module: nn.Module, fields: Mapping[str, Field]) -> Layout:
-    layout = layout_of(module, fields.get(name))
+    field = fields.get(name)
+    layout = layout_of(module, field)
+    if layout is None and field is not None and _is_lost(field):
+        raise ValueError(
+            f'layer "{name}" has no kernels that are read image by image: its output has shape '
+            f"{field.output_shape} for one image, and nothing tells where images are in it"
+        )
     if layout is None:
         raise ValueError(
             f'layer "{name}" does not tell which dimension of its output counts kernels; say it, '
@@ -217,7 +237,7 @@ def usable_layers(
 
 
 def layout_of(module: nn.Module, field: Field | None) -> Layout | None:
-    """The layout of a layer's output; None where nothing tells which dimension counts kernels.
+    """The layout of a layer's output; None where nothing tells where kernels or images are.
 
     Args:
         module: The layer.
@@ -227,4 +247,13 @@ def layout_of(module: nn.Module, field: Field | None) -> Layout | None:
         given: Layout = getattr(module, _GIVEN)
         return given
     dim = kernel_dim(module, field)
-    return None if dim is None else Layout.of(None if field is None else field.trace, dim)
+    if dim is None or (field is not None and _is_lost(field)):
+        return None
+    trace = None if field is None else field.trace
+    # What may be heads and tokens is no map, unless a layer has kernels second by its type.
+    return Layout.of(trace, dim, is_map=trace is not None or dim == 1)
+
+
+def _is_lost(field: Field) -> bool:
+    """True if an output was not followed, and does not have one image first."""
+    return field.trace is None and field.output_shape is not None and field.output_shape[:1] != (1,)

@@ -122,11 +122,13 @@ class LayerReader:
         """
         if self.layouts[layer].places_are_known(shape):
             return
+        grid = ", token_grid=(14, 14), prefix_tokens=1" if len(shape) == 3 else ""
+        option = ", token_grid: [14, 14], prefix_tokens: 1" if len(shape) == 3 else ""
         raise ValueError(
             f'layer "{layer}" has {prod(shape[2:])} positions, and nothing tells which is in the '
-            f'center of the image; say it, as in set_layout(network, "{layer}", kernel_dim=-1, '
-            f'token_grid=(14, 14), prefix_tokens=1) or --layouts "{{{layer}: {{kernel_dim: -1, '
-            'token_grid: [14, 14], prefix_tokens: 1}}", or read the mean or the max'
+            f'center of the image; say it, as in set_layout(network, "{layer}", kernel_dim=-1'
+            f'{grid}) or --layouts "{{{layer}: {{kernel_dim: -1{option}}}}}", or read the mean or '
+            "the max"
         )
 
     def kernels_second(self, layer: str, output: Tensor, batch: int) -> Tensor:

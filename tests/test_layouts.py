@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning.pytorch as pl
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
-from neurovis import ActivationMaximization, kernel_saliency
+from neurovis import ActivationMaximization, kernel_saliency, set_layout
 from neurovis.inputs import InputSpec
 from neurovis.layer_reader import LayerReader
 
@@ -182,3 +183,95 @@ def test_a_pooled_map_that_is_made_larger_has_rows_and_columns() -> None:
     found = read(network, "2", images=images)["2"]
     assert found.shape == (2, 6, 4, 5)
     torch.testing.assert_close(found[..., 3, 1], network[:2](images)[..., 0, 0])
+
+
+def test_a_layer_norm_over_whole_maps_has_its_kernels_where_the_map_has_them() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.LayerNorm([4, 6, 6]), nn.LayerNorm([6, 6]))
+    images = torch.rand(2, 3, 8, 8)
+    over_all, over_places = read(network, "1", "2", images=images).values()
+    assert over_all.equal(network[:2](images))
+    assert over_places.equal(network(images))
+
+
+def test_tokens_before_images_are_read_image_by_image() -> None:
+    class Tokens(nn.Module):
+        """An encoder as PyTorch makes it by default: tokens come first, images second."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, 4)
+            layer = nn.TransformerEncoderLayer(8, 2, 16, norm_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.encoder(self.patches(images).flatten(2).permute(2, 0, 1))
+
+    network, images = Tokens().eval(), torch.rand(4, 3, 8, 8)  # As many images as tokens.
+    layers = ["encoder.layers.0.linear1", "encoder.layers.1", "encoder"]
+    hidden, *last = read(network, *layers, images=images).values()
+    expected = network(images).permute(1, 2, 0).unflatten(2, (2, 2))
+    assert hidden.shape == (4, 16, 2, 2)
+    for block in last:
+        torch.testing.assert_close(block, expected)
+
+
+class Pruned(nn.Module):
+    """Tokens in the order of their lengths, which nothing can follow; images or tokens first."""
+
+    def __init__(self, images_dim: int) -> None:
+        super().__init__()
+        self.images_dim = images_dim
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.heads = nn.LayerNorm(4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        order = tokens.norm(dim=2).argsort(1)[..., None].expand_as(tokens)
+        tokens = tokens.gather(1, order).unflatten(2, (2, 4)).transpose(1, 2)
+        return self.heads(tokens.movedim(0, self.images_dim))
+
+
+def test_heads_and_tokens_that_were_not_followed_are_no_map() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    network = Pruned(0).eval()
+    reader = LayerReader(network, "heads", images[:1])
+    activation = reader(images)["heads"]
+    assert activation.shape == (2, 4, 2, 4)
+    with pytest.raises(ValueError, match=r'has 8 positions.*"heads", kernel_dim=-1\)'):
+        reader.check_places("heads", activation.shape)
+    set_layout(network, "heads", kernel_dim=-1)
+    LayerReader(network, "heads", images[:1]).check_places("heads", activation.shape)
+
+
+def test_tokens_that_were_not_followed_are_not_taken_for_images() -> None:
+    images = torch.rand(2, 3, 8, 8)  # As many as heads, which come first.
+    with pytest.raises(ValueError, match="image by image"):
+        LayerReader(Pruned(1).eval(), "heads", images[:1])
+
+
+def test_the_frames_of_a_single_map_are_not_taken_for_kernels() -> None:
+    class Film(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.map = nn.Conv3d(1, 1, 3, padding=1)
+            self.rectified = nn.ReLU()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.rectified(self.map(images[:, None]))
+
+    images = torch.rand(2, 4, 8, 8)
+    assert read(Film(), "map", images=images)["map"].shape == (2, 1, 4, 8, 8)
+    with pytest.raises(ValueError, match="which dimension of its output counts kernels"):
+        read(Film(), "rectified", images=images)
+
+
+def test_pooling_over_features_keeps_them_as_kernels() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(2), Transposed(), nn.AvgPool1d(2))
+    images = torch.rand(2, 3, 8, 12)
+    found = read(network, "3", images=images)["3"]
+    assert found.equal(network(images).transpose(1, 2).unflatten(2, (2, 3)))
+
+
+class Transposed(nn.Module):
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.transpose(1, 2)

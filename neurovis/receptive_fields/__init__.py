@@ -23,7 +23,7 @@ from neurovis.calling import input_dtype
 from neurovis.first_forward import IncompatibleInputError, reason
 from neurovis.layers import class_name, first_names, named_layers, root
 from neurovis.outputs import first_tensor
-from neurovis.receptive_fields.dimensions import AXES, is_known
+from neurovis.receptive_fields.dimensions import AXES, axes_of, is_known
 from neurovis.receptive_fields.extents import Extent
 from neurovis.receptive_fields.layout import Layout
 from neurovis.receptive_fields.trace import Trace
@@ -258,7 +258,12 @@ def _kernel_dim(trace: Trace) -> int | None:
     free = [index for index, dim in enumerate(trace.dims) if index > 0 and not is_known(dim)]
     # A dimension of size 1 counts kernels only if there is no other: a single kernel.
     candidates = [index for index in free if trace.shape[index] > 1] or free
-    return candidates[0] if len(candidates) == 1 else None
+    if len(candidates) != 1:
+        return None
+    (candidate,) = candidates
+    # Behind a dimension of size 1, before rows and columns, may be the frames of a single kernel.
+    may_be_frames = candidate > free[0] and any(map(axes_of, trace.dims[candidate + 1 :]))
+    return None if may_be_frames else candidate
 
 
 def _called_again(before: Field, field: Field) -> Field:

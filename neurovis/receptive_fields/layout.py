@@ -38,15 +38,18 @@ class Layout:
         tokens: Contents of a factor of tokens, if there is one.
         shifts: Number of units that positions are rolled by, down and across, as in shifted
             windows.
+        is_map: Whether two or more dimensions of positions that were not followed are rows and
+            columns in the image's order.
     """
 
     kernel_dim: int
     dims: tuple[Dim, ...] | None = None
     tokens: Tokens | None = None
     shifts: tuple[int, int] = (0, 0)
+    is_map: bool = True
 
     @classmethod
-    def of(cls, trace: Trace | None, kernel_dim: int) -> Layout:
+    def of(cls, trace: Trace | None, kernel_dim: int, *, is_map: bool = True) -> Layout:
         """The layout of a layer's output.
 
         Args:
@@ -55,9 +58,10 @@ class Layout:
                 single image's dimension of size 1 may have been lost; it is the first then, which
                 is checked for every output.
             kernel_dim: The dimension that counts kernels.
+            is_map: As for the class.
         """
         if trace is None:
-            return cls(kernel_dim)
+            return cls(kernel_dim, is_map=is_map)
         place, dims = kernel_dim % len(trace.dims), trace.dims
         counts_images = [any(factor.axis == BATCH for factor in dim) for dim in dims]
         if not any(counts_images) and not dims[0] and any(axes_of(dim) for dim in dims):
@@ -88,7 +92,8 @@ class Layout:
             shape: ``(B, K, *positions)``, kernels second. Vectors have no positions.
         """
         if self.dims is None:
-            return len(shape) != 3 or shape[2] == 1
+            is_known = self.is_map and len(shape) != 3
+            return is_known or all(size == 1 for size in shape[2:])
         rest = [dim for index, dim in enumerate(self.dims) if index != self.kernel_dim]
         axes = [factor.axis for dim in rest for factor in dim]
         has_places = any(axis in (*AXES, TOKENS) for axis in axes)

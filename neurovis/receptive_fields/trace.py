@@ -267,10 +267,11 @@ class Trace:
             while size_of(dim) < size:
                 dim.append(take(factors, size, size_of(dim)))
             # Axes with a single unit go as far to the right as there are dimensions of size 1, a
-            # single image to the first.
-            if factors and factors[0] == (BATCH, 1, 1) and not position:
-                dim.append(factors.pop(0))
+            # single image to the first, or behind tokens to the next.
             later_ones = leading_ones(shape[position + 1 :])
+            is_first = not position and not (dim and later_ones)
+            if factors and factors[0] == (BATCH, 1, 1) and is_first:
+                dim.append(factors.pop(0))
             while leading_ones([factor.size for factor in factors]) > later_ones:
                 dim.append(factors.pop(0))
             dims.append(merged(dim))
