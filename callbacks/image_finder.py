@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from neurovis.calling import argument_shapes, stack_arguments
 from neurovis.first_forward import reason
 from neurovis.inputs import InputSpec
 
+#: Matches the last key or field of a place in a batch.
+_KEY = re.compile(r"(\['[^']*'\]|\.\w+)$")
 #: Usual names of images in batches that are dictionaries.
 _NAMES = ("image", "images", "img", "pixel_values", "input", "inputs", "x")
 
@@ -115,39 +118,55 @@ def find_modalities(
 
     Args:
         batch: As for :func:`find_images`.
-        spec: An argument's tensor is looked for by its name, then by its channels, in order.
+        spec: An argument's tensor is looked for by its name, then by its channels, in order. Where
+            keys tell tensors apart, there must not be more than arguments for them.
         key: As for :func:`find_images`.
 
     Returns:
         The images ``(B, C, H, W)``, all modalities as channels, and where they were found.
 
     Raises:
-        ValueError: If one is missing, or their sizes differ.
+        ValueError: If one is missing, several may be meant, or their sizes differ.
     """
     part, place = (batch, "batch") if key is None else _part(batch, key)
     tensors = [(one, where) for one, where in _tensors(part, place) if one.is_floating_point()]
-    found: dict[str, Tensor] = {}
-    places: list[str] = []
-    for argument, shape in argument_shapes(spec).items():
-        fitting = [
-            (tensor, where)
-            for tensor, where in tensors
-            if where not in places and _fits(tensor, shape)
-        ]
+    shapes = argument_shapes(spec)
+    fitting = {
+        argument: [hit for hit in tensors if _fits(hit[0], shape)]
+        for argument, shape in shapes.items()
+    }
+    found: dict[str, tuple[Tensor, str]] = {}
+    for argument, hits in fitting.items():
         endings = (f"[{argument!r}]", f".{argument}")
-        if not fitting:
+        found.update((argument, hit) for hit in reversed(hits) if hit[1].endswith(endings))
+    for argument in [argument for argument in shapes if argument not in found]:
+        taken = [where for _, where in found.values()]
+        left = [hit for hit in fitting[argument] if hit[1] not in taken]
+        if not left:
             raise ValueError(
-                f'no tensor of "{argument}", {_worded(shape)}, in {place}, of a batch of '
-                f"{_described(batch)}; say where the images are by get_images"
+                f'no tensor of "{argument}", {_worded(shapes[argument])}, in {place}, of a batch '
+                f"of {_described(batch)}; say where the images are by get_images"
             )
-        found[argument], where = min(fitting, key=lambda hit: not hit[1].endswith(endings))
-        places.append(where)
+        alike = [one for one in shapes if one not in found and shapes[one] == shapes[argument]]
+        _check_certain(argument, [where for _, where in left], len(alike))
+        found[argument] = left[0]
+    places = " and ".join(found[argument][1] for argument in shapes)
     try:
-        return stack_arguments(spec, found), " and ".join(places)
+        return stack_arguments(spec, {argument: hit[0] for argument, hit in found.items()}), places
     except RuntimeError as error:
         raise ValueError(
-            f"the modalities in {' and '.join(places)} do not go together: {reason(error)}"
+            f"the modalities in {places} do not go together: {reason(error)}"
         ) from error
+
+
+def _check_certain(argument: str, places: list[str], wanted: int) -> None:
+    """Refuse tensors whose keys tell them apart if more of them fit than there are arguments."""
+    keyed = {ending[0]: place for place in places if (ending := _KEY.search(place))}
+    if len(keyed) > wanted:
+        raise ValueError(
+            f'several tensors may be "{argument}": {", ".join(keyed.values())}; give the modality '
+            "the key of one as its argument=, or say where the images are by get_images"
+        )
 
 
 def _fits(tensor: Tensor, shape: tuple[int | None, ...]) -> bool:

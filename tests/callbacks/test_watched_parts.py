@@ -217,6 +217,20 @@ class TestFindModalities:
         assert torch.equal(images, torch.cat([self.RGB, self.DEPTH], 1))
         assert where.count(" and ") == 1
 
+    def test_a_name_comes_before_the_order(self) -> None:
+        pair = InputSpec((Modality("left", 3), Modality("right", 3)), SIZE, "arguments")
+        left, right = self.RGB, torch.rand(2, 3, SIZE, SIZE)
+        images, _ = find_modalities({"right": right, "first": left}, pair)
+        assert torch.equal(images, torch.cat([left, right], 1))
+
+    def test_a_mask_is_not_taken_for_depth(self) -> None:
+        batch = {"rgb": self.RGB, "mask": torch.rand(2, 1, SIZE, SIZE), "depths": self.DEPTH}
+        with pytest.raises(ValueError, match=r"several tensors may be \"depth\": batch\['mask'\]"):
+            find_modalities(batch, SPEC)
+        views = {"one": {"depths": self.DEPTH}, "two": {"depths": torch.rand(2, 1, SIZE, SIZE)}}
+        images, _ = find_modalities({"rgb": self.RGB, **views}, SPEC)
+        assert torch.equal(images, torch.cat([self.RGB, self.DEPTH], 1))
+
     def test_videos(self) -> None:
         video = torch.rand(2, 3, 4, SIZE, SIZE)
         images, _ = find_modalities((video, 0), InputSpec.video(4, SIZE))
