@@ -48,7 +48,7 @@ class Predictability(Result):
         kernels: The ``K`` kernels.
         scores: ``(K,)`` part of the pairs of pictures that are told apart rightly: 1 for all, 0.5
             by chance; NaN for a kernel that responds alike to all pictures.
-        null: ``(K,)`` the same by the images of other kernels, their mean; NaN without others.
+        null: ``(K, M)`` the same by the images of ``M`` other kernels.
         percentiles: ``(K,)`` percent of other kernels whose images tell less than its own.
         pictures: Number of pictures.
         space: Where images and pictures are compared: the name of a layer, or ``"pixels"``.
@@ -69,7 +69,7 @@ class Predictability(Result):
                 "layer": self.layer,
                 "kernel": kernel,
                 "predictability": self.scores[place].item(),
-                "null": self.null[place].item(),
+                "null": self.null[place].nanmean().item(),
                 "percentile": self.percentiles[place].item(),
                 "pictures": self.pictures,
                 "space": self.space,
@@ -79,7 +79,7 @@ class Predictability(Result):
         """Histogram of the scores, with those by the images of other kernels as an outline."""
         return score_histogram(
             self.scores,
-            self.null,
+            self.null.flatten() if self.null.numel() else None,
             f"{self.layer}: do images tell which pictures drive kernels?",
             f"part of pairs of {self.pictures} pictures told apart, by {self.space}",
             limits=(0.0, 1.0),
@@ -90,7 +90,7 @@ class Predictability(Result):
         return (
             f"{self.layer}, {len(self.kernels)} kernels, {self.pictures} pictures compared in "
             f"{self.space}: median {self.scores.nanmedian():.2f}, by other kernels' images "
-            f"{self.null.nanmedian():.2f}"
+            f"{self.null.flatten().nanmedian():.2f}"
         )
 
     def _pictures(self) -> Iterator[Figure]:
@@ -289,21 +289,21 @@ def _scored(
 ) -> Predictability:
     number = max(1, int(share * len(values)))
     generator = torch.Generator().manual_seed(0)
-    found = []
+    scores = torch.full((len(kernels),), torch.nan, dtype=torch.float64)
+    null = torch.full((len(kernels), min(len(kernels) - 1, _MOST_OTHERS)), torch.nan).double()
     for place, kernel in enumerate(kernels):
         order = values[:, kernel].argsort(stable=True)
         least, most = order[:number], order[-number:]
-        told = torch.full((len(kernels),), torch.nan, dtype=torch.float64)
-        if values[most[0], kernel] > values[least[-1], kernel]:
-            others = [other for other in range(len(kernels)) if other != place]
-            chosen = torch.randperm(len(others), generator=generator)[:_MOST_OTHERS].tolist()
-            for other in (place, *(others[one] for one in chosen)):
-                told[other] = _told_apart(likeness[most, other], likeness[least, other])
-        own, rest = told[place], told[torch.arange(len(kernels)) != place]
-        rest = rest[rest.isfinite()]
-        below = ((rest < own).double() + (rest == own).double() / 2).mean() * 100
-        found.append((own, rest.mean(), below if own.isfinite() else own))
-    scores, null, percentiles = (torch.stack(column) for column in zip(*found, strict=True))
+        if values[most[0], kernel] <= values[least[-1], kernel]:
+            continue
+        scores[place] = _told_apart(likeness[most, place], likeness[least, place])
+        others = torch.tensor([other for other in range(len(kernels)) if other != place]).long()
+        chosen = others[torch.randperm(len(others), generator=generator)[: null.shape[1]]]
+        for column, other in enumerate(chosen.tolist()):
+            null[place, column] = _told_apart(likeness[most, other], likeness[least, other])
+    own = scores[:, None]
+    percentiles = ((null < own).double() + (null == own).double() / 2).mean(1) * 100
+    percentiles[scores.isnan()] = torch.nan
     return Predictability(layer, kernels, scores, null, percentiles, len(values), space)
 
 
