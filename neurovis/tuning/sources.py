@@ -80,7 +80,7 @@ def find_sources(
     leaves = {
         name: module
         for name, module in first_names(network).items()
-        if not any(module.children()) and can_be_hooked(module)
+        if next(module.children(), None) is None and can_be_hooked(module)
     }
     made: list[_Call] = []
     over_image: set[nn.Module] = set()

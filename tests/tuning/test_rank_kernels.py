@@ -52,6 +52,15 @@ def labeled(count: int = 21, spec: InputSpec = RGB) -> tuple[Tensor, Tensor]:
     return images, torch.randint(0, len(CLASSES), (count,), generator=generator)
 
 
+def test_a_part_that_begins_with_a_compiled_layer(network: nn.Module) -> None:
+    expected = rank_kernels(network, "1", input_spec=RGB, **FEW).only
+    compiled = torch.compile(network[0], backend="eager")
+    found = rank_kernels(
+        nn.Sequential(nn.Sequential(compiled, *network[1:])), "0.1", input_spec=RGB, **FEW
+    )
+    torch.testing.assert_close(found.only.score, expected.score, equal_nan=True)
+
+
 def test_the_order_has_the_highest_first_and_the_dead_last(network: nn.Module) -> None:
     found = rank_kernels(network, "1", input_spec=RGB, **FEW).only
     assert isinstance(found, KernelRanking)
