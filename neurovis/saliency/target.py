@@ -97,10 +97,14 @@ class LayerTarget:
         if tensor.ndim > 2:
             try:
                 layout = kernel_layouts(NamedOutput(network, path), [OUTPUT], images[:1])[OUTPUT]
-            except ValueError:
+            except ValueError as error:
                 # Maps of class scores have classes second, as torch's losses want them.
                 if not are_scores:
-                    raise
+                    raise ValueError(
+                        f'nothing tells which dimension of output "{path}" {tuple(tensor.shape)} '
+                        "counts kernels; name the layer that returns it, and say its layout with "
+                        "set_layout or --layouts"
+                    ) from error
         elif tensor.ndim < 2 or tensor.shape[1] == 1:
             word = ""
         target = cls(None, layout, path, output_label(output), word)

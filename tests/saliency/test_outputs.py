@@ -300,6 +300,15 @@ def test_detectors_say_what_can_be_named(name: str | None, images: Tensor) -> No
         kernel_saliency(Detector(), images, None, "strongest", output=name)
 
 
+def test_an_output_without_a_known_layout_is_refused_by_its_name(images: Tensor) -> None:
+    class Sorted(nn.Module):
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            return {"ordered": images.flatten(2).gather(2, images.flatten(2).argsort(2))}
+
+    with pytest.raises(ValueError, match=r'which dimension of output "ordered".*set_layout'):
+        kernel_saliency(Sorted(), images, None, 0, output="ordered")
+
+
 def test_nothing_is_left_on_the_network(images: Tensor) -> None:
     network = Network(STRUCTURES["tuple"]).train()
     state = torch.get_rng_state()
