@@ -84,9 +84,9 @@ class Monitor(MonitorHooks, ABC):
             first validation batch before training; without one, of the first training batch.
         input_spec: What the network is shown, so that images can be drawn as such.
         network: The part of the LightningModule that is watched: its dotted name
-            (``"discriminator"``), or a function of the module (``lambda module: module.ema``).
-            Layers are named within it, and the monitor's tags after it. By default the module
-            itself, whose ``forward`` then takes images.
+            (``"discriminator"``), or a function of the module (``lambda module: module.ema``, which
+            needs a ``name``). Layers are named within it, and the monitor's tags after it. By
+            default the module itself, whose ``forward`` then takes images.
         input_key: Where the images are in a batch: ``batch[input_key]``, or ``batch.input_key`` of
             a dataclass. By default they are the batch itself, or the first floating-point
             ``(B, C, H, W)`` tensor in it, one named like images before others; the log says which.
@@ -146,6 +146,11 @@ class Monitor(MonitorHooks, ABC):
         super().__init__(schedule, probe, failures, network)
         self.input_spec = input_spec
         self.name = name if name is not None else name_of_part(network)
+        if network is not None and self.name is None:
+            raise ValueError(
+                "network is a function without a name of its own; give the monitor a name=, with "
+                "which its tags begin, so that they say what is shown"
+            )
         self.is_first_look = False
         self.other_tokens: dict[str, Tensor] = {}
         self.output_label = OUTPUT

@@ -180,7 +180,9 @@ def test_wrong_parts_are_refused(tmp_path: Path) -> None:
     wrong = FeatureMapMonitor("0", network="discriminatr")
     with pytest.raises(ValueError, match=r'"discriminatr" not found; did you mean "discriminator"'):
         trained(made(Adversaries), color_loader(), tmp_path, [wrong])
-    none = FeatureMapMonitor("0", network=lambda _: 3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="give the monitor a name="):
+        FeatureMapMonitor("0", network=lambda module: module.discriminator)
+    none = FeatureMapMonitor("0", network=lambda _: 3, name="x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"network must return a torch.nn.Module; got int"):
         trained(made(Adversaries), color_loader(), tmp_path, [none])
     whole = FeatureMapMonitor("discriminator.0")
