@@ -30,7 +30,8 @@ from neurovis.receptive_fields import Layout
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ASCENT_STEPS = 16
+#: Activations of then and now are compared, a few steps at a time.
+_DEFAULTS: AscentOptions = {"style": "maximal", "steps": 16}
 
 _CATEGORY = "activation_maximization"
 #: Descriptions in TensorBoard of what is logged for a layer, by the ends of the tags.
@@ -83,8 +84,8 @@ class ActivationMaximizationMonitor(Monitor):
         layer: Dotted name, as in ``network.named_modules()``.
         kernels: ``"all"``, numbers, or text such as ``"0-15,20"``; the first 8 by default.
         first_and_now: Whether to compare with the images of the first look.
-        **options: ``steps`` (16 each time), ``lr``, ``objective`` and all else of
-            :class:`~neurovis.maximization.AscentSettings`; ``every_n_epochs``,
+        **options: ``steps`` (16 each time), ``style`` (``maximal``), ``lr``, ``objective`` and
+            all else of :class:`~neurovis.maximization.AscentSettings`; ``every_n_epochs``,
             ``every_n_train_steps``, ``input_spec``, ``on_error`` and all else of
             :class:`~neurovis.callbacks.base.Monitor`. Without an ``input_spec`` images have the
             size of the probe images, and values between their lowest and highest; with one,
@@ -119,7 +120,7 @@ class ActivationMaximizationMonitor(Monitor):
         super().__init__(layer, **given)
         self.layer = layer
         self.kernels = None if kernels is None else reusable(kernels)
-        self.settings = AscentSettings(**{"steps": _ASCENT_STEPS, **of_ascent})
+        self.settings = AscentSettings(**{**_DEFAULTS, **of_ascent})
         self.first_and_now = first_and_now
         settings = self.kernels, repr(self.settings)
         self.tag_settings = {"activation_maximization": settings}

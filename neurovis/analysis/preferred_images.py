@@ -210,6 +210,7 @@ def _ascents(
         layer,
         kernels,
         spec,
+        style="maximal",
         objective="center",
         batch_size=16,
         jitter=1 if min(box[2] - box[0], box[3] - box[1]) > _BLURRED else 0,

@@ -123,7 +123,7 @@ def _facts(
     yield "input", f"{shown}; {height} x {width} pixels"
     yield (
         "preferred images",
-        f"objective {settings.objective}, {settings.parametrization} parametrization, at most "
+        f"{settings.style} style, objective {settings.objective}, at most "
         f"{settings.steps} steps, seed {settings.seed}",
     )
     null = max((len(ranking.null_score) for ranking in findings.rankings), default=0)

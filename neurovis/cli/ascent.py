@@ -51,7 +51,7 @@ class ImageOptions:
         parametrization: fourier (spatial frequencies, decorrelated color), pixel, or
             fixed_magnitude (a natural amplitude spectrum, only phases are optimized); or Fourier
             or FixedMagnitude with arguments, such as --parametrization.pictures for their
-            spectrum.
+            spectrum; by default that of --style.
         frozen: Modalities that stay as in a picture: --frozen.rgb photo.png.
         regularizers: Penalties: a list of TotalVariation, LpContrast, HighFrequency, or functions
             from images (B, C, H, W) in [0, 1] to (B,), in units of activation.
@@ -63,7 +63,7 @@ class ImageOptions:
     """
 
     objective: ObjectiveName | Objective | Callable[..., Any] = AscentSettings.objective
-    parametrization: ParametrizationName | Parametrization = AscentSettings.parametrization
+    parametrization: ParametrizationName | Parametrization | None = None
     frozen: dict[str, str] | None = None
     regularizers: list[Regularizer | Callable[..., Any]] = field(default_factory=list)
     transforms: list[Transform | Callable[..., Any]] | None = None

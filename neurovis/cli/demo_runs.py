@@ -143,7 +143,8 @@ def _accuracies(metrics: list[Any]) -> dict[str, float]:
 def _maximize(demo: DemoOptions, folder: Path) -> dict[str, MaximizationResults]:
     """AM of a layer's kernels and of the classes, and group AM, each a run of its own."""
     network, spec = load_demo_network(), demo_input_spec()
-    common: AscentOptions = {"steps": demo.steps, "batch_size": 32}
+    # It has learned drawn shapes, whose spectrum is not that of photographs.
+    common: AscentOptions = {"style": "maximal", "steps": demo.steps, "batch_size": 32}
     kernels: AscentOptions = {**common, "objective": "center"}
     classes: AscentOptions = {**common, "tv": _CLASS_TV}
     runs: dict[str, TargetMaximization] = {

@@ -138,7 +138,7 @@ class Batch:
 
     def _converged(self) -> list[int]:
         """Active slots whose images have all stopped improving; looked at now and then."""
-        patience = self._settings.patience
+        patience = self._settings.steps_without_improvement
         if patience is None:
             return []
         every = max(1, patience // 4)

@@ -208,6 +208,7 @@ def make_manifest(
                 # What is behind names of files, too.
                 "prepared_objective": described(objective),
                 "images": settings.image_parameters.fingerprint(input_spec),
+                "views": described(settings.views(input_spec.size)),
                 "constraints": repr(settings.constraints.prepared(input_spec)),
                 "levels": highest_levels(input_spec, settings),
             },

@@ -34,7 +34,7 @@ _MOST_NAMED = 3
 
 #: Options with a column of their own: numbers always, or text always.
 _NUMBER_OPTIONS = ("steps", "seed", "tv", "lp", "variants")
-_TEXTS = ("objective", "parametrization", "contrast", "init", "patience")
+_TEXTS = ("style", "objective", "contrast", "init")
 #: What an image does not depend on.
 _WITHOUT_EFFECT = ("batch_size",)
 
@@ -149,6 +149,8 @@ def hyperparameters(
         "lr": settings.learning_rate,
         **{name: getattr(settings, name) for name in _NUMBER_OPTIONS},
         **{name: _short(_text(getattr(settings, name))) for name in _TEXTS},
+        "parametrization": _short(_text(settings.parametrization or settings.image_parameters)),
+        "patience": _text(settings.steps_without_improvement),
     }
     others = [
         f"{option.name} {_text(getattr(settings, option.name))}"

@@ -19,8 +19,8 @@ from neurovis.maximization.parametrizations import (
     as_parametrization,
 )
 from neurovis.maximization.regularizers import LpContrast, Regularizer, TotalVariation
+from neurovis.maximization.styles import STYLES, Style, StyleName
 from neurovis.maximization.transforms import Affine, Pad, Transform, as_transform
-from neurovis.maximization.transforms.geometry import DEFAULT_JITTER
 from neurovis.readouts import Readout
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -41,8 +41,9 @@ _UNMEASURED = 8
 class AscentOptions(TypedDict, total=False):
     """Keyword arguments of :class:`AscentSettings`, each with its default there."""
 
+    style: StyleName
     steps: int
-    patience: int | None
+    patience: int | Literal["auto"] | None
     min_improvement: float
     lr: float | None
     leak: float
@@ -53,7 +54,7 @@ class AscentOptions(TypedDict, total=False):
     crop: bool
     variants: int
     diversity: float
-    parametrization: ParametrizationName | Parametrization
+    parametrization: ParametrizationName | Parametrization | None
     init: Literal["noise", "zero"] | Tensor
     contrast: float | dict[str, float] | None
     luminance: float | dict[str, float] | None
@@ -63,8 +64,8 @@ class AscentOptions(TypedDict, total=False):
     lp_order: float
     regularizers: Sequence[Regularizer | Penalty]
     jitter: float | None
-    scale: tuple[float, float]
-    rotate: float
+    scale: tuple[float, float] | None
+    rotate: float | None
     transforms: Sequence[Transform | Callable[[Tensor], Tensor]] | None
 
 
@@ -73,9 +74,13 @@ class AscentSettings:
     """The options of an ascent, the same for activation maximization and for groups.
 
     Args:
+        style: Defaults of ``parametrization``, ``patience``, ``jitter``, ``scale`` and ``rotate``:
+            ``natural`` for images that other networks and people recognize, ``maximal`` for the
+            highest activation; see :mod:`~neurovis.maximization.styles`. Images that are read at
+            one position, start from a picture or gray, or have penalties are ``maximal``.
         steps: Most ascent steps for each image, at least 1.
         patience: An image is done when it has not improved for this number of steps, on average
-            over its random views. None: it makes all its steps.
+            over its random views. None: it makes all its steps. ``auto``: as the style has it.
         min_improvement: What counts as improvement: this part, 0 to 1, of the whole rise so far.
         lr: Adam's learning rate, in units of the parametrization (logits of pixel values for
             ``fourier`` and ``pixel``, radians for ``fixed_magnitude``); by default the
@@ -100,7 +105,8 @@ class AscentSettings:
             cosine similarity of their Gram matrices in the layer), in units of activation.
         parametrization: ``fourier`` (spatial frequencies, decorrelated color), ``pixel``,
             ``fixed_magnitude`` (a natural amplitude spectrum, only phases are optimized), or a
-            :class:`~neurovis.maximization.parametrizations.Parametrization`.
+            :class:`~neurovis.maximization.parametrizations.Parametrization`; by default the
+            style's.
         init: Start from ``noise``, from mid gray (``zero``), or from an image ``(C, H, W)`` in
             [0, 1].
         contrast: Fixed RMS contrast (standard deviation in [0, 1] units) of each modality; a
@@ -112,9 +118,10 @@ class AscentSettings:
         lp: Weight of the mean of ``|image - 0.5| ** lp_order``, in units of activation.
         lp_order: Order of that norm, at least 1.
         regularizers: More penalties: from images ``(B, C, H, W)`` to ``(B,)``.
-        jitter: Views shift by up to this number of pixels; by default 1/28 of the shorter side.
-        scale: Smallest and largest magnification of views.
-        rotate: Views rotate by up to this angle, in degrees.
+        jitter: Views shift by up to this number of pixels; by default the style's part of the
+            shorter side.
+        scale: Smallest and largest magnification of views; by default the style's.
+        rotate: Views rotate by up to this angle, in degrees; by default the style's.
         transforms: What images are shown under, in place of ``jitter``, ``scale`` and ``rotate``:
             any number of :class:`~neurovis.maximization.transforms.Transform` or functions from
             images to images, in this order.
@@ -123,8 +130,9 @@ class AscentSettings:
         ValueError: If an option is out of its range; the message names it.
     """
 
+    style: StyleName = "natural"
     steps: int = 256
-    patience: int | None = 32
+    patience: int | Literal["auto"] | None = "auto"
     min_improvement: float = 0.003
     lr: float | None = None
     leak: float = 0.3
@@ -135,7 +143,7 @@ class AscentSettings:
     crop: bool = True
     variants: int = 1
     diversity: float = 0.0
-    parametrization: ParametrizationName | Parametrization = "fourier"
+    parametrization: ParametrizationName | Parametrization | None = None
     init: Literal["noise", "zero"] | Tensor = "noise"
     contrast: float | dict[str, float] | None = None
     luminance: float | dict[str, float] | None = None
@@ -145,17 +153,20 @@ class AscentSettings:
     lp_order: float = 2.0
     regularizers: Sequence[Regularizer | Penalty] = field(default_factory=tuple)
     jitter: float | None = None
-    scale: tuple[float, float] = (0.95, 1.05)
-    rotate: float = 5.0
+    scale: tuple[float, float] | None = None
+    rotate: float | None = None
     transforms: Sequence[Transform | Callable[[Tensor], Tensor]] | None = None
 
     def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            names = " or ".join(f'"{name}"' for name in STYLES)
+            raise ValueError(f"style must be {names}; got {self.style!r}")
         check_integer("seed", self.seed)
         for option in ("steps", "variants"):
             check_integer(option, getattr(self, option), 1, _LARGEST_NUMBER)
         if self.batch_size is not None:
             check_integer("batch_size", self.batch_size, 1, _LARGEST_NUMBER)
-        if self.patience is not None:
+        if self.patience is not None and self.patience != "auto":
             check_integer("patience", self.patience, 1)
         for option in ("tv", "lp", "diversity"):
             check_number(option, getattr(self, option))
@@ -166,8 +177,8 @@ class AscentSettings:
             check_number("lr", self.lr, at_least=0)
             if self.lr == 0:
                 raise ValueError("lr must be a positive number; got 0")
-        # It checks itself, also where other transforms take its place.
-        Affine(self.jitter, self.scale, self.rotate)
+        # They check themselves, also where other transforms take their place.
+        self._affine((1, 1))
         self._check_choices()
 
     def _check_choices(self) -> None:
@@ -198,12 +209,18 @@ class AscentSettings:
     @cached_property
     def image_parameters(self) -> Parametrization:
         """The parametrization as an object: the parameters that images are made of."""
-        return as_parametrization(self.parametrization)
+        given = self.parametrization
+        return as_parametrization(self._applied_style.parametrization if given is None else given)
 
     @cached_property
     def constraints(self) -> Constraints:
         """Constraints that every image satisfies."""
         return Constraints(self.contrast, self.luminance, self.frozen)
+
+    @property
+    def steps_without_improvement(self) -> int | None:
+        """Steps after which an image that has not improved is done; None for never."""
+        return self._applied_style.patience if self.patience == "auto" else self.patience
 
     @property
     def learning_rate(self) -> float:
@@ -234,13 +251,33 @@ class AscentSettings:
         """
         if self.transforms is not None:
             return [as_transform(one) for one in self.transforms]
-        jitter = min(size) * DEFAULT_JITTER if self.jitter is None else self.jitter
-        low, high = self.scale
-        affine = Affine(jitter=jitter, scale=(low, high), rotate=self.rotate, border="gray")
+        affine = self._affine(size)
         if affine.is_still:
             return []
         width = round(min(size) * _BORDER)
         return [Pad(width), affine] if border and width >= _LEAST_BORDER else [affine]
+
+    def _affine(self, size: tuple[int, int]) -> Affine:
+        """Return how images of this height and width are moved, as asked for or by the style."""
+        style = self._applied_style
+        return Affine(
+            jitter=min(size) * style.jitter if self.jitter is None else self.jitter,
+            scale=style.scale if self.scale is None else self.scale,
+            rotate=style.rotate if self.rotate is None else self.rotate,
+            border="gray",
+        )
+
+    @property
+    def _applied_style(self) -> Style:
+        """The style, or ``maximal`` where ``natural`` would contradict what is asked for.
+
+        At one position views that move much blur what is seen, penalties can lower nothing where
+        amplitudes are fixed, and those of an image to start from would be lost.
+        """
+        is_whole = self.resolved_objective.fits_any_size
+        is_from_noise = isinstance(self.init, str) and self.init == "noise"
+        fits = is_whole and is_from_noise and not self.penalties
+        return STYLES[self.style if fits else "maximal"]
 
 
 def _check_functions(option: str, given: object) -> None:

@@ -166,9 +166,8 @@ class TestContinuing:
         module, monitor = Still(), watching("conv1", every_n_train_steps=2, steps=3)
         network = copy.deepcopy(module)
         fit(monitor, tmp_path / "fit", module)
-        am = ActivationMaximization(
-            network, "conv1", "0-2", SPEC, steps=15, leak=0, precision="float32", patience=None
-        )
+        plain = {"style": "maximal", "leak": 0, "precision": "float32", "patience": None}
+        am = ActivationMaximization(network, "conv1", "0-2", SPEC, steps=15, **plain)
         trainer(tmp_path / "am", max_epochs=-1).fit(am)
         expected = am.results.activations.mean().item()
         # Results are of images that were rounded to be kept; a monitor keeps what it optimizes.

@@ -78,7 +78,7 @@ def test_an_image_does_not_depend_on_its_neighbors(
 def test_activations_are_those_of_the_users_own_network(
     climb: Climber, small_network: nn.Module
 ) -> None:
-    am = ActivationMaximization(small_network, "5", input_spec=GRAY, steps=20)
+    am = ActivationMaximization(small_network, "5", input_spec=GRAY, style="maximal", steps=20)
     climb(am)
     small_network.eval()
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_the_network_is_left_alone(climb: Climber, small_network: nn.Module) -> 
 
 def test_silent_kernels_are_woken_and_dead_ones_reported(climb: Climber) -> None:
     network = nn.Sequential(Silent())
-    am = ActivationMaximization(network, "0", input_spec=GRAY, steps=50, lr=0.1)
+    am = ActivationMaximization(network, "0", "all", GRAY, style="maximal", steps=50, lr=0.1)
     climb(am)
     assert am.results.noise_activations[:2].tolist() == [0.0, 0.0]
     assert am.results.activations[0] > 0.5
@@ -134,7 +134,7 @@ def test_starts(climb: Climber, small_network: nn.Module) -> None:
         am = ActivationMaximization(small_network, "3", [2], GRAY, init=init, steps=4)
         climb(am)
         torch.testing.assert_close(am.results.starts[0], expected, atol=1e-4, rtol=0)
-        noise = ActivationMaximization(small_network, "3", [2], GRAY, steps=1)
+        noise = ActivationMaximization(small_network, "3", [2], GRAY, style="maximal", steps=1)
         climb(noise)
         assert torch.equal(am.results.noise_activations, noise.results.noise_activations)
 
@@ -165,7 +165,8 @@ def test_a_layer_that_is_asleep_as_a_whole_is_woken(climb: Climber) -> None:
     with torch.no_grad():
         layer.weight.fill_(1.0)
         layer.bias.fill_(-6.5)
-    am = ActivationMaximization(nn.Sequential(layer, nn.ReLU()), "1", "all", GRAY, steps=30, lr=0.1)
+    network, options = nn.Sequential(layer, nn.ReLU()), {"style": "maximal", "lr": 0.1}
+    am = ActivationMaximization(network, "1", "all", GRAY, steps=30, **options)
     climb(am)
     assert am.results.noise_activations.tolist() == [0.0]
     assert am.results.activations[0] > 0.1

@@ -194,6 +194,7 @@ def test_an_image_is_the_same_beside_one_that_is_refilled(
     small_network: nn.Module, climb: Climber
 ) -> None:
     common: dict[str, Any] = {
+        "style": "maximal",
         "steps": 24,
         "patience": 4,
         "min_improvement": 0.1,

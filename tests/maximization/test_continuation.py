@@ -60,7 +60,7 @@ def continued(
     network: nn.Module, layer: str, kernels: list[int], times: int, **options: Any
 ) -> tuple[Ascent, list[AscentSnapshot]]:
     """An ascent on a network that stays as it is, and what each time came to."""
-    ascent = Ascent(kernels, AscentSettings(**options))
+    ascent = Ascent(kernels, AscentSettings(**{"style": "maximal", **options}))
     return ascent, [ascent.climb(network, layer) for _ in range(times)]
 
 
@@ -70,7 +70,7 @@ class TestContinuing:
         "options",
         [
             {},
-            {"batch_size": 2},
+            {"batch_size": 2, "style": "natural"},
             {"parametrization": "pixel", "seed": 3, "tv": 0.1},
             {"init": "zero", "objective": "center", "crop": False},
             {"init": torch.linspace(0, 1, 256).reshape(1, 16, 16)},
@@ -84,8 +84,8 @@ class TestContinuing:
     ) -> None:
         kernels = [5, 0, 2]
         ascent, climbed = continued(network, "2", kernels, times=4, steps=3, **options)
-        plain = {"leak": 0.0, "precision": "float32", "patience": None}
-        am = ActivationMaximization(network, "2", kernels, GRAY, steps=12, **plain, **options)
+        plain = {"style": "maximal", "leak": 0.0, "precision": "float32", "patience": None}
+        am = ActivationMaximization(network, "2", kernels, GRAY, steps=12, **{**plain, **options})
         climb(am)
         assert ascent.state.steps == 12
         torch.testing.assert_close(climbed[-1].images, am.results.images, rtol=0, atol=1e-5)

@@ -24,6 +24,7 @@ from neurovis.maximization.kept_images import (
     save_kept,
 )
 from neurovis.maximization.layer_response import LayerResponse
+from neurovis.maximization.parametrizations import FixedMagnitude
 
 RGB, RGBD = InputSpec.rgb(20), InputSpec.rgbd(20)
 
@@ -48,7 +49,7 @@ CASES: dict[str, tuple[InputSpec, dict[str, Any]]] = {
     "rgb in several variants": (RGB, {"variants": 3}),
     "one unit of rgb": (RGB.resized(64), {"objective": "center"}),
     "a contrast": (RGB, {"contrast": 0.1}),
-    "a spectrum": (RGB, {"parametrization": "fixed_magnitude"}),
+    "a spectrum": (RGB, {"parametrization": FixedMagnitude(torch.rand(2, 3, 20, 20))}),
     "rgb and depth": (RGBD, {}),
     "frozen color": (RGBD, {"frozen": {"rgb": torch.rand(3, 20, 20)}}),
     "gray from an image": (GRAY, {"init": torch.rand(1, 16, 16)}),
@@ -138,7 +139,9 @@ def test_levels_follow_from_what_is_asked() -> None:
     assert levels() == levels(parametrization="pixel") == {"rgb": 255, "depth": 65535}
     assert levels(luminance={"depth": 0.5}) == {"rgb": 255, "depth": 65535}
     assert levels(contrast=0.1) == {"rgb": 65535, "depth": 65535}
-    assert levels(parametrization="fixed_magnitude")["rgb"] == 65535
+    assert levels(parametrization="fixed_magnitude")["rgb"] == 255
+    pictures = FixedMagnitude(torch.rand(1, 4, 20, 20))
+    assert levels(parametrization=pictures)["rgb"] == 65535
     assert levels(frozen={"rgb": torch.rand(3, 20, 20)}) == {"rgb": 0, "depth": 65535}
 
 

@@ -36,7 +36,7 @@ from neurovis.maximization.preferred_image import PreferredImage
 #: Six images, two at a time, that stop after different numbers of steps.
 OPTIONS: dict[str, Any] = {
     **{"input_spec": GRAY, "steps": 24, "batch_size": 2},
-    **{"patience": 4, "min_improvement": 0.02},
+    **{"style": "maximal", "patience": 4, "min_improvement": 0.02},
 }
 KERNELS = [0, 1, 2, 3, 4, 5]
 

@@ -84,7 +84,8 @@ class TestRun:
             "seed": 3.0,
             "contrast": "0.2",
             "objective": "mean",
-            "parametrization": "fourier",
+            "style": "natural",
+            "parametrization": "FixedMagnitude(decay=1.3)",
             "patience": "none",
             "others": "as by default",
         }
@@ -226,15 +227,15 @@ class TestHyperparameters:
             "diversity": 0.75, "parametrization": "pixel", "init": "zero", "contrast": 0.375,
             "luminance": 0.625, "frozen": {"rgb": torch.rand(3, 8, 8)}, "tv": 13.0, "lp": 17.0,
             "lp_order": 3.0, "regularizers": [torch.mean], "jitter": 1.5, "scale": (0.5, 2.0),
-            "rotate": 45.0, "transforms": [],
+            "rotate": 45.0, "transforms": [], "style": "maximal",
         }  # fmt: skip
         assert {one.name for one in fields(AscentSettings)} - set(changes) == {"batch_size"}
         plain = self.settings_of()
         for name, value in changes.items():
             found = self.settings_of(**{name: value})
             changed = {key for key in found if found[key] != plain[key]}
-            if name == "parametrization":  # Each has a step size of its own.
-                changed.remove("lr")
+            # What follows from others, too.
+            changed -= {"parametrization", "patience", "lr"} - {name}
             assert changed in ({name}, {"others"}), name
             if changed == {"others"}:
                 assert str(found["others"]).startswith(name)

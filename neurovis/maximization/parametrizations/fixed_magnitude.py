@@ -18,7 +18,7 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.fingerprints import tensor_fingerprint
-from neurovis.maximization.options import check_picture
+from neurovis.maximization.options import check_number, check_picture
 from neurovis.maximization.parametrizations.fourier import (
     decorrelated_spectrum,
     decorrelation,
@@ -104,21 +104,31 @@ class FixedMagnitude(Parametrization):
         pictures: Where the spectrum is from: files or folders of pictures, as
             :func:`~neurovis.pictures.find_pictures` takes them, or pictures ``(N, C, H, W)`` in
             [0, 1]; of any size, they are stretched to the images'. Amplitudes are averaged over
-            pictures, and the mean color is theirs. None: a 1/f spectrum about mid gray, the same
-            in all channels, with a contrast of about 0.2.
+            pictures, and the mean color is theirs. None: a spectrum that falls as
+            ``1 / f ** decay`` about mid gray, the same in all channels, with a contrast of about
+            0.2.
+        decay: The exponent: 1 is what natural images have, more makes smoother images with larger
+            things in them. At least 0; without effect where there are pictures.
 
     Raises:
-        ValueError: If pictures are not as described.
+        ValueError: If pictures are not as described, or ``decay`` is negative or not finite.
     """
 
     #: Radians.
     lr = 0.2
     has_gray = False
 
+    @property
+    def is_free(self) -> bool:
+        """True unless the spectrum is that of pictures: what it is then promised to be."""
+        return self.pictures is None
+
     pictures: Pictures | None = None
+    decay: float = 1.0
     _magnitudes: dict[InputSpec, Tensor] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        check_number("decay", self.decay)
         pictures = self.pictures
         if isinstance(pictures, Tensor):
             check_picture("pictures", pictures, "(N, C, H, W)")
@@ -144,7 +154,7 @@ class FixedMagnitude(Parametrization):
         """
         if spec not in self._magnitudes:
             self._magnitudes[spec] = (
-                _natural_magnitude(spec)
+                _natural_magnitude(spec, self.decay)
                 if self.pictures is None
                 else _mean_magnitude(self._read(self.pictures, spec), spec)
             )
@@ -169,10 +179,12 @@ class FixedMagnitude(Parametrization):
             yield stretched(picture, spec)
 
     def __repr__(self) -> str:
-        pictures: object = self.pictures
+        pictures = self.pictures
         if isinstance(pictures, Tensor):
-            return f"FixedMagnitude(pictures={tensor_fingerprint(pictures)})"
-        return f"FixedMagnitude(pictures={_plain(pictures)!r})"
+            said = tensor_fingerprint(pictures)
+        else:
+            said = repr(_plain(pictures))
+        return f"FixedMagnitude(pictures={said}, decay={self.decay})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FixedMagnitude) and repr(self) == repr(other)
@@ -192,9 +204,9 @@ def _plain(paths: object) -> Any:
     return paths
 
 
-def _natural_magnitude(spec: InputSpec) -> Tensor:
-    """The 1/f spectrum ``(C, H, W // 2 + 1)``; real coefficients are 0."""
-    amplitude = one_over_f(spec.size) * ~_is_real(spec.size)
+def _natural_magnitude(spec: InputSpec, decay: float) -> Tensor:
+    """The falling spectrum ``(C, H, W // 2 + 1)``; real coefficients are 0."""
+    amplitude = one_over_f(spec.size, decay) * ~_is_real(spec.size)
     # Frequencies between the first and the last column stand for two of the full spectrum.
     twice = torch.full((spec.size[1] // 2 + 1,), 2.0)
     twice[_own_columns(spec.size[1])] = 1.0

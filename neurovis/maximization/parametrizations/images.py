@@ -112,8 +112,11 @@ class Parametrization(ABC):
     lr = 0.05
     #: Whether mid gray is among the images, so that an ascent can start from it.
     has_gray = True
-    #: Whether images may have any pixels, so that rounding them breaks no promise.
-    is_free = False
+
+    @property
+    def is_free(self) -> bool:
+        """True if images may have any pixels, so that rounding them breaks no promise."""
+        return False
 
     @abstractmethod
     def images(self, count: int, spec: InputSpec) -> ImageParameters:

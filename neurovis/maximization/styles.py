@@ -1,0 +1,43 @@
+"""Styles of preferred images: named defaults of settings that are not given.
+
+An image that may be anything reaches the highest activation, by patterns that only the network that
+it was made for responds to. ``natural`` gives up some of that activation for images that other
+networks, and people, recognize; ``maximal`` is for what activations are measured for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Parametrization
+
+StyleName = Literal["natural", "maximal"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """Defaults that images of one style share.
+
+    Attributes:
+        parametrization: What images are made of.
+        jitter: Largest shift of views, as a part of the image's shorter side.
+        scale: Smallest and largest magnification of views.
+        rotate: Largest rotation of views in degrees.
+        patience: Steps without improvement after which an image is done: the more views vary, the
+            longer it takes to tell.
+    """
+
+    parametrization: Parametrization
+    jitter: float
+    scale: tuple[float, float]
+    rotate: float
+    patience: int
+
+
+#: Styles by their names.
+STYLES: dict[StyleName, Style] = {
+    # A steep spectrum and views from afar make few and large things in place of many small ones.
+    "natural": Style(FixedMagnitude(decay=1.3), 1 / 7, (0.4, 1.2), 15.0, 64),
+    "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 32),
+}

@@ -1,0 +1,91 @@
+"""Styles: named defaults, which options that are given override."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from climbing import GRAY, Climber
+from torch import nn
+
+from neurovis.inputs import InputSpec
+from neurovis.maximization import ActivationMaximization, AscentSettings
+from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Pixel
+from neurovis.maximization.transforms import Affine, Pad
+
+
+def views(size: int = 224, **options: object) -> Affine:
+    *_, affine = AscentSettings(**options).views((size, size))  # type: ignore[arg-type]
+    assert isinstance(affine, Affine)
+    return affine
+
+
+def test_natural_is_the_default() -> None:
+    assert AscentSettings() == AscentSettings(style="natural")
+    assert AscentSettings().image_parameters == FixedMagnitude(decay=1.3)
+    assert views() == Affine(jitter=32, scale=(0.4, 1.2), rotate=15, border="gray")
+
+
+def test_maximal_is_what_reaches_the_highest_activation() -> None:
+    """The settings of before there were styles."""
+    settings = AscentSettings(style="maximal")
+    assert settings.image_parameters == Fourier()
+    assert settings.learning_rate == 0.2
+    assert settings.steps_without_improvement == 32
+    assert settings.views((224, 224), border=True) == [
+        Pad(12),
+        Affine(jitter=8, scale=(0.95, 1.05), rotate=5, border="gray"),
+    ]
+
+
+@pytest.mark.parametrize("style", ["natural", "maximal"])
+def test_options_that_are_given_override_a_style(style: str) -> None:
+    given = {"jitter": 3, "scale": (0.9, 1.2), "rotate": 0}
+    assert views(style=style, **given) == Affine(3, (0.9, 1.2), 0, "gray")
+    settings = AscentSettings(style=style, parametrization="pixel", patience=None)  # type: ignore[arg-type]
+    assert settings.image_parameters == Pixel()
+    assert settings.steps_without_improvement is None
+
+
+def test_natural_views_shift_in_proportion_to_the_image() -> None:
+    assert views(64).jitter == pytest.approx(64 / 7)
+    assert views(16).jitter == pytest.approx(16 / 7)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"objective": "center"}, {"tv": 1.0}, {"regularizers": [torch.sum]}, {"init": "zero"}],
+    ids=lambda asked: next(iter(asked)),
+)
+def test_what_natural_images_would_contradict_is_maximal(asked: dict[str, object]) -> None:
+    assert views(**asked) == views(style="maximal")
+    settings = AscentSettings(**asked)  # type: ignore[arg-type]
+    assert settings.image_parameters == Fourier()
+    assert settings.steps_without_improvement == 32
+
+
+def test_a_style_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match='style must be "natural" or "maximal"; got \'nice\''):
+        AscentSettings(style="nice")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize(
+    ("spec", "channels"), [(GRAY, 1), (InputSpec.rgb(16), 3), (InputSpec.rgbd(16), 4)]
+)
+def test_natural_images_are_in_range_and_the_same_each_time(
+    climb: Climber, spec: InputSpec, channels: int
+) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(channels, 4, 5), nn.ReLU())
+
+    def images() -> torch.Tensor:
+        am = ActivationMaximization(network, "1", "all", spec, steps=12)
+        climb(am)
+        assert (am.results.activations > am.results.noise_activations).all()
+        return am.results.images
+
+    first = images()
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert first.std() > 0.05
+    assert torch.equal(images(), first)
