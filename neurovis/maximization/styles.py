@@ -37,7 +37,7 @@ class Style:
 
 #: Styles by their names.
 STYLES: dict[StyleName, Style] = {
-    # A steep spectrum and views from afar make few and large things in place of many small ones.
+    # A steep spectrum and views from afar: the best of what was tried, see docs/comparison.md.
     "natural": Style(FixedMagnitude(decay=1.3), 1 / 7, (0.4, 1.2), 15.0, 64),
     "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 32),
 }
