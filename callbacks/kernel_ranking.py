@@ -35,8 +35,10 @@ from neurovis.tuning.settings import RankingOptions, RankingSettings
 
 #: Enough for an order of kernels.
 _ORIENTATIONS = 8
-#: Steps of the ascents to preferred images each time, and the largest side at which they are drawn.
-_STEPS_PER_LOOK, _LARGEST_DRAWN = 8, 96
+#: Largest side at which preferred images are drawn.
+_LARGEST_DRAWN = 96
+#: Each look makes a few steps of images that stand beside gratings, and beside those of others.
+_ASCENT = AscentSettings(steps=8, style="maximal")
 #: How many images of a batch are shown where kernels are ranked by images.
 _IMAGES = 64
 
@@ -200,7 +202,7 @@ class KernelRankingMonitor(Monitor):
                 continue
             response = LayerResponse(network, layer.name, layer.spec, layer.layout)
             if self.is_first_look:
-                usable_kernels(response, None, AscentSettings(steps=_STEPS_PER_LOOK))
+                usable_kernels(response, None, _ASCENT)
             else:
                 pictures[layer.name] = self._continued_images(response, layer, found, device)
         return pictures
@@ -219,7 +221,7 @@ class KernelRankingMonitor(Monitor):
         )
         state = self._ascents.get(layer.name, AscentState())
         self._ascents[layer.name], snapshot = continue_ascents(
-            state, kernels, response, AscentSettings(steps=_STEPS_PER_LOOK), device
+            state, kernels, response, _ASCENT, device
         )
         images = _as_drawn(snapshot.images)
         pictures = torch.full((layer.kernels, *images.shape[1:]), 0.5, dtype=torch.float32)

@@ -42,7 +42,7 @@ from neurovis.inputs import InputSpec
 
 pytestmark = pytest.mark.drawn
 
-pylabtools = pytest.importorskip("IPython.core.pylabtools", exc_type=ImportError)
+pylabtools = pytest.importorskip("IPython.core.pylabtools")
 
 SPEC = InputSpec.rgbd(16)
 LABELS = ["kernel 0", "a $x_1$ whose name is long enough to be wrapped"]

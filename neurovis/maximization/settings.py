@@ -177,6 +177,8 @@ class AscentSettings:
             check_number("lr", self.lr, at_least=0)
             if self.lr == 0:
                 raise ValueError("lr must be a positive number; got 0")
+        for option in ("regularizers", "transforms"):
+            _check_functions(option, getattr(self, option))
         # They check themselves, also where other transforms take their place.
         self._affine((1, 1))
         self._check_choices()
@@ -187,8 +189,6 @@ class AscentSettings:
             raise ValueError(
                 f'precision must be "auto", "float32" or "bfloat16"; got {self.precision!r}'
             )
-        for option in ("regularizers", "transforms"):
-            _check_functions(option, getattr(self, option))
         is_zero = isinstance(self.init, str) and self.init == "zero"
         if is_zero and not self.image_parameters.has_gray:
             raise ValueError(

@@ -383,7 +383,8 @@ class TestPreferredImages:
         assert (of_first.layer, none) == ("conv1", None)
         shown = sorted(ranking.order[:3])
         with undisturbed(module):
-            response, settings = LayerResponse(module, "conv2", SPEC), AscentSettings(steps=16)
+            response = LayerResponse(module, "conv2", SPEC)
+            settings = AscentSettings(steps=16, style="maximal")
             _, snapshot = continue_ascents(
                 AscentState(), shown, response, settings, torch.device("cpu")
             )

@@ -68,7 +68,7 @@ def ascent_steps(
         layer="4",
         kernels=range(4),
         input_spec=InputSpec.rgb(size),
-        **{"steps": last + 12, "patience": None, **options},
+        **{"steps": last + 12, "patience": None, "style": "maximal", **options},
     )
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(

@@ -69,9 +69,9 @@ class FixedMagnitudeImages(ImageParameters):
     def logits(self) -> Tensor:
         """Inverse Fourier transform, then from decorrelated to real color."""
         phases = _of_a_real_image(self.values, self.spec.size)
-        spectrum = torch.polar(self.magnitude.expand_as(phases), phases)
+        spectrum = torch.polar(self.magnitude.to(phases.dtype).expand_as(phases), phases)
         planes = torch.fft.irfft2(spectrum, s=self.spec.size, norm="ortho")
-        return torch.einsum("oc,bchw->bohw", self.color, planes)
+        return torch.einsum("oc,bchw->bohw", self.color.to(planes.dtype), planes)
 
     def from_logits(self, logits: Tensor) -> Tensor:
         """The phases of the decorrelated planes; their amplitudes are lost."""
