@@ -156,7 +156,10 @@ def am(case: Case, network: nn.Module, names: Sequence[str], folder: Path) -> No
     with torch.no_grad():
         seen = hooked(case, network, names, inputs_of(case, network, images_of(case)))
     kernels = {name: [_kernel(activation)] for name, activation in seen.items()}
-    made = ActivationMaximization(network, list(names), kernels, case.spec, steps=6)
+    # Six steps in the natural style reach too little of what random weights respond to.
+    made = ActivationMaximization(
+        network, list(names), kernels, case.spec, steps=6, style="maximal"
+    )
     trainer(folder, max_epochs=-1).fit(made)
     for name in names:
         (item,) = made.results_of(name).items
