@@ -318,7 +318,9 @@ class Monitor(MonitorHooks, ABC):
         is_apart = all(part is not module for module in pl_module.modules())
         network = one_input(part, self.input_spec)
         with undisturbed(part) if is_apart else nullcontext():
-            yield network, self.probe.images_for(network, pl_module.device)
+            # An averaged copy may be kept on another device than what is trained.
+            device = next((one.device for one in part.parameters()), pl_module.device)
+            yield network, self.probe.images_for(network, device)
 
     def _check_layers(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse layers that do not exist, and other things under another monitor's tags."""

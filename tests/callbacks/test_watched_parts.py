@@ -44,7 +44,7 @@ class Adversaries(LightningModule):
         self.discriminator = backbone()
 
     def training_step(self, batch: Any) -> None:
-        made = self.generator(torch.randn(len(batch[0]), 2))
+        made = self.generator(torch.randn(len(batch[0]), 2, device=self.device))
         for optimizer, images in zip(self.optimizers(), (made, made.detach()), strict=True):  # type: ignore[arg-type]
             optimizer.zero_grad()
             self.manual_backward(self.discriminator(images).square().mean())

@@ -267,7 +267,7 @@ class Detector(Network):
         return logits.softmax(0)[:3]
 
     def forward(self, x: Tensor) -> Any:
-        labels = torch.tensor([1, 2, 1])
+        labels = torch.tensor([1, 2, 1], device=x.device)
         return [
             {"boxes": torch.rand(3, 4), "labels": labels, "scores": self.scores(logits)}
             for logits in self.parts(x)["logits"]
