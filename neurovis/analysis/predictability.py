@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,13 @@ from torch.nn import functional
 from neurovis.calling import network_inputs, one_input
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
-from neurovis.kernel_layouts import owns_kernels
+from neurovis.kernel_layouts import kernel_layouts, owns_kernels
+from neurovis.kernels import check_kernels
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import first_names
 from neurovis.maximization import MaximizationResults
 from neurovis.rank_correlation import average_ranks
-from neurovis.readouts import spatial_mean
-from neurovis.receptive_fields import receptive_fields
+from neurovis.receptive_fields import Field, receptive_fields
 from neurovis.recording import undisturbed
 from neurovis.result import Result
 from neurovis.top_images.images import ImageSource, number_images
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Fewer pictures give no score.
 LEAST_PICTURES = 10
+#: Name of the space of images themselves, where no layer is below.
+_PIXELS = "pixels"
 #: Kernels whose images are tried in place of a kernel's own, at most.
 _MOST_OTHERS = 50
 
@@ -148,23 +150,18 @@ def predictability(
         raise ValueError(f"share must be above 0 and at most 0.5; got {share}")
     spec = input_spec or InputSpec.rgb(224)
     of_kernels = _images_of_kernels(references)
-    seen_by = network if judge is None else judge
-    reader = _Describer(network, layer, spec, seen_by, judge_spec or spec, space)
-    activations, described = [], []
+    reader = _Reader(network, layer, spec, judge or network, judge_spec or spec, space)
+    of_references = [reader(images) for images in of_kernels.values()]
+    check_kernels(list(of_kernels), of_references[0].numbers.shape[1], layer)
     loader = number_images(pictures, spec).loader(batch_size)
-    for images, *_ in loader:
-        if len(images):
-            activations.append(reader.activations(images))
-            described.append(reader.descriptions(images))
-    count = sum(map(len, described))
+    of_pictures = [reader(images) for images, *_ in loader if len(images)]
+    count = sum(len(read.numbers) for read in of_pictures)
     if count < LEAST_PICTURES:
         raise ValueError(f"predictability needs at least {LEAST_PICTURES} pictures; got {count}")
-    values, descriptions = torch.cat(activations), torch.cat(described)
-    for kernel in of_kernels:
-        if not 0 <= kernel < values.shape[1]:
-            raise ValueError(f'layer "{layer}" has {values.shape[1]} kernels; got {kernel}')
+    values = torch.cat([read.numbers for read in of_pictures])
     likeness = _likeness(
-        descriptions, [reader.descriptions(images) for images in of_kernels.values()]
+        torch.cat([read.descriptions for read in of_pictures]),
+        [read.descriptions for read in of_references],
     )
     return _scored(layer, list(of_kernels), values, likeness, share, reader.space)
 
@@ -186,14 +183,21 @@ def _images_of_kernels(
     return found
 
 
-class _Describer:
+class _Read(NamedTuple):
+    """Kernels' numbers ``(B, K)`` and descriptions ``(B, D)`` of images, on the CPU."""
+
+    numbers: Tensor
+    descriptions: Tensor
+
+
+class _Reader:
     """Reads kernels' numbers, and descriptions of images, of which cosines are taken.
 
     Args:
         network: Has the kernels.
         layer: Their layer.
         spec: What the network is shown.
-        judge: Describes images; may be the network itself.
+        judge: Describes images; may be the network itself, whose forward then serves both.
         judge_spec: What it is shown.
         space: Its layer, or None.
     """
@@ -207,57 +211,65 @@ class _Describer:
         judge_spec: InputSpec,
         space: str | None,
     ) -> None:
-        self._network, self._spec, self._layer = one_input(network, spec), spec, layer
-        self._judge, self._judge_spec = one_input(judge, judge_spec), judge_spec
-        self._kernels = LayerReader(self._network, layer, _example(self._network, spec))
+        self._layer = layer
         is_itself = judge is network
-        if space is None:
-            space = _default_space(self._judge, judge_spec, layer if is_itself else None)
-        self.space = "pixels" if space is None else space
-        self._described = (
-            None
-            if space is None
-            else LayerReader(self._judge, space, _example(self._judge, judge_spec))
+        self._network, self._judge = one_input(network, spec), one_input(judge, judge_spec)
+        self._spec, self._judge_spec = spec, judge_spec
+        example = judge_spec.example()
+        fields = receptive_fields(self._judge, example)
+        space = space or _default_space(self._judge, fields, layer if is_itself else None)
+        self.space = space or _PIXELS
+        described = [space] if space else []
+        self._of_network: LayerReader | None = None
+        if is_itself and judge_spec == spec:
+            described = list(dict.fromkeys([layer, *described]))
+        else:
+            self._of_network = LayerReader(self._network, layer, spec.example())
+        self._of_judge = (
+            LayerReader(self._judge, kernel_layouts(self._judge, described, example, fields))
+            if described
+            else None
         )
 
     @torch.no_grad()
-    def activations(self, images: Tensor) -> Tensor:
-        """``(B, K)`` mean of each kernel's map, on the CPU."""
-        inputs = network_inputs(self._network, self._spec, images)
-        with undisturbed(self._network):
-            read = self._kernels(inputs, lambda _, __, maps: spatial_mean(maps).clone())
-        return read[self._layer].float().cpu()
-
-    @torch.no_grad()
-    def descriptions(self, images: Tensor) -> Tensor:
-        """``(B, D)`` on the CPU."""
-        size = self._judge_spec.size
+    def __call__(self, images: Tensor) -> _Read:
+        """Read images ``(B, C, H, W)`` in [0, 1]."""
+        shown, size = images, self._judge_spec.size
         if images.shape[-2:] != size:
-            images = functional.interpolate(images, size, mode="bilinear", antialias=True)
-        if self._described is None:
-            return functional.adaptive_avg_pool2d(images, 8).flatten(1)
-        inputs = network_inputs(self._judge, self._judge_spec, images)
-        with undisturbed(self._judge):
-            read = self._described(inputs, lambda _, __, maps: _moments(maps))
-        return read[self.space].float().cpu()
+            shown = functional.interpolate(images, size, mode="bilinear", antialias=True)
+        of_judge = _moments_of(self._judge, self._judge_spec, self._of_judge, shown)
+        of_network = of_judge
+        if self._of_network is not None:
+            of_network = _moments_of(self._network, self._spec, self._of_network, images)
+        described = (
+            functional.adaptive_avg_pool2d(shown, 8)
+            if self.space == _PIXELS
+            else of_judge[self.space]
+        )
+        return _Read(of_network[self._layer][:, 0], described.flatten(1))
 
 
-def _example(network: nn.Module, spec: InputSpec) -> Tensor:
-    return network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
+def _moments_of(
+    network: nn.Module, spec: InputSpec, reader: LayerReader | None, images: Tensor
+) -> dict[str, Tensor]:
+    """Mean and standard deviation ``(B, 2, K)`` of layers' maps, on the CPU."""
+    if reader is None:
+        return {}
+    inputs = network_inputs(network, spec, images)
+    with undisturbed(network):
+        read = reader(inputs, lambda _, __, maps: _moments(maps))
+    return {name: moments.float().cpu() for name, moments in read.items()}
 
 
 def _moments(activation: Tensor) -> Tensor:
-    """Mean and standard deviation ``(B, 2 K)`` of maps ``(B, K, *positions)``; or vectors."""
-    if activation.ndim == 2:
-        return activation.clone()
-    flat = activation.flatten(2)
-    return torch.cat([flat.mean(2), flat.std(2, correction=0)], 1)
+    """Mean and standard deviation ``(B, 2, K)`` over the positions of ``(B, K, *positions)``."""
+    flat = activation.flatten(2) if activation.ndim > 2 else activation[..., None]
+    return torch.stack([flat.mean(2), flat.std(2, correction=0)], 1)
 
 
-def _default_space(judge: nn.Module, spec: InputSpec, before: str | None) -> str | None:
+def _default_space(judge: nn.Module, fields: Mapping[str, Field], before: str | None) -> str | None:
     """The last layer with kernels and positions, before a layer if one is given."""
-    fields = receptive_fields(judge, _example(judge, spec))
-    modules: dict[str, Any] = first_names(judge)
+    modules = first_names(judge)
     names = [name for name in fields if name in modules]
     if before is not None:
         names = names[: names.index(before.partition("@")[0])]
@@ -297,9 +309,9 @@ def _scored(
         if values[most[0], kernel] <= values[least[-1], kernel]:
             continue
         scores[place] = _told_apart(likeness[most, place], likeness[least, place])
-        others = torch.tensor([other for other in range(len(kernels)) if other != place]).long()
-        chosen = others[torch.randperm(len(others), generator=generator)[: null.shape[1]]]
-        for column, other in enumerate(chosen.tolist()):
+        others = torch.randperm(len(kernels) - 1, generator=generator)[: null.shape[1]]
+        others += others >= place
+        for column, other in enumerate(others.tolist()):
             null[place, column] = _told_apart(likeness[most, other], likeness[least, other])
     own = scores[:, None]
     percentiles = ((null < own).double() + (null == own).double() / 2).mean(1) * 100

@@ -138,7 +138,7 @@ class TopImagesRun:
             self._network,
             layer,
             self._module.results_of(layer),
-            self._images.readable(),
+            self._images.dataset,
             input_spec=self._module.input_spec,
         )
         rows = list(found.rows())

@@ -1,4 +1,4 @@
-"""Whether images tell which pictures drive a kernel: planted detectors, chance, other numbers."""
+"""Predictability of planted detectors, at chance, and of what cannot be measured."""
 
 from __future__ import annotations
 
@@ -130,7 +130,10 @@ def test_the_part_of_pairs() -> None:
     ("options", "message"),
     [
         ({"share": 0.6}, "share must be above 0 and at most 0.5; got 0.6"),
-        ({"references": {9: torch.rand(1, 1, 16, 16)}}, "has 7 kernels; got 9"),
+        (
+            {"references": {9: torch.rand(1, 1, 16, 16)}},
+            r"kernel 9 is out of range: layer \"energy\" has 7 kernels, 0 to 6",
+        ),
         ({"references": {}}, "images of at least one kernel; got none"),
         ({"pictures": torch.rand(9, 1, 16, 16)}, "at least 10 pictures; got 9"),
     ],
