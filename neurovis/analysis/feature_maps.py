@@ -152,8 +152,8 @@ class FeatureReader:
         self._spec = input_spec or InputSpec.rgb(224)
         self._network = network = one_input(network, self._spec)
         self._selection = kernels
-        example = network_inputs(network, self._spec, torch.full((1, *self._spec.shape), 0.5))
-        self._reader = LayerReader(network, usable_layers(network, layers, example))
+        layouts = usable_layers(network, layers, self._spec.example())
+        self._reader = LayerReader(network, layouts)
 
     def __call__(self, images: Tensor) -> list[list[FeatureMaps]]:
         """Return for each image the maps of each layer.

@@ -135,7 +135,7 @@ class TopReader:
         self.by: str = getattr(objective, "__name__", str(objective))
         chosen = as_objective(objective)
         with undisturbed(self.network), torch.no_grad():
-            example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
+            example = spec.example()
             fields = known_fields(self.network, example, layers)
             layouts = kernel_layouts(self.network, layers, example, fields)
             self._reader = LayerReader(self.network, layouts)

@@ -77,7 +77,7 @@ def find_layers(
     Raises:
         ValueError: If the network cannot take the images, or a layer is not usable.
     """
-    example = network_inputs(network, spec, torch.full((1, *spec.shape), 0.5))
+    example = spec.example()
     fields = known_fields(network, example, select_layers(network, selection))
     layouts = usable_layers(network, selection, example, fields)
     reader, shapes, lowest = read_noise(network, layouts, spec)

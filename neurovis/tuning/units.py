@@ -58,7 +58,7 @@ class Units:
         self.layer = layer
         self.spec = spec
         with undisturbed(self.network), torch.no_grad():
-            example = network_inputs(self.network, spec, torch.full((1, *spec.shape), 0.5))
+            example = spec.example()
             fields = known_fields(self.network, example, [layer])
             layouts = kernel_layouts(self.network, [layer], example, fields)
             self._reader, shapes, lowest = read_noise(self.network, layouts, spec)
