@@ -130,24 +130,18 @@ def tensor_at(output: Any, path: str) -> Tensor:
     return torch.stack(best)[:, None]
 
 
-def _is_by_image(output: Any, batch: int) -> bool:
-    """True for a list that has a dictionary for each image."""
+def _are_dictionaries(output: Any) -> bool:
+    """True for a list of dictionaries, as detectors return one for each image."""
     return (
         isinstance(output, (list, tuple))
-        and len(output) == batch
+        and len(output) > 0
         and all(isinstance(found, Mapping) for found in output)
     )
 
 
 def _is_detections(output: Any) -> bool:
     """True for a list that has a dictionary with scored boxes for each image."""
-    return (
-        isinstance(output, (list, tuple))
-        and len(output) > 0
-        and all(
-            isinstance(found, Mapping) and {"scores", "labels"} <= set(found) for found in output
-        )
-    )
+    return _are_dictionaries(output) and all({"scores", "labels"} <= set(found) for found in output)
 
 
 class NamedOutput(nn.Module):
@@ -215,7 +209,7 @@ def find_output(
     if _is_detections(output):
         return _of_detections(network, output, name)
     own = class_name(network)
-    if _is_by_image(output, len(images)):
+    if _are_dictionaries(output) and len(output) == len(images):
         raise ValueError(
             f"{own} returns a list with a dictionary for each image, as detectors do, without "
             "scores; name a layer that returns one tensor for all images"

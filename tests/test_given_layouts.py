@@ -74,7 +74,7 @@ def given() -> Opaque:
 
 
 def of_hidden(network: Opaque, images: Tensor = IMAGES) -> Tensor:
-    """What the layer makes, (B, 5, 3, 4), computed from the patches."""
+    """The layer's activation, (B, 5, 3, 4), computed from the patches."""
     patches = network.patches(images)
     return network.hidden(patches.movedim(1, -1)).movedim(-1, 1)
 

@@ -99,11 +99,10 @@ def _beside(maps: Tensor, tokens: Tensor) -> Tensor:
     if not number:
         return maps
     columns = 1 + math.ceil(number / height)
-    places = maps.new_ones(count, 3, columns, height)
-    filled = maps.new_ones(count, 3, (columns - 1) * height)
-    filled[..., :number] = tokens[:, :, 0]
-    places[:, :, 1:] = filled.unflatten(2, (columns - 1, height))
-    return torch.cat([maps, places.transpose(2, 3)], dim=-1)
+    # The first column is left white.
+    places = maps.new_ones(count, 3, columns * height)
+    places[..., height : height + number] = tokens[:, :, 0]
+    return torch.cat([maps, places.unflatten(2, (columns, height)).transpose(2, 3)], dim=-1)
 
 
 def _image_rows(image: Tensor, spec: InputSpec | None) -> tuple[dict[str, Tensor], str]:

@@ -1,4 +1,4 @@
-"""Whether networks that did not make preferred images see in them what they are of.
+"""Transfer of preferred images to networks that did not make them.
 
     python tests/benchmarks/transfer.py --weights FILE --judges torchvision:mobilenet_v3_small
 
@@ -133,7 +133,7 @@ def with_lucent(network: nn.Module, options: argparse.Namespace) -> tuple[Tensor
 def of_classes(
     images: Tensor, _maker: nn.Module, judge: nn.Module, options: argparse.Namespace
 ) -> str:
-    """What a judge of the same classes says of images of logits."""
+    """A judge's guesses of the classes that images of logits are of."""
     logits = torch.cat([judge(shown).flatten(1) for shown in batches(images, judge)])
     own = logits[range(len(images)), chosen(options)]
     ranks = 1 + (logits > own[:, None]).sum(1)
@@ -145,7 +145,7 @@ def of_classes(
 def of_kernels(
     images: Tensor, maker: nn.Module, judge: nn.Module, options: argparse.Namespace
 ) -> str:
-    """Where images of kernels drive the partners of these kernels, among pictures."""
+    """Places, among pictures, of how images of kernels drive these kernels' partners."""
     spec = options.spec
     pictures = torch.stack(
         [read_picture(path, spec) for path in find_pictures(options.pictures, spec)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from adversaries import Adversaries
 from lightning.pytorch import Callback, LightningModule
 from promise import trainer
 from torch import Tensor, nn
@@ -33,26 +34,8 @@ def backbone() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(4, 5))
 
 
-class Adversaries(LightningModule):
-    """A generator and a discriminator, optimized by hand, without a forward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        pixels = nn.Unflatten(1, (3, SIZE, SIZE))
-        self.generator = nn.Sequential(nn.Linear(2, 3 * SIZE * SIZE), pixels)
-        self.discriminator = backbone()
-
-    def training_step(self, batch: Any) -> None:
-        made = self.generator(torch.randn(len(batch[0]), 2, device=self.device))
-        for optimizer, images in zip(self.optimizers(), (made, made.detach()), strict=True):  # type: ignore[arg-type]
-            optimizer.zero_grad()
-            self.manual_backward(self.discriminator(images).square().mean())
-            optimizer.step()
-
-    def configure_optimizers(self) -> Any:
-        parts = (self.generator, self.discriminator)
-        return [torch.optim.SGD(part.parameters(), 0.01) for part in parts]
+def adversaries() -> Adversaries:
+    return Adversaries(backbone(), SIZE)
 
 
 class Ordinary(LightningModule):
@@ -129,7 +112,7 @@ def trained(
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
-def made(kind: type[LightningModule]) -> LightningModule:
+def made(kind: Callable[[], LightningModule]) -> LightningModule:
     torch.manual_seed(0)
     return kind()
 
@@ -143,7 +126,7 @@ def tags(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("kind", "network", "name"),
     [
-        (Adversaries, "discriminator", "discriminator"),
+        (adversaries, "discriminator", "discriminator"),
         (Ordinary, "parts.backbone", "parts.backbone"),
         (Ordinary, lambda module: module.apart[0], "average"),
     ],
@@ -170,7 +153,7 @@ def test_the_part_itself_is_read(tmp_path: Path) -> None:
             seen["expected"] = module.discriminator[0](images)
             return Observation()
 
-    module = made(Adversaries)
+    module = made(adversaries)
     reading = Reading("0", network="discriminator", on_error="raise")
     trained(module, color_loader(), tmp_path, [reading])
     assert torch.equal(seen["0"], seen["expected"])
@@ -179,15 +162,15 @@ def test_the_part_itself_is_read(tmp_path: Path) -> None:
 def test_wrong_parts_are_refused(tmp_path: Path) -> None:
     wrong = FeatureMapMonitor("0", network="discriminatr")
     with pytest.raises(ValueError, match=r'"discriminatr" not found; did you mean "discriminator"'):
-        trained(made(Adversaries), color_loader(), tmp_path, [wrong])
+        trained(made(adversaries), color_loader(), tmp_path, [wrong])
     with pytest.raises(ValueError, match="give the monitor a name="):
         FeatureMapMonitor("0", network=lambda module: module.discriminator)
     none = FeatureMapMonitor("0", network=lambda _: 3, name="x")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"network must return a torch.nn.Module; got int"):
-        trained(made(Adversaries), color_loader(), tmp_path, [none])
+        trained(made(adversaries), color_loader(), tmp_path, [none])
     whole = FeatureMapMonitor("discriminator.0")
     with pytest.warns(UserWarning, match=r'no forward\(images\).* network="backbone"'):
-        trained(made(Adversaries), color_loader(), tmp_path, [whole])
+        trained(made(adversaries), color_loader(), tmp_path, [whole])
 
 
 def test_two_streams(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which output of a network is explained, against autograd of the tensor itself."""
+"""The output of a network that is explained, against autograd of the tensor itself."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from adversaries import Adversaries
 from torch import Tensor, nn
 
 from neurovis import InputSpec, Modality
@@ -60,28 +60,6 @@ class Sequence(nn.Module):
         rows = self.conv(images).mean(3).transpose(1, 2)
         scores: Tensor = self.head(self.lstm(rows)[0][:, -1])
         return scores
-
-
-class Adversaries(LightningModule):
-    """A generator and a discriminator, optimized by hand, without a forward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        pixels = nn.Unflatten(1, (3, 32, 32))
-        self.generator = nn.Sequential(nn.Linear(2, 3 * 32 * 32), pixels)
-        self.discriminator = _convolutions()
-
-    def training_step(self, batch: Any) -> None:
-        made = self.generator(torch.randn(len(batch[0]), 2))
-        for optimizer, images in zip(self.optimizers(), (made, made.detach()), strict=True):
-            optimizer.zero_grad()
-            self.manual_backward(self.discriminator(images).square().mean())
-            optimizer.step()
-
-    def configure_optimizers(self) -> Any:
-        parts = (self.generator, self.discriminator)
-        return [torch.optim.SGD(part.parameters(), 0.01) for part in parts]
 
 
 @dataclass
@@ -161,7 +139,12 @@ OTHERS = [
         "torch",
         call=lambda network, images: network(image=images[:, :3], depth=images[:, 3:]),
     ),
-    _plain("GAN's discriminator", _convolutions, module=Adversaries, part="discriminator"),
+    _plain(
+        "GAN's discriminator",
+        _convolutions,
+        module=lambda: Adversaries(_convolutions(), 32),
+        part="discriminator",
+    ),
     _plain(
         "recurrent",
         Recurrent,
