@@ -1,0 +1,125 @@
+"""Descriptions of images by the features of a network, whose cosines tell how alike images are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from neurovis.calling import network_inputs, one_input
+from neurovis.inputs import InputSpec
+from neurovis.kernel_layouts import kernel_layouts, owns_kernels
+from neurovis.layer_reader import LayerReader
+from neurovis.layers import first_names
+from neurovis.receptive_fields import Field, receptive_fields
+from neurovis.recording import undisturbed
+
+#: Name of the space of images themselves, where no layer is below.
+_PIXELS = "pixels"
+
+
+class Described(NamedTuple):
+    """Kernels' numbers ``(B, K)`` and descriptions ``(B, D)`` of images, on the CPU."""
+
+    numbers: Tensor
+    descriptions: Tensor
+
+
+class DescriptionReader:
+    """Reads kernels' numbers, and descriptions of images, of which cosines are taken.
+
+    Args:
+        network: Has the kernels.
+        layer: Their layer.
+        spec: What the network is shown.
+        judge: Describes images; may be the network itself, whose forward then serves both.
+        judge_spec: What it is shown.
+        space: Its layer; by default the judge's last convolution, or the last layer with kernels
+            before ``layer`` if the judge is the network itself: pixels if that is the first.
+
+    Attributes:
+        space: Where images are described: the name of a layer, or ``"pixels"``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layer: str,
+        spec: InputSpec,
+        judge: nn.Module,
+        judge_spec: InputSpec,
+        space: str | None,
+    ) -> None:
+        self._layer = layer
+        is_itself = judge is network
+        self._network, self._judge = one_input(network, spec), one_input(judge, judge_spec)
+        self._spec, self._judge_spec = spec, judge_spec
+        example = judge_spec.example()
+        fields = receptive_fields(self._judge, example)
+        space = space or _default_space(self._judge, fields, layer if is_itself else None)
+        self.space = space or _PIXELS
+        described = [space] if space else []
+        self._of_network: LayerReader | None = None
+        if is_itself and judge_spec == spec:
+            described = list(dict.fromkeys([layer, *described]))
+        else:
+            self._of_network = LayerReader(self._network, layer, spec.example())
+        self._of_judge = (
+            LayerReader(self._judge, kernel_layouts(self._judge, described, example, fields))
+            if described
+            else None
+        )
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Described:
+        """Read images ``(B, C, H, W)`` in [0, 1]."""
+        shown, size = images, self._judge_spec.size
+        if images.shape[-2:] != size:
+            shown = functional.interpolate(images, size, mode="bilinear", antialias=True)
+        of_judge = _moments_of(self._judge, self._judge_spec, self._of_judge, shown)
+        of_network = of_judge
+        if self._of_network is not None:
+            of_network = _moments_of(self._network, self._spec, self._of_network, images)
+        described = (
+            functional.adaptive_avg_pool2d(shown, 8)
+            if self.space == _PIXELS
+            else of_judge[self.space]
+        )
+        return Described(of_network[self._layer][:, 0], described.flatten(1))
+
+
+def _moments_of(
+    network: nn.Module, spec: InputSpec, reader: LayerReader | None, images: Tensor
+) -> dict[str, Tensor]:
+    """Mean and standard deviation ``(B, 2, K)`` of layers' maps, on the CPU."""
+    if reader is None:
+        return {}
+    inputs = network_inputs(network, spec, images)
+    with undisturbed(network):
+        read = reader(inputs, lambda _, __, maps: _moments(maps))
+    return {name: moments.float().cpu() for name, moments in read.items()}
+
+
+def _moments(activation: Tensor) -> Tensor:
+    """Mean and standard deviation ``(B, 2, K)`` over the positions of ``(B, K, *positions)``."""
+    flat = activation.flatten(2) if activation.ndim > 2 else activation[..., None]
+    return torch.stack([flat.mean(2), flat.std(2, correction=0)], 1)
+
+
+def _default_space(judge: nn.Module, fields: Mapping[str, Field], before: str | None) -> str | None:
+    """The last layer with kernels and positions, before a layer if one is given."""
+    modules = first_names(judge)
+    names = [name for name in fields if name in modules]
+    if before is not None:
+        names = names[: names.index(before.partition("@")[0])]
+    with_maps = [
+        name
+        for name in names
+        if owns_kernels(modules[name])
+        and fields[name].calls == 1
+        and len(fields[name].output_shape or ()) > 2
+    ]
+    return with_maps[-1] if with_maps else None
