@@ -13,12 +13,34 @@ from neurovis.calling import network_inputs, one_input
 from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import kernel_layouts, owns_kernels
 from neurovis.layer_reader import LayerReader
-from neurovis.layers import first_names
+from neurovis.layers import first_names, resolve_layer
+from neurovis.maximization import MaximizationResults
 from neurovis.receptive_fields import Field, receptive_fields
-from neurovis.recording import undisturbed
+from neurovis.recording import check_reached, undisturbed
 
 #: Name of the space of images themselves, where no layer is below.
 _PIXELS = "pixels"
+
+
+def images_by_kernel(
+    references: MaximizationResults | Mapping[int, Tensor],
+) -> dict[int, Tensor]:
+    """Return the images ``(R, C, H, W)`` of each kernel.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if isinstance(references, Mapping):
+        found = dict(references)
+    else:
+        found = {}
+        for item in references.items:
+            (kernel,) = item.kernels
+            images = item.image[None]
+            found[kernel] = torch.cat([found[kernel], images]) if kernel in found else images
+    if not found:
+        raise ValueError("references needs images of at least one kernel; got none")
+    return found
 
 
 class Described(NamedTuple):
@@ -59,7 +81,10 @@ class DescriptionReader:
         self._spec, self._judge_spec = spec, judge_spec
         example = judge_spec.example()
         fields = receptive_fields(self._judge, example)
-        space = space or _default_space(self._judge, fields, layer if is_itself else None)
+        if space is None:
+            before = layers_before(self._judge, fields, layer if is_itself else None)
+            with_maps = [name for name in before if len(fields[name].output_shape or ()) > 2]
+            space = with_maps[-1] if with_maps else None
         self.space = space or _PIXELS
         described = [space] if space else []
         self._of_network: LayerReader | None = None
@@ -73,16 +98,17 @@ class DescriptionReader:
             else None
         )
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> Described:
         """Read images ``(B, C, H, W)`` in [0, 1]."""
         shown, size = images, self._judge_spec.size
         if images.shape[-2:] != size:
             shown = functional.interpolate(images, size, mode="bilinear", antialias=True)
-        of_judge = _moments_of(self._judge, self._judge_spec, self._of_judge, shown)
+        of_judge = {}
+        if self._of_judge is not None:
+            of_judge = moments_of(self._judge, self._judge_spec, self._of_judge, shown)
         of_network = of_judge
         if self._of_network is not None:
-            of_network = _moments_of(self._network, self._spec, self._of_network, images)
+            of_network = moments_of(self._network, self._spec, self._of_network, images)
         described = (
             functional.adaptive_avg_pool2d(shown, 8)
             if self.space == _PIXELS
@@ -91,12 +117,18 @@ class DescriptionReader:
         return Described(of_network[self._layer][:, 0], described.flatten(1))
 
 
-def _moments_of(
-    network: nn.Module, spec: InputSpec, reader: LayerReader | None, images: Tensor
+@torch.no_grad()
+def moments_of(
+    network: nn.Module, spec: InputSpec, reader: LayerReader, images: Tensor
 ) -> dict[str, Tensor]:
-    """Mean and standard deviation ``(B, 2, K)`` of layers' maps, on the CPU."""
-    if reader is None:
-        return {}
+    """Return mean and standard deviation ``(B, 2, K)`` of layers' maps, on the CPU.
+
+    Args:
+        network: A function of one tensor; it is left exactly as it was found.
+        spec: What it is shown.
+        reader: Reads its layers.
+        images: ``(B, C, H, W)`` in [0, 1].
+    """
     inputs = network_inputs(network, spec, images)
     with undisturbed(network):
         read = reader(inputs, lambda _, __, maps: _moments(maps))
@@ -109,17 +141,24 @@ def _moments(activation: Tensor) -> Tensor:
     return torch.stack([flat.mean(2), flat.std(2, correction=0)], 1)
 
 
-def _default_space(judge: nn.Module, fields: Mapping[str, Field], before: str | None) -> str | None:
-    """The last layer with kernels and positions, before a layer if one is given."""
-    modules = first_names(judge)
+def layers_before(
+    network: nn.Module, fields: Mapping[str, Field], layer: str | None = None
+) -> list[str]:
+    """Return the layers with kernels that a forward calls once, in its order.
+
+    Args:
+        network: The network.
+        fields: Its :func:`~neurovis.receptive_fields.receptive_fields`.
+        layer: Only those before this layer.
+
+    Raises:
+        ValueError: If there is no such layer, or a forward does not reach it.
+    """
+    modules = first_names(network)
     names = [name for name in fields if name in modules]
-    if before is not None:
-        names = names[: names.index(before.partition("@")[0])]
-    with_maps = [
-        name
-        for name in names
-        if owns_kernels(modules[name])
-        and fields[name].calls == 1
-        and len(fields[name].output_shape or ()) > 2
-    ]
-    return with_maps[-1] if with_maps else None
+    if layer is not None:
+        module = resolve_layer(network, layer)
+        places = [place for place, name in enumerate(names) if modules[name] is module]
+        check_reached(network, {layer: len(places)})
+        names = names[: places[0]]
+    return [name for name in names if owns_kernels(modules[name]) and fields[name].calls == 1]

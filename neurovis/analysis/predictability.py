@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurovis.analysis.descriptions import DescriptionReader
+from neurovis.analysis.descriptions import DescriptionReader, images_by_kernel
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
 from neurovis.kernels import check_kernels
@@ -142,7 +142,7 @@ def predictability(
     if not 0 < share <= 0.5:
         raise ValueError(f"share must be above 0 and at most 0.5; got {share}")
     spec = input_spec or InputSpec.rgb(224)
-    of_kernels = _images_of_kernels(references)
+    of_kernels = images_by_kernel(references)
     reader = DescriptionReader(network, layer, spec, judge or network, judge_spec or spec, space)
     of_references = [reader(images) for images in of_kernels.values()]
     check_kernels(list(of_kernels), of_references[0].numbers.shape[1], layer)
@@ -157,23 +157,6 @@ def predictability(
         [read.descriptions for read in of_references],
     )
     return _scored(layer, list(of_kernels), values, likeness, share, reader.space)
-
-
-def _images_of_kernels(
-    references: MaximizationResults | Mapping[int, Tensor],
-) -> dict[int, Tensor]:
-    """Images ``(R, C, H, W)`` by kernel."""
-    if isinstance(references, Mapping):
-        found = dict(references)
-    else:
-        found = {}
-        for item in references.items:
-            (kernel,) = item.kernels
-            images = item.image[None]
-            found[kernel] = torch.cat([found[kernel], images]) if kernel in found else images
-    if not found:
-        raise ValueError("predictability needs images of at least one kernel; got none")
-    return found
 
 
 def _likeness(pictures: Tensor, references: list[Tensor]) -> Tensor:

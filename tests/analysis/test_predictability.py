@@ -107,6 +107,17 @@ def test_a_judge_of_its_own_and_pixels() -> None:
     assert of_pixels.space == "pixels"
 
 
+def test_a_layer_by_its_second_name() -> None:
+    network = Detectors()
+    network.again = network.energy
+    first, second = (
+        predictability(network, name, references(), pictures(), input_spec=SPEC)
+        for name in ("energy", "again")
+    )
+    assert second.space == "below"
+    assert torch.equal(first.scores, second.scores)
+
+
 def test_a_silent_kernel_has_no_score() -> None:
     found = predictability(
         Detectors(),
@@ -134,11 +145,12 @@ def test_the_part_of_pairs() -> None:
             {"references": {9: torch.rand(1, 1, 16, 16)}},
             r"kernel 9 is out of range: layer \"energy\" has 7 kernels, 0 to 6",
         ),
+        ({"layer": "enrgy"}, 'layer "enrgy" not found; did you mean "energy"'),
         ({"references": {}}, "images of at least one kernel; got none"),
         ({"pictures": torch.rand(9, 1, 16, 16)}, "at least 10 pictures; got 9"),
     ],
 )
 def test_what_cannot_be_measured(options: dict[str, object], message: str) -> None:
-    arguments: dict[str, object] = {"references": references(), "pictures": pictures()}
+    arguments = {"layer": "energy", "references": references(), "pictures": pictures()}
     with pytest.raises(ValueError, match=message):
-        predictability(Detectors(), "energy", input_spec=SPEC, **{**arguments, **options})  # type: ignore[arg-type]
+        predictability(Detectors(), input_spec=SPEC, **{**arguments, **options})  # type: ignore[arg-type]
