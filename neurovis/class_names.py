@@ -43,6 +43,38 @@ def class_names(network: nn.Module, layer: str | None, count: int) -> list[str]:
     return []
 
 
+def gives_output(network: nn.Module, layer: str) -> bool:
+    """True if a layer gives the network's output: its kernels are what the network returns."""
+    return _is_output(root(network), layer, "")
+
+
+def match_classes(names: Sequence[str], others: Sequence[str]) -> list[int | None]:
+    """Return the place of each class among another network's classes; None where it has none.
+
+    Of synonyms, as in ``"tench, Tinca tinca"``, the first counts. Where most names stand at the
+    same places in both lists, a name that only one of them has is another spelling.
+
+    Example:
+        >>> match_classes(["cat", "dog", "eft"], ["dog", "cat, house cat"])
+        [1, 0, None]
+    """
+    names, others = (
+        [name.partition(",")[0].strip().replace("_", " ").casefold() for name in listed]
+        for listed in (names, others)
+    )
+    alike = sum(name == other for name, other in zip(names, others, strict=False))
+    is_same_order = len(names) == len(others) and 2 * alike > len(names)
+    found: list[int | None] = []
+    for place, name in enumerate(names):
+        places = [number for number, other in enumerate(others) if other == name]
+        is_spelling = is_same_order and not places and others[place] not in names
+        if place in places or is_spelling:
+            found.append(place)
+        else:
+            found.append(places[0] if len(places) == 1 else None)
+    return found
+
+
 def has_class_names(network: nn.Module) -> bool:
     """True if the network, or a module in it, names classes."""
     return any(getattr(module, CLASS_NAMES, None) for module in network.modules())

@@ -26,9 +26,11 @@ from neurovis.analysis import (
     ExplainedPicture,
     FeatureReader,
     RandomizedPicture,
+    judge_images,
     map_ranked_fields,
     predictability,
     ranked_fields,
+    seed_stability,
 )
 from neurovis.figures import render
 from neurovis.figures.page_figure import PageFigure
@@ -46,7 +48,7 @@ KINDS = [
     *("KernelRanking", "Rankings", "SizeTuning", "ReceptiveFieldMaps", "RankedFields"),
     *("PreferredImage", "MaximizationResults", "Comparison", "TopImages", "FeatureMaps"),
     *("SaliencyMaps", "RandomizationCheck", "ExplainedPicture", "RandomizedPicture"),
-    "Predictability",
+    *("Predictability", "Judgments", "Stability"),
 ]
 
 
@@ -71,6 +73,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         null_kernels=10,
     )
     preferred = ActivationMaximization(network, "conv2", range(3), SPEC, steps=2)
+    judge, shown = nn.Sequential(nn.Conv2d(4, 3, 3)), {"input_spec": SPEC}
     few = partial(map_receptive_fields, noise=DenseNoise(SPEC, 2048, seed=0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PageFigure, "draw", lambda *_: None)
@@ -99,6 +102,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         predictability(
             network, "conv2", preferred.results, torch.rand(10, *SPEC.shape), input_spec=SPEC
         ),
+        judge_images(network, "conv1", {0: images}, judge, torch.rand(20, *SPEC.shape), **shown),
+        seed_stability(network, "conv2", {0: images, 1: images[:2]}, **shown),
     ]
     return {type(one).__name__: one for one in found}
 

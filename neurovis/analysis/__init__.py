@@ -3,6 +3,7 @@
 from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPicture
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
+from neurovis.analysis.judges import Judgments, judge_images
 from neurovis.analysis.picture_explainer import PictureExplainer
 from neurovis.analysis.predictability import Predictability, predictability
 from neurovis.analysis.preferred_images import (
@@ -13,6 +14,7 @@ from neurovis.analysis.ranked_fields import RankedFields, map_ranked_fields
 from neurovis.analysis.ranking_files import save_first_kernels, save_ranking
 from neurovis.analysis.report import make_report
 from neurovis.analysis.saliency_probe import SaliencyProbe
+from neurovis.analysis.stability import Stability, seed_stability
 from neurovis.result_files import ResultFiles
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "ExplainedPicture",
     "FeatureMaps",
     "FeatureReader",
+    "Judgments",
     "PictureExplainer",
     "Predictability",
     "PreferredGratings",
@@ -27,11 +30,14 @@ __all__ = [
     "RankedFields",
     "ResultFiles",
     "SaliencyProbe",
+    "Stability",
     "compare_preferred_images",
+    "judge_images",
     "make_report",
     "map_ranked_fields",
     "predictability",
     "preferred_gratings",
     "save_first_kernels",
     "save_ranking",
+    "seed_stability",
 ]

@@ -39,7 +39,7 @@ def images_by_kernel(
             images = item.image[None]
             found[kernel] = torch.cat([found[kernel], images]) if kernel in found else images
     if not found:
-        raise ValueError("references needs images of at least one kernel; got none")
+        raise ValueError("there must be images of at least one kernel; got none")
     return found
 
 
@@ -115,6 +115,25 @@ class DescriptionReader:
             else of_judge[self.space]
         )
         return Described(of_network[self._layer][:, 0], described.flatten(1))
+
+
+def directions(descriptions: Tensor, reference: Tensor) -> Tensor:
+    """Return descriptions as directions, whose products are cosines.
+
+    Args:
+        descriptions: ``(N, D)``.
+        reference: ``(M, D)`` of many images: each number is counted from their mean, in units of
+            their standard deviation.
+
+    Returns:
+        ``(N, D)`` of length 1.
+    """
+    # Of length 1 first: contrast, which is not what an image shows, scales all channels.
+    descriptions, reference = (
+        functional.normalize(one, dim=1) for one in (descriptions, reference)
+    )
+    center, spread = reference.mean(0), reference.std(0).clamp(min=1e-6)
+    return functional.normalize((descriptions - center) / spread, dim=1)
 
 
 @torch.no_grad()

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from neurovis.analysis.descriptions import DescriptionReader, images_by_kernel
+from neurovis.analysis.descriptions import DescriptionReader, directions, images_by_kernel
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
 from neurovis.kernels import check_kernels
@@ -161,15 +160,9 @@ def predictability(
 
 def _likeness(pictures: Tensor, references: list[Tensor]) -> Tensor:
     """``(N, K)`` cosines of pictures and the images of each kernel, their mean."""
-    # Of length 1 first: contrast, which is not what a picture shows, scales all channels.
-    pictures = functional.normalize(pictures, dim=1)
-    references = [functional.normalize(images, dim=1) for images in references]
-    center, spread = pictures.mean(0), pictures.std(0).clamp(min=1e-6)
-    units = functional.normalize((pictures - center) / spread, dim=1)
-    directions = [
-        functional.normalize((images - center) / spread, dim=1).mean(0) for images in references
-    ]
-    return units @ torch.stack(directions, 1)
+    of_images = directions(torch.cat(references), pictures)
+    own = [part.mean(0) for part in of_images.split([len(images) for images in references])]
+    return directions(pictures, pictures) @ torch.stack(own, 1)
 
 
 def _scored(

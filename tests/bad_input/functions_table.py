@@ -41,9 +41,11 @@ from neurovis.analysis import (
     FeatureReader,
     PictureExplainer,
     compare_preferred_images,
+    judge_images,
     make_report,
     map_ranked_fields,
     predictability,
+    seed_stability,
 )
 from neurovis.demo import ShapeScenes, TwoStreamNet, demo_input_spec
 from neurovis.maximization import AscentSettings, MaximizationResults
@@ -138,6 +140,16 @@ _NETWORKS = [
         "predictability: no share",
         lambda: predictability(NET, "0", {0: IMAGES}, IMAGES, input_spec=GRAY, share=0),
         "share must be above 0 and at most 0.5; got 0",
+    ),
+    Bad(
+        "judge_images: itself",
+        lambda: judge_images(NET, "0", {0: IMAGES}, NET, IMAGES, input_spec=GRAY),
+        "has the weights of the network that made the images … give another network",
+    ),
+    Bad(
+        "seed_stability: one image each",
+        lambda: seed_stability(NET, "0", {0: IMAGES[:1], 1: IMAGES[:1]}, input_spec=GRAY),
+        "needs several images of a kernel … got 1 of 2: see variants",
     ),
     Bad(
         "set_layout: no kernels",

@@ -35,7 +35,7 @@ _REASONS = {
         *("TargetBatch", "RankedEntry", "Card", "CardLayer", "Curves", "Evidence", "Measure"),
         *("Picture", "ReceptiveField", "Score", "Comparison", "ExplainedPicture", "FeatureMaps"),
         *("PreferredGratings", "RandomizedPicture", "RankedFields"),
-        *("ResultFiles", "SaliencyProbe", "Predictability"),
+        *("ResultFiles", "SaliencyProbe", "Predictability", "Judgments", "Stability"),
     ),
     "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
     "called by us, with what was checked": (

@@ -11,9 +11,8 @@ image took. A judge is any network of the same classes, as ``--model`` takes the
 
     python tests/benchmarks/transfer.py --layer features.10 --kernels 7-15 --pictures FOLDER ...
 
-does the same for kernels, which have no namesakes. Half of the pictures choose the kernel of the
-judge whose mean activation is correlated most with the kernel's, its partner; the partner's
-activation by the image is then placed among those by the other half.
+does the same for kernels, which have no namesakes, by their partners in the judge. Both are done by
+``neurovis.analysis.judge_images``.
 """
 
 from __future__ import annotations
@@ -24,27 +23,22 @@ import importlib
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.utils import save_image
 
-from neurovis import ActivationMaximization, InputSpec, Recorder
+from neurovis import ActivationMaximization, InputSpec
+from neurovis.analysis import judge_images
 from neurovis.kernels import select_kernels
-from neurovis.layers import select_layers
 from neurovis.maximization.styles import STYLES, StyleName
 from neurovis.models import load_model, suggested_input_spec
-from neurovis.pictures import find_pictures, read_picture
 
 CLASSES = (9, 28, 71, 107, 130, 151, 207, 254, 285, 292)
 CLASSES += (323, 340, 388, 417, 430, 510, 555, 679, 805, 963)
-#: Images that a judge is shown at once.
-BATCH = 16
 
 
 def efficientnet_lite0() -> nn.Module:
@@ -83,8 +77,7 @@ def main() -> None:
         if options.save:
             save_image(images, options.save / f"{name}.png", nrow=8)
         for judge in options.judges:
-            said = of_kernels if options.pictures else of_classes
-            found = said(images, network, load_model(judge), options)
+            found = said_by(load_model(judge), images, network, options)
             print(f"{name:>8} | {judge}: {found} | {seconds:.1f} CPU s an image", flush=True)
 
 
@@ -129,62 +122,24 @@ def with_lucent(network: nn.Module, options: argparse.Namespace) -> tuple[Tensor
     return torch.cat(images).float(), (time.process_time() - start) / len(images)
 
 
-@torch.no_grad()
-def of_classes(
-    images: Tensor, _maker: nn.Module, judge: nn.Module, options: argparse.Namespace
+def said_by(
+    judge: nn.Module, images: Tensor, network: nn.Module, options: argparse.Namespace
 ) -> str:
-    """A judge's guesses of the classes that images of logits are of."""
-    logits = torch.cat([judge(shown).flatten(1) for shown in batches(images, judge)])
-    own = logits[range(len(images)), chosen(options)]
-    ranks = 1 + (logits > own[:, None]).sum(1)
-    first, five = int((ranks == 1).sum()), int((ranks <= 5).sum())
-    return f"top-1 {first}, top-5 {five} of {len(ranks)}, median rank {ranks.float().median():.0f}"
-
-
-@torch.no_grad()
-def of_kernels(
-    images: Tensor, maker: nn.Module, judge: nn.Module, options: argparse.Namespace
-) -> str:
-    """Places, among pictures, of how images of kernels drive these kernels' partners."""
-    spec = options.spec
-    pictures = torch.stack(
-        [read_picture(path, spec) for path in find_pictures(options.pictures, spec)]
+    """What a judge says of the images of a maker's kernels."""
+    own = {kernel: images[place, None] for place, kernel in enumerate(chosen(options))}
+    found = judge_images(
+        network, options.layer, own, judge, options.pictures, input_spec=options.spec
     )
-    own = means(maker, [options.layer], pictures)[:, chosen(options)]
-    layers = select_layers(judge, "all-conv")
-    theirs, by_images = means(judge, layers, pictures), means(judge, layers, images)
-    choosing, placing = own[::2], theirs[1::2]
-    correlations = (standardized(choosing).T @ standardized(theirs[::2])) / len(choosing)
-    partners = correlations.nan_to_num(-1).argmax(1)
-    driven = by_images[range(len(images)), partners]
-    percentiles = 100 * (placing[:, partners] < driven).float().mean(0)
-    held_out = (standardized(own[1::2]) * standardized(placing[:, partners])).mean(0)
+    if "rank" in found.measures:
+        ranks = found.measures["rank"]
+        first, five = int((ranks == 1).sum()), int((ranks <= 5).sum())
+        return f"top-1 {first}, top-5 {five} of {len(ranks)}, median rank {ranks.median():.0f}"
+    percentiles, correlations = found.measures["percentile"], found.measures["correlation"]
     return (
-        f"percentile of the partner {percentiles.mean():.0f} (median {percentiles.median():.0f}) "
-        f"of {len(images)}, correlation of partners {held_out.mean():.2f}"
+        f"percentile of the partner {percentiles.nanmean():.0f} (median "
+        f"{percentiles.nanmedian():.0f}) of {len(percentiles)}, correlation of partners "
+        f"{correlations.nanmean():.2f}"
     )
-
-
-def means(network: nn.Module, layers: Sequence[str], images: Tensor) -> Tensor:
-    """Mean activations ``(N, K)`` of all kernels of some layers."""
-    recorder = Recorder(network, list(layers))
-    parts = [recorder.record(shown) for shown in batches(images, network)]
-    return torch.cat(
-        [torch.cat([part[layer].mean((2, 3)) for layer in layers], 1) for part in parts]
-    )
-
-
-def standardized(values: Tensor) -> Tensor:
-    """Columns of values ``(N, K)`` with mean 0 and standard deviation 1."""
-    return (values - values.mean(0)) / values.std(0, correction=0)
-
-
-def batches(images: Tensor, network: nn.Module) -> Sequence[Tensor]:
-    """Images in the network's own size and numbers."""
-    spec = suggested_input_spec(network) or InputSpec.rgb(224)
-    if tuple(images.shape[2:]) != spec.size:
-        images = F.interpolate(images, spec.size, mode="bilinear", antialias=True).clamp(0, 1)
-    return [spec.to_network(part) for part in images.split(BATCH)]
 
 
 if __name__ == "__main__":

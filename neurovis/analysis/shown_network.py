@@ -1,0 +1,123 @@
+"""A network as something to show images to that were made for another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from neurovis.calling import network_inputs, one_input
+from neurovis.class_names import class_names
+from neurovis.inputs import InputSpec
+from neurovis.kernel_layouts import kernel_layouts, owns_kernels, usable_layers
+from neurovis.layer_reader import LayerReader
+from neurovis.layers import class_name, unwrap
+from neurovis.outputs import find_output, tensor_at
+from neurovis.pictures import stretched
+from neurovis.receptive_fields import Layout
+from neurovis.recording import undisturbed
+
+
+class ShownNetwork:
+    """A network that is shown images of another input, in its own size and normalization.
+
+    Args:
+        network: It is left exactly as it was found.
+        spec: What it is shown.
+        images_spec: What images come as; they have the modalities of ``spec``, perhaps others too.
+        batch_size: Images at a time.
+
+    Raises:
+        ValueError: If images do not have the modalities that the network is shown.
+    """
+
+    def __init__(
+        self, network: nn.Module, spec: InputSpec, images_spec: InputSpec, batch_size: int
+    ) -> None:
+        names, known = ([one.name for one in part.modalities] for part in (spec, images_spec))
+        if not set(names) <= set(known):
+            raise ValueError(
+                f"{class_name(network)} is shown {', '.join(names)}, and the images have "
+                f"{', '.join(known)}; give another network, or say what it is shown"
+            )
+        self._network, self._spec = one_input(network, spec), spec
+        self._images_spec, self._batch_size = images_spec, batch_size
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes that the network scores; 0 if it is no classifier."""
+        return self._output[1]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of these classes; empty if they are not known."""
+        return class_names(self._network, None, self.class_count)
+
+    @torch.no_grad()
+    def scores(self, images: Tensor) -> Tensor:
+        """Class scores ``(N, classes)`` of images ``(N, C, H, W)`` in [0, 1], on the CPU."""
+        path, _ = self._output
+        with undisturbed(self._network):
+            parts = [
+                tensor_at(self._network(inputs), path).cpu() for inputs in self._inputs(images)
+            ]
+        scores = torch.cat(parts).double()
+        return scores.flatten(2).mean(2) if scores.ndim > 2 else scores
+
+    def layouts(self, layer: str | None = None) -> Mapping[str, Layout]:
+        """Return the layout of a layer, or of all layers with kernels that can be read."""
+        example = self._spec.example()
+        if layer is not None:
+            return kernel_layouts(self._network, [layer], example)
+        kinds = dict.fromkeys(type(part) for part in self._network.modules() if owns_kernels(part))
+        return usable_layers(self._network, kinds, example)
+
+    @torch.no_grad()
+    def means(self, layouts: Mapping[str, Layout], images: Tensor) -> dict[str, Tensor]:
+        """Mean activations ``(N, K)`` of the kernels of layers, on the CPU.
+
+        Args:
+            layouts: See :meth:`layouts`.
+            images: ``(N, C, H, W)`` in [0, 1].
+        """
+        reader = LayerReader(self._network, layouts)
+        with undisturbed(self._network):
+            parts = [
+                reader(inputs, lambda *read: _mean(read[2])) for inputs in self._inputs(images)
+            ]
+        return {name: torch.cat([part[name].cpu() for part in parts]) for name in layouts}
+
+    def has_weights_of(self, network: nn.Module) -> bool:
+        """True if all weights are those of a network."""
+        own, others = (list(unwrap(one).parameters()) for one in (self._network, network))
+        return len(own) == len(others) > 0 and all(
+            one.shape == other.shape and torch.equal(one.cpu(), other.cpu())
+            for one, other in zip(own, others, strict=True)
+        )
+
+    @cached_property
+    def _output(self) -> tuple[str, int]:
+        """Path of the class scores, and their number."""
+        (example,) = self._inputs(torch.full((1, *self._images_spec.shape), 0.5))
+        with undisturbed(self._network):
+            try:
+                path, scores = find_output(self._network, example)
+            except ValueError:
+                return "", 0
+        return path, scores.shape[1] if scores.ndim > 1 else 0
+
+    def _inputs(self, images: Tensor) -> Iterator[Tensor]:
+        for batch in images.split(self._batch_size):
+            named = self._images_spec.split(batch)
+            shown = torch.cat([named[one.name] for one in self._spec.modalities], 1)
+            if shown.shape[2:] != self._spec.size:
+                shown = torch.stack([stretched(image, self._spec) for image in shown])
+            yield network_inputs(self._network, self._spec, shown)
+
+
+def _mean(maps: Tensor) -> Tensor:
+    """Means ``(B, K)`` in double precision, whatever works in place on the maps then."""
+    flat = maps.flatten(2) if maps.ndim > 2 else maps[..., None]
+    return flat.float().mean(2).double()
