@@ -25,7 +25,7 @@ _PIXELS = "pixels"
 def images_by_kernel(
     references: MaximizationResults | Mapping[int, Tensor],
 ) -> dict[int, Tensor]:
-    """Return the images ``(R, C, H, W)`` of each kernel.
+    """Return the images ``(R, C, H, W)`` that drive each kernel most.
 
     Raises:
         ValueError: If there are none.
@@ -35,6 +35,8 @@ def images_by_kernel(
     else:
         found = {}
         for item in references.items:
+            if item.sign < 0:  # It tells which pictures do not drive the kernel.
+                continue
             (kernel,) = item.kernels
             images = item.image[None]
             found[kernel] = torch.cat([found[kernel], images]) if kernel in found else images

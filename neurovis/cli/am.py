@@ -14,6 +14,7 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import select_layers
 from neurovis.maximization import ActivationMaximization, AscentOptions, AscentSettings
+from neurovis.maximization.activation_maximization import Sign
 
 
 def run(
@@ -23,6 +24,7 @@ def run(
     pictures: TopImagesOptions,
     layer: Names,
     kernels: int | list[int] | str = "all",
+    sign: Sign = 1,
     trainer: TrainerArguments = ASCENT_TRAINER,
 ) -> None:
     """Optimize an image for each kernel.
@@ -35,11 +37,17 @@ def run(
         layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
         kernels: Of each layer: "all"; as in "0-15,20"; or the first of a ranking,
             "top:16:orientation", see rank.
+        sign: 1 for the images that drive kernels most, -1 for those that drive them least (most
+            negative, or silent where a rectifier ends the layer), both for one beside the other.
         trainer: Arguments of the Trainer.
     """
+    if pictures.are_wanted and sign == -1:
+        raise ValueError(
+            "top images drive kernels most, and --sign -1 least; give --sign both, or leave out one"
+        )
     module, spec = network.load()
     settings = images.settings(ascent, spec)
-    maximization = make_maximization(module, spec, layer, kernels, network.model, settings)
+    maximization = make_maximization(module, spec, layer, kernels, network.model, settings, sign)
     ascents = AscentRun(maximization, trainer, images.resume)
     search = (
         TopImagesRun(pictures, network.model, module, maximization, ascents.trainer)
@@ -62,6 +70,7 @@ def make_maximization(
     kernels: KernelSelection,
     model: str,
     settings: AscentOptions,
+    sign: Sign = 1,
 ) -> ActivationMaximization:
     """Return the ascents to the images of kernels.
 
@@ -72,12 +81,13 @@ def make_maximization(
         kernels: Which kernels of each layer.
         model: Import path of the network.
         settings: Keyword arguments of the ascent.
+        sign: Whether images are to drive kernels most, least, or one of each.
     """
     selection = layer_names(layers)
     if not is_top(kernels):
-        return ActivationMaximization(network, selection, kernels, spec, **settings)
+        return ActivationMaximization(network, selection, kernels, spec, sign, **settings)
     ranked = {
         layer: without_top([kernels], network, spec, layer, model)[0]
         for layer in select_layers(network, selection)
     }
-    return ActivationMaximization(network, list(ranked), ranked, spec, **settings)
+    return ActivationMaximization(network, list(ranked), ranked, spec, sign, **settings)

@@ -113,14 +113,17 @@ def print_summary(results: Iterable[MaximizationResults]) -> None:
     """Print one row of preferred images for each of several layers."""
     rows = [
         {
-            "layer": one.layer,
+            "layer": f"{one.layer}, least"
+            if one.items[:1] and one.items[0].sign < 0
+            else one.layer,
             "images": str(len(one)),
             "dead": str(int(one.dead.sum()) or ""),
             "median activation": f"{one.activations.median():.4g}" if len(one) else "",
             "of noise": f"{one.noise_activations.median():.4g}" if len(one) else "",
             "median steps": f"{median(len(x.curve) for x in one.items):.0f}" if len(one) else "",
         }
-        for one in results
+        for of_layer in results
+        for one in of_layer.poles()
     ]
     print_table("Preferred images", rows, ["layer"])
 

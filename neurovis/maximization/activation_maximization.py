@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from typing_extensions import Unpack
 
@@ -12,12 +14,15 @@ from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.layers import LayerSelection
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import Target
+from neurovis.maximization.preferred_image import LEAST
 from neurovis.maximization.settings import AscentOptions, AscentSettings
 from neurovis.maximization.target_maximization import TargetMaximization
 
+Sign = Literal[1, -1, "both"]
+
 
 class ActivationMaximization(TargetMaximization):
-    """The preferred image of each kernel: the image that drives it most.
+    """The preferred image of each kernel: the image that drives it most, or least.
 
     After ``Trainer(...).fit(am)``, ``am.results`` holds images ``(K, C, H, W)`` in [0, 1] with
     their activations and those of noise, also written to the Trainer's log folder. Fitted again
@@ -32,6 +37,9 @@ class ActivationMaximization(TargetMaximization):
             these. With an objective that reads other things than kernels, such as directions, the
             numbers of these.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
+        sign: 1 for the images that drive kernels most, -1 for those that drive them least (most
+            negative, or silent where a rectifier ends the layer), ``"both"`` for one beside the
+            other.
         **settings: The options of :class:`AscentSettings`: ``steps``, ``objective``, ``tv``, …
 
     Raises:
@@ -53,9 +61,15 @@ class ActivationMaximization(TargetMaximization):
         layer: LayerSelection,
         kernels: KernelSelection | Mapping[str, KernelSelection] = "all",
         input_spec: InputSpec | None = None,
+        sign: Sign = 1,
         **settings: Unpack[AscentOptions],
     ) -> None:
+        if sign not in (1, -1, "both"):
+            raise ValueError(f'sign must be 1, -1 or "both"; got {sign!r}')
         super().__init__(model, layer, input_spec, AscentSettings(**settings))
+        signs = (1, -1) if sign == "both" else (sign,)
+        if -1 in signs:
+            self._warn_of_rectifiers()
         if not isinstance(kernels, Mapping):
             selection = kernels
             if isinstance(kernels, Iterable) and not isinstance(kernels, str):
@@ -78,8 +92,25 @@ class ActivationMaximization(TargetMaximization):
                     f"the objective reads {count} numbers, each of a {noun}; give kernels among "
                     f'these, or leave them at "all": {error}'
                 ) from error
+            pairs = [(kernel, one) for kernel in selected for one in signs]
             jobs += [
-                Job(place, name, Target((kernel,)), f"{noun} {kernel}")
-                for place, kernel in enumerate(selected)
+                _job(place, name, f"{noun} {kernel}", kernel, one)
+                for place, (kernel, one) in enumerate(pairs)
             ]
         self.set_jobs(jobs)
+
+    def _warn_of_rectifiers(self) -> None:
+        """Say of which layers the least that an image reaches is silence."""
+        rectified = [f'"{name}"' for name, layer in self._layers.items() if layer.is_rectified]
+        if rectified:
+            rank_zero_warn(
+                f"the output of {', '.join(rectified)} never falls below 0: least images merely "
+                "silence kernels; name the layer before the rectifier to see what drives them "
+                "below 0"
+            )
+
+
+def _job(place: int, layer: str, label: str, kernel: int, sign: int) -> Job:
+    if sign > 0:
+        return Job(place, layer, Target((kernel,)), label)
+    return Job(place, layer, Target((kernel,), (-1.0,)), f"{label}{LEAST}", sign=-1)

@@ -99,6 +99,11 @@ class Batch:
         until = max(1.0, _LEAKING_PART * self._settings.steps)
         return self._settings.leak * (1 - self._steps / until).clamp(min=0)
 
+    def signs(self) -> Tensor:
+        """Return -1 for images that are to drive a kernel least, else 1, ``(B,)`` on the CPU."""
+        signs = torch.tensor([job.sign for job in self.jobs])
+        return signs.repeat_interleave(self._settings.variants)
+
     def may_wake(self, leak: Tensor) -> Tensor:
         """Return True for images whose silent kernels no leak has woken, ``(B,)`` on the CPU."""
         return (leak == 0) | (self._steps >= _WOKEN_BY_LEAK)

@@ -26,6 +26,7 @@ class Job:
         weights: What was asked for each of the target's kernels, -1 for those that are suppressed;
             None where all count alike.
         unit: Unit of the numbers that are maximized; empty for the layer's own.
+        sign: -1 for the image that drives a kernel least, whose target has that weight.
     """
 
     index: int
@@ -35,6 +36,7 @@ class Job:
     asked: str = ""
     weights: tuple[float, ...] | None = None
     unit: str = ""
+    sign: int = 1
 
     def __post_init__(self) -> None:
         if not self.asked:
@@ -48,7 +50,7 @@ class Job:
     @property
     def path(self) -> Path:
         """Its file in the folder of finished images."""
-        name = target_file_name(self.label, self.target.kernels, self.index)
+        name = target_file_name(self.label, self.target.kernels, self.index, self.sign)
         return Path(safe_name(self.layer)) / f"{name}.npz"
 
     @property

@@ -108,6 +108,7 @@ class LayerAscent:
         # What was out of reach will be so again.
         contrasts.asks = bool(step.unsure.any())
         contrasts.keep()
+        step = step._replace(objective_values=step.objective_values * self._batch.signs())
         self._batch.record(step)
         return step
 
@@ -240,8 +241,9 @@ class LayerAscent:
                     weights=job.weights,
                     image=images[best[variant]].cpu(),
                     start=starts[variant],
-                    activation=now.objective_value,
-                    noise_activation=noise.objective_value,
+                    # No negative zeros.
+                    activation=job.sign * now.objective_value + 0.0,
+                    noise_activation=job.sign * noise.objective_value + 0.0,
                     member_activations=now.activations,
                     member_noise_activations=noise.activations,
                     target_map=now.target_map,
@@ -252,6 +254,7 @@ class LayerAscent:
                     unit=job.unit,
                     box=None if crop is None else crop.box,
                     crop=None if crop is None else crop.crop_box,
+                    sign=job.sign,
                 )
             )
         return made

@@ -20,6 +20,8 @@ _LEAST_SHOWN = 64
 #: How an ascent ended: it made all its steps, it stopped improving before, or the
 #: Trainer stopped it.
 Ended = Literal["steps", "converged", "cut short"]
+#: End of the labels of images that drive a kernel least.
+LEAST = ", least"
 
 
 @dataclass(repr=False)
@@ -34,13 +36,14 @@ class PreferredImage(Result):
         weights: Their weights, or None where they count alike.
         image: ``(C, H, W)`` in [0, 1], rounded to 8 or 16 bits before anything was measured.
         start: The image that the ascent started from, ``(C, H, W)`` in [0, 1].
-        activation: The number that was maximized: for a group the joint one.
+        activation: The number that was maximized, or with a sign of -1 minimized: for a group the
+            joint one.
         noise_activation: The same number for a noise image.
         member_activations: ``(M,)`` each kernel's own readout.
         member_noise_activations: ``(M,)`` the same for the noise image.
         target_map: ``(H', W')`` weight of each position in the readout.
         resulting_map: ``(H', W')`` response to the image.
-        curve: ``(steps,)`` the maximized number at each step, on random views.
+        curve: ``(steps,)`` the activation at each step, on random views.
         ended: Why the ascent ended: ``steps``, ``converged`` or ``cut short``.
         variant: Which of several images of the same kernels it is, from 0.
         unit: Unit of the numbers that are maximized: ``SD`` for standard deviations above the
@@ -49,6 +52,7 @@ class PreferredImage(Result):
             is smaller than the image; else None.
         crop: With a box, the ``(top, left, bottom, right)`` that was generated around it; the
             network was never shown more than the box.
+        sign: 1 for the image that drives a kernel most, -1 for the one that drives it least.
     """
 
     index: int
@@ -70,6 +74,7 @@ class PreferredImage(Result):
     unit: str = ""
     box: Box | None = None
     crop: Box | None = None
+    sign: int = 1
 
     def seen(self, picture: Tensor) -> Tensor:
         """The part of a picture ``(C, H, W)`` that was optimized."""
@@ -96,7 +101,8 @@ class PreferredImage(Result):
     @property
     def driven_members(self) -> list[bool]:
         """For each kernel, True if it is to respond."""
-        return [weight > 0 for weight in self.weights or (1.0,) * len(self.kernels)]
+        weights = self.weights or (1.0,) * len(self.kernels)
+        return [self.sign * weight > 0 for weight in weights]
 
     def rows(self) -> Iterator[dict[str, object]]:
         """One row for each kernel."""
@@ -127,7 +133,7 @@ class PreferredImage(Result):
     @property
     def file_name(self) -> str:
         """A name for its files: ``kernel_0005``, ``group_0000``, ``kernel_0005_2`` of variants."""
-        name = target_file_name(self.label, self.kernels, self.index)
+        name = target_file_name(self.label, self.kernels, self.index, self.sign)
         return f"{name}_{self.variant + 1}" if self.variant else name
 
 
@@ -136,8 +142,9 @@ def stayed_silent(activations: Tensor, noise_activations: Tensor) -> Tensor:
     return (activations == 0) | (activations == noise_activations)
 
 
-def target_file_name(label: str, kernels: Sequence[int], index: int) -> str:
-    """A name for the files of a target: ``kernel_0005`` by kernel, ``group_0000`` by place."""
+def target_file_name(label: str, kernels: Sequence[int], index: int, sign: int) -> str:
+    """A name for a target's files: ``kernel_0005``, ``kernel_0005_least``, ``group_0000``."""
     noun = label.split(" ", 1)[0]
     is_single = len(kernels) == 1 and noun != "group"
-    return f"{safe_name(noun)}_{kernels[0] if is_single else index:04d}"
+    name = f"{safe_name(noun)}_{kernels[0] if is_single else index:04d}"
+    return f"{name}_least" if sign < 0 else name

@@ -22,7 +22,11 @@ from neurovis.maximization.objectives import Objective, noise_statistics
 from neurovis.maximization.optimized_region import OptimizedRegion
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
-from neurovis.maximization.silent_units import LeakingRectifiers, last_rectifiers
+from neurovis.maximization.silent_units import (
+    LeakingRectifiers,
+    is_rectified,
+    last_rectifiers,
+)
 from neurovis.maximization.transforms import Transform
 from neurovis.receptive_fields import Box
 
@@ -133,6 +137,12 @@ class MaximizableLayer:
         finally:
             self.response.to(torch.device("cpu"))
             self.objective.release_copies()
+
+    @property
+    def is_rectified(self) -> bool:
+        """True if the layer's output has zeros for noise, and nothing below."""
+        with torch.no_grad():
+            return is_rectified(self.response(noise_images(self.response.spec, count=2)))
 
     def noise_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(N,)`` of what the objective reads of noise images."""

@@ -26,7 +26,7 @@ from neurovis.figures import (
 from neurovis.files import link, write_arrays
 from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import measured
-from neurovis.maximization.preferred_image import PreferredImage
+from neurovis.maximization.preferred_image import LEAST, PreferredImage
 from neurovis.receptive_fields import Box
 from neurovis.result import Result, first_of
 from neurovis.tables import write_table
@@ -76,12 +76,12 @@ class MaximizationResults(Result):
 
     @property
     def activations(self) -> Tensor:
-        """``(N,)`` the maximized number, for the final images and without random views."""
+        """``(N,)`` of the final images, without random views; see :class:`PreferredImage`."""
         return torch.tensor([item.activation for item in self.items])
 
     @property
     def noise_activations(self) -> Tensor:
-        """``(N,)`` the maximized number for noise images."""
+        """``(N,)`` the same number for noise images."""
         return torch.tensor([item.noise_activation for item in self.items])
 
     @property
@@ -101,15 +101,23 @@ class MaximizationResults(Result):
 
     @property
     def curves(self) -> Tensor:
-        """``(N, steps)`` the maximized number at each step; NaN after an ascent's last step."""
+        """``(N, steps)`` the activation at each step; NaN after an ascent's last step."""
         return pad_sequence(
             [item.curve for item in self.items], batch_first=True, padding_value=torch.nan
         )
 
     def label(self, item: PreferredImage) -> str:
         """Return how figures call an image: by its class, or as ``kernel 5``."""
-        is_kernel = item.label == f"kernel {item.kernels[0]}"
-        return class_label(self.class_names, item.kernels[0]) if is_kernel else item.label
+        kernel = f"kernel {item.kernels[0]}"
+        if item.label not in (kernel, f"{kernel}{LEAST}"):
+            return item.label
+        return item.label.replace(kernel, class_label(self.class_names, item.kernels[0]))
+
+    def poles(self) -> list[MaximizationResults]:
+        """Return the images that drive kernels most and those that drive them least, apart."""
+        signs = sorted({item.sign for item in self.items} or {1}, reverse=True)
+        apart = [[item for item in self.items if item.sign == sign] for sign in signs]
+        return [replace(self, items=items) for items in apart]
 
     def grid(self) -> Figure:
         """All images with their labels and activations."""
@@ -125,11 +133,12 @@ class MaximizationResults(Result):
         return labeled_grid(seen, labels, self.spec, title, self._columns(), _IN_FIGURES)
 
     def _columns(self) -> int | None:
-        """Images in a row of the grid: all variants of a kernel, several times over."""
-        variants = 1 + max((item.variant for item in self.items), default=0)
-        if variants == 1:
+        """Images in a row of the grid: all images of a kernel, several times over."""
+        of_kernel = 1 + max((item.variant for item in self.items), default=0)
+        of_kernel *= len({item.sign for item in self.items})
+        if of_kernel < 2:
             return None
-        return variants * max(1, round(math.sqrt(len(self.items)) / variants))
+        return of_kernel * max(1, round(math.sqrt(len(self.items)) / of_kernel))
 
     def curves_figure(self) -> Figure:
         """Plot the maximized number over the steps."""
@@ -180,12 +189,15 @@ class MaximizationResults(Result):
 
     def rows(self) -> Iterator[dict[str, object]]:
         """The rows of ``results.csv``: one for each kernel of each image."""
+        has_least = any(item.sign < 0 for item in self.items)
         for item in self.items:
             for member, (kernel, row) in enumerate(zip(item.kernels, item.rows(), strict=True)):
                 row["seed"] = self.seed
                 row |= {name: row.pop(name) for name in ("dead", "ended")}  # These come after it.
                 if self.class_names:
                     row["class_name"] = self.class_names[kernel]
+                if has_least:
+                    row["sign"] = item.sign
                 if self.has_variants:
                     row["variant"] = item.variant + 1
                 for modality, (contrast, luminance) in measured(

@@ -189,10 +189,11 @@ def save_run(
         if not len(results):
             continue
         rows += results.rows()
-        for item in results.items:
-            outcomes.append((item.activation, item.noise_activation, item.dead, len(item.curve)))
-            if item.ended != "cut short":
-                made.add((layer, item.index))
+        outcomes += [
+            (item.activation, item.noise_activation, item.dead, len(item.curve))
+            for item in results.poles()[0].items
+        ]
+        made |= {(layer, item.index) for item in results.items if item.ended != "cut short"}
         results.save(folder, run.picture)
         for part in (folder, folder / "images", folder / "signatures"):
             remove_partial_files(part)

@@ -76,6 +76,11 @@ class LeakingRectifiers(RectifierGradients):
         return gradient * torch.maximum(slope, leak)
 
 
+def is_rectified(values: Tensor) -> bool:
+    """Return True for values as a rectifier leaves them: some are 0, and none below."""
+    return bool(values.min() >= 0) and bool((values == 0).any())
+
+
 def last_rectifiers(response: LayerResponse) -> frozenset[int]:
     """The rectifiers that end a layer, by the order of their calls; none if it ends otherwise.
 
@@ -87,7 +92,7 @@ def last_rectifiers(response: LayerResponse) -> frozenset[int]:
     images = noise_images(response.spec, count=2)
     with torch.no_grad():
         values = response(images)
-    if values.min() < 0 or not (values == 0).any():
+    if not is_rectified(values):
         return frozenset()
     reached = _Reached()
     with torch.enable_grad(), reached:

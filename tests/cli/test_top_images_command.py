@@ -112,8 +112,9 @@ def test_of_several_layers_each_has_its_own_page(tmp_path: Path) -> None:
             ("--model", "torchvision.models.squeezenet1_0", "--top_images", "2"),
             "top_images needs images",
         ),
+        (("--sign", "-1", "--top_images", "2"), "top images drive kernels most"),
     ],
-    ids=["missing", "none", "of what"],
+    ids=["missing", "none", "of what", "least"],
 )
 def test_what_cannot_be_looked_at_is_said_before_the_ascent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
@@ -128,6 +129,7 @@ def test_what_cannot_be_looked_at_is_said_before_the_ascent(
 def test_predictability_is_that_of_the_function(tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = ("--layer", "conv2", "--kernels", "3,5", "--top_images", "1", "--predictability")
+    options += ("--sign", "both")  # Of which one predicts.
     assert _run(run, *options) == 0
     rows = _rows(run / "predictability.csv")
     assert [(row["kernel"], row["pictures"], row["space"]) for row in rows] == [
