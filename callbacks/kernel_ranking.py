@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,13 +23,15 @@ from neurovis.observation import Observation
 from neurovis.tuning.battery import Battery, choose_battery
 from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.layer_facts import LayerFacts
-from neurovis.tuning.ranking_observation import ranking_observation
+from neurovis.tuning.ranking_observation import ranking_observation, reference_observation
 from neurovis.tuning.rankings import (
     AnyRanking,
     GratingRanking,
     ImageRanking,
     resolve_rankings,
 )
+from neurovis.tuning.reference import checked_reference
+from neurovis.tuning.reference_scores import score_against_reference
 from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
 from neurovis.tuning.settings import RankingOptions, RankingSettings
@@ -84,6 +87,12 @@ class KernelRankingMonitor(Monitor):
             drawn. For 24 kernels of ResNet-18's last layer they cost more than ten training steps
             of 32 images, where all else costs one or two.
         first_and_now: Whether to compare with the scores when the fit began.
+        reference: Neurons to compare the kernels with each time, as for
+            :func:`~neurovis.tuning.load_reference`: ``"macaque_v1"``, or a CSV file. Under
+            ``reference_scores/<reference>/<property>/<layer>`` are the ``/score`` and the
+            ``/null_score`` of random kernels, for each property and ``mean``.
+        pixels_per_degree: Pixels of the network's input in a degree of visual angle, for
+            properties of neurons in degrees; these are left out without it.
         **options: ``orientations`` (8), ``spatial_frequencies``, ``phases`` and all else of
             :class:`~neurovis.tuning.RankingSettings`; ``every_n_epochs``,
             ``every_n_train_steps``, ``input_spec``, ``on_error``, ``max_images`` (64 where the
@@ -93,7 +102,7 @@ class KernelRankingMonitor(Monitor):
             as color; with one, probe images are not needed for gratings.
 
     Raises:
-        ValueError: If an argument is out of its range, or there is no such ranking.
+        ValueError: If an argument is out of its range, or there is no such ranking or reference.
         TypeError: If an argument is of the wrong type, or there is no such option.
 
     Example:
@@ -111,6 +120,8 @@ class KernelRankingMonitor(Monitor):
         max_kernels: int = 24,
         preferred_images: bool = False,
         first_and_now: bool = True,
+        reference: str | Path | None = None,
+        pixels_per_degree: float | None = None,
         **options: Unpack[KernelRankingMonitorOptions],
     ) -> None:
         self.rankings = resolve_rankings(by)
@@ -136,6 +147,15 @@ class KernelRankingMonitor(Monitor):
         self._first: dict[tuple[str, str], tuple[int, KernelRanking]] = {}
         self.preferred_images = preferred_images
         self.first_and_now = first_and_now
+        self.pixels_per_degree = pixels_per_degree
+        self.reference = (
+            None if reference is None else checked_reference(reference, pixels_per_degree)
+        )
+        if self.reference is not None:
+            self.tag_settings[f"reference_scores/{self.reference.name}"] = (
+                settings,
+                pixels_per_degree,
+            )
         self._ascents: dict[str, AscentState] = {}
 
     @property
@@ -160,7 +180,9 @@ class KernelRankingMonitor(Monitor):
         for ranking in found:
             place = ranking.layer, ranking.by
             # The scores alone, without what the network was shown.
-            scores = replace(ranking, grating_responses=None, weights=None, values={})
+            scores = replace(
+                ranking, grating_responses=None, weights=None, values={}, null_values={}
+            )
             if self.is_first_look:
                 self._first[place] = step, scores
             else:
@@ -174,6 +196,15 @@ class KernelRankingMonitor(Monitor):
                 )
                 observation.add(now)
             self._previous[place] = scores
+        if self.reference is not None:
+            likeness = score_against_reference(
+                found, self.reference, pixels_per_degree=self.pixels_per_degree
+            )
+            if self.is_first_look:
+                for note in likeness.notes:
+                    rank_zero_info(note)
+            else:
+                observation.add(reference_observation(likeness, step))
         return observation
 
     def _battery(self, images: Tensor, spec: InputSpec) -> Battery:

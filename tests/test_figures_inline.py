@@ -16,8 +16,11 @@ from PIL import Image
 
 from neurovis import figures
 from neurovis.figures import (
+    CountedKernels,
     RankedEntry,
+    ScoreCell,
     curve_figure,
+    distribution_figure,
     feature_map_figure,
     first_and_now_figure,
     first_and_now_images,
@@ -29,6 +32,7 @@ from neurovis.figures import (
     randomization_figure,
     ranking_figure,
     receptive_field_figure,
+    reference_score_figure,
     render,
     saliency_figure,
     score_change_figure,
@@ -47,10 +51,18 @@ pylabtools = pytest.importorskip("IPython.core.pylabtools")
 SPEC = InputSpec.rgbd(16)
 LABELS = ["kernel 0", "a $x_1$ whose name is long enough to be wrapped"]
 IMAGES, MAPS, NUMBERS = torch.rand(2, *SPEC.shape), torch.rand(2, 16, 16), torch.rand(2)
+COUNTS = np.array([3, 0, 1])
 ANGLES, CYCLES = torch.arange(4) * 45.0, torch.tensor([0.1, 0.2])
 
 KINDS: dict[str, Callable[[], Figure]] = {
     "curve_figure": lambda: curve_figure(torch.rand(2, 5), LABELS, "t", "activation"),
+    "distribution_figure": lambda: distribution_figure(
+        np.arange(4.0),
+        COUNTS,
+        [CountedKernels(label, COUNTS, COUNTS) for label in LABELS],
+        "t",
+        "n",
+    ),
     "feature_map_figure": lambda: feature_map_figure(IMAGES[0], MAPS, LABELS, SPEC, "t"),
     "first_and_now_figure": lambda: first_and_now_figure(MAPS, MAPS, LABELS, ("first", "now"), "t"),
     "first_and_now_images": lambda: first_and_now_images(
@@ -71,6 +83,9 @@ KINDS: dict[str, Callable[[], Figure]] = {
     ),
     "receptive_field_figure": lambda: receptive_field_figure(
         {"effective": MAPS}, LABELS, "t", {"effective": False}, [(1, 2, 9, 20), None]
+    ),
+    "reference_score_figure": lambda: reference_score_figure(
+        {(label, "conv1"): ScoreCell(0.8, 0.7, 0.9, 0.5, True) for label in LABELS}, "t"
     ),
     "saliency_figure": lambda: saliency_figure(IMAGES, {"": MAPS}, LABELS, SPEC, "t", True),
     "score_change_figure": lambda: score_change_figure(

@@ -48,7 +48,7 @@ KINDS = [
     *("KernelRanking", "Rankings", "SizeTuning", "ReceptiveFieldMaps", "RankedFields"),
     *("PreferredImage", "MaximizationResults", "Comparison", "TopImages", "FeatureMaps"),
     *("SaliencyMaps", "RandomizationCheck", "ExplainedPicture", "RandomizedPicture"),
-    *("Predictability", "Judgments", "Stability"),
+    *("Predictability", "Judgments", "Stability", "ReferenceScores"),
 ]
 
 
@@ -62,6 +62,8 @@ def small_network() -> nn.Module:
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     """One result of each kind, by the name of its class."""
     network, images = small_network(), torch.rand(5, *SPEC.shape)
+    cells = tmp_path_factory.mktemp("recordings") / "cells.csv"
+    cells.write_text("gOSI\n0.2\n0.4\n0.9\n")
     rankings = rank_kernels(
         network,
         "conv1",
@@ -71,7 +73,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         phases=3,
         spatial_frequencies=[0.1, 0.2],
         null_kernels=10,
+        reference=cells,
     )
+    assert rankings.reference_scores is not None
     preferred = ActivationMaximization(network, "conv2", range(3), SPEC, steps=2)
     judge, shown = nn.Sequential(nn.Conv2d(4, 3, 3)), {"input_spec": SPEC}
     few = partial(map_receptive_fields, noise=DenseNoise(SPEC, 2048, seed=0))
@@ -94,7 +98,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     maps = kernel_saliency(network, SPEC.to_network(images[:2]), "conv2", 1, "integrated_gradients")
     check = cascading_randomization(network, SPEC.to_network(images[:2]), "conv2", 1)
     found = [
-        *(rankings, rankings[0], fields, fields.maps, fields.sizes, comparison),
+        *(
+            rankings.reference_scores,
+            rankings,
+            rankings[0],
+            fields,
+            fields.maps,
+            fields.sizes,
+            comparison,
+        ),
         *(preferred.results, preferred.results.items[0], maps, check),
         *(ExplainedPicture(images[0], maps, SPEC), RandomizedPicture(images[0], check, SPEC)),
         FeatureReader(network, "conv1", SPEC)(images)[0][0],

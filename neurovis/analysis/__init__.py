@@ -11,7 +11,11 @@ from neurovis.analysis.preferred_images import (
     compare_preferred_images,
 )
 from neurovis.analysis.ranked_fields import RankedFields, map_ranked_fields
-from neurovis.analysis.ranking_files import save_first_kernels, save_ranking
+from neurovis.analysis.ranking_files import (
+    save_first_kernels,
+    save_ranking,
+    save_reference_scores,
+)
 from neurovis.analysis.report import make_report
 from neurovis.analysis.saliency_probe import SaliencyProbe
 from neurovis.analysis.stability import Stability, seed_stability
@@ -39,5 +43,6 @@ __all__ = [
     "preferred_gratings",
     "save_first_kernels",
     "save_ranking",
+    "save_reference_scores",
     "seed_stability",
 ]

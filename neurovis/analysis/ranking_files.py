@@ -12,7 +12,8 @@ from neurovis.analysis.preferred_images import Comparison
 from neurovis.analysis.ranked_fields import RankedFields
 from neurovis.result_files import ResultFiles
 from neurovis.tables import write_table
-from neurovis.tuning.ranking_observation import ranking_observation
+from neurovis.tuning.ranking_observation import ranking_observation, reference_observation
+from neurovis.tuning.reference_scores import ReferenceScores
 from neurovis.tuning.results import KernelRanking
 
 #: Results of the first kernels of a ranking.
@@ -67,6 +68,21 @@ def save_sheets(ranking: KernelRanking, files: ResultFiles, count: int = 4) -> N
         # A rank is no part of a tag.
         name = f"{ranking.tag}/kernel_{kernel:04d}"
         files.save_figure(name, ranking.sheet(kernel), f"{ranking.tag}/sheets", place, _SHEETS)
+
+
+def save_reference_scores(scores: ReferenceScores, files: ResultFiles) -> None:
+    """Write the table and figures of scores against a reference, and log figures and scores.
+
+    Args:
+        scores: From :func:`~neurovis.tuning.score_against_reference`.
+        files: Folder and loggers to write to.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    scores.to_csv(files.folder / "reference_scores.csv")
+    observation = replace(reference_observation(scores), charts={})
+    files.save_observation(observation, {tag: tag for tag in observation.pictures})
 
 
 def save_first_kernels(results: Iterable[FirstKernels], files: ResultFiles) -> list[FirstKernels]:

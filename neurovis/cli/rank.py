@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 import lightning.pytorch as pl
@@ -15,13 +15,19 @@ from neurovis.analysis import (
     map_ranked_fields,
     save_first_kernels,
     save_ranking,
+    save_reference_scores,
 )
 from neurovis.cli.commands import Names, Paths, TrainerArguments, Untyped
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.own_images import choose_ranking_images
 from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_written
-from neurovis.cli.rank_printing import print_comparisons, print_fields, print_rankings
+from neurovis.cli.rank_printing import (
+    print_comparisons,
+    print_fields,
+    print_rankings,
+    print_reference_scores,
+)
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import (
     LIGHTNING,
@@ -34,8 +40,15 @@ from neurovis.cli.trainers import (
 from neurovis.maximization.progress import progress_bar
 from neurovis.models.import_paths import current_directory_importable, import_by_path
 from neurovis.run_folder import new_run_folder
-from neurovis.tuning import RankingOptions, Rankings, RankingSettings, TuningProbe
+from neurovis.tuning import (
+    RankingOptions,
+    Rankings,
+    RankingSettings,
+    TuningProbe,
+    score_against_reference,
+)
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, Ranking, resolve_rankings
+from neurovis.tuning.reference import checked_reference
 
 _BY = ["orientation"]
 #: Annotation of options that name rankings.
@@ -77,6 +90,8 @@ def run(
     by: Annotated[list[str], RANKING] = _BY,
     images: Paths = None,
     patterns: dict[str, str] | None = None,
+    reference: str | None = None,
+    pixels_per_degree: float | None = None,
     trainer: TrainerArguments = LIGHTNING,
 ) -> None:
     """Show the stimuli, rank, write and print.
@@ -93,8 +108,13 @@ def run(
             --model demo, its own labeled scenes by default.
         patterns: Names of each modality's files in a folder, * being what the files of an image
             share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".
+        reference: Neurons to compare the kernels of each layer with: macaque_v1, or a CSV file with
+            a row for each cell and its properties in the columns, as docs/tuning.md shows.
+        pixels_per_degree: Pixels of the network's input in a degree of visual angle, for
+            properties of neurons in degrees; these are left out without it.
         trainer: Arguments of the Trainer.
     """
+    neurons = None if reference is None else checked_reference(reference, pixels_per_degree)
     module, spec = network.load()
     rankings = chosen_rankings(by)
     chosen = choose_ranking_images(rankings, network.model, images, patterns, spec)
@@ -120,8 +140,14 @@ def run(
             )
         ):
             probe.results.to_csv(folder / "results.csv")
+            found = probe.results
+            if neurons is not None:
+                scores = score_against_reference(
+                    found, neurons, pixels_per_degree=pixels_per_degree
+                )
+                found = replace(found, reference_scores=scores)
             files = ResultFiles(folder, made.loggers)
-            _analyze(module, probe.results, settings, results, trainer, files)
+            _analyze(module, found, settings, results, trainer, files)
             for logger in made.loggers:
                 logger.finalize("success")
             if chosen is not None:
@@ -180,6 +206,9 @@ def _analyze(
         print_comparisons(comparisons)
     if fields:
         print_fields(fields)
+    if rankings.reference_scores is not None:
+        save_reference_scores(rankings.reference_scores, files)
+        print_reference_scores(rankings.reference_scores)
 
 
 def _make_trainer(arguments: Mapping[str, Any], results: ResultOptions) -> pl.Trainer:

@@ -9,6 +9,7 @@ from torch import Tensor
 from neurovis.analysis import Comparison, RankedFields
 from neurovis.class_names import class_label
 from neurovis.cli.printing import print_notes, print_table
+from neurovis.tuning.reference_scores import ReferenceScores
 from neurovis.tuning.results import KernelRanking, Rankings
 
 #: Kernels named in the printed table.
@@ -120,6 +121,30 @@ def print_fields(found: Sequence[RankedFields]) -> None:
     title = "Receptive fields in pixels, of the first kernels (medians)"
     print_table(title, rows, ["layer", "ranking"])
     print_notes(list(_field_notes(found)))
+
+
+def print_reference_scores(scores: ReferenceScores) -> None:
+    """Print how like neurons each layer's kernels are, the most alike layer first."""
+    name = scores.reference.name
+    for layer in scores.layers:
+        rows = []
+        for item in (item for item in scores.items if item.layer == layer):
+            cells = scores.reference.distributions.get(item.name)
+            low, high = item.interval
+            rows.append(
+                {
+                    "property": item.name,
+                    "score": f"{item.score:.3f}",
+                    "95 % interval": f"{low:.2f} to {high:.2f}",
+                    "null": _number(item.null_score, "{:.3f}"),
+                    "above null": _number(item.null_percentile, "{:.0f} %"),
+                    "kernels": "" if cells is None else str(item.kernel_counts.sum()),
+                    "cells": "" if cells is None else str(cells.counts.sum()),
+                    "source": "" if cells is None else cells.source,
+                }
+            )
+        print_table(f"{layer}: likeness to {name}", rows, ["property", "source"])
+    print_notes(scores.notes)
 
 
 def _field_notes(found: Sequence[RankedFields]) -> Iterator[str]:

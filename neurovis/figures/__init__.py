@@ -20,6 +20,12 @@ from neurovis.figures.pictures import modality_rows, tile
 from neurovis.figures.randomization import randomization_figure
 from neurovis.figures.ranking import RankedEntry, ranking_figure
 from neurovis.figures.receptive_fields import receptive_field_figure
+from neurovis.figures.reference import (
+    CountedKernels,
+    ScoreCell,
+    distribution_figure,
+    reference_score_figure,
+)
 from neurovis.figures.saliency import saliency_figure
 from neurovis.figures.score_changes import score_change_figure
 from neurovis.figures.selectivity import score_histogram
@@ -29,8 +35,11 @@ from neurovis.figures.tuning_curves import kernel_sheet_figure
 from neurovis.figures.weights import weight_pictures
 
 __all__ = [
+    "CountedKernels",
     "RankedEntry",
+    "ScoreCell",
     "curve_figure",
+    "distribution_figure",
     "feature_map_figure",
     "first_and_now_figure",
     "first_and_now_images",
@@ -44,6 +53,7 @@ __all__ = [
     "randomization_figure",
     "ranking_figure",
     "receptive_field_figure",
+    "reference_score_figure",
     "render",
     "saliency_figure",
     "save_gif",

@@ -93,14 +93,15 @@ def _parabola(x: Sequence[Tensor], y: Sequence[Tensor]) -> tuple[Tensor, Tensor]
     return vertex, y[1] - curvature * (vertex - x[1]) ** 2
 
 
-def half_height_crossings(curves: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the frequencies where curves fall to half of :func:`frequency_peak`'s height.
+def height_crossings(curves: Tensor, frequencies: Tensor, level: float) -> tuple[Tensor, Tensor]:
+    """Find the frequencies where curves fall to a fraction of :func:`frequency_peak`'s height.
 
     One is below the peak and one above it. Between samples each flank is that of a Gaussian.
 
     Args:
         curves: ``(..., F)``.
         frequencies: ``(F,)``, increasing.
+        level: The fraction, in (0, 1).
 
     Returns:
         Two frequencies, ``(...)`` each; NaN where the curve does not fall so low on that side.
@@ -108,14 +109,14 @@ def half_height_crossings(curves: Tensor, frequencies: Tensor) -> tuple[Tensor, 
     place, frequency, height = frequency_peak(curves, frequencies)
     last = curves.shape[-1] - 1
     index = torch.arange(last + 1, device=curves.device)
-    low = curves < height / 2
+    low = curves < height * level
     above = index.where(low & (index > place), last + 1).amin(-1, keepdim=True)
     below = index.where(low & (index < place), -1).amax(-1, keepdim=True)
     # Along a Gaussian's flank the root of the logarithm is a straight line; negative beyond the
     # peak, for the largest response may be on the peak's other side.
     depth = (height / curves.clamp(min=_LEAST_RESPONSE)).log().clamp(min=0).sqrt()
     depth = depth * torch.sign(frequencies - frequency)
-    target = math.sqrt(math.log(2))
+    target = math.sqrt(-math.log(level))
 
     def crossing(inner: Tensor, outer: Tensor, side: int) -> Tensor:
         inner_depth, outer_depth = (side * depth.gather(-1, one) for one in (inner, outer))

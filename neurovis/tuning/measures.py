@@ -20,7 +20,7 @@ from neurovis.tuning.interpolation import (
     around_the_circle,
     first_crossing,
     frequency_peak,
-    half_height_crossings,
+    height_crossings,
 )
 
 #: The half-width of a tuning curve is measured at this fraction of its peak (Ringach et al. 2002).
@@ -197,8 +197,10 @@ def preferred_spatial_frequency(curves: Tensor, spatial_frequencies: Tensor) -> 
     return frequency_peak(curves / curves.amax(-1, keepdim=True), frequencies)[1].squeeze(-1)
 
 
-def spatial_frequency_bandwidth(curves: Tensor, spatial_frequencies: Tensor) -> Tensor:
-    r"""The full width of the spatial frequency curve at half height, in octaves.
+def spatial_frequency_bandwidth(
+    curves: Tensor, spatial_frequencies: Tensor, *, level: float = 0.5
+) -> Tensor:
+    r"""The full width of the spatial frequency curve at a part of its height, in octaves.
 
     :math:`\log_2 (f_{high} / f_{low})` (De Valois, Albrecht, Thorell 1982). The peak is that of
     :func:`preferred_spatial_frequency`, and between samples each flank is that of a Gaussian.
@@ -206,13 +208,14 @@ def spatial_frequency_bandwidth(curves: Tensor, spatial_frequencies: Tensor) -> 
     Args:
         curves: ``(..., F)``, non-negative.
         spatial_frequencies: ``(F,)``, increasing, in cycles per pixel.
+        level: The part of the height, in (0, 1).
 
     Returns:
-        ``(...)`` octaves; NaN where the curve does not fall to half on both sides of its peak, or
+        ``(...)`` octaves; NaN where the curve does not fall so low on both sides of its peak, or
         there is none.
 
     Raises:
-        TypeError, ValueError: If the curves or the frequencies are not such.
+        TypeError, ValueError: If the curves, the frequencies or the level are not such.
 
     Example:
         >>> frequencies = torch.tensor([0.05, 0.1, 0.15, 0.2, 0.25])
@@ -221,8 +224,10 @@ def spatial_frequency_bandwidth(curves: Tensor, spatial_frequencies: Tensor) -> 
         1.0
     """
     frequencies = _checked_frequencies(curves, spatial_frequencies)
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1; got {level}")
     curves = curves / curves.amax(-1, keepdim=True)
-    low, high = half_height_crossings(curves, frequencies)
+    low, high = height_crossings(curves, frequencies, level)
     return torch.log2(high / low)
 
 

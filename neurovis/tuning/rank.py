@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
@@ -15,6 +17,8 @@ from neurovis.tuning.battery import Images, choose_battery
 from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.probe import TuningProbe
 from neurovis.tuning.rankings import AnyRanking, resolve_rankings
+from neurovis.tuning.reference import checked_reference
+from neurovis.tuning.reference_scores import score_against_reference
 from neurovis.tuning.responses import LayerResponses
 from neurovis.tuning.results import Rankings
 from neurovis.tuning.settings import RankingOptions, RankingSettings
@@ -30,6 +34,8 @@ def rank_kernels(
     labels: Tensor | None = None,
     classes: Sequence[str] | None = None,
     trainer: Trainer | None = None,
+    reference: str | Path | None = None,
+    pixels_per_degree: float | None = None,
     **settings: Unpack[RankingOptions],
 ) -> Rankings:
     """Rank the kernels of layers by what they are selective for.
@@ -49,14 +55,19 @@ def rank_kernels(
         classes: Names of the classes; by default those of the dataset, or their numbers.
         trainer: Shows the stimuli on its devices, each a share of them; every process gets all
             results. By default they are shown where the model is.
+        reference: Neurons to compare the kernels with, as for
+            :func:`~neurovis.tuning.load_reference`: ``"macaque_v1"``, or a CSV file.
+        pixels_per_degree: Pixels of the network's input in a degree of visual angle, for
+            properties of neurons in degrees; these are left out without it.
         **settings: The options of :class:`RankingSettings`.
 
     Returns:
         A :class:`Rankings`, layer by layer; with one layer and one ranking it has that one's
-        ``top(k)``, ``figure()`` and ``to_csv(path)``.
+        ``top(k)``, ``figure()`` and ``to_csv(path)``. With a reference, ``reference_scores`` has
+        the likeness of each layer to it.
 
     Raises:
-        ValueError: If a layer, ranking, stimulus or option is not usable.
+        ValueError: If a layer, ranking, stimulus, reference or option is not usable.
         TypeError: If there is no such option, or an argument is of the wrong type.
 
     Example:
@@ -65,6 +76,7 @@ def rank_kernels(
         >>> len(ranking.top(4)), ranking["0"].score_name
         (4, 'gOSI')
     """
+    neurons = None if reference is None else checked_reference(reference, pixels_per_degree)
     if trainer is not None:
         probe = TuningProbe(
             model,
@@ -77,11 +89,16 @@ def rank_kernels(
             **settings,
         )
         trainer.predict(probe, return_predictions=False)
-        return probe.results
-    spec, options = input_spec or InputSpec.rgb(224), RankingSettings(**settings)
-    check_input_spec(spec)
-    rankings = resolve_rankings(by)
-    battery = choose_battery(rankings, spec, options, images, labels, classes)
-    with undisturbed(model):
-        responses = LayerResponses(model, layers, spec, options)
-        return rank_alone(responses, rankings, battery, options.batch_size)
+        found = probe.results
+    else:
+        spec, options = input_spec or InputSpec.rgb(224), RankingSettings(**settings)
+        check_input_spec(spec)
+        rankings = resolve_rankings(by)
+        battery = choose_battery(rankings, spec, options, images, labels, classes)
+        with undisturbed(model):
+            responses = LayerResponses(model, layers, spec, options)
+            found = rank_alone(responses, rankings, battery, options.batch_size)
+    if neurons is None:
+        return found
+    scores = score_against_reference(found, neurons, pixels_per_degree=pixels_per_degree)
+    return replace(found, reference_scores=scores)

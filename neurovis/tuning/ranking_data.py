@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class RankingData:
             formula. For a score without a curve, ``rank_reliability``.
         rank_reliability: How well the halves agree on the order of the kernels, stepped up too.
         values: Further columns by name, such as the preferred orientation in degrees.
+        null_values: The same columns of the random kernels.
         notes: Notes on the responses.
         spec: What the network was shown.
         reason: Why the ranking does not apply to the layer; None if it does. All numbers are NaN
@@ -57,6 +58,7 @@ class RankingData:
     curve: Tensor | None = None
     curve_over: Sequence[str] = ()
     class_names: Sequence[str] = ()
+    null_values: Mapping[str, Column] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.score)

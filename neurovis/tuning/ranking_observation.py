@@ -8,6 +8,7 @@ from torchmetrics.functional import kendall_rank_corrcoef
 from neurovis.figures import render
 from neurovis.observation import Histogram, Observation
 from neurovis.tuning.drawing import draw_score_changes
+from neurovis.tuning.reference_scores import ReferenceScores
 from neurovis.tuning.results import KernelRanking
 
 #: Descriptions in TensorBoard of a layer's logged results, by the ends of the tags; {score} is
@@ -39,6 +40,21 @@ _RANKING_DESCRIPTIONS = {
     "/scores": "**Distribution of the kernels' scores**: {score}. Compare with `null_scores`.",
     "/null_scores": "**Distribution of the scores of random kernels** of the same shape on the "
     "same input: {score}. This is what chance gives.",
+}
+
+
+#: The same of scores against a reference; {reference} is its name.
+_REFERENCE_DESCRIPTIONS = {
+    "": "**Likeness of each layer's kernels to {reference}**, property by property: 1 for the same "
+    "distribution, 0 for one as far apart as can be. The lower color is that of random kernels.",
+    **dict.fromkeys(
+        ("/score", "/null_score"),
+        "**Likeness to {reference}** in this property, or the mean over properties: 1 for the same "
+        "distribution, 0 for one as far apart as can be. Compare the score with the null's, that "
+        "of random kernels of the same shape.",
+    ),
+    "/histogram": "**All kernels by this property (blue) before {reference} (gray)**, with random "
+    "kernels (dashed).",
 }
 
 
@@ -97,6 +113,41 @@ def ranking_observation(
             draw_score_changes(ranking, *first, step)
         )
     _explain(observation, ranking, tag)
+    return observation
+
+
+def reference_observation(scores: ReferenceScores, step: int | None = None) -> Observation:
+    """Scores against a reference as they are logged, under ``reference_scores/<reference>``.
+
+    Pictures are all scores as colors, and of each property the histograms of all layers; scalars
+    are the scores of each layer, and those of random kernels. Nothing, if nothing was compared.
+
+    Args:
+        scores: The scores.
+        step: Training step, for the title.
+    """
+    observation = Observation()
+    if not scores.items:
+        return observation
+    name = scores.reference.name
+    root = f"reference_scores/{name}"
+    observation.pictures[root] = render(scores.figure(step))
+    tags = {root}
+    for one in scores.properties:
+        observation.pictures[f"{root}/{one}/histogram"] = render(scores.histogram(one))
+        tags.add(f"{root}/{one}")
+    for item in scores.items:
+        tag = f"{root}/{item.name}/{item.layer}"
+        tags.add(tag)
+        observation.scalars[f"{tag}/score"] = item.score
+        if item.null_score == item.null_score:
+            observation.scalars[f"{tag}/null_score"] = item.null_score
+        observation.add_to_chart(
+            root, f"{item.layer}: {item.name}", f"{tag}/score", f"{tag}/null_score"
+        )
+    words = {end: text.format(reference=name) for end, text in _REFERENCE_DESCRIPTIONS.items()}
+    for tag in tags:
+        observation.describe(tag, words)
     return observation
 
 

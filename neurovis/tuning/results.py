@@ -14,6 +14,7 @@ from neurovis.result import Result, first_of
 from neurovis.tuning.arrays import save_arrays
 from neurovis.tuning.drawing import draw_histogram, draw_orientation_map, draw_ranking, draw_sheet
 from neurovis.tuning.ranking_data import RankingData
+from neurovis.tuning.reference_scores import ReferenceScores
 from neurovis.tuning.tables import ranking_rows, save_table
 
 if TYPE_CHECKING:
@@ -144,9 +145,11 @@ class Rankings(Result, Sequence[KernelRanking]):
 
     Args:
         items: The rankings, in their order.
+        reference_scores: Likeness of the layers to neurons, where these were asked for.
     """
 
     items: list[KernelRanking] = field(default_factory=list)
+    reference_scores: ReferenceScores | None = None
 
     def __len__(self) -> int:
         return len(self.items)

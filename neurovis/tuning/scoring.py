@@ -40,9 +40,9 @@ def rank_layer(
     scores = ranking.score(responses, layer)
     _check(scores, ranking, layer)
     score = scores.score.double().masked_fill(scores.dead, torch.nan)
-    null = torch.empty(0, dtype=torch.float64)
-    if of_null is not None:
-        null = ranking.score(of_null, layer).score.double()
+    null_scores = None if of_null is None else ranking.score(of_null, layer)
+    null = torch.empty(0) if null_scores is None else null_scores.score
+    null = null.double()
     in_halves = None if halves is None else _scored_halves(ranking, halves, layer)
     rank_reliability = _rank_reliability(score, in_halves)
     return KernelRanking(
@@ -62,6 +62,7 @@ def rank_layer(
         weights=layer.weights if layer.is_first else None,
         curve=scores.curve,
         curve_over=scores.curve_over,
+        null_values={} if null_scores is None else null_scores.values,
     )
 
 

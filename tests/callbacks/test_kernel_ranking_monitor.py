@@ -135,6 +135,30 @@ class TestNumbers:
         found = seen.scalars["kernel_ranking/activation/conv2/median"]
         assert found == pytest.approx(center.mean(0).quantile(0.5).item(), rel=1e-5)
 
+    def test_likeness_to_neurons(self, tmp_path: Path) -> None:
+        """The score as of rank_kernels, over training: of the network as it is now."""
+        cells = tmp_path / "cells.csv"
+        cells.write_text("gOSI\n0.05\n0.1\n0.2\n0.3\n0.4\n0.6\n")
+        module = TinyModule()
+        monitor = watching("conv2", ["orientation", "spatial_frequency"], reference=cells)
+        first = observed(monitor, module)
+        seen = observed(monitor, randomized(module, 5), begin=False)
+        found = rank_kernels(
+            module, "conv2", input_spec=SPEC, orientations=8, phases=4, null_kernels=20,
+            reference=cells,
+        ).reference_scores  # fmt: skip
+        assert found is not None
+        tag = "reference_scores/cells"
+        for name in ("gOSI", "mean"):
+            expected = found["conv2", name]
+            assert seen.scalars[f"{tag}/{name}/conv2/score"] == expected.score
+            assert seen.scalars[f"{tag}/{name}/conv2/null_score"] == expected.null_score
+        assert {tag, f"{tag}/gOSI/histogram"} <= set(seen.pictures)
+        assert first.scalars[f"{tag}/mean/conv2/score"] != seen.scalars[f"{tag}/mean/conv2/score"]
+        assert seen.charts[tag]
+        described = {one for one in seen.tags if one.startswith(tag)}
+        assert described <= set(seen.descriptions)
+
     @pytest.mark.parametrize("layer", ["conv1", "frozen_norm"])
     def test_parts_that_are_compiled(self, layer: str) -> None:
         """They have weights, and a null, like any other."""

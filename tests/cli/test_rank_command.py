@@ -96,6 +96,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         _run(
             *RANK,
             *("--layer", "conv1", "relu2", "--by", "orientation", "phase", "--sheets", 2),
+            *("--reference", "macaque_v1"),
             *("--trainer.default_root_dir", folder),
         )
     return folder / "lightning_logs" / "version_0", printed.getvalue()
@@ -177,6 +178,38 @@ def test_figures_and_logs_are_written(written: tuple[Path, str]) -> None:
         for row in _by_kernel(_rows(folder / "results.csv"), "conv1", "orientation", "score")
     ]
     assert median == pytest.approx(float(np.median(scores)), rel=1e-5)
+
+
+def test_scores_against_the_reference_are_written_and_printed(written: tuple[Path, str]) -> None:
+    folder, output = written
+    rows = _rows(folder / "reference_scores.csv")
+    named = [(row["layer"], row["property"]) for row in rows]
+    assert named == [
+        (layer, name) for layer in ("conv1", "relu2") for name in ("preferred_orientation", "mean")
+    ]
+    found = rank_kernels(
+        load_demo_network(), ["conv1", "relu2"], input_spec=demo_input_spec(), orientations=4,
+        phases=3, spatial_frequencies=[0.1, 0.2], null_kernels=10, reference="macaque_v1",
+    ).reference_scores  # fmt: skip
+    assert found is not None
+    for row in rows:
+        score = found[row["layer"], row["property"]].score
+        assert float(row["score"]) == pytest.approx(score, abs=1e-5)
+        (line,) = [
+            line
+            for line in output.partition(f"{row['layer']}: likeness to")[2].splitlines()[:8]
+            if line.startswith(f"│ {row['property']} ")
+        ]
+        assert f" {score:.3f} " in line
+    root = folder / "reference_scores" / "macaque_v1"
+    assert root.with_suffix(".png").is_file()
+    assert (root / "preferred_orientation" / "histogram.png").is_file()
+    assert "preferred_spatial_frequency" in output.partition("in degrees of visual angle")[2]
+
+
+def test_an_unknown_reference_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    line = _fails(capsys, *RANK, *GRAY, "--layer", "0", "--reference", "macaque_v2")
+    assert 'reference "macaque_v2" not found; did you mean "macaque_v1"?' in line
 
 
 def test_the_table_says_what_the_file_does(written: tuple[Path, str]) -> None:

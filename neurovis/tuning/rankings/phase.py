@@ -36,7 +36,14 @@ class PhaseRanking(GratingRanking):
             score=ratio,
             dead=responses.dead,
             curve=responses.tuning[:, 0].mean(1),
-            values={"cell_type": words, "preferred_phase": _preferred_phase(curves, ratio)},
+            values={
+                "cell_type": words,
+                "preferred_phase": _preferred_phase(curves, ratio),
+                # F0 of recordings counts from 0 spikes, not from the spontaneous rate.
+                "f1_f0_with_blank": modulation_ratio(curves + responses.blank[:, None]).where(
+                    is_driven, torch.nan
+                ),
+            },
         )
 
 

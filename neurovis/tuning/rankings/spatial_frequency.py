@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
@@ -38,6 +41,8 @@ class SpatialFrequencyRanking(GratingRanking):
     def score(self, responses: GratingResponses, layer: RankedLayer) -> Scores:
         curves = frequency_curves(responses.tuning[:, 0])
         frequencies = responses.spatial_frequencies.to(curves)
+        octaves = spatial_frequency_bandwidth(curves, frequencies, level=math.sqrt(0.5))
+        selective = octaves.isfinite().to(curves).where(curves.amax(1) > 0, torch.nan)
         return Scores(
             score=lifetime_sparseness(curves),
             dead=responses.dead,
@@ -45,5 +50,8 @@ class SpatialFrequencyRanking(GratingRanking):
             values={
                 "preferred_spatial_frequency": preferred_spatial_frequency(curves, frequencies),
                 "spatial_frequency_bandwidth": spatial_frequency_bandwidth(curves, frequencies),
+                # As Schiller, Finlay & Volman (1976): 100 low / high at 1 / sqrt 2 of the peak.
+                "spatial_frequency_ratio": 100 * torch.exp2(-octaves),
+                "spatial_frequency_selective": selective,
             },
         )
