@@ -90,6 +90,7 @@ def log_hyperparameters(
     values: Mapping[str, bool | int | float | str],
     metrics: Mapping[str, float],
     step: int,
+    later: Iterable[str] = (),
 ) -> None:
     """Log a run's hyperparameters with its metrics, for TensorBoard's page of HParams.
 
@@ -99,10 +100,17 @@ def log_hyperparameters(
         metrics: By tag; logged as scalars, too. Without any, nothing is logged, since Lightning
             would put a metric of its own in their place.
         step: Step of the metrics.
+        later: Tags of metrics that may be logged as scalars later, and have a column all the same.
     """
     for logger in loggers if metrics else ():
         log = getattr(logger, "log_hyperparams", None)
-        if callable(log) and list(_writers([logger])):
+        writers = list(_writers([logger]))
+        if callable(log) and writers:
+            from torch.utils.tensorboard.summary import hparams
+
+            # The first event of this kind says which columns there are.
+            columns, *_ = hparams(dict(values), dict.fromkeys([*metrics, *later], 0.0))
+            writers[0]._get_file_writer().add_summary(columns, step)
             log(dict(values), dict(metrics), step=step)
 
 

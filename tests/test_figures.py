@@ -124,6 +124,22 @@ class TestLabeledGrid:
         labels = [LONG, "short", "group 3 of conv1, kernels 1 2 3 4 5 6 7 8 9 10"]
         assert_legible(labeled_grid(torch.rand(3, 3, 16, 16), labels, SPECS[0], "t"))
 
+    @pytest.mark.parametrize("spec", SPECS, ids=["1", "2", "3"])
+    def test_captions_stand_below_images(self, spec: InputSpec) -> None:
+        short, part = "stable d′ 3.2", "a_judge_of_a_long_name: predicts held-out pictures 0.91"
+        captions = [short, "", f"{part} · {short} · {LONG}", f"{part} · {short}", short]
+        labels = ["kernel 3: 12.3", LONG, "kernel 4", "kernel 5", "kernel 6"]
+        images = torch.rand(5, *spec.shape)
+        figure = labeled_grid(images, labels, spec, "t", columns=2, captions=captions)
+        assert_legible(figure)
+        assert_no_text_over_pictures(figure)
+        places = {text.get_text(): text.get_position()[1] for text in figure.texts}
+        # Places are counted from below.
+        caption = next(place for words, place in places.items() if "pictures 0.91" in words)
+        assert places["kernel 4"] > caption > places["kernel 6"]
+        plain = render(labeled_grid(images, labels, spec, "t", columns=2, captions=[""] * 5))
+        assert np.array_equal(plain, render(labeled_grid(images, labels, spec, "t", columns=2)))
+
     def test_images_are_on_the_page_pixel_for_pixel(self) -> None:
         images = torch.randint(0, 256, (2, 3, 100, 100)) / 255
         page = render(labeled_grid(images, ["0", "1"], SPECS[0], "title"))

@@ -10,6 +10,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams.metadata import parse_experiment_plugin_data
 
 from neurovis.tensorboard_layout import arrange, describe, log_hyperparameters
 
@@ -145,6 +146,17 @@ class TestHyperparameters:
             "_hparams_/session_start_info",
             "_hparams_/session_end_info",
         }
+
+    def test_metrics_that_come_later_have_a_column(self, tmp_path: Path) -> None:
+        logger = TensorBoardLogger(tmp_path)
+        log_hyperparameters([logger], {"lr": 0.1}, {"results/dead": 0.25}, 7, ["results/later"])
+        logger.log_metrics({"results/later": 0.5}, step=7)
+        logger.save()
+        events = read(logger.log_dir)
+        content = events.PluginTagToContent("hparams")["_hparams_/experiment"]
+        columns = [one.name.tag for one in parse_experiment_plugin_data(content).metric_infos]
+        assert sorted(columns) == ["results/dead", "results/later"]
+        assert [event.value for event in events.Scalars("results/later")] == [0.5]
 
     def test_nothing_without_metrics(self, tmp_path: Path) -> None:
         logger = TensorBoardLogger(tmp_path)

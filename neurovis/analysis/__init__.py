@@ -1,5 +1,6 @@
 """Analyses that combine preferred images, tuning, saliency and pictures of your own."""
 
+from neurovis.analysis.evidence import ImageEvidence, save_evidence
 from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPicture
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
@@ -26,6 +27,7 @@ __all__ = [
     "ExplainedPicture",
     "FeatureMaps",
     "FeatureReader",
+    "ImageEvidence",
     "Judgments",
     "PictureExplainer",
     "Predictability",
@@ -41,6 +43,7 @@ __all__ = [
     "map_ranked_fields",
     "predictability",
     "preferred_gratings",
+    "save_evidence",
     "save_first_kernels",
     "save_ranking",
     "save_reference_scores",

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from neurovis.analysis.descriptions import images_by_kernel
+from neurovis.analysis.judged_layer import JudgedLayer
 from neurovis.analysis.predictability import LEAST_PICTURES
-from neurovis.analysis.shown_network import ShownNetwork
-from neurovis.class_names import class_label, gives_output, match_classes
+from neurovis.class_names import class_label
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
 from neurovis.kernels import check_kernels
-from neurovis.layers import class_name
 from neurovis.maximization import MaximizationResults
-from neurovis.models import suggested_input_spec
 from neurovis.result import Result, first_of
 from neurovis.top_images.images import ImageSource, number_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Fewer pictures give no partner: half of them choose it.
+LEAST_FOR_PARTNERS = 2 * LEAST_PICTURES
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,6 +65,15 @@ class Judgments(Result):
                 "counterpart": self.counterparts[place],
                 **{name: values[place].item() for name, values in self.measures.items()},
             }
+
+    def columns(self, place: int) -> dict[str, float | str]:
+        """Return the judgment of one of the images by names such as ``"resnet18:rank"``."""
+        found: dict[str, float | str] = {
+            f"{self.judge}:{name}": values[place].item() for name, values in self.measures.items()
+        }
+        if "percentile" in self.measures:
+            found[f"{self.judge}:partner"] = self.counterparts[place]
+        return found
 
     def remark(self, place: int) -> str:
         """Return the judgment of one of the images in a few words."""
@@ -132,77 +142,35 @@ def judge_images(
             not have, or if the judge does not have the images' classes and there are too few
             pictures.
     """
-    name = class_name(judge) if name is None else name
-    spec = input_spec or InputSpec.rgb(224)
     of_kernels = images_by_kernel(images)
-    judging = ShownNetwork(
-        judge, judge_spec or suggested_input_spec(judge) or spec, spec, batch_size
-    )
-    if judge is network or judging.has_weights_of(network):
-        raise ValueError(
-            f'judge "{name}" has the weights of the network that made the images, and would agree '
-            "with itself; give another network"
-        )
-    maker = ShownNetwork(network, spec, spec, batch_size)
-    asked = _Asked(name, layer, [kernel for kernel, own in of_kernels.items() for _ in own])
+    kernels = [kernel for kernel, own in of_kernels.items() for _ in own]
     shown = torch.cat(list(of_kernels.values()))
-    places, notes = (
-        _same_classes(maker, judging, name) if gives_output(network, layer) else ([], [])
-    )
-    if places:
-        check_kernels(asked.kernels, len(places), layer)
-        names = judging.class_names or maker.class_names
-        return _judged_by_classes(asked, judging.scores(shown), places, names, notes)
+    spec = input_spec or InputSpec.rgb(224)
+    asked = JudgedLayer(network, layer, judge, spec, judge_spec, name, batch_size)
+    if asked.places:
+        check_kernels(kernels, len(asked.places), layer)
+        return _judged_by_classes(asked, kernels, asked.judge.scores(shown))
     if pictures is None:
-        raise ValueError(
-            f'judge "{name}" has no classes that the kernels of layer "{layer}" stand for; give '
-            "pictures, by which it finds kernels that respond as they do"
-        )
-    layouts, own_layout = judging.layouts(), maker.layouts(layer)
+        raise ValueError(asked.needs_pictures)
+    layouts, own_layout = asked.judge.layouts(), asked.maker.layouts(layer)
     responses = [
-        (maker.means(own_layout, batch)[layer], judging.means(layouts, batch))
+        (asked.maker.means(own_layout, batch)[layer], asked.judge.means(layouts, batch))
         for batch, *_ in number_images(pictures, spec).loader(batch_size)
         if len(batch)
     ]
-    return _judged_by_partners(asked, judging.means(layouts, shown), responses)
+    return _judged_by_partners(asked, kernels, asked.judge.means(layouts, shown), responses)
 
 
-class _Asked(NamedTuple):
-    """Name of a judge, and which images it judges: their layer and the kernel of each."""
-
-    judge: str
-    layer: str
-    kernels: list[int]
-
-
-def _same_classes(
-    maker: ShownNetwork, judge: ShownNetwork, name: str
-) -> tuple[list[int | None], list[str]]:
-    """The place of each class in the judge, and notes; no places if the judge has none of them."""
-    if maker.class_names and judge.class_names:
-        places = match_classes(maker.class_names, judge.class_names)
-        return (places if any(place is not None for place in places) else []), []
-    count = judge.class_count
-    if not count or count != maker.class_count:
-        return [], []
-    return [*range(count)], [f"the {count} classes of {name} are taken to be in the same order"]
-
-
-def _judged_by_classes(
-    asked: _Asked,
-    scores: Tensor,
-    places: list[int | None],
-    names: Sequence[str],
-    notes: Sequence[str],
-) -> Judgments:
+def _judged_by_classes(asked: JudgedLayer, kernels: list[int], scores: Tensor) -> Judgments:
     """Judgments by scores ``(N, classes)`` of the images."""
     sums = scores.sum(1)
     is_distribution = bool((scores >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all())
     probabilities = scores if is_distribution else scores.softmax(1)
     ranks, chances = torch.full((2, len(scores)), torch.nan, dtype=torch.float64)
-    counterparts, missing = [], []
-    for image, kernel in enumerate(asked.kernels):
-        place = places[kernel]
+    counterparts, missing, notes = [], [], list(asked.notes)
+    names = asked.class_names
+    for image, kernel in enumerate(kernels):
+        place = asked.places[kernel]
         counterparts.append("" if place is None else class_label(names, place, "class"))
         if place is None:
             missing.append(kernel)
@@ -212,30 +180,33 @@ def _judged_by_classes(
         chances[image] = probabilities[image, place]
     if missing:
         listed = first_of([str(kernel) for kernel in dict.fromkeys(missing)])
-        notes = [*notes, f"{asked.judge} has no class of the name of kernel {listed}"]
-    return Judgments(*asked, counterparts, {"rank": ranks, "probability": chances}, list(notes))
+        notes.append(f"{asked.name} has no class of the name of kernel {listed}")
+    measures = {"rank": ranks, "probability": chances}
+    return Judgments(asked.name, asked.layer, kernels, counterparts, measures, notes)
 
 
 def _judged_by_partners(
-    asked: _Asked,
+    asked: JudgedLayer,
+    kernels: list[int],
     by_images: Mapping[str, Tensor],
     responses: Sequence[tuple[Tensor, Mapping[str, Tensor]]],
 ) -> Judgments:
     """Judgments by partners.
 
     Args:
-        asked: What is judged.
+        asked: The layer and the judge.
+        kernels: The kernel of each image.
         by_images: Mean activations ``(N, K)`` of the judge's layers by the images.
         responses: Those of the maker's layer, and of the judge's layers, by batches of pictures.
     """
     count = sum(len(own) for own, _ in responses)
-    if count < 2 * LEAST_PICTURES:
+    if count < LEAST_FOR_PARTNERS:
         raise ValueError(
-            f"judges of kernels need at least {2 * LEAST_PICTURES} pictures; got {count}"
+            f"judges of kernels need at least {LEAST_FOR_PARTNERS} pictures; got {count}"
         )
     every = torch.cat([own for own, _ in responses])
-    check_kernels(asked.kernels, every.shape[1], asked.layer)
-    own = every[:, asked.kernels]
+    check_kernels(kernels, every.shape[1], asked.layer)
+    own = every[:, kernels]
     others = torch.cat([torch.cat([read[name] for name in by_images], 1) for _, read in responses])
     correlations = _standardized(own[::2]).T @ _standardized(others[::2]) / len(own[::2])
     highest, partners = correlations.nan_to_num(-1).max(1)
@@ -253,7 +224,7 @@ def _judged_by_partners(
         labels[partner] if value > 0 else ""
         for partner, value in zip(partners.tolist(), highest.tolist(), strict=True)
     ]
-    return Judgments(*asked, counterparts, measures, [])
+    return Judgments(asked.name, asked.layer, kernels, counterparts, measures, [])
 
 
 def _standardized(values: Tensor) -> Tensor:

@@ -228,6 +228,8 @@ class LayerCards:
         ranking = self._gratings
         if ranking is not None and not ranking.dead[kernel] and is_weak(ranking, kernel):
             yield "gratings hardly drive it: less than 5 % of the layer's most responsive kernel"
+        if variants[0].remark:
+            yield variants[0].remark
         if variants[0].ended == "cut short":
             yield "its ascent was cut short"
 

@@ -87,7 +87,8 @@ class ShownNetwork:
             parts = [
                 reader(inputs, lambda *read: _mean(read[2])) for inputs in self._inputs(images)
             ]
-        return {name: torch.cat([part[name].cpu() for part in parts]) for name in layouts}
+        # Not every device has double precision.
+        return {name: torch.cat([part[name].cpu() for part in parts]).double() for name in layouts}
 
     def has_weights_of(self, network: nn.Module) -> bool:
         """True if all weights are those of a network."""
@@ -118,6 +119,6 @@ class ShownNetwork:
 
 
 def _mean(maps: Tensor) -> Tensor:
-    """Means ``(B, K)`` in double precision, whatever works in place on the maps then."""
+    """Means ``(B, K)`` over positions."""
     flat = maps.flatten(2) if maps.ndim > 2 else maps[..., None]
-    return flat.float().mean(2).double()
+    return flat.float().mean(2)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from neurovis.analysis.descriptions import DescriptionReader, directions, images_by_kernel
+from neurovis.analysis.descriptions import DescriptionReader, images_by_kernel
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
 from neurovis.maximization import MaximizationResults
@@ -81,10 +82,11 @@ def seed_stability(
 ) -> Stability:
     """Measure whether several images of a kernel are more alike than images of different kernels.
 
-    Likeness is as for :func:`~neurovis.analysis.predictability`, in units of the spread over all of
-    the images. d′ is the difference of its means over pairs of images of one kernel, and over pairs
-    of different kernels, over the root of the mean of both variances. For one kernel, the means are
-    over its own pairs, and the variances over those of all kernels, since it has few.
+    Likeness is the cosine of descriptions as for :func:`~neurovis.analysis.predictability`. d′ is
+    the difference of its means over pairs of images of one kernel, and over pairs of different
+    kernels, over the root of the mean of both variances. For one kernel, the means are over its own
+    pairs, and the variances over those of all kernels, since it has few. They differ less than they
+    would over many kernels where there are two or three, and d′ is larger.
 
     Args:
         network: The network; it is left exactly as it was found.
@@ -119,7 +121,8 @@ def seed_stability(
     reader = DescriptionReader(network, layer, spec, judge or network, judge_spec or spec, space)
     shown = torch.cat(list(of_kernels.values()))
     descriptions = torch.cat([reader(batch).descriptions for batch in shown.split(batch_size)])
-    units = directions(descriptions, descriptions)
+    # Counted from no mean: over images of few kernels that would push these apart.
+    units = functional.normalize(descriptions, dim=1)
     found = _dprime(units @ units.T, torch.arange(len(counts)).repeat_interleave(counts))
     return Stability(layer, list(of_kernels), *found, reader.space)
 

@@ -6,6 +6,7 @@ from torch import nn
 
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import Names, TrainerArguments
+from neurovis.cli.evidence import EvidenceRun, JudgeOptions
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.top_images import TopImagesOptions, TopImagesRun
@@ -22,6 +23,7 @@ def run(
     images: ImageOptions,
     ascent: AscentSettings,
     pictures: TopImagesOptions,
+    judges: JudgeOptions,
     layer: Names,
     kernels: int | list[int] | str = "all",
     sign: Sign = 1,
@@ -34,6 +36,7 @@ def run(
         images: Objective and images.
         ascent: Settings of the ascent.
         pictures: Real pictures to compare with.
+        judges: Other networks that judge the images.
         layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
         kernels: Of each layer: "all"; as in "0-15,20"; or the first of a ranking,
             "top:16:orientation", see rank.
@@ -54,12 +57,13 @@ def run(
         if pictures.are_wanted
         else None
     )
+    evidence = EvidenceRun(judges, network, module, maximization, ascents.trainer, search)
     folder = ascents.run()
-    if search is None:
-        return
-    with stoppable(lambda: f"while top images were sought; the preferred images are in {folder}"):
-        search.run(folder)
-        if ascents.trainer.is_global_zero:
+    with stoppable(lambda: f"while evidence was sought; the preferred images are in {folder}"):
+        if search is not None:
+            search.run(folder)
+        evidence.run(folder)
+        if search is not None and ascents.trainer.is_global_zero:
             search.raise_if_incomplete()
 
 

@@ -45,10 +45,27 @@ Flag = Annotated[bool, Untyped(action="store_true")]
 #: Names, several of which may follow an option; a single one may also stand in a config as it is.
 #: Without a type, no YAML is read in "a: b.png" or "1".
 Names = Annotated[list[str], Untyped(nargs="+")]
+#: Networks, in the same way or each behind an option of its own.
+Models = Annotated[list[str] | None, Untyped(action="extend", nargs="+", metavar="MODEL[=WEIGHTS]")]
 #: Files in the same way; or a file for each modality.
 Paths = Annotated[list[str] | dict[str, str] | None, Untyped(nargs="+", metavar="PATH")]
 #: Arguments of Lightning's Trainer; the default of a parameter has those that are not Lightning's.
 TrainerArguments = Annotated[Mapping[str, Any], "trainer"]
+
+
+def listed_models(given: object) -> list[str]:
+    """Return networks as the command line or a config has them.
+
+    Raises:
+        ValueError: If one is no text.
+    """
+    models = []
+    for model in given if isinstance(given, list) else [] if given is None else [given]:
+        if not isinstance(model, str):
+            raise ValueError(f"judges are networks by name, as for --model; got {model!r}")
+        models.append(model)
+    return models
+
 
 _TRAINER = {"enable_checkpointing": False, "enable_model_summary": False}
 

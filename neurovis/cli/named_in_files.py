@@ -12,6 +12,7 @@ from os.path import isfile
 from jsonargparse import Namespace
 from torch import nn
 
+from neurovis.cli.commands import listed_models
 from neurovis.models import check_model_of_file
 from neurovis.models.import_paths import (
     IMPORT_PATH,
@@ -53,17 +54,21 @@ def checked_names(options: Namespace, arguments: Sequence[str]) -> AbstractConte
             )
     if "model" not in options:
         return nullcontext()
-    is_typed = _is_typed(options.model, words)
-    if not is_typed:
-        check_model_of_file(options.model)
+    models = [options.model, *listed_models(options.get("judge"))]
+    is_typed = {model: _is_typed(model, words) for model in models}
+    for model in models:
+        if not is_typed[model]:
+            check_model_of_file(model.partition("=")[0])
     model_args = options.model_args or {}
     if runs_code(model_args) and not _is_typed("trust_remote_code", words):
         raise ValueError(
             "model_args: trust_remote_code is set by a file; type it on the command line, or allow "
             f"it there with {_TRUST}"
         )
-    is_typed = is_typed and all(_is_typed(text, arguments) for text in _texts(model_args))
-    return nullcontext() if is_typed else no_code_in_pickles()
+    are_typed = all(is_typed.values()) and all(
+        _is_typed(text, arguments) for text in _texts(model_args)
+    )
+    return nullcontext() if are_typed else no_code_in_pickles()
 
 
 def _bases() -> tuple[type, ...]:

@@ -12,6 +12,7 @@ from neurovis.analysis.report import check_report
 from neurovis.cli.am import make_maximization
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import Names, Paths, TrainerArguments
+from neurovis.cli.evidence import EvidenceRun, JudgeOptions
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import print_line
@@ -67,6 +68,7 @@ def run(
     ascent: AscentSettings,
     cards: CardOptions,
     pictures: TopImagesOptions,
+    judges: JudgeOptions,
     layer: Names,
     kernels: int | list[int] | str = "all",
     ranking: RankingSettings = _RANKING,
@@ -80,6 +82,7 @@ def run(
         ascent: Settings of the ascent.
         cards: Evidence on the cards.
         pictures: Real pictures to compare with.
+        judges: Other networks that judge the images.
         layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
         kernels: Of each layer: "all"; as in "0-15,20"; or the first of a ranking,
             "top:16:orientation", see rank.
@@ -116,10 +119,13 @@ def run(
         if pictures.are_wanted
         else None
     )
+    evidence = EvidenceRun(judges, network, module, maximization, made, search)
     folder = ascents.run()
     kept = ", and the same command goes on there" if ascents.is_resumable else ""
     with stoppable(lambda: f"before the page was made; the preferred images are in {folder}{kept}"):
-        found = {} if search is None else search.run(folder)
+        if search is not None:
+            search.run(folder)
+        evidence.run(folder)
         made.predict(tuning, return_predictions=False)
         if made.is_global_zero:
             tuning.results.to_csv(folder / "rankings.csv")
@@ -130,7 +136,7 @@ def run(
                     module,
                     maximization,
                     tuning.results,
-                    top_images=found,
+                    top_images=None if search is None else search.found,
                     probe=probe,
                     field_images=cards.field_images,
                     name=_network_name(network),

@@ -8,13 +8,14 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch import nn
 
-from neurovis.analysis import predictability
+from neurovis.analysis import Predictability, predictability
 from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.cli.commands import Flag, Paths
-from neurovis.cli.own_images import choose_images
+from neurovis.cli.own_images import DemoScenes, choose_images
 from neurovis.cli.printing import MOST_ROWS, print_table
 from neurovis.figures import save_png
 from neurovis.maximization import ActivationMaximization
+from neurovis.pictures import PictureDataset
 from neurovis.tables import write_table
 from neurovis.top_images import TopImages, TopImagesProbe
 from neurovis.top_images.reading import AnyObjective
@@ -68,6 +69,10 @@ class TopImagesRun:
         trainer: The run's Trainer.
         objective: What images are compared by; by default what is maximized.
 
+    Attributes:
+        found: By layer, after the run.
+        predicted: Predictability by layer, if it was asked for.
+
     Raises:
         ValueError: If there is no picture that can be read, an option is out of its range, or the
             Trainer does not suit.
@@ -91,6 +96,8 @@ class TopImagesRun:
             kernels[job.layer] += job.target.kernels
         self._images, self._module, self._trainer = images, module, trainer
         self._network, self._is_predicted = network, options.predictability
+        self.found: dict[str, TopImages] = {}
+        self.predicted: dict[str, Predictability] = {}
         if options.predictability and len(images.dataset) < LEAST_PICTURES:
             raise ValueError(
                 f"predictability needs at least {LEAST_PICTURES} pictures; --images has "
@@ -108,14 +115,16 @@ class TopImagesRun:
         self._probe.check_trainer(trainer)
         images.first()
 
-    def run(self, folder: Path) -> dict[str, TopImages]:
+    @property
+    def dataset(self) -> PictureDataset | DemoScenes:
+        """The pictures."""
+        return self._images.dataset
+
+    def run(self, folder: Path) -> None:
         """Find the top images of all kernels, write and print; every process must call.
 
         Args:
             folder: Folder of the run.
-
-        Returns:
-            What was found, by layer.
 
         Raises:
             OSError: If a folder cannot be written.
@@ -124,13 +133,13 @@ class TopImagesRun:
         self._probe.preferred = [module.results_of(layer) for layer in module.layers]
         trainer.predict(self._probe, return_predictions=False)
         if trainer.is_global_zero:
-            for layer, found in self._probe.results.items():
+            self.found = self._probe.results
+            for layer, found in self.found.items():
                 found.save(module.folder_of(layer, folder), trainer.loggers)
                 _print(found)
                 if self._is_predicted:
                     self._predict(layer, module.folder_of(layer, folder))
             self._images.notes.print()
-        return self._probe.results
 
     def _predict(self, layer: str, folder: Path) -> None:
         """Measure what a layer's preferred images tell of the pictures, write and print it."""
@@ -141,6 +150,7 @@ class TopImagesRun:
             self._images.dataset,
             input_spec=self._module.input_spec,
         )
+        self.predicted[layer] = found
         rows = list(found.rows())
         write_table(folder / "predictability.csv", rows)
         save_png(folder / "predictability.png", found.figure(), colors=256)

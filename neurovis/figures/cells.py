@@ -13,6 +13,9 @@ from neurovis.figures.page import GAP, Page
 from neurovis.figures.pictures import square_columns
 from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 
+#: Pixels that labels and captions are wrapped to, where pictures are smaller.
+_LABEL_WIDTH, _CAPTION_WIDTH = 140, 200
+
 
 class Grid:
     """Places of cells of one size, row by row.
@@ -58,23 +61,28 @@ class Cells:
         labels: One for each cell.
         columns: Cells in a row; by default the grid is about square.
         frames: Number of frames of a video, whose rows stand side by side in a cell instead.
+        captions: One below each cell, or none; parts between " · " may stand on several lines.
     """
 
     rows: dict[str, Tensor]
     labels: Sequence[str]
     columns: int | None = None
     frames: int = 1
+    captions: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         _, _, self._height, self._picture_width = next(iter(self.rows.values())).shape
         self._width = self.frames * (self._picture_width + 3) - 3
         self._names = row_names(list(self.rows), self.frames)
-        widest = max(text_width(label) for label in self.labels)
-        self._cell_width = max(self._width, min(widest + 2, max(140, self._width)))
+        widest = max(text_width(text) for text in (*self.labels, *self.captions))
+        at_most = _CAPTION_WIDTH if self.captions else _LABEL_WIDTH
+        self._cell_width = max(self._width, min(widest + 2, max(at_most, self._width)))
         self._lines = [wrapped(label, self._cell_width) for label in self.labels]
         self._label_height = max(len(lines) for lines in self._lines) * line_height(LABEL)
-        stack = len(self._names) * (self._height + 3) - 3
-        cell = self._cell_width, self._label_height + 3 + stack
+        self._captions = [_caption_lines(caption, self._cell_width) for caption in self.captions]
+        self._stack = len(self._names) * (self._height + 3) - 3
+        below = max(map(len, self._captions), default=0) * line_height(LABEL) + 3
+        cell = self._cell_width, self._label_height + 3 + self._stack + below
         self._grid = Grid(len(self.labels), cell, columns=self.columns)
         names = [text_width(name) for name in self._names] if len(self._names) > 1 else []
         self._names_width = max(names) + GAP if names else 0
@@ -98,6 +106,10 @@ class Cells:
             # Short labels stand on the same line as the last line of long ones.
             label_top = top + self._label_height - len(lines) * line_height(LABEL)
             page.text(left + self._cell_width / 2, label_top, lines, align="center")
+            if self._captions:
+                below = top + self._label_height + 3 + self._stack + 3
+                middle = left + self._cell_width / 2
+                page.text(middle, below, self._captions[index], align="center")
             first = left + (self._cell_width - self._width) // 2
             for number, pictures in enumerate(rows):
                 frame, level = divmod(number, len(self._names))
@@ -107,6 +119,13 @@ class Cells:
                     middle = at + (self._height - LABEL) / 2
                     name = self._names[level]
                     page.text(x + self._names_width - GAP, middle, [name], align="right")
+
+
+def _caption_lines(caption: str, width: int) -> list[str]:
+    """A caption on one line, or each of its parts on lines of its own."""
+    if text_width(caption) <= width:
+        return [caption]
+    return [line for part in caption.split(" · ") for line in wrapped(part, width)]
 
 
 def row_names(names: list[str], frames: int) -> list[str]:

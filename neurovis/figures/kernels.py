@@ -35,6 +35,7 @@ def labeled_grid(
     title: str,
     columns: int | None = None,
     largest: int = _LARGEST_IMAGE,
+    captions: Sequence[str] = (),
 ) -> Figure:
     """A grid of images, each under its label, its modalities stacked in its cell.
 
@@ -46,6 +47,7 @@ def labeled_grid(
         title: Stands over the grid.
         columns: Images in a row; by default the grid is about square.
         largest: Pixels of an image's longer side, at most.
+        captions: Below each image; by default nothing.
 
     Raises:
         ValueError: If there is no image, or the number of labels is another.
@@ -63,6 +65,7 @@ def labeled_grid(
         labels,
         columns,
         spec.frames,
+        captions if any(captions) else (),
     )
     return page_figure(cells, title)
 

@@ -125,7 +125,9 @@ _ARRAYS = (
     *("member_activations", "member_noise_activations", "target_map", "resulting_map", "curve"),
 )
 #: Names of what is kept as words and numbers.
-_PLAIN_FIELDS = {field.name for field in fields(PreferredImage)} - {"image", "start", *_ARRAYS}
+_PLAIN_FIELDS = {field.name for field in fields(PreferredImage)} - {
+    *("image", "start", "evidence", "remark", *_ARRAYS)
+}
 
 
 def highest_levels(spec: InputSpec, settings: AscentSettings) -> dict[str, int]:

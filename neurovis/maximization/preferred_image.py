@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -53,6 +53,8 @@ class PreferredImage(Result):
         crop: With a box, the ``(top, left, bottom, right)`` that was generated around it; the
             network was never shown more than the box.
         sign: 1 for the image that drives a kernel most, -1 for the one that drives it least.
+        evidence: Further columns of its row, such as what judges say of it.
+        remark: The same in a line of words, for figures.
     """
 
     index: int
@@ -75,6 +77,8 @@ class PreferredImage(Result):
     box: Box | None = None
     crop: Box | None = None
     sign: int = 1
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    remark: str = ""
 
     def seen(self, picture: Tensor) -> Tensor:
         """The part of a picture ``(C, H, W)`` that was optimized."""

@@ -130,7 +130,8 @@ class MaximizationResults(Result):
         if box is not None:
             title += f": the {_size(box)} that the center unit sees"
         seen = torch.stack([item.seen(item.image) for item in self.items])
-        return labeled_grid(seen, labels, self.spec, title, self._columns(), _IN_FIGURES)
+        remarks = [item.remark for item in self.items]
+        return labeled_grid(seen, labels, self.spec, title, self._columns(), _IN_FIGURES, remarks)
 
     def _columns(self) -> int | None:
         """Images in a row of the grid: all images of a kernel, several times over."""
@@ -177,15 +178,26 @@ class MaximizationResults(Result):
                 f'there are no images of layer "{self.layer}" yet; Trainer.fit makes them'
             )
         folder = Path(folder)
-        names = ("grid.png", "curves.png", "results.npz", "results.csv")
-        grid, curves, arrays, table = files = [folder / name for name in names]
+        files = [*self.save_overview(folder), folder / "curves.png", folder / "results.npz"]
         for item in self.items:
             files += self._save_item(item, folder, kept(item) if kept is not None else None)
-        save_png(grid, self.grid(), colors=256)
-        save_png(curves, self.curves_figure(), colors=256)
-        self._save_arrays(arrays)
-        write_table(table, self.rows())
+        save_png(folder / "curves.png", self.curves_figure(), colors=256)
+        self._save_arrays(folder / "results.npz")
         return files
+
+    def save_overview(self, folder: Path) -> list[Path]:
+        """Write ``grid.png`` and ``results.csv``, which have the evidence, into ``folder``.
+
+        Returns:
+            The files written.
+
+        Raises:
+            OSError: If the folder cannot be written.
+        """
+        grid, table = folder / "grid.png", folder / "results.csv"
+        save_png(grid, self.grid(), colors=256)
+        write_table(table, self.rows())
+        return [grid, table]
 
     def rows(self) -> Iterator[dict[str, object]]:
         """The rows of ``results.csv``: one for each kernel of each image."""
@@ -210,7 +222,7 @@ class MaximizationResults(Result):
                     row["weight"] = 1.0 if item.weights is None else item.weights[member]
                     row["group_activation"] = item.activation
                     row["group_noise_activation"] = item.noise_activation
-                yield row
+                yield row | dict(item.evidence)
 
     def _summary(self) -> str:
         reached = [

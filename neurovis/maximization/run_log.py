@@ -19,9 +19,10 @@ from neurovis.figures import render
 from neurovis.files import remove_partial_files, safe_name
 from neurovis.inputs import InputSpec
 from neurovis.maximization.jobs import FINISHED
+from neurovis.maximization.results import MaximizationResults
 from neurovis.maximization.run_images import RunImages
 from neurovis.maximization.settings import AscentSettings
-from neurovis.summaries import log_picture
+from neurovis.summaries import log_picture, log_scalars
 from neurovis.tables import write_table
 from neurovis.tensorboard_layout import arrange, describe, log_hyperparameters
 
@@ -64,6 +65,20 @@ _METRICS = {
     "median_steps": "**Ascent steps that an image took**, the median; fewer than `steps` where it "
     "converged before.",
     "images": "**Number of images** that were made.",
+}
+
+#: Numbers that are logged once there is evidence for them.
+EVIDENCE = {
+    "judged_first": "**Fraction of judgments in which the class is the judge's first guess**, over "
+    "images of classes and judges, from 0 to 1.",
+    "median_percentile": "**Percent of held-out pictures that drive a judge's partner kernel less "
+    "than the image does**, the median over images and judges: 50 is what any picture does.",
+    "median_of_best_picture": "**Activation of the image over that of the best picture**, the "
+    "median over kernels.",
+    "median_predictability": "**Part of pairs of held-out pictures that the images tell apart**, "
+    "the median over kernels: 1 is all, 0.5 chance.",
+    "median_stability": "**d′ of the likeness of variants**, of one kernel against different ones, "
+    "the median over kernels: 0 is chance.",
 }
 
 
@@ -216,7 +231,32 @@ def _log_metrics(
     words = {f"{_RESULTS}/{name}": _METRICS[name] for name in metrics}
     describe(loggers, "scalars", words, step)
     tagged = {f"{_RESULTS}/{name}": value for name, value in metrics.items()}
-    log_hyperparameters(loggers, asked, tagged, step)
+    log_hyperparameters(loggers, asked, tagged, step, [f"{_RESULTS}/{name}" for name in EVIDENCE])
+
+
+def log_evidence(
+    loggers: Iterable[object],
+    tag: str,
+    results: Iterable[MaximizationResults],
+    metrics: Mapping[str, float],
+    step: int,
+) -> None:
+    """Log images again, with the evidence for them, and numbers that runs are compared by.
+
+    Args:
+        loggers: Loggers of the Trainer.
+        tag: First part of the run's tags.
+        results: Of each layer, with evidence.
+        metrics: By name, see :data:`EVIDENCE`.
+        step: The step at which the run ended.
+    """
+    loggers = list(loggers)
+    for one in results:
+        log_picture(loggers, f"{tag}/{one.layer}", render(one.grid()), step, None)
+    words = {f"{_RESULTS}/{name}": EVIDENCE[name] for name in metrics}
+    describe(loggers, "scalars", words, step)
+    tagged = {f"{_RESULTS}/{name}": value for name, value in metrics.items()}
+    log_scalars(loggers, tagged, step, None)
 
 
 def _ratio(reached: float, noise: float, dead: bool) -> float:

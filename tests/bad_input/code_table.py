@@ -45,6 +45,8 @@ IN_CONFIGS = [
     _named("an object", _model(f"{_OWN}.TOUCHING")),
     _named("a checkpoint", _model("lightning.LightningModule.load_from_checkpoint")),
     _named("a library's reader", _model("torchvision.datasets.utils.extract_archive")),
+    _named("a judge", "judge: os.system"),
+    _named("a judge with weights", f"judge: [demo, {_OWN}.touch=a.pt]"),
     _named(
         "a pickle that a network reads",
         _model(f"{_OWN}.Reading", "{path: a.pt}"),

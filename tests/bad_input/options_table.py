@@ -30,6 +30,18 @@ _AM = each_with(
         ),
         ("a value without option", "extra", 'am … "extra"'),
         ("steps in words", "--steps many", 'steps … "many"'),
+        ("no judge", "--judge", "--judge"),
+        ("a judge that is none", "--judge timm.resnet", 'model "timm.resnet"'),
+        (
+            "a judge that is the model",
+            "--judge demo",
+            'judge "demo" has the weights of the network that made the images',
+        ),
+        (
+            "a judge without pictures",
+            "--judge neurovis.demo.ShapeNet",
+            'kernels of layer "conv2" stand for; give pictures … --images',
+        ),
         ("half a step", "--steps 1.5", 'steps … "1.5"'),
         ("no steps", "--steps 0", "steps … 1 … 0"),
         (

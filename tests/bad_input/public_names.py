@@ -36,6 +36,7 @@ _REASONS = {
         *("Picture", "ReceptiveField", "Score", "Comparison", "ExplainedPicture", "FeatureMaps"),
         *("PreferredGratings", "RandomizedPicture", "RankedFields"),
         *("ResultFiles", "SaliencyProbe", "Predictability", "Judgments", "Stability"),
+        "ImageEvidence",
     ),
     "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
     "called by us, with what was checked": (
@@ -45,7 +46,7 @@ _REASONS = {
         *("modality_modulations", "stacked", "score_histogram", "orientation_colors"),
         *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),
         *("grating_preference_figure", "image_uri", "overlay_uri", "preferred_gratings"),
-        *("save_first_kernels", "save_ranking", "save_gif"),
+        *("save_first_kernels", "save_ranking", "save_gif", "save_evidence"),
     ),
     "takes nothing": ("Center", "DeepDream", "Max", "Mean", "Pixel", "load_demo_network"),
     "Lightning's own arguments": ("ShapeClassifier", "ShapeNet", "ShapeScenesDataModule"),

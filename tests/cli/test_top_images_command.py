@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from neurovis import ActivationMaximization
-from neurovis.analysis import predictability
+from neurovis.analysis import judge_images, predictability, seed_stability
 from neurovis.cli.main import main
 from neurovis.cli.own_images import DemoScenes
-from neurovis.demo import demo_input_spec, load_demo_network
+from neurovis.demo import ShapeNet, demo_input_spec, load_demo_network
 
 SPEC = demo_input_spec()
 COUNT = 7
@@ -152,3 +152,41 @@ def test_too_few_pictures_to_predict(
     options = ("--layer", "conv2", "--kernels", "3", "--images", str(pictures), "--predictability")
     assert _run(tmp_path / "run", *options) != 0
     assert "at least 10 pictures; --images has 7" in capsys.readouterr().err
+
+
+@pytest.mark.drawn
+def test_judges_and_variants_stand_beside_every_image(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, weights = tmp_path / "run", tmp_path / "other.pt"
+    torch.manual_seed(3)
+    torch.save(ShapeNet().state_dict(), weights)
+    options = ("--layer", "conv2", "--kernels", "3,5", "--variants", "2", "--top_images", "1")
+    judges = ("--judge", f"neurovis.demo.ShapeNet={weights}", "--judge", "neurovis.demo.ShapeNet")
+    assert _run(run, *options, *judges) == 0
+    judge = ShapeNet().eval()
+    judge.load_state_dict(torch.load(weights))
+    module = ActivationMaximization(
+        load_demo_network(), "conv2", "3,5", SPEC, steps=4, variants=2, batch_size=4
+    )
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    pl.Trainer(accelerator="cpu", default_root_dir=tmp_path / "again", max_epochs=-1, **quiet).fit(
+        module
+    )  # type: ignore[arg-type]
+    judged = judge_images(
+        load_demo_network(), "conv2", module.results, judge, DemoScenes(SPEC), input_spec=SPEC
+    )
+    stable = seed_stability(load_demo_network(), "conv2", module.results, input_spec=SPEC)
+    rows = _rows(run / "results.csv")
+    assert [float(row["ShapeNet other:percentile"]) for row in rows] == judged.measures[
+        "percentile"
+    ].tolist()
+    assert [row["ShapeNet other:partner"] for row in rows] == judged.counterparts
+    assert [float(row["stability"]) for row in rows[::2]] == pytest.approx(
+        stable.dprime.tolist(), rel=1e-3
+    )
+    assert "ShapeNet:rank" not in rows[0]
+    assert "ShapeNet:percentile" in rows[0]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: judge ShapeNet has the weights that neurovis.demo.ShapeNet makes it with" in said
+    assert "conv2: evidence" in said

@@ -28,7 +28,7 @@ from neurovis.maximization import (
     TargetMaximization,
 )
 from neurovis.maximization.objectives import Position
-from neurovis.maximization.run_log import hyperparameters, run_metrics
+from neurovis.maximization.run_log import EVIDENCE, hyperparameters, run_metrics
 from neurovis.maximization.transforms import Affine
 
 
@@ -118,7 +118,10 @@ class TestRun:
         content = events.PluginTagToContent("hparams")["_hparams_/experiment"]
         experiment = parse_experiment_plugin_data(content)
         metrics = {one.name.tag for one in experiment.metric_infos}
-        assert metrics == {tag for tag in events.Tags()["scalars"] if tag.startswith("results/")}
+        logged = {tag for tag in events.Tags()["scalars"] if tag.startswith("results/")}
+        later = {f"results/{name}" for name in EVIDENCE}
+        assert metrics == logged | later
+        assert not logged & later
         assert {one.name for one in experiment.hparam_infos} == set(asked(events))
 
     def test_descriptions(self, events: EventAccumulator) -> None:
