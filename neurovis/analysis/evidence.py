@@ -74,7 +74,7 @@ class ImageEvidence:
 def save_evidence(
     module: TargetMaximization,
     evidence: Mapping[str, ImageEvidence],
-    folder: Path,
+    folder: str | Path,
     loggers: Iterable[object] = (),
     step: int = 0,
 ) -> None:
@@ -90,7 +90,7 @@ def save_evidence(
     Raises:
         OSError: If the folder cannot be written.
     """
-    every = []
+    every, folder = [], Path(folder)
     for layer, found in evidence.items():
         results = found.added_to(module.results_of(layer))
         module.add_evidence(results)
