@@ -29,6 +29,7 @@ from neurovis.figures import (
     labeled_grid,
     orientation_key,
     orientation_map_figure,
+    path_similarity_figure,
     randomization_figure,
     ranking_figure,
     receptive_field_figure,
@@ -75,6 +76,12 @@ KINDS: dict[str, Callable[[], Figure]] = {
     "labeled_grid": lambda: labeled_grid(IMAGES, LABELS, SPEC, "t"),
     "orientation_key": orientation_key,
     "orientation_map_figure": lambda: orientation_map_figure(180 * NUMBERS, NUMBERS, LABELS, "t"),
+    "path_similarity_figure": lambda: path_similarity_figure(
+        *(torch.rand(2, 3), torch.rand(2, 4, 3), torch.rand(2, 3)),
+        ["a", "b", "c"],
+        {1: "that"},
+        "t",
+    ),
     "randomization_figure": lambda: randomization_figure(
         IMAGES, torch.rand(2, *MAPS.shape), LABELS, torch.rand(2, 2), SPEC, "t", True
     ),

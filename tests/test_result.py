@@ -28,6 +28,7 @@ from neurovis.analysis import (
     RandomizedPicture,
     judge_images,
     map_ranked_fields,
+    path_similarity,
     predictability,
     ranked_fields,
     seed_stability,
@@ -48,7 +49,7 @@ KINDS = [
     *("KernelRanking", "Rankings", "SizeTuning", "ReceptiveFieldMaps", "RankedFields"),
     *("PreferredImage", "MaximizationResults", "Comparison", "TopImages", "FeatureMaps"),
     *("SaliencyMaps", "RandomizationCheck", "ExplainedPicture", "RandomizedPicture"),
-    *("Predictability", "Judgments", "Stability", "ReferenceScores"),
+    *("Predictability", "Judgments", "Stability", "ReferenceScores", "PathSimilarity"),
 ]
 
 
@@ -116,6 +117,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         ),
         judge_images(network, "conv1", {0: images}, judge, torch.rand(20, *SPEC.shape), **shown),
         seed_stability(network, "conv2", {0: images, 1: images[:2]}, **shown),
+        path_similarity(
+            network, "conv2", preferred.results, torch.rand(10, *SPEC.shape), input_spec=SPEC
+        ),
     ]
     return {type(one).__name__: one for one in found}
 

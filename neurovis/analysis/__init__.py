@@ -5,6 +5,7 @@ from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPic
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
 from neurovis.analysis.judges import Judgments, judge_images
+from neurovis.analysis.path_similarity import PathSimilarity, path_similarity
 from neurovis.analysis.picture_explainer import PictureExplainer
 from neurovis.analysis.predictability import Predictability, predictability
 from neurovis.analysis.preferred_images import (
@@ -29,6 +30,7 @@ __all__ = [
     "FeatureReader",
     "ImageEvidence",
     "Judgments",
+    "PathSimilarity",
     "PictureExplainer",
     "Predictability",
     "PreferredGratings",
@@ -41,6 +43,7 @@ __all__ = [
     "judge_images",
     "make_report",
     "map_ranked_fields",
+    "path_similarity",
     "predictability",
     "preferred_gratings",
     "save_evidence",

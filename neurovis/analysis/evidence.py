@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from neurovis.analysis.judges import Judgments
+from neurovis.analysis.path_similarity import OTHER_WAY, PathSimilarity
 from neurovis.analysis.predictability import Predictability
 from neurovis.analysis.stability import Stability
 from neurovis.maximization import MaximizationResults, PreferredImage, TargetMaximization
@@ -26,12 +27,14 @@ class ImageEvidence:
         top_images: Of the same kernels.
         predictability: Of pictures, by the images.
         stability: Of the images, over variants.
+        path_similarity: Of the images and their top pictures.
     """
 
     judgments: Sequence[Judgments] = ()
     top_images: TopImages | None = None
     predictability: Predictability | None = None
     stability: Stability | None = None
+    path_similarity: PathSimilarity | None = None
 
     def added_to(self, results: MaximizationResults) -> MaximizationResults:
         """Return results of the layer with the evidence: columns of the table, and a remark.
@@ -69,6 +72,11 @@ class ImageEvidence:
         if self.stability is not None:
             dprime = self.stability.dprime[self.stability.kernels.index(kernel)].item()
             yield _number(dprime, "stable d′ {:.1f}"), {"stability": dprime}
+        if self.path_similarity is not None:
+            paths = self.path_similarity
+            similarity = paths.similarities[paths.kernels.index(kernel), -1].item()
+            words = OTHER_WAY if kernel in paths.flagged else ""
+            yield words, {"path_similarity": similarity}
 
 
 def save_evidence(
@@ -117,7 +125,7 @@ def evidence_metrics(results: Iterable[MaximizationResults]) -> dict[str, float]
                 known.setdefault(name, []).append(value)
     ranks = known.get("rank", [])
     found = {"judged_first": fmean(rank == 1 for rank in ranks)} if ranks else {}
-    for name in ("percentile", "of_best_picture", "predictability", "stability"):
+    for name in ("percentile", "of_best_picture", "predictability", "path_similarity", "stability"):
         if name in known:
             found[f"median_{name}"] = median(known[name])
     return found

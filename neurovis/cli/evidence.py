@@ -121,6 +121,7 @@ class EvidenceRun:
             None if search is None else search.found.get(layer),
             None if search is None else search.predicted.get(layer),
             self._stability(results),
+            None if search is None else search.paths.get(layer),
         )
 
     def _stability(self, results: MaximizationResults) -> Stability | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch import nn
 
-from neurovis.analysis import Predictability, predictability
+from neurovis.analysis import PathSimilarity, Predictability, path_similarity, predictability
+from neurovis.analysis.path_similarity import OTHER_WAY, PathReader
 from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.cli.commands import Flag, Paths
 from neurovis.cli.own_images import DemoScenes, choose_images
@@ -38,6 +39,8 @@ class TopImagesOptions:
         image_workers: Processes that read images, for each device; 0 reads them in between.
         predictability: Also measure whether a kernel's preferred image tells which of the pictures
             drive it: 1 if always, 0.5 by chance; 10 pictures at least.
+        path_similarity: Also compare what a kernel's preferred image and its top pictures excite in
+            the layers before, and flag images that take another way in; 10 pictures at least.
     """
 
     images: Paths = None
@@ -45,6 +48,7 @@ class TopImagesOptions:
     top_images: int | None = None
     image_workers: int = 0
     predictability: Flag = False
+    path_similarity: Flag = False
 
     def __post_init__(self) -> None:
         for name, least in (("top_images", 1), ("image_workers", 0)):
@@ -72,6 +76,7 @@ class TopImagesRun:
     Attributes:
         found: By layer, after the run.
         predicted: Predictability by layer, if it was asked for.
+        paths: Path similarity by layer, if it was asked for.
 
     Raises:
         ValueError: If there is no picture that can be read, an option is out of its range, or the
@@ -95,14 +100,18 @@ class TopImagesRun:
         for job in module.jobs:
             kernels[job.layer] += job.target.kernels
         self._images, self._module, self._trainer = images, module, trainer
-        self._network, self._is_predicted = network, options.predictability
+        self._network, self._options = network, options
         self.found: dict[str, TopImages] = {}
         self.predicted: dict[str, Predictability] = {}
-        if options.predictability and len(images.dataset) < LEAST_PICTURES:
-            raise ValueError(
-                f"predictability needs at least {LEAST_PICTURES} pictures; --images has "
-                f"{len(images.dataset)}"
-            )
+        self.paths: dict[str, PathSimilarity] = {}
+        for name in ("predictability", "path_similarity"):
+            if getattr(options, name) and len(images.dataset) < LEAST_PICTURES:
+                raise ValueError(
+                    f"{name} needs at least {LEAST_PICTURES} pictures; --images has "
+                    f"{len(images.dataset)}"
+                )
+        for layer in module.layers if options.path_similarity else ():
+            PathReader(network, layer, spec)  # Raises if nothing is before the layer.
         self._probe = TopImagesProbe(
             network,
             kernels,
@@ -137,8 +146,10 @@ class TopImagesRun:
             for layer, found in self.found.items():
                 found.save(module.folder_of(layer, folder), trainer.loggers)
                 _print(found)
-                if self._is_predicted:
+                if self._options.predictability:
                     self._predict(layer, module.folder_of(layer, folder))
+                if self._options.path_similarity:
+                    self._compare_paths(layer, module.folder_of(layer, folder))
             self._images.notes.print()
 
     def _predict(self, layer: str, folder: Path) -> None:
@@ -161,6 +172,29 @@ class TopImagesRun:
         ]
         title = f"{layer}: predictability of {found.pictures} pictures"
         print_table(title, shown, number=len(rows), file="predictability.csv")
+
+    def _compare_paths(self, layer: str, folder: Path) -> None:
+        """Compare the ways in of a layer's preferred images and top pictures, write and print."""
+        found = path_similarity(
+            self._network,
+            layer,
+            self._module.results_of(layer),
+            self._images.dataset,
+            input_spec=self._module.input_spec,
+        )
+        self.paths[layer] = found
+        rows = list(found.rows())
+        write_table(folder / "path_similarity.csv", rows)
+        save_png(folder / "path_similarity.png", found.figure(), colors=256)
+        last = [row for row in rows if row["before"] == found.layers[-1]]
+        names = ("correlation", "null", "among_pictures", "similarity")
+        shown = [
+            {"kernel": str(row["kernel"]), **{name: f"{row[name]:.3g}" for name in names}}
+            | {"": OTHER_WAY if row["kernel"] in found.flagged else ""}
+            for row in last[:MOST_ROWS]
+        ]
+        title = f"{layer}: path similarity in {found.layers[-1]}"
+        print_table(title, shown, [""], number=len(last), file="path_similarity.csv")
 
     def raise_if_incomplete(self) -> None:
         """Say in the end what was left out.

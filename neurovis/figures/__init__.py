@@ -16,6 +16,7 @@ from neurovis.figures.orientations import (
     orientation_map_figure,
 )
 from neurovis.figures.output import render, save_gif, save_png, stacked
+from neurovis.figures.path_similarity import path_similarity_figure
 from neurovis.figures.pictures import modality_rows, tile
 from neurovis.figures.randomization import randomization_figure
 from neurovis.figures.ranking import RankedEntry, ranking_figure
@@ -50,6 +51,7 @@ __all__ = [
     "orientation_colors",
     "orientation_key",
     "orientation_map_figure",
+    "path_similarity_figure",
     "randomization_figure",
     "ranking_figure",
     "receptive_field_figure",

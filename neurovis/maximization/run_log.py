@@ -79,6 +79,9 @@ EVIDENCE = {
     "the median over kernels: 1 is all, 0.5 chance.",
     "median_stability": "**d′ of the likeness of variants**, of one kernel against different ones, "
     "the median over kernels: 0 is chance.",
+    "median_path_similarity": "**Likeness of what images and top pictures excite in the layer "
+    "before**, the median over kernels: 1 as the pictures are like each other, 0 as those of other "
+    "kernels.",
 }
 
 

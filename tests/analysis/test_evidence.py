@@ -19,6 +19,7 @@ from neurovis import ActivationMaximization, InputSpec
 from neurovis.analysis import (
     ImageEvidence,
     Judgments,
+    PathSimilarity,
     Predictability,
     Stability,
     make_report,
@@ -79,6 +80,10 @@ def evidence(layer: str, network: nn.Module) -> ImageEvidence:
         find_top_images(network, layer, KERNELS, torch.rand(12, *SPEC.shape), 2, "max", SPEC),
         Predictability(layer, KERNELS, two, null, two, 20, "pixels"),
         Stability(layer, [0, 2], torch.tensor([-0.25, 3.21]), two, two, "pixels"),
+        PathSimilarity(
+            *(layer, [0, 2], ["pixels"], torch.tensor([[0.5], [0.05]]), torch.zeros(2, 1, 1)),
+            *(torch.ones(2, 1), 12, 2),
+        ),
     )
 
 
@@ -108,6 +113,8 @@ def test_tables_figures_logs_and_cards_have_the_evidence(
     assert [row["B:partner"] for row in most] == ["3 kernel 1"] * 3 + [""]
     assert [row["predictability"] for row in most] == ["0.75", "0.75", "nan", "nan"]
     assert [float(row["stability"]) for row in most] == pytest.approx([3.21, 3.21, -0.25, -0.25])
+    similarities = [float(row["path_similarity"]) for row in most]
+    assert similarities == pytest.approx([0.05, 0.05, 0.5, 0.5])
     best = {kernel: found.top_images.values(kernel)[0] for kernel in KERNELS}
     parts = [float(row["activation"]) / best[int(row["kernel"])] for row in most]
     assert [float(row["of_best_picture"]) for row in most] == pytest.approx(parts)
@@ -117,8 +124,10 @@ def test_tables_figures_logs_and_cards_have_the_evidence(
     times = f"{parts[0]:.2g} times the best picture's activation"
     assert first.remark == (
         f"A: ostrich (9), 1st · B: partner above 20 % of pictures · {times} · "
-        "predicts held-out pictures 0.75 · stable d′ 3.2"
+        "predicts held-out pictures 0.75 · stable d′ 3.2 · "
+        "takes another way in than its top pictures"
     )
+    assert "another way" not in third.remark
     assert third.remark.startswith("A: goose (99), 1st · ")
     assert fourth.remark.startswith("A: no such class · B: no partner · ")
     shown = " ".join(text.get_text() for text in module.results.grid().texts)
@@ -133,6 +142,7 @@ def test_tables_figures_logs_and_cards_have_the_evidence(
     }
     assert logged["results/judged_first"] == pytest.approx(2 / 3)
     assert logged["results/median_percentile"] == 20
+    assert logged["results/median_path_similarity"] == pytest.approx(0.275)
     assert logged["results/median_predictability"] == 0.75
     assert logged["results/median_of_best_picture"] == pytest.approx(np.median(parts))
     assert logged["results/median_stability"] == pytest.approx((3.21 - 0.25) / 2)

@@ -44,6 +44,7 @@ from neurovis.analysis import (
     judge_images,
     make_report,
     map_ranked_fields,
+    path_similarity,
     predictability,
     seed_stability,
 )
@@ -150,6 +151,11 @@ _NETWORKS = [
         "seed_stability: one image each",
         lambda: seed_stability(NET, "0", {0: IMAGES[:1], 1: IMAGES[:1]}, input_spec=GRAY),
         "needs several images of a kernel … got 1 of 2: see variants",
+    ),
+    Bad(
+        "path_similarity: one picture",
+        lambda: path_similarity(NET, "2", {0: IMAGES}, IMAGES, input_spec=GRAY, top_images=1),
+        "top_images must be at least 2; got 1",
     ),
     Bad(
         "set_layout: no kernels",

@@ -36,7 +36,7 @@ _REASONS = {
         *("Picture", "ReceptiveField", "Score", "Comparison", "ExplainedPicture", "FeatureMaps"),
         *("PreferredGratings", "RandomizedPicture", "RankedFields"),
         *("ResultFiles", "SaliencyProbe", "Predictability", "Judgments", "Stability"),
-        "ImageEvidence",
+        *("ImageEvidence", "PathSimilarity"),
     ),
     "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
     "called by us, with what was checked": (
@@ -47,6 +47,7 @@ _REASONS = {
         *("orientation_map_figure", "randomization_figure", "kernel_sheet_figure"),
         *("grating_preference_figure", "image_uri", "overlay_uri", "preferred_gratings"),
         *("save_first_kernels", "save_ranking", "save_gif", "save_evidence"),
+        "path_similarity_figure",
     ),
     "takes nothing": ("Center", "DeepDream", "Max", "Mean", "Pixel", "load_demo_network"),
     "Lightning's own arguments": ("ShapeClassifier", "ShapeNet", "ShapeScenesDataModule"),

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from neurovis import ActivationMaximization
-from neurovis.analysis import judge_images, predictability, seed_stability
+from neurovis.analysis import judge_images, path_similarity, predictability, seed_stability
 from neurovis.cli.main import main
 from neurovis.cli.own_images import DemoScenes
 from neurovis.demo import ShapeNet, demo_input_spec, load_demo_network
@@ -126,11 +126,14 @@ def test_what_cannot_be_looked_at_is_said_before_the_ascent(
     assert not list(tmp_path.rglob("*.npz")), "nothing was climbed"
 
 
-def test_predictability_is_that_of_the_function(tmp_path: Path) -> None:
+def test_referees_are_those_of_the_functions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
-    options = ("--layer", "conv2", "--kernels", "3,5", "--top_images", "1", "--predictability")
-    options += ("--sign", "both")  # Of which one predicts.
-    assert _run(run, *options) == 0
+    options = ("--layer", "conv2", "--kernels", "3,5", "--top_images", "1")
+    options += ("--sign", "both")  # Of which one is compared.
+    assert _run(run, *options, "--predictability", "--path_similarity") == 0
+    assert "conv2: path similarity in conv1" in capsys.readouterr().out
     rows = _rows(run / "predictability.csv")
     assert [(row["kernel"], row["pictures"], row["space"]) for row in rows] == [
         (kernel, "256", "conv1") for kernel in "35"
@@ -144,6 +147,21 @@ def test_predictability_is_that_of_the_function(tmp_path: Path) -> None:
         load_demo_network(), "conv2", module.results, DemoScenes(SPEC), input_spec=SPEC
     )
     assert [float(row["predictability"]) for row in rows] == found.scores.tolist()
+    paths = path_similarity(
+        load_demo_network(), "conv2", module.results, DemoScenes(SPEC), input_spec=SPEC
+    )
+    rows = _rows(run / "path_similarity.csv")
+    assert [(row["kernel"], row["before"]) for row in rows] == [("3", "conv1"), ("5", "conv1")]
+    correlations = [float(row["correlation"]) for row in rows]
+    assert correlations == pytest.approx(paths.correlations[:, 0].tolist())
+    assert (run / "path_similarity.png").is_file()
+
+
+def test_nothing_before_a_layer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--layer", "conv1", "--kernels", "0", "--top_images", "1", "--path_similarity")
+    assert _run(tmp_path / "run", *options) == 2
+    assert 'layer "conv1" has no layers with kernels before it' in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_too_few_pictures_to_predict(
