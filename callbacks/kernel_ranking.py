@@ -88,9 +88,9 @@ class KernelRankingMonitor(Monitor):
             of 32 images, where all else costs one or two.
         first_and_now: Whether to compare with the scores when the fit began.
         reference: Neurons to compare the kernels with each time, as for
-            :func:`~neurovis.tuning.load_reference`: ``"macaque_v1"``, or a CSV file. Under
-            ``reference_scores/<reference>/<property>/<layer>`` are the ``/score`` and the
-            ``/null_score`` of random kernels, for each property and ``mean``.
+            :func:`~neurovis.tuning.load_reference`: ``"macaque_v1"``, or a CSV file. Tags are
+            ``kernel_ranking/reference_scores/<reference>/<property>/<layer>``, then ``/score``, or
+            ``/null_score`` for random kernels; one of the properties is ``mean``.
         pixels_per_degree: Pixels of the network's input in a degree of visual angle, for
             properties of neurons in degrees; these are left out without it.
         **options: ``orientations`` (8), ``spatial_frequencies``, ``phases`` and all else of
@@ -152,7 +152,7 @@ class KernelRankingMonitor(Monitor):
             None if reference is None else checked_reference(reference, pixels_per_degree)
         )
         if self.reference is not None:
-            self.tag_settings[f"reference_scores/{self.reference.name}"] = (
+            self.tag_settings[f"kernel_ranking/reference_scores/{self.reference.name}"] = (
                 settings,
                 pixels_per_degree,
             )

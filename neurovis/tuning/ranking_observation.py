@@ -117,9 +117,9 @@ def ranking_observation(
 
 
 def reference_observation(scores: ReferenceScores, step: int | None = None) -> Observation:
-    """Scores against a reference as they are logged, under ``reference_scores/<reference>``.
+    """Scores against a reference as they are logged.
 
-    Pictures are all scores as colors, and of each property the histograms of all layers; scalars
+    Tags begin with ``kernel_ranking/reference_scores/<reference>``. Pictures are all scores as colors, and of each property the histograms of all layers; scalars
     are the scores of each layer, and those of random kernels. Nothing, if nothing was compared.
 
     Args:
@@ -130,7 +130,7 @@ def reference_observation(scores: ReferenceScores, step: int | None = None) -> O
     if not scores.items:
         return observation
     name = scores.reference.name
-    root = f"reference_scores/{name}"
+    root = f"kernel_ranking/reference_scores/{name}"
     observation.pictures[root] = render(scores.figure(step))
     tags = {root}
     for one in scores.properties:

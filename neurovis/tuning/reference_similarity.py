@@ -157,5 +157,7 @@ def mean_score(parts: Sequence[ReferenceScore]) -> ReferenceScore:
 
 def _drawn_again(bins: Counts, size: int, number: int, random: np.random.Generator) -> Counts:
     """Count ``size`` kernels, drawn from these, in bins: ``(1000, number)``."""
-    drawn = bins[random.integers(len(bins), size=(_RESAMPLES, size))]
+    # In few bytes, since a layer may have thousands of kernels.
+    places = random.integers(len(bins), size=(_RESAMPLES, size), dtype=np.int32)
+    drawn = bins.astype(np.int16)[places]
     return np.stack([(drawn == place).sum(1) for place in range(number)], axis=1)

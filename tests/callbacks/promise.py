@@ -50,7 +50,13 @@ MONITORS: list[tuple[type[Monitor], dict[str, Any]]] = [
     (ActivationMaximizationMonitor, {"layer": "head", "kernels": [2], "steps": 1}),
     (
         KernelRankingMonitor,
-        {"layers": "conv2", "max_kernels": 1, "spatial_frequencies": [0.2], "null_kernels": 8},
+        {
+            "layers": "conv2",
+            "max_kernels": 1,
+            "spatial_frequencies": [0.2],
+            "null_kernels": 8,
+            "reference": "macaque_v1",
+        },
     ),
     (
         KernelRankingMonitor,

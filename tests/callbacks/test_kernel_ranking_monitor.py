@@ -148,7 +148,7 @@ class TestNumbers:
             reference=cells,
         ).reference_scores  # fmt: skip
         assert found is not None
-        tag = "reference_scores/cells"
+        tag = "kernel_ranking/reference_scores/cells"
         for name in ("gOSI", "mean"):
             expected = found["conv2", name]
             assert seen.scalars[f"{tag}/{name}/conv2/score"] == expected.score

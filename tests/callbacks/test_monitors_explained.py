@@ -106,6 +106,7 @@ class TestEveryMonitor:
             "activation_maximization",
             "kernel_ranking/orientation",
             "kernel_ranking/color",
+            "kernel_ranking/reference_scores/macaque_v1",
         }
 
     def test_a_chart_for_each_ranking_and_one_for_all(self, folder: str) -> None:

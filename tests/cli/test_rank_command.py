@@ -201,7 +201,7 @@ def test_scores_against_the_reference_are_written_and_printed(written: tuple[Pat
             if line.startswith(f"│ {row['property']} ")
         ]
         assert f" {score:.3f} " in line
-    root = folder / "reference_scores" / "macaque_v1"
+    root = folder / "kernel_ranking" / "reference_scores" / "macaque_v1"
     assert root.with_suffix(".png").is_file()
     assert (root / "preferred_orientation" / "histogram.png").is_file()
     assert "preferred_spatial_frequency" in output.partition("in degrees of visual angle")[2]

@@ -248,6 +248,33 @@ class TestRankings:
         assert not found.items
         assert "nothing" in repr(found)
 
+    def test_dead_kernels_do_not_count(self) -> None:
+        network = gabor_network([0, 30, 60, 90, 120])
+        with torch.no_grad():
+            network.conv.weight[2] = 0
+        found = rank_kernels(
+            network, "conv", input_spec=SPEC, null_kernels=0, reference="macaque_v1"
+        ).reference_scores
+        assert found is not None
+        score = found["conv", "preferred_orientation"]
+        assert score.kernel_counts.sum() == 4
+        assert math.isnan(score.null_score)
+        assert math.isnan(score.null_percentile)
+
+    @pytest.mark.drawn
+    def test_figures_without_random_kernels(self) -> None:
+        found = rank_kernels(
+            *(gabor_network([0, 45, 90, 135]), "conv"),
+            input_spec=SPEC,
+            null_kernels=0,
+            orientations=8,
+            reference="macaque_v1",
+        ).reference_scores
+        assert found is not None
+        assert_readable(found.figure())
+        assert "null" not in texts(found.figure())
+        assert "random" not in texts(found.histogram("preferred_orientation"))
+
     @pytest.mark.drawn
     def test_figures_can_be_read(self, scores: ReferenceScores) -> None:
         assert_readable(scores.figure(step=12))
