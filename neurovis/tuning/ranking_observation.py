@@ -119,8 +119,9 @@ def ranking_observation(
 def reference_observation(scores: ReferenceScores, step: int | None = None) -> Observation:
     """Scores against a reference as they are logged.
 
-    Tags begin with ``kernel_ranking/reference_scores/<reference>``. Pictures are all scores as colors, and of each property the histograms of all layers; scalars
-    are the scores of each layer, and those of random kernels. Nothing, if nothing was compared.
+    Tags begin with ``kernel_ranking/reference_scores/<reference>``. Pictures are all scores as
+    colors, and of each property the histograms of all layers; scalars are the scores of each layer,
+    and those of random kernels. Nothing, if nothing was compared.
 
     Args:
         scores: The scores.
