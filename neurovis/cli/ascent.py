@@ -22,6 +22,7 @@ from neurovis.maximization import (
     TargetMaximization,
     unfinished_run,
 )
+from neurovis.maximization.accentuation import DEFAULT_CHANGE
 from neurovis.maximization.checks import is_trial
 from neurovis.maximization.manifest import MANIFEST, Manifest
 from neurovis.maximization.network import chosen_precision
@@ -59,6 +60,10 @@ class ImageOptions:
             of Affine, Jitter, GaussianBlur, GaussianNoise, Lighting, or functions from images to
             images, in this order; [] for nothing.
         init: Start from noise, zero (gray), or a picture.
+        accentuate: Start from this photograph and stay near it, to show what a kernel sees in it:
+            --init with a --change of 1.
+        change: Largest distance from the picture of --init: the root mean square of differences, in
+            units of the picture's local contrast.
         resume: Resume the latest run of the same command that was stopped, in its folder.
     """
 
@@ -68,6 +73,8 @@ class ImageOptions:
     regularizers: list[Regularizer | Callable[..., Any]] = field(default_factory=list)
     transforms: list[Transform | Callable[..., Any]] | None = None
     init: str = "noise"
+    accentuate: str | None = None
+    change: float | None = None
     resume: bool = True
 
     def settings(self, ascent: AscentSettings, spec: InputSpec) -> AscentOptions:
@@ -78,9 +85,15 @@ class ImageOptions:
             spec: What the network is shown.
         """
         named = {one.name: getattr(ascent, one.name) for one in fields(ascent)}
-        own = {name: value for name, value in vars(self).items() if name != "resume"}
-        if self.init not in ("noise", "zero"):
-            own["init"] = read_picture(self.init, spec)
+        own = dict(vars(self))
+        del own["resume"], own["accentuate"]
+        if self.accentuate is not None:
+            if self.init != "noise":
+                raise ValueError("--accentuate starts from its photograph; leave out --init")
+            own["change"] = DEFAULT_CHANGE if self.change is None else self.change
+        picture = self.accentuate or self.init
+        if picture not in ("noise", "zero"):
+            own["init"] = read_picture(picture, spec)
         return cast(AscentOptions, {**named, **own})
 
 

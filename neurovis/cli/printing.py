@@ -97,11 +97,19 @@ def print_results(results: MaximizationResults) -> None:
     rows = []
     for item in results.items[:MOST_ROWS]:
         silent = sum(item.dead_members)
+        accentuated = {}
+        if item.photograph_activation is not None:
+            accentuated = {
+                "of the photograph": item.counted(item.photograph_activation),
+                "ratio": f"{item.ratio:.3g}",
+                "SSIM": f"{item.similarity:.2f}",
+            }
         rows.append(
             {
                 "image": results.label(item),
                 "activation": item.counted(item.activation),
                 "of noise": item.counted(item.noise_activation),
+                **accentuated,
                 "silent kernels": f"{silent} of {sum(item.driven_members)}" if silent else "",
             }
         )

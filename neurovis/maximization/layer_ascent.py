@@ -222,12 +222,18 @@ class LayerAscent:
         """The images of a slot as they are now, with the evidence for them."""
         layer, job, count = self.layer, self._batch.jobs[slot], self._settings.variants
         images = self.candidates([slot])
-        # By themselves, not with others of the batch, so that their numbers are theirs alone.
-        targets = [job.target] * len(images)
-        evidence = gather_evidence(images, layer.response, targets, layer.objective)
-        joint = torch.tensor([one.objective_value for one in evidence])
-        best = self.better(images, joint).tolist()
         starts = layer.region.initial_images(job.target.kernels[0])
+        shown = images
+        if layer.region.photograph is not None:
+            shown = torch.cat([images, starts[:1].to(images)])
+        # By themselves, not with others of the batch, so that their numbers are theirs alone.
+        targets = [job.target] * len(shown)
+        evidence = gather_evidence(shown, layer.response, targets, layer.objective)
+        joint = torch.tensor([one.objective_value for one in evidence[: len(images)]])
+        best = self.better(images, joint).tolist()
+        of_photograph = None
+        if layer.region.photograph is not None:
+            of_photograph = job.sign * evidence[-1].objective_value + 0.0
         crop, curves = layer.region.crop, self._batch.curve(slot)
         made = []
         for variant in range(count):
@@ -255,6 +261,7 @@ class LayerAscent:
                     box=None if crop is None else crop.box,
                     crop=None if crop is None else crop.crop_box,
                     sign=job.sign,
+                    photograph_activation=of_photograph,
                 )
             )
         return made

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
+from neurovis.maximization.accentuation import Photograph
 from neurovis.maximization.contrast import ContrastMemory
 from neurovis.maximization.field_crop import FieldCrop
 from neurovis.maximization.parametrizations import ImageParameters
@@ -47,6 +48,8 @@ class OptimizedRegion:
             memory: Gains and shifts of the images' last step, if this is one of many.
         """
         constraints = self.settings.constraints
+        if self.photograph is not None:
+            images = self.photograph.near(images)
         if self.crop is None:
             return constraints(images, self.spec, memory)
         if constraints.is_none:
@@ -94,7 +97,16 @@ class OptimizedRegion:
         count = len(kernels) * self.settings.variants
         images = self.settings.image_parameters.images(count, self.spec)
         images.start_from_noise(self._generators(kernels))
-        return self.whole(self.constrained(images()))
+        noise = images()
+        if self.photograph is not None:
+            noise = self.photograph.with_noise(noise)
+        return self.whole(self.constrained(noise))
+
+    @cached_property
+    def photograph(self) -> Photograph | None:
+        """Photograph that images stay near, if it is accentuated."""
+        init, change = self.settings.init, self.settings.change
+        return Photograph(init, change) if isinstance(init, Tensor) and change else None
 
     def _start(self, kernel: int) -> ImageParameters:
         init = self.settings.init

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from neurovis.figures.pictures import tile
 from neurovis.files import safe_name
+from neurovis.maximization.accentuation import similarity
 from neurovis.receptive_fields import Box
 from neurovis.result import Result
 
@@ -53,6 +55,7 @@ class PreferredImage(Result):
         crop: With a box, the ``(top, left, bottom, right)`` that was generated around it; the
             network was never shown more than the box.
         sign: 1 for the image that drives a kernel most, -1 for the one that drives it least.
+        photograph_activation: Activation of the start, where that is a photograph to accentuate.
         evidence: Further columns of its row, such as what judges say of it.
         remark: The same in a line of words, for figures.
     """
@@ -77,6 +80,7 @@ class PreferredImage(Result):
     box: Box | None = None
     crop: Box | None = None
     sign: int = 1
+    photograph_activation: float | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
     remark: str = ""
 
@@ -90,6 +94,17 @@ class PreferredImage(Result):
     def counted(self, activation: float) -> str:
         """Format a number that is maximized, with its unit."""
         return f"{activation:.4g} {self.unit}".rstrip()
+
+    @property
+    def ratio(self) -> float:
+        """The activation over that of the photograph; NaN where that is not positive."""
+        before = self.photograph_activation
+        return self.activation / before if before is not None and before > 0 else math.nan
+
+    @property
+    def similarity(self) -> float:
+        """Structural similarity (SSIM) to the start, at most 1."""
+        return similarity(self.image, self.start)
 
     @property
     def dead_members(self) -> list[bool]:
@@ -110,6 +125,13 @@ class PreferredImage(Result):
 
     def rows(self) -> Iterator[dict[str, object]]:
         """One row for each kernel."""
+        accentuated: dict[str, object] = {}
+        if self.photograph_activation is not None:
+            accentuated = {
+                "photograph_activation": self.photograph_activation,
+                "ratio": self.ratio,
+                "ssim": self.similarity,
+            }
         for member, kernel in enumerate(self.kernels):
             yield {
                 "layer": self.layer,
@@ -119,6 +141,7 @@ class PreferredImage(Result):
                 "steps": len(self.curve),
                 "dead": self.dead_members[member],
                 "ended": self.ended,
+                **accentuated,
             }
 
     def _summary(self) -> str:

@@ -161,7 +161,9 @@ class MaximizableLayer:
 
     def _find_crop(self) -> FieldCrop | None:
         settings = self._settings
-        if not settings.crop or settings.frozen or not settings.resolved_objective.reads_center:
+        if not settings.crop or not settings.resolved_objective.reads_center:
+            return None
+        if settings.frozen or settings.change is not None:
             return None
         still = find_field_crop(self.response)
         if still is None:

@@ -140,11 +140,15 @@ def high_frequency(images: Tensor, sigma: float) -> Tensor:
         sigma: Standard deviation of the blur in pixels. At the borders the part of the Gaussian
             that lies within the image makes up for the rest.
     """
+    return (images - blurred(images, sigma)).square().flatten(1).mean(1)
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Return the Gaussian blur of images ``(B, C, H, W)``; see :func:`high_frequency`."""
     # Products of matrices, unlike the gradients of convolutions, are the same each time.
     with torch.autocast(images.device.type, enabled=False):
         vertical, horizontal = (_blur_matrix(images, size, sigma) for size in images.shape[2:])
-        blurred = vertical @ images @ horizontal.mT
-        return (images - blurred).square().flatten(1).mean(1)
+        return vertical @ images @ horizontal.mT
 
 
 def _blur_matrix(images: Tensor, size: int, sigma: float) -> Tensor:

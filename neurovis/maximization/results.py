@@ -25,6 +25,7 @@ from neurovis.figures import (
 )
 from neurovis.files import link, write_arrays
 from neurovis.inputs import InputSpec
+from neurovis.maximization.accentuation import alpha_map
 from neurovis.maximization.constraints import measured
 from neurovis.maximization.preferred_image import LEAST, PreferredImage
 from neurovis.receptive_fields import Box
@@ -121,25 +122,36 @@ class MaximizationResults(Result):
 
     def grid(self) -> Figure:
         """All images with their labels and activations."""
-        labels = [
-            f"{self.label(item)}: {'dead' if item.dead else item.counted(item.activation)}"
-            for item in self.items
-        ]
+        cells = [cell for item in self.items for cell in self._cells(item)]
         title = f"preferred images of {self.layer}"
         box = self.items[0].box if self.items else None
         if box is not None:
             title += f": the {_size(box)} that the center unit sees"
-        seen = torch.stack([item.seen(item.image) for item in self.items])
-        remarks = [item.remark for item in self.items]
+        images, labels, remarks = zip(*cells, strict=True)
+        seen = torch.stack(images)
         return labeled_grid(seen, labels, self.spec, title, self._columns(), _IN_FIGURES, remarks)
+
+    def _cells(self, item: PreferredImage) -> list[tuple[Tensor, str, str]]:
+        """Image, label and remark; between a photograph and its alpha map, if it has one."""
+        label = f"{self.label(item)}: {'dead' if item.dead else item.counted(item.activation)}"
+        if item.photograph_activation is None:
+            return [(item.seen(item.image), label, item.remark)]
+        before = f"photograph: {item.counted(item.photograph_activation)}"
+        label = f"{label} ({item.ratio:.2g}x), SSIM {item.similarity:.2f}"
+        alpha = alpha_map(item.image, item.start).expand_as(item.image)
+        shown = (item.image, label, item.remark)
+        return [(item.start, before, ""), shown, (alpha, "where it changed", "")]
 
     def _columns(self) -> int | None:
         """Images in a row of the grid: all images of a kernel, several times over."""
         of_kernel = 1 + max((item.variant for item in self.items), default=0)
         of_kernel *= len({item.sign for item in self.items})
-        if of_kernel < 2:
+        is_accentuated = any(item.photograph_activation is not None for item in self.items)
+        cells = 3 if is_accentuated else 1
+        across = cells * of_kernel
+        if across < 2:
             return None
-        return of_kernel * max(1, round(math.sqrt(len(self.items)) / of_kernel))
+        return across * max(1, round(math.sqrt(len(self.items) * cells) / across))
 
     def curves_figure(self) -> Figure:
         """Plot the maximized number over the steps."""
@@ -279,6 +291,9 @@ class MaximizationResults(Result):
             "modalities": np.array([modality.name for modality in self.spec.modalities]),
             "layer": np.array(self.layer),
         }
+        if any(item.photograph_activation is not None for item in self.items):
+            alpha = [alpha_map(item.image, item.start) for item in self.items]
+            arrays["alpha_maps"] = torch.stack(alpha).numpy()
         write_arrays(path, arrays)
 
     def _stack(self, images: Sequence[Tensor]) -> Tensor:

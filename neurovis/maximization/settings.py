@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -14,6 +14,7 @@ from neurovis.maximization.constraints import Constraints
 from neurovis.maximization.objectives import Objective, ObjectiveName, as_objective
 from neurovis.maximization.options import check_integer, check_number, check_picture
 from neurovis.maximization.parametrizations import (
+    FixedMagnitude,
     Parametrization,
     ParametrizationName,
     as_parametrization,
@@ -56,6 +57,7 @@ class AscentOptions(TypedDict, total=False):
     diversity: float
     parametrization: ParametrizationName | Parametrization | None
     init: Literal["noise", "zero"] | Tensor
+    change: float | None
     contrast: float | dict[str, float] | None
     luminance: float | dict[str, float] | None
     frozen: dict[str, Tensor | str | Path] | None
@@ -109,6 +111,9 @@ class AscentSettings:
             style's.
         init: Start from ``noise``, from mid gray (``zero``), or from an image ``(C, H, W)`` in
             [0, 1].
+        change: Largest distance from the image to start from, which is accentuated rather than
+            replaced; 1 keeps an SSIM of about 0.8. See
+            :mod:`~neurovis.maximization.accentuation`. None: any.
         contrast: Fixed RMS contrast (standard deviation in [0, 1] units) of each modality; a
             number, or a mapping from modalities to numbers.
         luminance: Fixed mean of each modality, in [0, 1]; a number, or a mapping.
@@ -145,6 +150,7 @@ class AscentSettings:
     diversity: float = 0.0
     parametrization: ParametrizationName | Parametrization | None = None
     init: Literal["noise", "zero"] | Tensor = "noise"
+    change: float | None = None
     contrast: float | dict[str, float] | None = None
     luminance: float | dict[str, float] | None = None
     frozen: dict[str, Tensor | str | Path] | None = None
@@ -200,6 +206,22 @@ class AscentSettings:
         elif not isinstance(self.init, str) or self.init not in ("noise", "zero"):
             came = repr(self.init) if isinstance(self.init, str) else type(self.init).__name__
             raise ValueError(f'init must be "noise", "zero" or an image tensor; got {came}')
+        if self.change is not None:
+            self._check_change(self.change)
+
+    def _check_change(self, change: float) -> None:
+        check_number("change", change)
+        if change == 0:
+            raise ValueError("change must be a positive number; got 0")
+        if not isinstance(self.init, Tensor):
+            raise ValueError("change is from an image to start from; give init, or leave it out")
+        if self.contrast is not None or self.luminance is not None:
+            raise ValueError("contrast and luminance would lead away from init; leave out change")
+        if isinstance(self.image_parameters, FixedMagnitude):
+            raise ValueError(
+                f"init is not among the images of {self.image_parameters}; leave out change, or "
+                "parametrization"
+            )
 
     @cached_property
     def resolved_objective(self) -> Objective:
@@ -272,12 +294,16 @@ class AscentSettings:
         """The style, or ``maximal`` where ``natural`` would contradict what is asked for.
 
         At one position views that move much blur what is seen, penalties can lower nothing where
-        amplitudes are fixed, and those of an image to start from would be lost.
+        amplitudes are fixed, and those of an image to start from would be lost: where it is
+        accentuated, its views alone are natural.
         """
         is_whole = self.resolved_objective.fits_any_size
         is_from_noise = isinstance(self.init, str) and self.init == "noise"
-        fits = is_whole and is_from_noise and not self.penalties
-        return STYLES[self.style if fits else "maximal"]
+        style = STYLES[self.style if is_whole and not self.penalties else "maximal"]
+        if is_from_noise:
+            return style
+        free = STYLES["maximal"]
+        return free if self.change is None else replace(style, parametrization=free.parametrization)
 
 
 def _check_functions(option: str, given: object) -> None:

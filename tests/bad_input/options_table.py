@@ -63,6 +63,10 @@ _AM = each_with(
             "0.001 <= low <= high <= 1000; got (1e-300, 1.0)",
         ),
         ("one scale", "--scale [2]", 'scale … 2 … "[2]"'),
+        ("no such sign", "--sign 2", 'sign must be 1, -1, both; got "2"'),
+        ("a change of nothing", "--change 0.5", "change is from an image to start from; give init"),
+        ("two pictures to start from", "--accentuate a.png --init b.png", "leave out --init"),
+        ("no such photograph", "--accentuate nowhere.png", "nowhere.png"),
         ("no yes or no", "--crop perhaps", 'crop … "perhaps"'),
         (
             "contrast beyond white",

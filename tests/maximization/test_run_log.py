@@ -232,7 +232,10 @@ class TestHyperparameters:
             "lp_order": 3.0, "regularizers": [torch.mean], "jitter": 1.5, "scale": (0.5, 2.0),
             "rotate": 45.0, "transforms": [], "style": "maximal",
         }  # fmt: skip
-        assert {one.name for one in fields(AscentSettings)} - set(changes) == {"batch_size"}
+        others = {one.name for one in fields(AscentSettings)} - set(changes)
+        assert others == {"batch_size", "change"}
+        accentuated = self.settings_of(init=torch.rand(4, 8, 8), change=0.5)
+        assert accentuated["others"] == "change 0.5"
         plain = self.settings_of()
         for name, value in changes.items():
             found = self.settings_of(**{name: value})
