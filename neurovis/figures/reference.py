@@ -187,9 +187,9 @@ class _Histograms:
     ) -> None:
         self._cells = _shares(cells)
         self._layers = [(_shares(one.counts), _shares(one.null)) for one in layers]
-        highest = max(float(np.nanmax(one)) for one in [self._cells, *sum(self._layers, ())])
+        drawn = np.concatenate([self._cells, *sum(self._layers, ())])
         ticks = [(float(place), f"{edge:.4g}") for place, edge in enumerate(edges)]
-        across, up = Axis(0, len(cells), ticks), linear_axis(0, 1.05 * highest)
+        across, up = Axis(0, len(cells), ticks), linear_axis(0, 1.05 * float(np.nanmax(drawn)))
         self._plots = [Plot(_PANEL, across, up, "", "share", one.label) for one in layers]
         size = max(one.width for one in self._plots), max(one.height for one in self._plots)
         self._grid = Grid(len(layers), size, 2 * GAP, landscape=1.3)
