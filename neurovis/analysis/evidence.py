@@ -62,7 +62,7 @@ class ImageEvidence:
             best = max(self.top_images.values(kernel), default=math.nan)
             part = item.activation / best if best > 0 else math.nan
             yield (
-                _number(part, "{:.2g} times the best picture's activation"),
+                _number(part, "{:.2g} times the best picture"),
                 {"of_best_picture": part},
             )
         if self.predictability is not None:

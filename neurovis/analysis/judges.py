@@ -152,13 +152,13 @@ def judge_images(
         return _judged_by_classes(asked, kernels, asked.judge.scores(shown))
     if pictures is None:
         raise ValueError(asked.needs_pictures)
-    layouts, own_layout = asked.judge.layouts(), asked.maker.layouts(layer)
+    reader, own_reader = asked.judge.reader(), asked.maker.reader(layer)
     responses = [
-        (asked.maker.means(own_layout, batch)[layer], asked.judge.means(layouts, batch))
+        (asked.maker.means(own_reader, batch)[layer], asked.judge.means(reader, batch))
         for batch, *_ in number_images(pictures, spec).loader(batch_size)
         if len(batch)
     ]
-    return _judged_by_partners(asked, kernels, asked.judge.means(layouts, shown), responses)
+    return _judged_by_partners(asked, kernels, asked.judge.means(reader, shown), responses)
 
 
 def _judged_by_classes(asked: JudgedLayer, kernels: list[int], scores: Tensor) -> Judgments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from neurovis.calling import network_inputs, one_input
 from neurovis.class_names import class_names
 from neurovis.inputs import InputSpec
-from neurovis.kernel_layouts import kernel_layouts, owns_kernels, usable_layers
+from neurovis.kernel_layouts import owns_kernels, usable_layers
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import class_name, unwrap
 from neurovis.outputs import find_output, tensor_at
 from neurovis.pictures import stretched
-from neurovis.receptive_fields import Layout
 from neurovis.recording import undisturbed
 
 
@@ -66,29 +65,28 @@ class ShownNetwork:
         scores = torch.cat(parts).double()
         return scores.flatten(2).mean(2) if scores.ndim > 2 else scores
 
-    def layouts(self, layer: str | None = None) -> Mapping[str, Layout]:
-        """Return the layout of a layer, or of all layers with kernels that can be read."""
+    def reader(self, layer: str | None = None) -> LayerReader:
+        """Return a reader of a layer, or of all layers with kernels that can be read."""
         example = self._spec.example()
         if layer is not None:
-            return kernel_layouts(self._network, [layer], example)
+            return LayerReader(self._network, layer, example)
         kinds = dict.fromkeys(type(part) for part in self._network.modules() if owns_kernels(part))
-        return usable_layers(self._network, kinds, example)
+        return LayerReader(self._network, usable_layers(self._network, kinds, example))
 
     @torch.no_grad()
-    def means(self, layouts: Mapping[str, Layout], images: Tensor) -> dict[str, Tensor]:
+    def means(self, reader: LayerReader, images: Tensor) -> dict[str, Tensor]:
         """Mean activations ``(N, K)`` of the kernels of layers, on the CPU.
 
         Args:
-            layouts: See :meth:`layouts`.
+            reader: See :meth:`reader`.
             images: ``(N, C, H, W)`` in [0, 1].
         """
-        reader = LayerReader(self._network, layouts)
         with undisturbed(self._network):
             parts = [
                 reader(inputs, lambda *read: _mean(read[2])) for inputs in self._inputs(images)
             ]
         # Not every device has double precision.
-        return {name: torch.cat([part[name].cpu() for part in parts]).double() for name in layouts}
+        return {name: torch.cat([part[name].cpu() for part in parts]).double() for name in parts[0]}
 
     def has_weights_of(self, network: nn.Module) -> bool:
         """True if all weights are those of a network."""

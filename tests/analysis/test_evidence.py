@@ -121,7 +121,7 @@ def test_tables_figures_logs_and_cards_have_the_evidence(
     assert not any(row["A:rank"] for row in rows if row["sign"] == "-1")
 
     first, _, third, fourth = [item for item in module.results.items if item.sign > 0]
-    times = f"{parts[0]:.2g} times the best picture's activation"
+    times = f"{parts[0]:.2g} times the best picture"
     assert first.remark == (
         f"A: ostrich (9), 1st · B: partner above 20 % of pictures · {times} · "
         "predicts held-out pictures 0.75 · stable d′ 3.2 · "

@@ -91,6 +91,7 @@ def test_classes_are_found_by_their_names() -> None:
         (["a", "b", "c"], ["a", "b", "see"], [0, 1, 2]),
         # Two that changed places are no spellings.
         (["a", "b", "c", "d", "e"], ["a", "b", "c", "e", "d"], [0, 1, 2, 4, 3]),
+        (["a", "b", "c", "x", "d"], ["a", "b", "c", "d", "y"], [0, 1, 2, None, 3]),
         # Names that occur twice are told apart by their places.
         (["crane", "b", "crane"], ["crane", "b", "crane"], [0, 1, 2]),
         (["crane", "b"], ["b", "crane", "crane"], [None, 0]),

@@ -56,7 +56,8 @@ def _rows(table: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root: Path = tmp_path_factory.mktemp("report")
-    assert _run(root, "--layer", *LAYERS, "--kernels", ",".join(map(str, KERNELS))) == 0
+    kernels = ("--kernels", ",".join(map(str, KERNELS)))
+    assert _run(root, "--layer", *LAYERS, *kernels, "--judge", "neurovis.demo.ShapeNet") == 0
     (version,) = _versions(root)
     return version
 
@@ -101,6 +102,19 @@ def test_there_is_a_card_for_each_kernel_with_the_numbers_of_the_tables(
             assert score["rank"] == int(row["rank"])
             checked += 1
     assert checked >= 8
+
+
+def test_judgments_of_the_tables_are_on_the_cards(
+    folder: Path, cards: dict[tuple[str, int], dict[str, Any]]
+) -> None:
+    for row in _rows(folder / "results.csv"):
+        card = cards[row["layer"], int(row["kernel"])]
+        said = " · ".join(card["remarks"])
+        if row["ShapeNet:partner"]:
+            percentile = float(row["ShapeNet:percentile"])
+            assert f"ShapeNet: partner above {percentile:.0f} % of pictures" in said
+        else:
+            assert "ShapeNet: no partner" in said
 
 
 def test_curves_peak_where_the_table_says_that_they_do(
