@@ -156,6 +156,8 @@ class KernelRankingMonitor(Monitor):
                 settings,
                 pixels_per_degree,
             )
+        # Of the first look: with others, means could not be compared over training.
+        self._mean_over: Sequence[str] | None = None
         self._ascents: dict[str, AscentState] = {}
 
     @property
@@ -168,6 +170,7 @@ class KernelRankingMonitor(Monitor):
         if self.is_first_look:
             self._facts, self._ascents = None, {}
             self._previous, self._first = {}, {}
+            self._mean_over = None
         spec = self.input_spec or self.probe.spec_like(images)
         battery = self._battery(images, spec)
         responses = LayerResponses(network, self.layers, spec, self.settings, self._facts)
@@ -198,9 +201,13 @@ class KernelRankingMonitor(Monitor):
             self._previous[place] = scores
         if self.reference is not None:
             likeness = score_against_reference(
-                found, self.reference, pixels_per_degree=self.pixels_per_degree
+                found,
+                self.reference,
+                pixels_per_degree=self.pixels_per_degree,
+                mean_over=self._mean_over,
             )
             if self.is_first_look:
+                self._mean_over = likeness.mean_over
                 for note in likeness.notes:
                     rank_zero_info(note)
             else:

@@ -112,9 +112,7 @@ class _HeatMap:
     def _draw_cell(self, page: Page, left: int, top: int, cell: ScoreCell | None) -> None:
         middle = left + _CELL_WIDTH / 2
         if cell is None:
-            page.text(
-                middle, top + (_TILE - LABEL) / 2, ["not measured"], align="center", color=GRAY
-            )
+            page.text(middle, top + (_TILE - LABEL) / 2, ["no score"], align="center", color=GRAY)
             return
         right, lower, bottom = left + _CELL_WIDTH, top + _TILE, top + _TILE + _NULL_TILE
         page.area(rectangle(left, top, right, lower), _color(cell.score))

@@ -36,13 +36,14 @@ class ReferenceScores(Result):
 
     Attributes:
         reference: The neurons.
-        items: Layer by layer; the mean of a layer, over the properties that all layers have,
-            follows its parts.
+        items: Layer by layer; the mean of a layer follows its parts.
+        mean_over: Properties of the means, which only layers with all of them have.
         notes: What was not compared, and why.
     """
 
     reference: Reference
     items: Sequence[ReferenceScore]
+    mean_over: Sequence[str]
     notes: Sequence[str]
 
     @property
@@ -171,6 +172,7 @@ def score_against_reference(
     reference: Reference | str | Path,
     *,
     pixels_per_degree: float | None = None,
+    mean_over: Sequence[str] | None = None,
 ) -> ReferenceScores:
     """Score how like neurons the kernels of ranked layers are, in all that both have.
 
@@ -179,14 +181,23 @@ def score_against_reference(
         reference: The neurons, as for :func:`~neurovis.tuning.load_reference`.
         pixels_per_degree: Pixels of the network's input in a degree of visual angle, for
             properties in degrees; these are left out without it.
+        mean_over: Properties of the mean; by default those that all layers have. Give those of
+            other scores, as their ``mean_over`` has them, for means to be compared with.
 
     Returns:
         A score for each layer and property, and the mean of each layer.
 
     Raises:
-        ValueError: If there is no such reference, or ``pixels_per_degree`` is not positive.
+        ValueError: If there is no such reference or property of it, or ``pixels_per_degree`` is not
+            positive.
     """
     cells = checked_reference(reference, pixels_per_degree)
+    unknown = [name for name in mean_over or [] if name not in cells.distributions]
+    if unknown:
+        raise ValueError(
+            f"mean_over has {', '.join(unknown)}, which {cells.name} does not have; "
+            f"there are {', '.join(cells.distributions)}"
+        )
     in_degrees = [name for name in cells.distributions if name in IN_DEGREES]
     if pixels_per_degree is not None:
         in_degrees = []
@@ -198,14 +209,28 @@ def score_against_reference(
             if values is not None and name not in {*parts, *in_degrees}:
                 parts[name] = property_score(ranking.layer, *values, distribution)
     found = {layer: parts for layer, parts in found.items() if parts}
+    given = {name for ranking in rankings for name in (*ranking.values, ranking.score_name)}
     compared = list(dict.fromkeys(name for parts in found.values() for name in parts))
-    shared = [name for name in compared if all(name in parts for parts in found.values())]
+    if mean_over is None:
+        mean_over = [name for name in compared if all(name in parts for parts in found.values())]
     items: list[ReferenceScore] = []
     for parts in found.values():
         items += parts.values()
-        if shared:
-            items.append(mean_score([parts[name] for name in shared]))
-    return ReferenceScores(cells, items, _notes(cells, compared, shared, in_degrees))
+        if mean_over and all(name in parts for name in mean_over):
+            items.append(mean_score([parts[name] for name in mean_over]))
+    missing = [name for name in cells.distributions if name not in {*compared, *in_degrees}]
+    notes = [
+        f"{cells.name}: {', '.join(names)}: {reason}"
+        for names, reason in (
+            (in_degrees, "in degrees of visual angle; give pixels_per_degree"),
+            ([name for name in missing if name not in given], "given by no ranking here"),
+            ([name for name in missing if name in given], "fewer than 3 kernels have a value"),
+        )
+        if names
+    ]
+    if len(mean_over) < len(compared):
+        notes.append(f"{cells.name}: the mean is over {', '.join(mean_over) or 'nothing'}")
+    return ReferenceScores(cells, items, mean_over, notes)
 
 
 def _unit(name: str) -> str:
@@ -229,21 +254,3 @@ def _values(
     of_null = null.double().numpy() if isinstance(null, Tensor) else np.empty(0)
     scale = (pixels_per_degree or 1.0) ** IN_DEGREES.get(name, 0)
     return values * scale, of_null * scale
-
-
-def _notes(
-    reference: Reference, compared: Sequence[str], shared: Sequence[str], in_degrees: Sequence[str]
-) -> list[str]:
-    notes = []
-    if in_degrees:
-        notes.append(
-            f"left out of {reference.name}, in degrees of visual angle: {', '.join(in_degrees)}; "
-            "give pixels_per_degree"
-        )
-    missing = [name for name in reference.distributions if name not in {*compared, *in_degrees}]
-    if missing:
-        notes.append(f"no ranking here gives {', '.join(missing)} of {reference.name}")
-    if len(shared) < len(compared):
-        over = ", ".join(shared) or "no property"
-        notes.append(f"the mean is over what all layers have: {over}")
-    return notes

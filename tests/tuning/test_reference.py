@@ -206,13 +206,16 @@ class TestRankings:
     def test_properties_in_degrees_are_left_out_with_a_word(self, ranked: Rankings) -> None:
         found = score_against_reference(ranked, "macaque_v1")
         assert "preferred_spatial_frequency" not in found.properties
-        assert any(
-            "preferred_spatial_frequency" in note and "give pixels_per_degree" in note
-            for note in found.notes
-        )
+        assert (
+            "macaque_v1: preferred_spatial_frequency, preferred_size, surround_diameter: "
+            "in degrees of visual angle; give pixels_per_degree"
+        ) in found.notes
 
     def test_what_no_ranking_gives_is_said(self, scores: ReferenceScores) -> None:
-        assert any("no ranking here gives surround_suppression" in note for note in scores.notes)
+        assert (
+            "macaque_v1: surround_suppression, preferred_size, surround_diameter, surround_ratio: "
+            "given by no ranking here"
+        ) in scores.notes
 
     def test_the_mean_is_over_what_all_layers_have(self, ranked: Rankings, tmp_path: Path) -> None:
         path = tmp_path / "mine.csv"
@@ -221,7 +224,14 @@ class TestRankings:
         assert found.properties == ["gOSI", "F1/F0"]
         for layer in ("conv", "relu"):
             assert found[layer, "mean"].score == pytest.approx(found[layer, "gOSI"].score)
-        assert "the mean is over what all layers have: gOSI" in found.notes
+        assert "mine: the mean is over gOSI" in found.notes
+        both = score_against_reference(ranked, path, mean_over=found.properties)
+        assert both.layers[0] == "relu"
+        assert [item.layer for item in both.items if item.name == "mean"] == ["relu"]
+
+    def test_the_mean_is_over_known_properties(self, ranked: Rankings) -> None:
+        with pytest.raises(ValueError, match="mean_over has size, which macaque_v1 does not have"):
+            score_against_reference(ranked, "macaque_v1", mean_over=["size"])
 
     def test_rows_have_both_numbers_and_the_source(self, scores: ReferenceScores) -> None:
         rows = {(row["layer"], row["property"]): row for row in scores.rows()}
@@ -246,6 +256,7 @@ class TestRankings:
         ).reference_scores
         assert found is not None
         assert not found.items
+        assert "macaque_v1: preferred_orientation: fewer than 3 kernels have a value" in found.notes
         assert "nothing" in repr(found)
 
     def test_dead_kernels_do_not_count(self) -> None:
