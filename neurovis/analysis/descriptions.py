@@ -112,7 +112,7 @@ class DescriptionReader:
         if self._of_network is not None:
             of_network = moments_of(self._network, self._spec, self._of_network, images)
         described = (
-            functional.adaptive_avg_pool2d(shown, 8)
+            functional.adaptive_avg_pool2d(shown, 8).cpu()
             if self.space == _PIXELS
             else of_judge[self.space]
         )

@@ -23,6 +23,9 @@ FUNCTIONS = (
     "neurovis.tuning.sizes.size_tuning",
     "neurovis.receptive_fields.receptive_fields",
     "neurovis.top_images.probe.find_top_images",
+    "neurovis.analysis.judges.judge_images",
+    "neurovis.analysis.predictability.predictability",
+    "neurovis.analysis.stability.seed_stability",
 )
 
 

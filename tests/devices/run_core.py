@@ -32,6 +32,7 @@ CORE = (
     *("test_receptive_fields.py", "test_receptive_field_positions.py", "test_readouts.py"),
     *("test_recording.py", "test_restoration.py", "test_differentiation.py"),
     *("test_rectifiers.py", "test_reported_precision.py"),
+    *("analysis/test_judges.py", "analysis/test_predictability.py", "analysis/test_stability.py"),
 )
 
 
