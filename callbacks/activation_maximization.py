@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
+from neurovis.analysis import Predictability, predictability
+from neurovis.analysis.descriptions import DescriptionReader
+from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.class_names import class_label, class_names, has_class_names
 from neurovis.figures import first_and_now_images, labeled_grid, render
@@ -26,6 +29,7 @@ from neurovis.maximization.continuation import (
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.observation import Observation
 from neurovis.receptive_fields import Layout
+from neurovis.top_images.images import ImageSource, number_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,6 +53,11 @@ _IMAGE_DESCRIPTIONS = {
     "optimizing the images.",
     "/noise_activation": "**Activation of noise images** of the same contrast, the mean over the "
     "same kernels, in the layer's own unit, on the network as it is at each step.",
+    "/predictability": "**Part of pairs of pictures that the preferred images tell apart**, those "
+    "that drive a kernel much from those that drive it little, the mean over kernels: 1 is all, "
+    "0.5 chance. Compare it with `predictability_null`, the same by the images of other kernels.",
+    "/predictability_null": "**Part of pairs of pictures that the images of other kernels tell "
+    "apart**, the mean over kernels: chance, for `predictability`.",
     "/dead": "**Fraction of the shown kernels that stayed silent**, at zero or unmoved from what "
     "noise gives them: from 0 (none) to 1 (all).",
 }
@@ -76,7 +85,11 @@ class ActivationMaximizationMonitor(Monitor):
       gain, and a kernel that falls silent lowers it. Kernels with large activations weigh more; the
       picture has the numbers of each kernel. Kernels whose activation is not finite are left out;
       NaN if there is no other.
-    - ``/dead``: the fraction of them that stayed silent, or unmoved from what noise gives.
+    - ``/dead``: the fraction of them that stayed silent, or unmoved from what noise gives;
+    - ``/predictability`` and ``/predictability_null``, if there are ``pictures``: whether images
+      tell which of the pictures drive their kernels, and those that drive the other kernels (NaN
+      without others), as :func:`~neurovis.analysis.predictability` measures it; means over kernels
+      that do not respond alike to all pictures.
 
     An image that runs into NaN or infinity starts again, and its label says so.
 
@@ -84,6 +97,9 @@ class ActivationMaximizationMonitor(Monitor):
         layer: Dotted name, as in ``network.named_modules()``.
         kernels: ``"all"``, numbers, or text such as ``"0-15,20"``; the first 8 by default.
         first_and_now: Whether to compare with the images of the first look.
+        pictures: A folder, a tensor ``(N, C, H, W)`` in [0, 1], or a data set of at least 10
+            pictures, to measure predictability with; they need an ``input_spec``, and each time one
+            forward of all of them. Files are read each time.
         **options: ``steps`` (16 each time), ``style`` (``maximal``), ``lr``, ``objective`` and
             all else of :class:`~neurovis.maximization.AscentSettings`; ``every_n_epochs``,
             ``every_n_train_steps``, ``input_spec``, ``on_error`` and all else of
@@ -110,6 +126,7 @@ class ActivationMaximizationMonitor(Monitor):
         kernels: KernelSelection | None = None,
         *,
         first_and_now: bool = True,
+        pictures: ImageSource | None = None,
         **options: Unpack[ActivationMaximizationMonitorOptions],
     ) -> None:
         if not isinstance(layer, str):
@@ -122,7 +139,10 @@ class ActivationMaximizationMonitor(Monitor):
         self.kernels = None if kernels is None else reusable(kernels)
         self.settings = AscentSettings(**{**_DEFAULTS, **of_ascent})
         self.first_and_now = first_and_now
-        settings = self.kernels, repr(self.settings)
+        if pictures is not None:
+            _check_pictures(pictures, self.input_spec)
+        self.pictures = pictures
+        settings = self.kernels, repr(self.settings), repr(pictures)
         self.tag_settings = {"activation_maximization": settings}
         # Known from the first look on.
         self._kernels: list[int] = []
@@ -149,6 +169,10 @@ class ActivationMaximizationMonitor(Monitor):
         grid = labeled_grid(snapshot.images, _labels(self._names, snapshot), spec, title)
         scalars = {f"{tag}/{name}": value for name, value in _means(snapshot).items()}
         observation = Observation(pictures={tag: render(grid)}, scalars=scalars)
+        if self.pictures is not None:
+            found = self._predictability(network, snapshot, self.pictures)
+            observation.scalars[f"{tag}/predictability"] = found.scores.nanmean().item()
+            observation.scalars[f"{tag}/predictability_null"] = found.null.nanmean().item()
         if self.first_and_now and self._first is not None:
             figure = self._compared(self._first, snapshot, response, images.device, step)
             observation.pictures[f"{tag}/first_and_now"] = render(figure)
@@ -157,6 +181,10 @@ class ActivationMaximizationMonitor(Monitor):
         observation.describe(tag, _IMAGE_DESCRIPTIONS)
         compared = (f"{tag}/activation", f"{tag}/noise_activation")
         observation.add_to_chart(_CATEGORY, f"{self.layer}: activation against noise", *compared)
+        predicted = (f"{tag}/predictability", f"{tag}/predictability_null")
+        observation.add_to_chart(
+            _CATEGORY, f"{self.layer}: predictability against chance", *predicted
+        )
         observation.add_to_chart(
             _CATEGORY, "silent kernels of each layer (fraction)", f"{_CATEGORY}/*/dead"
         )
@@ -166,6 +194,10 @@ class ActivationMaximizationMonitor(Monitor):
         """Find kernels whose responses can be maximized, to start their ascents."""
         spec = self.input_spec or self.probe.spec_like(images)
         response = LayerResponse(network, self.layer, spec)
+        if self.pictures is not None:
+            DescriptionReader(
+                network, self.layer, spec, network, spec, None
+            )  # Raises if it cannot.
         self._kernels = usable_kernels(response, self.kernels, self.settings)
         names: list[str] = []
         if has_class_names(network):
@@ -175,6 +207,13 @@ class ActivationMaximizationMonitor(Monitor):
         self._names = [class_label(names, kernel) for kernel in self._kernels]
         self._spec, self._layout = spec, response.layout
         self._state, self._first = AscentState(), None
+
+    def _predictability(
+        self, network: nn.Module, snapshot: AscentSnapshot, pictures: ImageSource
+    ) -> Predictability:
+        """Measure whether the images tell which pictures drive their kernels now."""
+        images = dict(zip(self._kernels, snapshot.images.split(1), strict=True))
+        return predictability(network, self.layer, images, pictures, input_spec=self._spec)
 
     def _compared(
         self,
@@ -222,6 +261,18 @@ class _FirstLook:
     ascent_steps: int
     images: Tensor
     activations: Tensor
+
+
+def _check_pictures(pictures: ImageSource, spec: InputSpec | None) -> None:
+    """Refuse pictures that are none, too few, or cannot be read again each time."""
+    if spec is None:
+        raise ValueError("pictures need an input_spec, which says how the network is shown them")
+    count = number_images(pictures, spec).number
+    if count is None or count < LEAST_PICTURES:
+        raise ValueError(
+            f"pictures must be at least {LEAST_PICTURES}, in a folder, a tensor or a data set; got "
+            + ("what can only be read once" if count is None else str(count))
+        )
 
 
 def _labels(names: Sequence[str], snapshot: AscentSnapshot) -> list[str]:

@@ -140,7 +140,7 @@ def directions(descriptions: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def moments_of(
-    network: nn.Module, spec: InputSpec, reader: LayerReader, images: Tensor
+    network: nn.Module, spec: InputSpec, reader: LayerReader, images: Tensor, number: int = 2
 ) -> dict[str, Tensor]:
     """Return mean and standard deviation ``(B, 2, K)`` of layers' maps, on the CPU.
 
@@ -149,17 +149,19 @@ def moments_of(
         spec: What it is shown.
         reader: Reads its layers.
         images: ``(B, C, H, W)`` in [0, 1].
+        number: 1 for the mean alone, ``(B, 1, K)``.
     """
     inputs = network_inputs(network, spec, images)
     with undisturbed(network):
-        read = reader(inputs, lambda _, __, maps: _moments(maps))
+        read = reader(inputs, lambda _, __, maps: _moments(maps, number))
     return {name: moments.float().cpu() for name, moments in read.items()}
 
 
-def _moments(activation: Tensor) -> Tensor:
+def _moments(activation: Tensor, number: int) -> Tensor:
     """Mean and standard deviation ``(B, 2, K)`` over the positions of ``(B, K, *positions)``."""
     flat = activation.flatten(2) if activation.ndim > 2 else activation[..., None]
-    return torch.stack([flat.mean(2), flat.std(2, correction=0)], 1)
+    mean = flat.mean(2)
+    return torch.stack([mean] if number == 1 else [mean, flat.std(2, correction=0)], 1)
 
 
 def layers_before(

@@ -232,7 +232,7 @@ class PathReader:
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Read images ``(B, C, H, W)`` in [0, 1]."""
-        moments = moments_of(self._network, self._spec, self._reader, images)
+        moments = moments_of(self._network, self._spec, self._reader, images, number=1)
         return {name: one[:, 0] for name, one in moments.items()}
 
 

@@ -29,6 +29,7 @@ from neurovis.callbacks import (
     Monitor,
     SaliencyMonitor,
 )
+from neurovis.inputs import InputSpec
 
 SIZE, CLASSES, BATCH, BATCHES, EPOCHS = 12, 3, 4, 5, 2
 
@@ -47,7 +48,16 @@ MONITORS: list[tuple[type[Monitor], dict[str, Any]]] = [
     (SaliencyMonitor, {"method": "smoothgrad"}),
     (SaliencyMonitor, {"layer": "conv2", "kernels": [1], "method": "guided_gradcam"}),
     (ActivationMaximizationMonitor, {"layer": "conv2", "kernels": [0], "steps": 2}),
-    (ActivationMaximizationMonitor, {"layer": "head", "kernels": [2], "steps": 1}),
+    (
+        ActivationMaximizationMonitor,
+        {
+            "layer": "head",
+            "kernels": [2, 0],
+            "steps": 1,
+            "input_spec": InputSpec.rgb(SIZE),
+            "pictures": torch.linspace(0, 1, 10 * 3 * SIZE * SIZE).view(10, 3, SIZE, SIZE),
+        },
+    ),
     (
         KernelRankingMonitor,
         {

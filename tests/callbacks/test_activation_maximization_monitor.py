@@ -32,8 +32,10 @@ from promise import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
+from torchvision.transforms.functional import to_pil_image
 from typing_extensions import override
 
+from neurovis.analysis import predictability
 from neurovis.callbacks import ActivationMaximizationMonitor
 from neurovis.callbacks import activation_maximization as monitors_module
 from neurovis.inputs import InputSpec
@@ -159,6 +161,51 @@ def test_picture(tmp_path: Path) -> None:
     picture = np.asarray(Image.open(path))
     assert (picture.std(axis=(0, 1)) > 20).all()
     assert path.parent == written(tmp_path) / TAG
+
+
+class TestPredictability:
+    PICTURES = torch.rand(20, *SPEC.shape, generator=torch.Generator().manual_seed(2))
+
+    def test_it_is_that_of_the_images_on_the_network_of_now(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown: list[Tensor] = []
+        plain = monitors_module.labeled_grid
+
+        def keeping(images: Tensor, *arguments: Any) -> Any:
+            shown.append(images)
+            return plain(images, *arguments)
+
+        monkeypatch.setattr(monitors_module, "labeled_grid", keeping)
+        module = TinyModule()
+        fit(watching(pictures=self.PICTURES), tmp_path, module)
+        logged = scalars(tmp_path)
+        assert len(logged["predictability"]) == len(logged["predictability_null"]) == EPOCHS
+        images = dict(enumerate(shown[-1].split(1)))
+        found = predictability(module, "conv2", images, self.PICTURES, input_spec=SPEC)
+        assert logged["predictability"][-1] == pytest.approx(found.scores.mean().item())
+        assert logged["predictability_null"][-1] == pytest.approx(found.null.mean().item())
+
+    def test_pictures_of_a_folder(self, tmp_path: Path) -> None:
+        folder = tmp_path / "pictures"
+        folder.mkdir()
+        for number, picture in enumerate(self.PICTURES[:10]):
+            to_pil_image(picture).save(folder / f"{number}.png")
+        fit(watching(pictures=folder), tmp_path / "run", max_epochs=1)
+        assert 0 <= scalars(tmp_path / "run")["predictability"][0] <= 1
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"pictures": PICTURES, "input_spec": None}, "pictures need an input_spec"),
+            ({"pictures": PICTURES[:9]}, "pictures must be at least 10.* got 9"),
+            ({"pictures": iter(PICTURES)}, "got what can only be read once"),
+            ({"pictures": "nowhere"}, "nowhere"),
+        ],
+    )
+    def test_what_no_pictures_are(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            watching(**options)
 
 
 class TestContinuing:
