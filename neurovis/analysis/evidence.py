@@ -36,6 +36,12 @@ class ImageEvidence:
     stability: Stability | None = None
     path_similarity: PathSimilarity | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing was measured."""
+        others = [value for name, value in vars(self).items() if name != "judgments"]
+        return not self.judgments and all(value is None for value in others)
+
     def added_to(self, results: MaximizationResults) -> MaximizationResults:
         """Return results of the layer with the evidence: columns of the table, and a remark.
 

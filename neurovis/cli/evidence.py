@@ -98,7 +98,7 @@ class EvidenceRun:
             results = module.results_of(layer)
             if any(item.sign > 0 for item in results.items):
                 evidence[layer] = self._of(results)
-        if all(found == ImageEvidence() for found in evidence.values()):
+        if all(found.is_empty for found in evidence.values()):
             return
         save_evidence(module, evidence, folder, trainer.loggers, module.global_step)
         for layer in evidence:

@@ -164,6 +164,17 @@ def test_nothing_before_a_layer(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert not list(tmp_path.rglob("*.npz"))
 
 
+def test_without_evidence_results_are_written_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("there is no evidence to save")
+
+    monkeypatch.setattr("neurovis.cli.evidence.save_evidence", refuse)
+    assert _run(tmp_path / "run", "--layer", "conv2", "--kernels", "3,5") == 0
+    assert "conv2: evidence" not in capsys.readouterr().out
+
+
 def test_too_few_pictures_to_predict(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
