@@ -6,6 +6,7 @@ of two binned distributions over the largest possible, over what the neurons sco
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class ReferenceScore:
             distribution, 0 for one as far apart as can be.
         null_score: The same of the layer's random kernels; NaN without any.
         observed: Similarity of all kernels.
-        draws: ``(1000,)``, similarity of kernels and neurons that are drawn again.
+        draws: ``(1000,)``, similarity of resampled kernels to resampled neurons.
         null_draws: ``(1000,)``, similarity of as many random kernels; NaN without any.
         kernel_counts: ``(bins,)``, kernels in the bins of the neurons; empty for a mean.
         null_counts: ``(bins,)``, random kernels in them.
@@ -51,8 +52,7 @@ class ReferenceScore:
     def interval(self) -> tuple[float, float]:
         """Ends of the score's 95 % interval, from the bootstrap of kernels and neurons.
 
-        To draw again makes distributions less alike, as to draw once did: the upper end makes up
-        for that.
+        Resampling makes distributions less alike, as sampling did: the upper end makes up for that.
         """
         errors = self.draws - self.observed
         lower, upper = np.nanquantile(errors, [0.025, 0.975])
@@ -118,21 +118,22 @@ def property_score(
     ceiling = expected_similarity(counts, counts)
     bins, null_bins = neurons.bins(kernels), neurons.bins(null)
     own, of_null = (np.bincount(one[one >= 0], minlength=number) for one in (bins, null_bins))
-    # The same kernels are drawn for each property of a layer.
+    # The same kernels are drawn for each property of a layer, but neurons of other studies.
     random = np.random.default_rng(1)
-    drawn = _drawn_again(bins, len(bins), number, random)
+    of_neurons = np.random.default_rng(zlib.crc32(neurons.name.encode()))
+    drawn = _resampled_kernels(bins, len(bins), number, random)
     null_score, null_draws = float("nan"), np.full(_RESAMPLES, np.nan)
     if of_null.any():
-        # What varies less than the neurons may be a little more alike than they.
+        # Kernels that vary less than the neurons may score a little more than these.
         null_score = min(1.0, expected_similarity(of_null, counts) / ceiling)
-        null_draws = similarity(_drawn_again(null_bins, len(bins), number, random), counts)
+        null_draws = similarity(_resampled_kernels(null_bins, len(bins), number, random), counts)
     return ReferenceScore(
         layer,
         neurons.name,
         score=min(1.0, expected_similarity(own, counts) / ceiling),
         null_score=null_score,
         observed=float(similarity(own, counts)) / ceiling,
-        draws=similarity(drawn, _resampled(counts, int(counts.sum()), random)) / ceiling,
+        draws=similarity(drawn, _resampled(counts, int(counts.sum()), of_neurons)) / ceiling,
         null_draws=null_draws / ceiling,
         kernel_counts=own,
         null_counts=of_null,
@@ -155,7 +156,7 @@ def mean_score(parts: Sequence[ReferenceScore]) -> ReferenceScore:
     )
 
 
-def _drawn_again(bins: Counts, size: int, number: int, random: np.random.Generator) -> Counts:
+def _resampled_kernels(bins: Counts, size: int, number: int, random: np.random.Generator) -> Counts:
     """Count ``size`` kernels, drawn from these, in bins: ``(1000, number)``."""
     # In few bytes, since a layer may have thousands of kernels.
     places = random.integers(len(bins), size=(_RESAMPLES, size), dtype=np.int32)

@@ -13,6 +13,12 @@ from drawn import assert_readable
 from gabor_bank import gabor_network
 from legible import texts
 
+from neurovis.figures import (
+    CountedKernels,
+    ScoreCell,
+    distribution_figure,
+    reference_score_figure,
+)
 from neurovis.inputs import InputSpec
 from neurovis.tuning import (
     RANKINGS,
@@ -116,6 +122,15 @@ class TestUncertainty:
             property_score("layer", values[::step], NO_NULL, cells).interval for step in (16, 1)
         )
         assert many[1] - many[0] < few[1] - few[0]
+
+    def test_properties_share_kernels_but_no_neurons(self) -> None:
+        """The mean varies as much as it does for one and the same kernels in other studies."""
+        cells = MACAQUE.distributions["preferred_spatial_frequency"]
+        other = Distribution("gOSI", cells.edges, cells.counts, "")
+        values = np.full(60, 10.0)
+        values[::2] = 1.2
+        draws = [property_score("layer", values, NO_NULL, one).draws for one in (cells, other)]
+        assert 0.5 < np.corrcoef(draws)[0, 1] < 0.95
 
     def test_percentile_of_kernels_like_chance_is_that_of_chance(self) -> None:
         """Layers whose kernels are drawn as the random ones are spread evenly over the null."""
@@ -294,6 +309,20 @@ class TestRankings:
         assert "null" in texts(scores.figure())
         with pytest.raises(ValueError, match="size was not compared"):
             scores.histogram("size")
+
+
+@pytest.mark.drawn
+@pytest.mark.parametrize("number", [1, 14])
+def test_figures_of_long_names_can_be_read(number: int) -> None:
+    layers = [f"features.denseblock4.denselayer{place}.$x_1$_conv" * 2 for place in range(number)]
+    cell = ScoreCell(0.876, 0.7, 1.0, 0.5, True)
+    cells = {(name, layer): cell for name in ("some_property" * 3, "mean") for layer in layers}
+    del cells["mean", layers[0]]
+    assert_readable(reference_score_figure(cells, "t" * 200))
+    counts = np.array([3, 0, 1000, 4, 0])
+    counted = [CountedKernels(layer, counts, counts[::-1]) for layer in layers]
+    edges = np.array([-0.0625, 0.125, 1, 1000, 12345.678, 1e6])
+    assert_readable(distribution_figure(edges, counts, counted, "t" * 200, "n" * 120, ["s" * 300]))
 
 
 class TestFiles:
