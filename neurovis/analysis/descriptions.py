@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from neurovis.analysis.shown_network import check_modalities, shown_as
 from neurovis.calling import network_inputs, one_input
 from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import kernel_layouts, owns_kernels
@@ -78,6 +79,7 @@ class DescriptionReader:
         space: str | None,
     ) -> None:
         self._layer = layer
+        check_modalities(judge, judge_spec, spec)
         is_itself = judge is network
         self._network, self._judge = one_input(network, spec), one_input(judge, judge_spec)
         self._spec, self._judge_spec = spec, judge_spec
@@ -102,9 +104,7 @@ class DescriptionReader:
 
     def __call__(self, images: Tensor) -> Described:
         """Read images ``(B, C, H, W)`` in [0, 1]."""
-        shown, size = images, self._judge_spec.size
-        if images.shape[-2:] != size:
-            shown = functional.interpolate(images, size, mode="bilinear", antialias=True)
+        shown = shown_as(images, self._spec, self._judge_spec)
         of_judge = {}
         if self._of_judge is not None:
             of_judge = moments_of(self._judge, self._judge_spec, self._of_judge, shown)

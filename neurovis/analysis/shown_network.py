@@ -35,12 +35,7 @@ class ShownNetwork:
     def __init__(
         self, network: nn.Module, spec: InputSpec, images_spec: InputSpec, batch_size: int
     ) -> None:
-        names, known = ([one.name for one in part.modalities] for part in (spec, images_spec))
-        if not set(names) <= set(known):
-            raise ValueError(
-                f"{class_name(network)} is shown {', '.join(names)}, and the images have "
-                f"{', '.join(known)}; give another network, or say what it is shown"
-            )
+        check_modalities(network, spec, images_spec)
         self._network, self._spec = one_input(network, spec), spec
         self._images_spec, self._batch_size = images_spec, batch_size
 
@@ -109,11 +104,37 @@ class ShownNetwork:
 
     def _inputs(self, images: Tensor) -> Iterator[Tensor]:
         for batch in images.split(self._batch_size):
-            named = self._images_spec.split(batch)
-            shown = torch.cat([named[one.name] for one in self._spec.modalities], 1)
-            if shown.shape[2:] != self._spec.size:
-                shown = torch.stack([stretched(image, self._spec) for image in shown])
+            shown = shown_as(batch, self._images_spec, self._spec)
             yield network_inputs(self._network, self._spec, shown)
+
+
+def check_modalities(network: nn.Module, spec: InputSpec, images_spec: InputSpec) -> None:
+    """Refuse a network that is shown modalities that images do not have.
+
+    Raises:
+        ValueError: If there is one; the message lists what it is shown and what they have.
+    """
+    names, known = ([one.name for one in part.modalities] for part in (spec, images_spec))
+    if not set(names) <= set(known):
+        raise ValueError(
+            f"{class_name(network)} is shown {', '.join(names)}, and the images have "
+            f"{', '.join(known)}; give another network, or say what it is shown"
+        )
+
+
+def shown_as(images: Tensor, images_spec: InputSpec, spec: InputSpec) -> Tensor:
+    """Return images as another network is shown them: its modalities, in its size, in [0, 1].
+
+    Args:
+        images: ``(B, C, H, W)`` in [0, 1].
+        images_spec: What images come as.
+        spec: What the network is shown; see :func:`check_modalities`.
+    """
+    named = images_spec.split(images)
+    shown = torch.cat([named[one.name] for one in spec.modalities], 1)
+    if shown.shape[2:] == spec.size:
+        return shown
+    return torch.stack([stretched(image, spec) for image in shown])
 
 
 def _mean(maps: Tensor) -> Tensor:

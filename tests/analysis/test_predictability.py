@@ -7,8 +7,10 @@ import torch
 from planted import ORIENTATIONS, SPEC, Detectors, gratings
 from torch import Tensor, nn
 
+from neurovis import InputSpec
 from neurovis.analysis import predictability
 from neurovis.analysis.predictability import _told_apart
+from neurovis.modality import Modality
 
 
 def pictures() -> Tensor:
@@ -74,6 +76,35 @@ def test_a_layer_by_its_second_name() -> None:
     )
     assert second.space == "below"
     assert torch.equal(first.scores, second.scores)
+
+
+def test_a_judge_of_one_modality_is_shown_that_one() -> None:
+    """It describes images by it alone, whatever else they have."""
+    both = InputSpec((Modality("depth", 1), Modality("gray", 1)), 16)
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3))
+    judge = nn.Sequential(nn.Conv2d(1, 8, 5), nn.ReLU())
+    images = {place: gratings(2, place, 50 + place) for place in range(3)}
+    shown_pictures = torch.cat([torch.rand(120, 1, 16, 16), pictures()], 1)
+    black, white = (
+        predictability(
+            network,
+            "2",
+            {
+                kernel: torch.cat([depth.expand(2, 1, 16, 16), own], 1)
+                for kernel, own in images.items()
+            },
+            shown_pictures,
+            input_spec=both,
+            judge=judge,
+            judge_spec=SPEC,
+        )
+        for depth in torch.tensor([0.0, 1.0])
+    )
+    assert torch.equal(black.scores, white.scores)
+    with pytest.raises(ValueError, match="is shown depth, gray, and the images have gray"):
+        predictability(
+            judge, "0", references(), pictures(), input_spec=SPEC, judge=network, judge_spec=both
+        )
 
 
 def test_a_silent_kernel_has_no_score() -> None:
