@@ -2,6 +2,7 @@
 
 from neurovis.analysis.evidence import ImageEvidence, save_evidence
 from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPicture
+from neurovis.analysis.facets import Facet, Facets, facet_images, facets
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
 from neurovis.analysis.judges import Judgments, judge_images
@@ -26,6 +27,8 @@ from neurovis.result_files import ResultFiles
 __all__ = [
     "Comparison",
     "ExplainedPicture",
+    "Facet",
+    "Facets",
     "FeatureMaps",
     "FeatureReader",
     "ImageEvidence",
@@ -40,6 +43,8 @@ __all__ = [
     "SaliencyProbe",
     "Stability",
     "compare_preferred_images",
+    "facet_images",
+    "facets",
     "judge_images",
     "make_report",
     "map_ranked_fields",

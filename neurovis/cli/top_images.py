@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import cast
 
 import lightning.pytorch as pl
 from torch import nn
 
-from neurovis.analysis import PathSimilarity, Predictability, path_similarity, predictability
+from neurovis.analysis import (
+    PathSimilarity,
+    Predictability,
+    facet_images,
+    facets,
+    path_similarity,
+    predictability,
+)
+from neurovis.analysis.contributions import ContributionReader
+from neurovis.analysis.facets import LEAST_FOR_FACETS
 from neurovis.analysis.path_similarity import OTHER_WAY, PathReader
 from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.cli.commands import Flag, Paths
 from neurovis.cli.own_images import DemoScenes, choose_images
-from neurovis.cli.printing import MOST_ROWS, print_table
+from neurovis.cli.printing import MOST_ROWS, print_notes, print_table
 from neurovis.figures import save_png
-from neurovis.maximization import ActivationMaximization
+from neurovis.maximization import ActivationMaximization, AscentOptions
 from neurovis.pictures import PictureDataset
 from neurovis.tables import write_table
 from neurovis.top_images import TopImages, TopImagesProbe
@@ -41,6 +51,8 @@ class TopImagesOptions:
             drive it: 1 if always, 0.5 by chance; 10 pictures at least.
         path_similarity: Also compare what a kernel's preferred image and its top pictures excite in
             the layers before, and flag images that take another way in; 10 pictures at least.
+        facets: Also tell whether pictures drive a kernel in several ways, and make an image for
+            each of them; 48 pictures at least.
     """
 
     images: Paths = None
@@ -49,6 +61,7 @@ class TopImagesOptions:
     image_workers: int = 0
     predictability: Flag = False
     path_similarity: Flag = False
+    facets: Flag = False
 
     def __post_init__(self) -> None:
         for name, least in (("top_images", 1), ("image_workers", 0)):
@@ -98,18 +111,23 @@ class TopImagesRun:
             raise ValueError("top_images needs images: give --images, pictures or folders of them")
         kernels: dict[str, list[int]] = {layer: [] for layer in module.layers}
         for job in module.jobs:
-            kernels[job.layer] += job.target.kernels
+            if job.sign > 0:
+                kernels[job.layer] += job.target.kernels
         self._images, self._module, self._trainer = images, module, trainer
-        self._network, self._options = network, options
+        self._network, self._options, self._kernels = network, options, kernels
         self.found: dict[str, TopImages] = {}
         self.predicted: dict[str, Predictability] = {}
         self.paths: dict[str, PathSimilarity] = {}
-        for name in ("predictability", "path_similarity"):
-            if getattr(options, name) and len(images.dataset) < LEAST_PICTURES:
+        needed = dict.fromkeys(("predictability", "path_similarity"), LEAST_PICTURES)
+        for name, least in {**needed, "facets": LEAST_FOR_FACETS}.items():
+            if getattr(options, name) and len(images.dataset) < least:
                 raise ValueError(
-                    f"{name} needs at least {LEAST_PICTURES} pictures; --images has "
-                    f"{len(images.dataset)}"
+                    f"{name} needs at least {least} pictures; --images has {len(images.dataset)}"
                 )
+        if options.facets and module.settings.resolved_objective.noun != "kernel":
+            raise ValueError("facets are of kernels; leave out --objective or --facets")
+        for layer in module.layers if options.facets else ():
+            ContributionReader(network, layer, spec)  # Raises if there is no layer below.
         for layer in module.layers if options.path_similarity else ():
             PathReader(network, layer, spec)  # Raises if nothing is before the layer.
         self._probe = TopImagesProbe(
@@ -150,6 +168,8 @@ class TopImagesRun:
                     self._predict(layer, module.folder_of(layer, folder))
                 if self._options.path_similarity:
                     self._compare_paths(layer, module.folder_of(layer, folder))
+                if self._options.facets:
+                    self._find_facets(layer, module.folder_of(layer, folder))
             self._images.notes.print()
 
     def _predict(self, layer: str, folder: Path) -> None:
@@ -195,6 +215,35 @@ class TopImagesRun:
         ]
         title = f"{layer}: path similarity in {found.layers[-1]}"
         print_table(title, shown, [""], number=len(last), file="path_similarity.csv")
+
+    def _find_facets(self, layer: str, folder: Path) -> None:
+        """Find the facets of a layer's kernels, make their images, write and print them."""
+        settings = self._module.settings
+        options = {one.name: getattr(settings, one.name) for one in fields(settings)}
+        kernels = self._kernels[layer]
+        spec = self._module.input_spec
+        found = facets(self._network, layer, kernels, self.dataset, input_spec=spec)
+        if not found.items:
+            print_notes([f"{layer}: no kernel below drives any of these kernels: no facets"])
+            return
+        accelerator = self._trainer.strategy.root_device.type
+        made = cast(AscentOptions, {**options, "variants": 1})
+        found = facet_images(self._network, found, accelerator=accelerator, **made)
+        rows = list(found.rows())
+        write_table(folder / "facets.csv", rows)
+        save_png(folder / "facets.png", found.figure(), colors=256)
+        shown = [
+            {
+                "kernel": str(row["kernel"]),
+                "facet": f"{row['facet']} of {row['facets']}",
+                "p": f"{row['p']:.2g}",
+                "pictures": str(len(item.pictures)),
+                "activation": f"{row['activation']:.4g}",
+            }
+            for row, item in zip(rows[:MOST_ROWS], found.items, strict=False)
+        ]
+        title = f"{layer}: facets by {found.space}"
+        print_table(title, shown, number=len(rows), file="facets.csv")
 
     def raise_if_incomplete(self) -> None:
         """Say in the end what was left out.

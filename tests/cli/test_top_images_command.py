@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -12,7 +13,13 @@ import torch
 from PIL import Image
 
 from neurovis import ActivationMaximization
-from neurovis.analysis import judge_images, path_similarity, predictability, seed_stability
+from neurovis.analysis import (
+    facets,
+    judge_images,
+    path_similarity,
+    predictability,
+    seed_stability,
+)
 from neurovis.cli.main import main
 from neurovis.cli.own_images import DemoScenes
 from neurovis.demo import ShapeNet, demo_input_spec, load_demo_network
@@ -113,8 +120,9 @@ def test_of_several_layers_each_has_its_own_page(tmp_path: Path) -> None:
             "top_images needs images",
         ),
         (("--sign", "-1", "--top_images", "2"), "top images drive kernels most"),
+        (("--facets", "--top_images", "2"), "below that everything passes"),
     ],
-    ids=["missing", "none", "of what", "least"],
+    ids=["missing", "none", "of what", "least", "first layer"],
 )
 def test_what_cannot_be_looked_at_is_said_before_the_ascent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
@@ -219,3 +227,15 @@ def test_judges_and_variants_stand_beside_every_image(
     said = " ".join(capsys.readouterr().out.split())
     assert "note: judge ShapeNet has the weights that neurovis.demo.ShapeNet makes it with" in said
     assert "conv2: evidence" in said
+
+
+@pytest.mark.slow
+def test_facets_are_those_of_the_function(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert _run(run, "--layer", "conv2", "--kernels", "3", "--top_images", "1", "--facets") == 0
+    rows = _rows(run / "facets.csv")
+    found = facets(load_demo_network(), "conv2", [3], DemoScenes(SPEC), input_spec=SPEC)
+    assert [row["pictures"] for row in rows] == [row["pictures"] for row in found.rows()]
+    assert [row["space"] for row in rows] == ["conv1"] * len(found.items)
+    assert all(math.isfinite(float(row["activation"])) for row in rows)
+    assert (run / "facets.png").is_file()
