@@ -38,9 +38,13 @@ from neurovis import (
     undisturbed,
 )
 from neurovis.analysis import (
+    Facet,
+    Facets,
     FeatureReader,
     PictureExplainer,
     compare_preferred_images,
+    facet_images,
+    facets,
     judge_images,
     make_report,
     map_ranked_fields,
@@ -76,9 +80,13 @@ from neurovis.maximization.transforms import (
 from neurovis.models import suggested_input_spec
 from neurovis.pictures import PictureDataset, find_pictures, read_picture
 from neurovis.top_images import TopImagesProbe, find_top_images
+from neurovis.top_images.images import number_images
 from neurovis.tuning import Rankings
 
 _NAN = math.nan
+_FACETS = Facets(
+    *("2", "0", GRAY, [Facet(0, 1, 1, 0.5, [0], torch.ones(2))]), number_images(IMAGES, GRAY)
+)
 
 
 def _enter(context: Any) -> None:
@@ -151,6 +159,16 @@ _NETWORKS = [
         "seed_stability: one image each",
         lambda: seed_stability(NET, "0", {0: IMAGES[:1], 1: IMAGES[:1]}, input_spec=GRAY),
         "needs several images of a kernel … got 1 of 2: see variants",
+    ),
+    Bad(
+        "facets: too few pictures",
+        lambda: facets(NET, "2", "all", torch.rand(40, 1, 16, 16), input_spec=GRAY),
+        "facets needs at least 48 pictures; got 40",
+    ),
+    Bad(
+        "facet_images: no steps",
+        lambda: facet_images(NET, _FACETS, steps=0),
+        "steps must be an integer of at least 1; got 0",
     ),
     Bad(
         "path_similarity: one picture",

@@ -36,7 +36,7 @@ _REASONS = {
         *("Picture", "ReceptiveField", "Score", "Comparison", "ExplainedPicture", "FeatureMaps"),
         *("PreferredGratings", "RandomizedPicture", "RankedFields"),
         *("ResultFiles", "SaliencyProbe", "Predictability", "Judgments", "Stability"),
-        *("ImageEvidence", "PathSimilarity"),
+        *("ImageEvidence", "PathSimilarity", "Facet", "Facets"),
     ),
     "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
     "called by us, with what was checked": (
