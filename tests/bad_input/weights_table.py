@@ -96,7 +96,7 @@ _FILES = [
         "an archive that grows",
         "w.pt",
         archive("w.pt", **{"data.pkl": b"\x80\x02.", "data/0": bytes(10**8)}),
-        "97442 bytes … unpacks to 100000003",
+        "is a file of 97442 bytes … unpacks to 100000003",
     ),
     _weights("a list for weights", "w.pt", saved("w.pt", [1, 2]), "holds a list, not a state dict"),
     _weights("no weights in it", "w.pt", saved("w.pt", {}), "is empty"),
@@ -125,7 +125,7 @@ _FILES = [
         "another shape",
         "w.pt",
         weights("w.pt", lambda own: own.update({"conv1.bias": torch.zeros(3)})),
-        "not fit the model: conv1.bias … (3,) … (24,)",
+        "does not fit the model: conv1.bias … (3,) … (24,)",
     ),
     _weights(
         "weights of NaN",

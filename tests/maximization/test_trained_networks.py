@@ -31,7 +31,7 @@ def test_squeezenet_kernels_are_driven_far_beyond_noise(climb: Climber) -> None:
     weights = DATA / "squeezenet1_0_imagenet.pth"
     network = load_model("torchvision.models.squeezenet1_0", weights)
     am = ActivationMaximization(
-        network, "features.10", range(8), InputSpec.rgb(96), steps=32, lr=0.1
+        network, "features.10", range(8), InputSpec.rgb(96), style="maximal", steps=32, lr=0.1
     )
     climb(am)
     # Kernels 4 and 6 are silent on the noise start, and used to come out gray elsewhere.
