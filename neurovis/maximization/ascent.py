@@ -22,6 +22,7 @@ from neurovis.maximization.objectives import (
     TargetBatch,
     diversity_penalty,
 )
+from neurovis.maximization.regularizers import variation_across
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.silent_units import WakingRectifiers
 from neurovis.maximization.transforms import Transform, apply_transforms, draw_transforms
@@ -151,6 +152,10 @@ def ascent_losses(
     for penalty in settings.penalties:
         gains = gains - penalty(whole(images))
     losses = -gains
+    if settings.relative_smoothness:
+        # In relation to what is reached now, so that it weighs the same in every layer.
+        costs = settings.relative_smoothness * variation_across(whole(images))
+        losses = losses + gains.detach().abs() * costs
     # All that the host has to know of a step, in one transfer: the only one that it waits for.
     columns = [objective_values, gains, *(one.to(members.dtype) for one in sure)]
     numbers = torch.cat([*(one[:, None] for one in columns), members], dim=1).detach().cpu()

@@ -120,6 +120,15 @@ def total_variation(images: Tensor) -> Tensor:
     )
 
 
+def variation_across(images: Tensor) -> Tensor:
+    """Total variation of a row and a column, on average, ``(B, C, H, W)`` to ``(B,)``.
+
+    In images of any size, a line that goes from black to white and no further has 1.
+    """
+    height, width = images.shape[2:]
+    return total_variation(images) * min(height, width)
+
+
 def lp_contrast(images: Tensor, order: float) -> Tensor:
     """Mean of ``|image - mid gray| ** order`` over pixels, ``(B, C, H, W)`` to ``(B,)``.
 

@@ -64,6 +64,7 @@ class AscentOptions(TypedDict, total=False):
     tv: float
     lp: float
     lp_order: float
+    smoothness: float | None
     regularizers: Sequence[Regularizer | Penalty]
     jitter: float | None
     scale: tuple[float, float] | None
@@ -76,10 +77,11 @@ class AscentSettings:
     """The options of an ascent, the same for activation maximization and for groups.
 
     Args:
-        style: Defaults of ``parametrization``, ``patience``, ``jitter``, ``scale`` and ``rotate``:
-            ``natural`` for images that other networks and people recognize, ``maximal`` for the
-            highest activation; see :mod:`~neurovis.maximization.styles`. Images that are read at
-            one position, start from a picture or gray, or have penalties are ``maximal``.
+        style: Defaults of ``parametrization``, ``smoothness``, ``patience``, ``jitter``, ``scale``
+            and ``rotate``: ``natural`` for images that other networks and people recognize,
+            ``maximal`` for the highest activation; see :mod:`~neurovis.maximization.styles`. Images
+            that are read at one position, start from a picture or gray, or have penalties are
+            ``maximal``.
         steps: Most ascent steps for each image, at least 1.
         patience: An image is done when it has not improved for this number of steps, on average
             over its random views. None: it makes all its steps. ``auto``: as the style has it.
@@ -122,6 +124,9 @@ class AscentSettings:
             [0, 1] units), in units of activation. 0: none.
         lp: Weight of the mean of ``|image - 0.5| ** lp_order``, in units of activation.
         lp_order: Order of that norm, at least 1.
+        smoothness: Total variation in relation to what is reached: the part of what is maximized,
+            at least 0, that a line across the image costs whose pixels go once from black to
+            white. By default the style's.
         regularizers: More penalties: from images ``(B, C, H, W)`` to ``(B,)``.
         jitter: Views shift by up to this number of pixels; by default the style's part of the
             shorter side.
@@ -157,6 +162,7 @@ class AscentSettings:
     tv: float = 0.0
     lp: float = 0.0
     lp_order: float = 2.0
+    smoothness: float | None = None
     regularizers: Sequence[Regularizer | Penalty] = field(default_factory=tuple)
     jitter: float | None = None
     scale: tuple[float, float] | None = None
@@ -179,6 +185,8 @@ class AscentSettings:
         for option in ("min_improvement", "leak"):
             check_number(option, getattr(self, option), at_most=1)
         check_number("lp_order", self.lp_order, at_least=1)
+        if self.smoothness is not None:
+            check_number("smoothness", self.smoothness)
         if self.lr is not None:
             check_number("lr", self.lr, at_least=0)
             if self.lr == 0:
@@ -260,6 +268,11 @@ class AscentSettings:
         return [*shorthand, *self.regularizers]
 
     @property
+    def relative_smoothness(self) -> float:
+        """Smoothness as asked for or by the style."""
+        return self._applied_style.smoothness if self.smoothness is None else self.smoothness
+
+    @property
     def images_at_once(self) -> int:
         """Batch size that does not depend on how much memory is free."""
         return _UNMEASURED if self.batch_size is None else self.batch_size
@@ -293,9 +306,9 @@ class AscentSettings:
     def _applied_style(self) -> Style:
         """The style, or ``maximal`` where ``natural`` would contradict what is asked for.
 
-        At one position views that move much blur what is seen, penalties can lower nothing where
-        amplitudes are fixed, and those of an image to start from would be lost: where it is
-        accentuated, its views alone are natural.
+        At one position views that move much blur what is seen, penalties can lower no contrast
+        that is fixed, and that of an image to start from would be lost: where it is accentuated,
+        its views alone are natural.
         """
         is_whole = self.resolved_objective.fits_any_size
         is_from_noise = isinstance(self.init, str) and self.init == "noise"
@@ -303,7 +316,9 @@ class AscentSettings:
         if is_from_noise:
             return style
         free = STYLES["maximal"]
-        return free if self.change is None else replace(style, parametrization=free.parametrization)
+        if self.change is None:
+            return free
+        return replace(style, parametrization=free.parametrization, smoothness=free.smoothness)
 
 
 def _check_functions(option: str, given: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Parametrization
+from neurovis.maximization.parametrizations import Fourier, Parametrization
 
 StyleName = Literal["natural", "maximal"]
 
@@ -26,6 +26,8 @@ class Style:
         rotate: Largest rotation of views in degrees.
         patience: Steps without improvement after which an image is done: the more views vary, the
             longer it takes to tell.
+        smoothness: The part of what is maximized that a line across the image costs whose pixels
+            go once from black to white.
     """
 
     parametrization: Parametrization
@@ -33,11 +35,12 @@ class Style:
     scale: tuple[float, float]
     rotate: float
     patience: int
+    smoothness: float
 
 
 #: Styles by their names.
 STYLES: dict[StyleName, Style] = {
-    # A steep spectrum and views from afar: the best of what was tried, see docs/comparison.md.
-    "natural": Style(FixedMagnitude(decay=1.3), 1 / 7, (0.4, 1.2), 15.0, 64),
-    "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 32),
+    # Few large things on plain grounds, seen from afar: see docs/comparison.md.
+    "natural": Style(Fourier(decay=2.0, contrast=1.0), 1 / 7, (0.5, 1.5), 15.0, 64, 0.13),
+    "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 32, 0.0),
 }

@@ -19,7 +19,7 @@ def test_groups_report_every_member(
     climb: Climber, small_network: nn.Module, joint: str, weights: list[list[float]] | None
 ) -> None:
     group = GroupActivationMaximization(
-        small_network, "3", [[1, 4, 6]], GRAY, joint, weights, steps=12, lr=0.1
+        small_network, "3", [[1, 4, 6]], GRAY, joint, weights, style="maximal", steps=12
     )
     climb(group)
     (item,) = group.results.items

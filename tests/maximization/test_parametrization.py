@@ -40,6 +40,41 @@ def test_an_image_comes_back_from_its_parameters(
         torch.testing.assert_close(shown, image, atol=1e-5, rtol=0)
 
 
+class TestFourierOfAContrast:
+    """Each modality has mean 0, and a standard deviation that saturates."""
+
+    @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.channels}x{spec.size}")
+    def test_modalities_have_it_whatever_the_values(self, spec: InputSpec) -> None:
+        images = Fourier(decay=2, contrast=0.8).images(2, spec)
+        for factor in (1.0, 1000.0):
+            with torch.no_grad():
+                images.values.copy_(factor * torch.randn(images.values.shape))
+            for part in images.logits().detach().split([m.channels for m in spec.modalities], 1):
+                assert part.mean((1, 2, 3)).abs().max() < 1e-5
+                stds = part.std((1, 2, 3), correction=0)
+                assert stds.min() > 0.7 or factor == 1
+                assert stds.max() <= 0.8 + 1e-5
+
+    def test_little_contrast_stays_little_and_gray_has_a_gradient(self) -> None:
+        images = Fourier(contrast=1).images(1, SPECS[0])
+        images.start_from_gray()
+        assert images().detach().std() == 0
+        (gradient,) = torch.autograd.grad(images()[0, 0, 3, 3], images.values)
+        assert gradient.isfinite().all()
+        assert gradient.any()
+
+    def test_an_image_of_less_contrast_comes_back(self) -> None:
+        logits = torch.randn(SPECS[0].shape, generator=torch.Generator().manual_seed(1))
+        logits = 0.5 * (logits - logits.mean()) / logits.std()
+        images = Fourier(contrast=0.8).images(1, SPECS[0])
+        images.start_from_image(torch.sigmoid(logits))
+        torch.testing.assert_close(images()[0], torch.sigmoid(logits), atol=1e-4, rtol=0)
+
+    def test_no_contrast_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="contrast must be a positive number; got 0"):
+            Fourier(contrast=0)
+
+
 def test_black_and_white_come_back_as_nearly_black_and_white() -> None:
     spec = InputSpec.rgb(8)
     images = PixelImages(1, spec)

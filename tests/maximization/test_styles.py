@@ -9,7 +9,11 @@ from torch import nn
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
-from neurovis.maximization.parametrizations import FixedMagnitude, Fourier, Pixel
+from neurovis.maximization.ascent import AscentStep, Views, ascent_losses
+from neurovis.maximization.layer_response import LayerResponse
+from neurovis.maximization.objectives import Mean, Target, TargetBatch
+from neurovis.maximization.parametrizations import Fourier, Pixel
+from neurovis.maximization.regularizers import variation_across
 from neurovis.maximization.transforms import Affine, Pad
 
 
@@ -21,7 +25,7 @@ def views(size: int = 224, **options: object) -> Affine:
 
 def test_natural_is_the_default() -> None:
     assert AscentSettings() == AscentSettings(style="natural")
-    assert AscentSettings().image_parameters == FixedMagnitude(decay=1.3)
+    assert AscentSettings().image_parameters == Fourier(decay=2, contrast=1)
     assert views() == Affine(jitter=32, scale=(0.4, 1.2), rotate=15, border="gray")
 
 
@@ -61,6 +65,40 @@ def test_what_natural_images_would_contradict_is_maximal(asked: dict[str, object
     settings = AscentSettings(**asked)  # type: ignore[arg-type]
     assert settings.image_parameters == Fourier()
     assert settings.steps_without_improvement == 32
+
+
+def test_smoothness_is_a_part_of_what_is_reached() -> None:
+    """Costs of a ramp are the part that a line once across costs, in layers of any scale."""
+    spec = InputSpec.rgb(8)
+    ramp = torch.linspace(0, 1, 8).expand(1, 3, 8, 8).clone().requires_grad_(True)
+    for scale in (1.0, 1000.0):
+        network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(2)).requires_grad_(False)
+        network[0].weight.mul_(scale)
+        network[0].bias.zero_()
+        response = LayerResponse(network, "0", spec)
+        targets = TargetBatch([Target((1,))], torch.device("cpu"))
+
+        def step(smoothness: float) -> AscentStep:
+            settings = AscentSettings(smoothness=smoothness)
+            return ascent_losses(ramp, Views([], []), response, targets, Mean(), settings)  # noqa: B023
+
+        plain, smooth = step(0), step(0.25)
+        assert torch.equal(plain.gains, smooth.gains)
+        reached = plain.gains.abs().item()
+        # 8 pixels have 7 differences.
+        expected = plain.losses.item() + 0.25 * reached * 8 / 7
+        assert smooth.losses.item() == pytest.approx(expected, rel=1e-5)
+        (gradient,) = torch.autograd.grad(smooth.losses.sum() - plain.losses.sum(), ramp)
+        (of_variation,) = torch.autograd.grad(variation_across(ramp).sum(), ramp)
+        torch.testing.assert_close(gradient, 0.25 * reached * of_variation, atol=0, rtol=1e-3)
+
+
+def test_smoothness_is_the_style_s_or_as_given() -> None:
+    assert AscentSettings().relative_smoothness > 0
+    assert AscentSettings(style="maximal").relative_smoothness == 0
+    assert AscentSettings(smoothness=0).relative_smoothness == 0
+    with pytest.raises(ValueError, match="smoothness"):
+        AscentSettings(smoothness=-1)
 
 
 def test_a_style_that_there_is_not() -> None:

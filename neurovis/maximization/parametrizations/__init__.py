@@ -31,7 +31,7 @@ def as_parametrization(value: ParametrizationName | Parametrization) -> Parametr
 
     Example:
         >>> as_parametrization("fourier")
-        Fourier(decay=1.0, decorrelate=True)
+        Fourier(decay=1.0, decorrelate=True, contrast=None)
     """
     if isinstance(value, Parametrization):
         return value

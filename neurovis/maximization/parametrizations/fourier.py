@@ -19,6 +19,9 @@ from neurovis.maximization.parametrizations.images import (
 #: From decorrelated to correlated color: the square root of the covariance of natural colors,
 #: as measured on ImageNet for Olah, Mordvintsev & Schubert (2017), "Feature Visualization".
 COLOR_SQRT_COVARIANCE = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+#: Standard deviation of logits that come out with the largest contrast divided by the square root
+#: of 2. Far less than ascents reach: images start with little contrast, and soon have all of it.
+_HALF_CONTRAST = 0.05
 
 
 class FourierImages(ImageParameters):
@@ -33,6 +36,8 @@ class FourierImages(ImageParameters):
         spec: Modalities and size of the images.
         decay: The exponent of f.
         decorrelate: Whether RGB is decorrelated.
+        contrast: What the standard deviation of each modality's logits, whose mean is 0, comes
+            near and does not exceed; None: logits are as they come.
 
     Attributes:
         amplitude: ``(H, W // 2 + 1)``, what each spatial frequency is scaled by.
@@ -43,9 +48,15 @@ class FourierImages(ImageParameters):
     color: Tensor
 
     def __init__(
-        self, count: int, spec: InputSpec, decay: float = 1.0, decorrelate: bool = True
+        self,
+        count: int,
+        spec: InputSpec,
+        decay: float = 1.0,
+        decorrelate: bool = True,
+        contrast: float | None = None,
     ) -> None:
         super().__init__(count, spec)
+        self.contrast = contrast
         color = decorrelation(spec) if decorrelate else torch.eye(spec.channels)
         self.register_buffer("amplitude", one_over_f(spec.size, decay), persistent=False)
         self.register_buffer("color", color, persistent=False)
@@ -59,16 +70,36 @@ class FourierImages(ImageParameters):
         """Inverse Fourier transform, then from decorrelated to real color."""
         spectrum = torch.view_as_complex(self.values) * self.amplitude
         planes = torch.fft.irfft2(spectrum, s=self.spec.size, norm="ortho")
-        return torch.einsum("oc,bchw->bohw", self.color, planes)
+        logits = torch.einsum("oc,bchw->bohw", self.color, planes)
+        if self.contrast is None:
+            return logits
+        centered, variance = self._centered(logits)
+        return centered * self.contrast / (variance + _HALF_CONTRAST**2).sqrt()
 
     def from_logits(self, logits: Tensor) -> Tensor:
-        """Fourier transform of the decorrelated planes, computed in double precision."""
+        """Fourier transform of the decorrelated planes, computed in double precision.
+
+        Where there is a largest contrast, mean and excessive contrast are lost.
+        """
+        if self.contrast is not None:
+            logits, variance = self._centered(logits)
+            room = (self.contrast**2 - variance).clamp(min=(0.1 * self.contrast) ** 2)
+            logits = logits * _HALF_CONTRAST / room.sqrt()
         spectrum = decorrelated_spectrum(logits, self.color)
         return torch.view_as_real(spectrum / self.amplitude.cpu().double()).float()
 
     def noise(self, generator: torch.Generator) -> Tensor:
         """Noise with a 1/f amplitude spectrum, as natural images have."""
         return NOISE_STD * torch.randn(self.value_shape(self.spec), generator=generator)
+
+    def _centered(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits about the mean of their modality, and its variance at each of them."""
+        parts = logits.split([one.channels for one in self.spec.modalities], dim=1)
+        centered = [part - part.mean((1, 2, 3), keepdim=True) for part in parts]
+        variances = [
+            part.square().mean((1, 2, 3), keepdim=True).expand_as(part) for part in centered
+        ]
+        return torch.cat(centered, dim=1), torch.cat(variances, dim=1)
 
 
 @dataclass(frozen=True)
@@ -81,9 +112,12 @@ class Fourier(Parametrization):
         decay: Spatial frequencies f are scaled by ``1 / f ** decay``: 1 is what natural images
             have, 0 makes all alike, more than 1 makes smoother images. At least 0.
         decorrelate: Whether RGB is made of decorrelated colors.
+        contrast: Largest standard deviation of each modality before the sigmoid, about mid gray: 1
+            is a contrast of about 0.2 in [0, 1], as photographs have. A positive number; None:
+            mean and contrast are free.
 
     Raises:
-        ValueError: If ``decay`` is negative or not finite.
+        ValueError: If ``decay`` is negative or not finite, or ``contrast`` is not positive.
     """
 
     #: Four times what Lucid uses for the same parametrization: images are as good in fewer steps.
@@ -92,13 +126,18 @@ class Fourier(Parametrization):
 
     decay: float = 1.0
     decorrelate: bool = True
+    contrast: float | None = None
 
     def __post_init__(self) -> None:
         check_number("decay", self.decay)
+        if self.contrast is not None:
+            check_number("contrast", self.contrast)
+            if self.contrast == 0:
+                raise ValueError("contrast must be a positive number; got 0")
 
     def images(self, count: int, spec: InputSpec) -> ImageParameters:
         """``count`` images of ``spec``, on the CPU."""
-        return FourierImages(count, spec, self.decay, self.decorrelate)
+        return FourierImages(count, spec, self.decay, self.decorrelate, self.contrast)
 
 
 def one_over_f(size: tuple[int, int], decay: float = 1.0) -> Tensor:
