@@ -19,9 +19,11 @@ from neurovis.tuning import (
     RankingSettings,
     TuningProbe,
     effective_receptive_field,
+    load_reference,
     map_receptive_fields,
     register_ranking,
     reverse_correlation,
+    score_against_reference,
     size_tuning,
 )
 from neurovis.tuning.stimuli import (
@@ -99,6 +101,16 @@ _TUNING = [
         "reverse_correlation: none",
         lambda: reverse_correlation(NET, "0", [], GRAY),
         "none selected",
+    ),
+    Bad(
+        "load_reference: an unknown one",
+        lambda: load_reference("macaque_v2"),
+        'reference "macaque_v2" not found',
+    ),
+    Bad(
+        "score_against_reference: no pixels in a degree",
+        lambda: score_against_reference([], "macaque_v1", pixels_per_degree=0.0),
+        "pixels_per_degree must be a positive number; got 0.0",
     ),
     Bad(
         "size_tuning: two for one",
