@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from neurovis import InputSpec
 from neurovis.analysis import facet_images, facets
 from neurovis.analysis.clusters import clusters
 from neurovis.analysis.contributions import ContributionReader
+from neurovis.demo import ShapeScenes, demo_input_spec, load_demo_network
 from neurovis.modality import Modality
 
 SPEC = InputSpec(Modality("gray", 1), 16)
@@ -200,3 +203,42 @@ def test_points_that_are_all_alike_are_one_cluster() -> None:
     labels, p = clusters(torch.ones(20, 3, dtype=torch.float64))
     assert not labels.any()
     assert p == 1
+
+
+class EitherClass(nn.Module):
+    """Sums of the rectified scores of classes of the shipped network."""
+
+    def __init__(self, classes: list[list[int]]) -> None:
+        super().__init__()
+        self.shipped = load_demo_network()
+        self.sums = nn.Linear(8, len(classes), bias=False)
+        self.sums.weight.data = torch.stack(
+            [functional.one_hot(torch.tensor(own), 8).sum(0).float() for own in classes]
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        summed: Tensor = self.sums(self.shipped(images).relu())
+        return summed
+
+
+@pytest.mark.slow
+def test_of_a_trained_network_classes_have_one_facet_and_sums_of_two_have_more() -> None:
+    pairs = [list(pair) for pair in itertools.combinations(range(8), 2)]
+    classes = [[number] for number in range(8)] + pairs
+    spec = demo_input_spec()
+    scenes = ShapeScenes(512, 7, spec.size[0], cached=True)
+    network = EitherClass(classes)
+    found = facets(network, "sums", "all", scenes, input_spec=spec, space="shipped.conv4")
+    assert [found.counts[kernel] for kernel in range(8)] == [1] * 8
+    balanced = 0
+    for kernel, own in enumerate(classes[8:], 8):
+        items = [item for item in found.items if item.kernel == kernel]
+        of_facets = [[int(scenes[number][1]) for number in item.pictures] for item in items]
+        together = [number for one in of_facets for number in one]
+        if min(together.count(one) for one in own) < len(together) // 4:
+            continue  # The pictures of one class are nearly all.
+        balanced += 1
+        assert len(items) > 1, own
+        of_one_class = sum(max(one.count(number) for number in own) for one in of_facets)
+        assert of_one_class > 0.9 * len(together), own
+    assert balanced >= 6
