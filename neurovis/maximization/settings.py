@@ -15,6 +15,7 @@ from neurovis.maximization.objectives import Objective, ObjectiveName, as_object
 from neurovis.maximization.options import check_integer, check_number, check_picture
 from neurovis.maximization.parametrizations import (
     FixedMagnitude,
+    Fourier,
     Parametrization,
     ParametrizationName,
     as_parametrization,
@@ -225,9 +226,11 @@ class AscentSettings:
             raise ValueError("change is from an image to start from; give init, or leave it out")
         if self.contrast is not None or self.luminance is not None:
             raise ValueError("contrast and luminance would lead away from init; leave out change")
-        if isinstance(self.image_parameters, FixedMagnitude):
+        parameters = self.image_parameters
+        has_contrast = isinstance(parameters, Fourier) and parameters.contrast is not None
+        if has_contrast or isinstance(parameters, FixedMagnitude):
             raise ValueError(
-                f"init is not among the images of {self.image_parameters}; leave out change, or "
+                f"init is not among the images of {parameters}; leave out change, or "
                 "parametrization"
             )
 

@@ -168,6 +168,10 @@ def test_views_are_natural_and_frequencies_free() -> None:
             {"change": 1, "init": _photograph(), "parametrization": "fixed_magnitude"},
             "init is not among the images of FixedMagnitude",
         ),
+        (
+            {"change": 1, "init": _photograph(), "parametrization": Fourier(contrast=1.0)},
+            "init is not among the images of Fourier",
+        ),
     ],
 )
 def test_what_contradicts_it_is_refused(asked: dict[str, Any], message: str) -> None:
