@@ -26,6 +26,7 @@ from neurovis.analysis import (
     ExplainedPicture,
     FeatureReader,
     RandomizedPicture,
+    facets,
     judge_images,
     map_ranked_fields,
     path_similarity,
@@ -50,6 +51,7 @@ KINDS = [
     *("PreferredImage", "MaximizationResults", "Comparison", "TopImages", "FeatureMaps"),
     *("SaliencyMaps", "RandomizationCheck", "ExplainedPicture", "RandomizedPicture"),
     *("Predictability", "Judgments", "Stability", "ReferenceScores", "PathSimilarity"),
+    "Facets",
 ]
 
 
@@ -120,6 +122,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         path_similarity(
             network, "conv2", preferred.results, torch.rand(10, *SPEC.shape), input_spec=SPEC
         ),
+        facets(network, "conv2", [0], torch.rand(40, *SPEC.shape), input_spec=SPEC),
     ]
     return {type(one).__name__: one for one in found}
 
