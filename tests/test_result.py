@@ -122,7 +122,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         path_similarity(
             network, "conv2", preferred.results, torch.rand(10, *SPEC.shape), input_spec=SPEC
         ),
-        facets(network, "conv2", [0], torch.rand(40, *SPEC.shape), input_spec=SPEC),
+        facets(network, "conv2", [0], torch.rand(80, *SPEC.shape), input_spec=SPEC),
     ]
     return {type(one).__name__: one for one in found}
 
