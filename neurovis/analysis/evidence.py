@@ -45,13 +45,14 @@ class ImageEvidence:
     def added_to(self, results: MaximizationResults) -> MaximizationResults:
         """Return results of the layer with the evidence: columns of the table, and a remark.
 
-        Images that drive kernels least are left as they are.
+        Images that drive kernels least, or do not drive them, are left as they are.
         """
         driving = [item for item in results.items if item.sign > 0]
         places = {item.file_name: place for place, item in enumerate(driving)}
         items = []
         for item in results.items:
-            said = list(self._said(item, places[item.file_name])) if item.sign > 0 else []
+            is_said = item.sign > 0 and not item.dead
+            said = list(self._said(item, places[item.file_name])) if is_said else []
             columns = {name: value for _, part in said for name, value in part.items()}
             remark = " · ".join(words for words, _ in said if words)
             items.append(replace(item, evidence=columns, remark=remark))

@@ -70,15 +70,21 @@ class EvidenceRun:
             raise ValueError("judges are asked about images that drive kernels most; see --sign")
         pictures = 0 if search is None else len(search.dataset)
         for name, judge in self._judges.items():
-            for layer in module.layers:
-                asked = JudgedLayer(network, layer, judge, module.input_spec, None, name, 1)
-                if asked.needs_pictures and search is None:
-                    raise ValueError(f"{asked.needs_pictures}: --images")
-                if asked.needs_pictures and pictures < LEAST_FOR_PARTNERS:
-                    raise ValueError(
-                        f"judges of kernels need at least {LEAST_FOR_PARTNERS} pictures; --images "
-                        f"has {pictures}"
-                    )
+            every = (
+                JudgedLayer(network, layer, judge, module.input_spec, None, name, 1)
+                for layer in module.layers
+            )
+            asked = next((one for one in every if one.needs_pictures), None)
+            if asked is None:
+                continue
+            asked.judge.reader()  # Raises if the judge cannot run on the images.
+            if search is None:
+                raise ValueError(f"{asked.needs_pictures}: --images")
+            if pictures < LEAST_FOR_PARTNERS:
+                raise ValueError(
+                    f"judges of kernels need at least {LEAST_FOR_PARTNERS} pictures; --images "
+                    f"has {pictures}"
+                )
 
     def run(self, folder: Path) -> None:
         """Find, write and print the evidence; every process may call.

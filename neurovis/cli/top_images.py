@@ -32,6 +32,8 @@ from neurovis.top_images import TopImages, TopImagesProbe
 from neurovis.top_images.reading import AnyObjective
 
 _DEFAULT_NUMBER = 9
+#: Options that ask for pictures.
+_ASKING = ("top_images", "predictability", "path_similarity", "facets")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class TopImagesOptions:
     @property
     def are_wanted(self) -> bool:
         """True if there are pictures to search."""
-        return self.images is not None or self.top_images is not None
+        return self.images is not None or any(getattr(self, name) for name in _ASKING)
 
 
 class TopImagesRun:
@@ -108,7 +110,8 @@ class TopImagesRun:
         spec = module.input_spec
         images = choose_images(model, options.images, options.patterns, spec)
         if images is None:
-            raise ValueError("top_images needs images: give --images, pictures or folders of them")
+            asking = next(name for name in _ASKING if getattr(options, name))
+            raise ValueError(f"{asking} needs images: give --images, pictures or folders of them")
         kernels: dict[str, list[int]] = {layer: [] for layer in module.layers}
         for job in module.jobs:
             if job.sign > 0:

@@ -80,7 +80,7 @@ def load_reference(reference: str | Path) -> Reference:
             distribution, with the columns ``property,low,high,count`` and, if given, ``source``.
             Properties are named as in a ranking's table or as its score (``gOSI``, ``F1/F0``);
             spatial frequencies are in cycles per degree, sizes in degrees. Columns without a
-            number, such as names, are ignored.
+            number, such as names, or with the same one throughout are ignored.
 
     Raises:
         ValueError: If there is no such reference, or the file is not such a table.
@@ -116,16 +116,18 @@ def checked_reference(
 
 
 def _parsed(name: str, text: str) -> Reference:
-    rows = list(csv.DictReader(text.splitlines()))
-    columns = list(rows[0]) if rows else []
+    # Spreadsheets end in rows of commas.
+    lines = csv.reader(line for line in text.splitlines() if line.strip(", "))
+    columns = [name.strip() for name in next(lines, [])]
+    rows = [dict(zip(columns, line, strict=False)) for line in lines]
     if set(_OF_COUNTS) <= set(columns):
         found = _from_counts(rows)
     else:
-        found = [_from_cells(column, rows, name) for column in columns if _has_number(column, rows)]
+        found = [_from_cells(column, rows, name) for column in columns if _varies(column, rows)]
     if not found:
         raise ValueError(
-            f"reference {name} has no column of numbers under a name; it must be a table with "
-            "commas between the columns and their names in the first row"
+            f"reference {name} has no column of different numbers under a name; it must be a table "
+            "with commas between the columns and their names in the first row"
         )
     return Reference(name, {one.name: one for one in found})
 
@@ -135,7 +137,7 @@ def _from_counts(rows: Sequence[Mapping[str, str]]) -> list[Distribution]:
     for name in dict.fromkeys(row["property"] for row in rows):
         own = [row for row in rows if row["property"] == name]
         low, high, count = (
-            np.array([_number(row[column], column, name) for row in own])
+            np.array([_number(row.get(column, ""), column, name) for row in own])
             for column in ("low", "high", "count")
         )
         if (low[1:] != high[:-1]).any() or (count % 1).any():
@@ -150,8 +152,8 @@ def _from_counts(rows: Sequence[Mapping[str, str]]) -> list[Distribution]:
 
 def _from_cells(name: str, rows: Sequence[Mapping[str, str]], source: str) -> Distribution:
     """Count cells in as many bins as Sturges' rule gives."""
-    texts = [row[name] for row in rows]
-    values = np.array([_number(text, "a cell", name) for text in texts if text and text.strip()])
+    texts = [row.get(name, "") for row in rows]
+    values = np.array([_number(text, "a cell", name) for text in texts if text.strip()])
     if len(np.unique(values)) < 2:
         raise ValueError(f"{name} of reference {source} must have two or more different values")
     if name == _ORIENTATION:
@@ -167,19 +169,19 @@ def _from_cells(name: str, rows: Sequence[Mapping[str, str]], source: str) -> Di
     return Distribution(name, edges, np.bincount(inner, minlength=len(edges) - 1), source)
 
 
-def _has_number(name: str, rows: Sequence[Mapping[str, str]]) -> bool:
-    # Cells beyond the last named column are under None.
-    return bool(name) and any(_is_number(row[name]) for row in rows)
+def _varies(name: str, rows: Sequence[Mapping[str, str]]) -> bool:
+    texts = {row.get(name, "").strip() for row in rows} - {""}
+    return bool(name) and len(texts) > 1 and any(_is_number(text) for text in texts)
 
 
-def _is_number(text: str | None) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        return bool(np.isfinite(float(text or "")))
+        return bool(np.isfinite(float(text)))
     except ValueError:
         return False
 
 
-def _number(text: str | None, what: str, name: str) -> float:
+def _number(text: str, what: str, name: str) -> float:
     if not _is_number(text):
         raise ValueError(f"{what} of {name} must be a number; got {text!r}")
-    return float(text or "")
+    return float(text)

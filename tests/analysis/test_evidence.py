@@ -179,3 +179,16 @@ def test_pictures_that_drive_a_kernel_nowhere_have_no_part(network: nn.Module) -
     for item in results.items:
         assert math.isnan(float(str(item.evidence["of_best_picture"])))
         assert item.remark == ""
+
+
+def test_images_of_dead_kernels_have_no_evidence() -> None:
+    dead = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
+    nn.init.zeros_(dead[0].weight[2].detach())
+    nn.init.constant_(dead[0].bias.detach(), -0.5)
+    module = ActivationMaximization(dead, "1", KERNELS, SPEC, steps=2, style="maximal")
+    pl.Trainer(accelerator="cpu", max_epochs=-1, fast_dev_run=2, logger=False).fit(module)
+    two = torch.ones(2)
+    found = ImageEvidence(stability=Stability("1", KERNELS, two, two, two, "pixels"))
+    items = found.added_to(module.results).items
+    assert [(item.dead, item.remark) for item in items if item.kernels == (2,)] == [(True, "")]
+    assert {item.remark for item in items if not item.dead} <= {"stable d′ 1.0"}

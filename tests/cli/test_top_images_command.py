@@ -119,10 +119,14 @@ def test_of_several_layers_each_has_its_own_page(tmp_path: Path) -> None:
             ("--model", "torchvision.models.squeezenet1_0", "--top_images", "2"),
             "top_images needs images",
         ),
+        (
+            ("--model", "torchvision.models.squeezenet1_0", "--predictability"),
+            "predictability needs images",
+        ),
         (("--sign", "-1", "--top_images", "2"), "top images drive kernels most"),
         (("--facets", "--top_images", "2"), "below that everything passes"),
     ],
-    ids=["missing", "none", "of what", "least", "first layer"],
+    ids=["missing", "none", "of what", "told by what", "least", "first layer"],
 )
 def test_what_cannot_be_looked_at_is_said_before_the_ascent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
@@ -132,6 +136,18 @@ def test_what_cannot_be_looked_at_is_said_before_the_ascent(
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not list(tmp_path.rglob("*.npz")), "nothing was climbed"
+
+
+def test_a_judge_that_cannot_run_is_refused_before_the_ascent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "from torch import nn\ndef judge(): return nn.Sequential(nn.Conv2d(3, 4, 3))"
+    (tmp_path / "blind.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = ("--layer", "conv1", "--top_images", "2", "--judge", "blind.judge")
+    assert _run(tmp_path / "run", *options) == 2
+    assert "Sequential cannot run on images of 4 channels" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_referees_are_those_of_the_functions(

@@ -349,12 +349,28 @@ class TestFiles:
         assert (cells.edges.tolist(), cells.counts.tolist()) == ([0, 0.5, 1], [3, 9])
 
     @pytest.mark.parametrize(
+        ("text", "counts"),
+        [
+            ("year, gOSI ,note\n2020,0.2,\n2020,0.4,3 spikes\n2020\n,,\n", {"gOSI": [1, 1]}),
+            ("property,low,high,count\na,0,1,3\na,1,2,4\n,,,\n", {"a": [3, 4]}),
+        ],
+    )
+    def test_what_spreadsheets_add_is_ignored(
+        self, tmp_path: Path, text: str, counts: dict[str, list[int]]
+    ) -> None:
+        path = tmp_path / "mine.csv"
+        path.write_text(text)
+        found = load_reference(path).distributions
+        assert {name: one.counts.tolist() for name, one in found.items()} == counts
+
+    @pytest.mark.parametrize(
         ("text", "message"),
         [
             ("gOSI\n0.1\nO.5\n", "a cell of gOSI must be a number; got 'O.5'"),
-            ("gOSI\n0.1\n0.1\n", "gOSI of reference mine must have two or more different"),
-            ("gOSI;F1/F0\n0.1;1\n", "no column of numbers"),
-            ("", "no column of numbers"),
+            ("gOSI\n0.1\n0.1\n", "no column of different numbers"),
+            ("gOSI\n0.1\n0.10\n", "gOSI of reference mine must have two or more different"),
+            ("gOSI;F1/F0\n0.1;1\n", "no column of different numbers"),
+            ("", "no column of different numbers"),
             ("preferred_size\n0\n1\n", "preferred_size must be positive; got 0"),
             ("property,low,high,count\na,0,1,2\na,2,3,4\n", "begin where the one before ends"),
             ("property,low,high,count\na,0,1,2\na,1,1,4\n", "2 or more bins with rising edges"),
