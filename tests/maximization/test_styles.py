@@ -26,7 +26,7 @@ def views(size: int = 224, **options: object) -> Affine:
 def test_natural_is_the_default() -> None:
     assert AscentSettings() == AscentSettings(style="natural")
     assert AscentSettings().image_parameters == Fourier(decay=2, contrast=1)
-    assert views() == Affine(jitter=32, scale=(0.4, 1.2), rotate=15, border="gray")
+    assert views() == Affine(jitter=32, scale=(0.5, 1.5), rotate=15, border="gray")
 
 
 def test_maximal_is_what_reaches_the_highest_activation() -> None:
