@@ -135,7 +135,8 @@ def _with_palette(image: Image, colors: int) -> Image:
     # Median cut, Pillow's default, turns magenta into purple where it is rare;
     # without k-means, cubes of maximum coverage tint what is gray.
     palette = sample.quantize(colors, Quantize.MAXCOVERAGE, kmeans=1)
-    return image.quantize(palette=palette, dither=Dither.NONE)
+    # Without dither, smooth pictures have steps like a map's.
+    return image.quantize(palette=palette, dither=Dither.FLOYDSTEINBERG)
 
 
 def _as_pixels(picture: Pixels | Tensor | Figure) -> Pixels:

@@ -207,7 +207,7 @@ class MaximizationResults(Result):
             OSError: If the folder cannot be written.
         """
         grid, table = folder / "grid.png", folder / "results.csv"
-        save_png(grid, self.grid(), colors=256)
+        save_png(grid, self.grid())
         write_table(table, self.rows())
         return [grid, table]
 
