@@ -77,7 +77,7 @@ class Facets(Result):
         layer: Dotted name.
         space: Name of the layer below whose kernels' contributions are clustered.
         spec: What the network is shown.
-        items: Of each kernel one or more.
+        items: Of each kernel one or more; none if no kernel below drives it.
         shown: The pictures.
         images: ``(F, C, H, W)`` in [0, 1], a preferred image of each facet; None before
             :func:`facet_images`.
@@ -213,8 +213,8 @@ def facet_images(
         **settings: Options of :class:`~neurovis.maximization.AscentSettings`.
 
     Returns:
-        The facets with images, and the activations that their kernels reach by them in the network
-        as it is.
+        The facets with images, and the means of maps that their kernels reach by them in the
+        network as it is.
 
     Raises:
         ValueError: If an option is out of its range, or the layer below has no weights of its own

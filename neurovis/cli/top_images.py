@@ -127,8 +127,15 @@ class TopImagesRun:
                 raise ValueError(
                     f"{name} needs at least {least} pictures; --images has {len(images.dataset)}"
                 )
-        if options.facets and module.settings.resolved_objective.noun != "kernel":
-            raise ValueError("facets are of kernels; leave out --objective or --facets")
+        reads = module.settings.resolved_objective
+        for name in _ASKING[1:]:
+            if getattr(options, name) and reads.noun != "kernel":
+                raise ValueError(f"{name} asks about kernels; the objective reads a {reads.noun}")
+        if options.path_similarity and not reads.fits_any_size:
+            raise ValueError(
+                "path_similarity compares means of maps, which says little of images for other "
+                "objectives; give --objective mean"
+            )
         for layer in module.layers if options.facets else ():
             ContributionReader(network, layer, spec)  # Raises if there is no layer below.
         for layer in module.layers if options.path_similarity else ():
@@ -230,7 +237,8 @@ class TopImagesRun:
             print_notes([f"{layer}: no kernel below drives any of these kernels: no facets"])
             return
         accelerator = self._trainer.strategy.root_device.type
-        made = cast(AscentOptions, {**options, "variants": 1})
+        # As contributions are counted.
+        made = cast(AscentOptions, {**options, "variants": 1, "objective": "mean"})
         found = facet_images(self._network, found, accelerator=accelerator, **made)
         rows = list(found.rows())
         write_table(folder / "facets.csv", rows)

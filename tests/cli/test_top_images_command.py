@@ -123,10 +123,24 @@ def test_of_several_layers_each_has_its_own_page(tmp_path: Path) -> None:
             ("--model", "torchvision.models.squeezenet1_0", "--predictability"),
             "predictability needs images",
         ),
+        (
+            ("--objective", "deep_dream", "--predictability"),
+            "predictability asks about kernels; the objective reads a layer",
+        ),
+        (("--objective", "center", "--path_similarity"), "give --objective mean"),
         (("--sign", "-1", "--top_images", "2"), "top images drive kernels most"),
         (("--facets", "--top_images", "2"), "below that everything passes"),
     ],
-    ids=["missing", "none", "of what", "told by what", "least", "first layer"],
+    ids=[
+        "missing",
+        "none",
+        "of what",
+        "told by what",
+        "layer",
+        "one position",
+        "least",
+        "first layer",
+    ],
 )
 def test_what_cannot_be_looked_at_is_said_before_the_ascent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
@@ -248,10 +262,15 @@ def test_judges_and_variants_stand_beside_every_image(
 @pytest.mark.slow
 def test_facets_are_those_of_the_function(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert _run(run, "--layer", "conv2", "--kernels", "3", "--top_images", "1", "--facets") == 0
+    options = ("--layer", "conv2", "--kernels", "3", "--top_images", "1", "--facets")
+    assert _run(run, *options, "--objective", "center") == 0
     rows = _rows(run / "facets.csv")
     found = facets(load_demo_network(), "conv2", [3], DemoScenes(SPEC), input_spec=SPEC)
     assert [row["pictures"] for row in rows] == [row["pictures"] for row in found.rows()]
     assert [row["space"] for row in rows] == ["conv1"] * len(found.items)
+    mean = ActivationMaximization(load_demo_network(), "conv2", [3], SPEC, steps=4)
+    pl.Trainer(accelerator="cpu", max_epochs=-1, logger=False, fast_dev_run=4).fit(mean)
+    if len(rows) == 1:  # The network drives the kernel as ever.
+        assert float(rows[0]["activation"]) == pytest.approx(mean.results.items[0].activation)
     assert all(math.isfinite(float(row["activation"])) for row in rows)
     assert (run / "facets.png").is_file()
