@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class RunImages:
         self._kept: dict[Job, list[KeptImage]] = {}
         self._cut_short: list[PreferredImage] = []
         self._results: MaximizationResults | None = None
+        self._evidence: dict[tuple[str, str], dict[str, Any]] = {}
         self._seen: set[Job] = set()
         # Files that cannot be used, with their times of change: each is replaced by its job.
         self._unusable: dict[Job, int] = {}
@@ -156,13 +158,24 @@ class RunImages:
 
     def of(self, layer: str) -> MaximizationResults:
         """Return the results of a layer so far, read from the run's folder."""
-        if self._results is not None and self._results.layer == layer:
-            return self._results
-        items = list(self.finished(layer))
-        items += [item for item in self._cut_short if item.layer == layer]
-        items.sort(key=lambda item: (item.index, item.variant))
-        names = self._class_names.get(layer, ())
-        return MaximizationResults(layer, self._spec, self._seed, self._grouped, items, names)
+        found = self._results
+        if found is None or found.layer != layer:
+            items = list(self.finished(layer))
+            items += [item for item in self._cut_short if item.layer == layer]
+            items.sort(key=lambda item: (item.index, item.variant))
+            names = self._class_names.get(layer, ())
+            found = MaximizationResults(layer, self._spec, self._seed, self._grouped, items, names)
+        if not self._evidence:
+            return found
+        known = [self._evidence.get((layer, item.file_name), {}) for item in found.items]
+        items = [replace(item, **own) for item, own in zip(found.items, known, strict=True)]
+        return replace(found, items=items)
+
+    def add_evidence(self, results: MaximizationResults) -> None:
+        """Keep the evidence of a layer's images, which :meth:`of` then adds until the next run."""
+        for item in results.items:
+            known = {"evidence": item.evidence, "remark": item.remark}
+            self._evidence[results.layer, item.file_name] = known
 
     def picture(self, image: PreferredImage) -> Path | None:
         """The PNG file that holds all of an image, if there is one."""

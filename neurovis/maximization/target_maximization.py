@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +95,7 @@ class TargetMaximization(pl.LightningModule):
             name: class_names(network, name, layer.count) for name, layer in self._layers.items()
         }
         self._ascent: LayerAscent | None = None
-        self._evidence: dict[tuple[str, str], dict[str, Any]] = {}
-        # What is prepared for the ascent.
-        self._preparations = ExitStack()
+        self._preparations = ExitStack()  # for the ascent
 
     def set_jobs(self, jobs: Sequence[Job]) -> None:
         """Say what to make images of; called once, by the subclass."""
@@ -144,24 +141,11 @@ class TargetMaximization(pl.LightningModule):
         """
         if layer not in self._layers:
             raise ValueError(f'layer "{layer}" is not maximized; the layers are {self.layers}')
-        results = self._run.of(layer)
-        if not self._evidence:
-            return results
-        items = [
-            replace(item, **self._evidence.get((layer, item.file_name), {}))
-            for item in results.items
-        ]
-        return replace(results, items=items)
+        return self._run.of(layer)
 
     def add_evidence(self, results: MaximizationResults) -> None:
-        """Keep the evidence of a layer's images, which later results then have too.
-
-        Args:
-            results: With the evidence, such as :func:`~neurovis.analysis.with_evidence` adds.
-        """
-        for item in results.items:
-            known = {"evidence": item.evidence, "remark": item.remark}
-            self._evidence[results.layer, item.file_name] = known
+        """Keep evidence, as :func:`~neurovis.analysis.with_evidence` adds, for later results."""
+        self._run.add_evidence(results)
 
     def folder_of(self, layer: str, folder: Path) -> Path:
         """Return the folder for a layer's files: the run's folder, or one of several in it.
@@ -242,7 +226,6 @@ class TargetMaximization(pl.LightningModule):
         self.check_trainer(self.trainer)
         precision = chosen_precision(self.settings.precision, self.device)
         folder = None if is_trial(self.trainer) else run_folder(self.trainer)
-        self._evidence = {}
         self._run.open(folder, self.manifest().with_entries(computed_in=precision))
         self._batch_size = self._run.settle_batch_size(
             lambda: choose_batch_size(self._layers, self.jobs, self.settings, self.device)
