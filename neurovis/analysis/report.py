@@ -124,7 +124,7 @@ def _facts(
     yield (
         "preferred images",
         f"{settings.style} style, objective {settings.objective}, at most "
-        f"{settings.steps} steps, seed {settings.seed}",
+        f"{settings.most_steps} steps, seed {settings.seed}",
     )
     null = max((len(ranking.null_score) for ranking in findings.rankings), default=0)
     if null:

@@ -62,7 +62,7 @@ class Batch:
         # All that is counted and noted is on the host, so that nothing has to ask the device.
         made = list(steps or [0] * len(jobs))
         self._steps = torch.tensor(made).repeat_interleave(settings.variants)
-        self._last_step = max(made) + settings.steps - 1
+        self._last_step = max(made) + settings.most_steps - 1
         rows = len(self._steps)
         self._rows = torch.arange(rows)
         self._curves = torch.full((rows, self._last_step + 1), torch.nan, dtype=torch.float32)
@@ -96,7 +96,7 @@ class Batch:
 
     def leak(self) -> Tensor:
         """The part of the gradient that leaks through last rectifiers, ``(B,)`` on the CPU."""
-        until = max(1.0, _LEAKING_PART * self._settings.steps)
+        until = max(1.0, _LEAKING_PART * self._settings.most_steps)
         return self._settings.leak * (1 - self._steps / until).clamp(min=0)
 
     def signs(self) -> Tensor:
@@ -121,7 +121,7 @@ class Batch:
         ended: dict[int, Ended] = {
             slot: "steps"
             for slot, steps in enumerate(self._made())
-            if self.is_active[slot] and steps >= self._settings.steps
+            if self.is_active[slot] and steps >= self._settings.most_steps
         }
         converged = self._converged()
         return ended | {slot: "converged" for slot in converged if slot not in ended}
@@ -130,7 +130,7 @@ class Batch:
     def progress(self) -> float:
         """The steps made by what is not done, in whole ascents."""
         made = (n for n, active in zip(self._made(), self.is_active, strict=True) if active)
-        return sum(made) / self._settings.steps
+        return sum(made) / self._settings.most_steps
 
     def curve(self, slot: int) -> Tensor:
         """Return the readouts of a slot's images at each step, ``(D, steps)``, on the CPU."""
@@ -154,7 +154,7 @@ class Batch:
         ]
         if not due:
             return []
-        steps = self._steps.clamp(max=self._settings.steps)
+        steps = self._steps.clamp(max=self._settings.most_steps)
         stalled = has_converged(self._gains, steps, patience, self._settings.min_improvement)
         # Silent kernels may still be woken.
         done = (stalled & ~self._asleep).tolist()

@@ -75,10 +75,10 @@ def continue_ascents(
     settings: AscentSettings,
     device: torch.device,
 ) -> tuple[AscentState, AscentSnapshot]:
-    """Make ``settings.steps`` more steps; kernels that are not under way start.
+    """Make ``settings.most_steps`` more steps; kernels that are not under way start.
 
-    On a network that stays as it is, ``n`` times ``settings.steps`` steps make the images of one
-    ascent of as many steps, whatever ``settings.batch_size`` is; None is 8. An image whose
+    On a network that stays as it is, ``n`` times as many steps make the images of one ascent of
+    their number, whatever ``settings.batch_size`` is; None is 8. An image whose
     parameters come out as NaN or infinite starts again. All steps are made, whole images are
     optimized, and the network runs as it is: ``patience``, ``crop``, ``precision`` and ``leak``
     have no effect.
@@ -105,7 +105,7 @@ def continue_ascents(
     for first in range(0, len(jobs), settings.images_at_once):
         part = jobs[first : first + settings.images_at_once]
         ascent = LayerAscent(layer, part, len(part), settings, device, state.images)
-        for _ in range(settings.steps):
+        for _ in range(settings.most_steps):
             losses = ascent.compute_step().losses
             (gradients,) = torch.autograd.grad(losses.sum(), ascent.images.values)
             ascent.update(gradients)
@@ -117,7 +117,7 @@ def continue_ascents(
         best = ascent.better(candidates, reached)
         parts.append((candidates[best].cpu(), reached[best], reached.chunk(3)[2], restarted))
     snapshot = AscentSnapshot(*map(torch.cat, zip(*parts, strict=True)))
-    return AscentState(state.steps + settings.steps, images), snapshot
+    return AscentState(state.steps + settings.most_steps, images), snapshot
 
 
 @torch.no_grad()

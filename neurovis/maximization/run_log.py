@@ -34,7 +34,7 @@ _LONGEST = 80
 _MOST_NAMED = 3
 
 #: Options with a column of their own: numbers always, or text always.
-_NUMBER_OPTIONS = ("steps", "seed", "tv", "lp", "variants")
+_NUMBER_OPTIONS = ("seed", "tv", "lp", "variants")
 _TEXTS = ("style", "objective", "contrast", "init")
 #: What an image does not depend on.
 _WITHOUT_EFFECT = ("batch_size",)
@@ -165,6 +165,7 @@ def hyperparameters(
         "modalities": ", ".join(f"{one.name} {one.channels}" for one in spec.modalities),
         "size": f"{height} x {width}",
         "lr": settings.learning_rate,
+        "steps": settings.most_steps,
         **{name: getattr(settings, name) for name in _NUMBER_OPTIONS},
         **{name: _short(_text(getattr(settings, name))) for name in _TEXTS},
         "parametrization": _short(_text(settings.parametrization or settings.image_parameters)),

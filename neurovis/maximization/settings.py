@@ -44,7 +44,7 @@ class AscentOptions(TypedDict, total=False):
     """Keyword arguments of :class:`AscentSettings`, each with its default there."""
 
     style: StyleName
-    steps: int
+    steps: int | Literal["auto"]
     patience: int | Literal["auto"] | None
     min_improvement: float
     lr: float | None
@@ -78,12 +78,13 @@ class AscentSettings:
     """The options of an ascent, the same for activation maximization and for groups.
 
     Args:
-        style: Defaults of ``parametrization``, ``smoothness``, ``patience``, ``jitter``, ``scale``
-            and ``rotate``: ``natural`` for images that other networks and people recognize,
-            ``maximal`` for the highest activation; see :mod:`~neurovis.maximization.styles`. Images
-            that are read at one position, start from a picture or gray, or have penalties are
-            ``maximal``.
-        steps: Most ascent steps for each image, at least 1.
+        style: Defaults of ``parametrization``, ``smoothness``, ``steps``, ``patience``,
+            ``jitter``, ``scale`` and ``rotate``: ``natural`` for images that other networks and
+            people recognize, ``maximal`` for the highest activation; see
+            :mod:`~neurovis.maximization.styles`. Images that are read at one position, start from a
+            picture or gray, or have penalties are ``maximal``.
+        steps: Most ascent steps for each image, at least 1. ``auto``: as the style has it, 128 for
+            ``natural`` and 256 for ``maximal``.
         patience: An image is done when it has not improved for this number of steps, on average
             over its random views. None: it makes all its steps. ``auto``: as the style has it.
         min_improvement: What counts as improvement: this part, 0 to 1, of the whole rise so far.
@@ -142,7 +143,7 @@ class AscentSettings:
     """
 
     style: StyleName = "natural"
-    steps: int = 256
+    steps: int | Literal["auto"] = "auto"
     patience: int | Literal["auto"] | None = "auto"
     min_improvement: float = 0.003
     lr: float | None = None
@@ -175,8 +176,9 @@ class AscentSettings:
             names = " or ".join(f'"{name}"' for name in STYLES)
             raise ValueError(f"style must be {names}; got {self.style!r}")
         check_integer("seed", self.seed)
-        for option in ("steps", "variants"):
-            check_integer(option, getattr(self, option), 1, _LARGEST_NUMBER)
+        check_integer("variants", self.variants, 1, _LARGEST_NUMBER)
+        if self.steps != "auto":
+            check_integer("steps", self.steps, 1, _LARGEST_NUMBER)
         if self.batch_size is not None:
             check_integer("batch_size", self.batch_size, 1, _LARGEST_NUMBER)
         if self.patience is not None and self.patience != "auto":
@@ -250,6 +252,11 @@ class AscentSettings:
         """Constraints that every image satisfies."""
         return Constraints(self.contrast, self.luminance, self.frozen)
 
+    @cached_property
+    def most_steps(self) -> int:
+        """Most ascent steps for each image, as asked for or by the style."""
+        return self._applied_style.steps if self.steps == "auto" else self.steps
+
     @property
     def steps_without_improvement(self) -> int | None:
         """Steps after which an image that has not improved is done; None for never."""
@@ -270,7 +277,7 @@ class AscentSettings:
             shorthand.append(LpContrast(self.lp, self.lp_order))
         return [*shorthand, *self.regularizers]
 
-    @property
+    @cached_property
     def relative_smoothness(self) -> float:
         """Smoothness as asked for or by the style."""
         return self._applied_style.smoothness if self.smoothness is None else self.smoothness

@@ -24,6 +24,7 @@ class Style:
         jitter: Largest shift of views, as a part of the image's shorter side.
         scale: Smallest and largest magnification of views.
         rotate: Largest rotation of views in degrees.
+        steps: Most steps for each image.
         patience: Steps without improvement after which an image is done: the more views vary, the
             longer it takes to tell.
         smoothness: The part of what is maximized that a line across the image costs whose pixels
@@ -34,6 +35,7 @@ class Style:
     jitter: float
     scale: tuple[float, float]
     rotate: float
+    steps: int
     patience: int
     smoothness: float
 
@@ -41,6 +43,6 @@ class Style:
 #: Styles by their names.
 STYLES: dict[StyleName, Style] = {
     # Few large things on plain grounds, seen from afar: see docs/comparison.md.
-    "natural": Style(Fourier(decay=2.0, contrast=1.0), 1 / 7, (0.5, 1.5), 15.0, 64, 0.13),
-    "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 32, 0.0),
+    "natural": Style(Fourier(decay=2.0, contrast=1.0), 1 / 7, (0.5, 1.5), 15.0, 128, 64, 0.13),
+    "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 256, 32, 0.0),
 }

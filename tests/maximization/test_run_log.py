@@ -241,7 +241,7 @@ class TestHyperparameters:
             found = self.settings_of(**{name: value})
             changed = {key for key in found if found[key] != plain[key]}
             # What follows from others, too.
-            changed -= {"parametrization", "patience", "lr"} - {name}
+            changed -= {"parametrization", "patience", "steps", "lr"} - {name}
             assert changed in ({name}, {"others"}), name
             if changed == {"others"}:
                 assert str(found["others"]).startswith(name)

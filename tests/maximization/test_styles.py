@@ -26,6 +26,7 @@ def views(size: int = 224, **options: object) -> Affine:
 def test_natural_is_the_default() -> None:
     assert AscentSettings() == AscentSettings(style="natural")
     assert AscentSettings().image_parameters == Fourier(decay=2, contrast=1)
+    assert AscentSettings().most_steps == 128
     assert views() == Affine(jitter=32, scale=(0.5, 1.5), rotate=15, border="gray")
 
 
@@ -34,7 +35,7 @@ def test_maximal_is_what_reaches_the_highest_activation() -> None:
     settings = AscentSettings(style="maximal")
     assert settings.image_parameters == Fourier()
     assert settings.learning_rate == 0.2
-    assert settings.steps_without_improvement == 32
+    assert (settings.most_steps, settings.steps_without_improvement) == (256, 32)
     assert settings.views((224, 224), border=True) == [
         Pad(12),
         Affine(jitter=8, scale=(0.95, 1.05), rotate=5, border="gray"),
