@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.options import check_number
@@ -73,8 +74,11 @@ class FourierImages(ImageParameters):
         logits = torch.einsum("oc,bchw->bohw", self.color, planes)
         if self.contrast is None:
             return logits
-        centered, variance = self._centered(logits)
-        return centered * self.contrast / (variance + _HALF_CONTRAST**2).sqrt()
+        parts = [
+            functional.layer_norm(part, part.shape[1:], eps=_HALF_CONTRAST**2)
+            for part in self._modalities(logits)
+        ]
+        return self.contrast * (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
 
     def from_logits(self, logits: Tensor) -> Tensor:
         """Fourier transform of the decorrelated planes, computed in double precision.
@@ -82,9 +86,13 @@ class FourierImages(ImageParameters):
         Where there is a largest contrast, mean and excessive contrast are lost.
         """
         if self.contrast is not None:
-            logits, variance = self._centered(logits)
-            room = (self.contrast**2 - variance).clamp(min=(0.1 * self.contrast) ** 2)
-            logits = logits * _HALF_CONTRAST / room.sqrt()
+            parts = []
+            for part in self._modalities(logits):
+                centered = part - part.mean((1, 2, 3), keepdim=True)
+                variance = centered.square().mean((1, 2, 3), keepdim=True)
+                room = (self.contrast**2 - variance).clamp(min=(0.1 * self.contrast) ** 2)
+                parts.append(centered * _HALF_CONTRAST / room.sqrt())
+            logits = torch.cat(parts, dim=1)
         spectrum = decorrelated_spectrum(logits, self.color)
         return torch.view_as_real(spectrum / self.amplitude.cpu().double()).float()
 
@@ -92,14 +100,9 @@ class FourierImages(ImageParameters):
         """Noise with a 1/f amplitude spectrum, as natural images have."""
         return NOISE_STD * torch.randn(self.value_shape(self.spec), generator=generator)
 
-    def _centered(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits about the mean of their modality, and its variance at each of them."""
-        parts = logits.split([one.channels for one in self.spec.modalities], dim=1)
-        centered = [part - part.mean((1, 2, 3), keepdim=True) for part in parts]
-        variances = [
-            part.square().mean((1, 2, 3), keepdim=True).expand_as(part) for part in centered
-        ]
-        return torch.cat(centered, dim=1), torch.cat(variances, dim=1)
+    def _modalities(self, logits: Tensor) -> tuple[Tensor, ...]:
+        parts: tuple[Tensor, ...] = logits.split([m.channels for m in self.spec.modalities], dim=1)
+        return parts
 
 
 @dataclass(frozen=True)
