@@ -49,6 +49,7 @@ WITHOUT_DOWNLOAD = {
     "am_squeezenet_imagenet": "--weights null",
     "am_resnet50_classes": "--weights random --input.size 64",
     "rank_squeezenet_imagenet": "--weights null --input.size 64",
+    "rank_squeezenet_macaque_v1": "--weights null --input.size 64",
     "saliency_squeezenet_imagenet": "--weights null --input.size 64 "
     "--images {folder}/pictures/X_RGB.png",
 }

@@ -95,7 +95,7 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
         "am --layer conv2 --kernels 0 --steps 2 --images .",
         (TopImagesProbe, "predict_step"),
         0,
-        "while top images were sought; the preferred images are in {folder}",
+        "while evidence was sought; the preferred images are in {folder}",
     ),
     "rank": (
         f"rank --layer conv1 {FEW}",
