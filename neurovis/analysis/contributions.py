@@ -13,6 +13,7 @@ from neurovis.inputs import InputSpec
 from neurovis.kernel_layouts import kernel_layouts
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import resolve_layer
+from neurovis.readouts import spatial_mean
 from neurovis.receptive_fields import receptive_fields
 from neurovis.recording import Hook, hooked, undisturbed
 from neurovis.top_images.images import Shown
@@ -104,8 +105,8 @@ class ContributionReader:
             activation = self._activation(images, scale)
             if not factors or not activation.requires_grad:
                 return None
-            numbers = activation.flatten(2).mean(2) if activation.ndim > 2 else activation
-            (found,) = torch.autograd.grad(numbers[:, kernel].sum(), factors, allow_unused=True)
+            numbers = spatial_mean(activation)[:, kernel]
+            (found,) = torch.autograd.grad(numbers.sum(), factors, allow_unused=True)
         gradient: Tensor | None = found
         return gradient
 

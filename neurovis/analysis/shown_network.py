@@ -16,6 +16,7 @@ from neurovis.layer_reader import LayerReader
 from neurovis.layers import class_name, unwrap
 from neurovis.outputs import find_output, tensor_at
 from neurovis.pictures import stretched
+from neurovis.readouts import spatial_mean
 from neurovis.recording import undisturbed
 
 
@@ -58,7 +59,7 @@ class ShownNetwork:
                 tensor_at(self._network(inputs), path).cpu() for inputs in self._inputs(images)
             ]
         scores = torch.cat(parts).double()
-        return scores.flatten(2).mean(2) if scores.ndim > 2 else scores
+        return spatial_mean(scores)
 
     def reader(self, layer: str | None = None) -> LayerReader:
         """Return a reader of a layer, or of all layers with kernels that can be read."""
@@ -78,7 +79,8 @@ class ShownNetwork:
         """
         with undisturbed(self._network):
             parts = [
-                reader(inputs, lambda *read: _mean(read[2])) for inputs in self._inputs(images)
+                reader(inputs, lambda *read: spatial_mean(read[2].float()))
+                for inputs in self._inputs(images)
             ]
         # Not every device has double precision.
         return {name: torch.cat([part[name].cpu() for part in parts]).double() for name in parts[0]}
@@ -135,9 +137,3 @@ def shown_as(images: Tensor, images_spec: InputSpec, spec: InputSpec) -> Tensor:
     if shown.shape[2:] == spec.size:
         return shown
     return torch.stack([stretched(image, spec) for image in shown])
-
-
-def _mean(maps: Tensor) -> Tensor:
-    """Means ``(B, K)`` over positions."""
-    flat = maps.flatten(2) if maps.ndim > 2 else maps[..., None]
-    return flat.float().mean(2)

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 from torch import nn
 
 from neurovis.analysis import (
+    Facets,
     PathSimilarity,
     Predictability,
     facet_images,
@@ -172,14 +173,15 @@ class TopImagesRun:
         if trainer.is_global_zero:
             self.found = self._probe.results
             for layer, found in self.found.items():
-                found.save(module.folder_of(layer, folder), trainer.loggers)
+                own = module.folder_of(layer, folder)
+                found.save(own, trainer.loggers)
                 _print(found)
                 if self._options.predictability:
-                    self._predict(layer, module.folder_of(layer, folder))
+                    self._predict(layer, own)
                 if self._options.path_similarity:
-                    self._compare_paths(layer, module.folder_of(layer, folder))
+                    self._compare_paths(layer, own)
                 if self._options.facets:
-                    self._find_facets(layer, module.folder_of(layer, folder))
+                    self._find_facets(layer, own)
             self._images.notes.print()
 
     def _predict(self, layer: str, folder: Path) -> None:
@@ -192,9 +194,7 @@ class TopImagesRun:
             input_spec=self._module.input_spec,
         )
         self.predicted[layer] = found
-        rows = list(found.rows())
-        write_table(folder / "predictability.csv", rows)
-        save_png(folder / "predictability.png", found.figure(), colors=256)
+        rows = _saved(found, folder, "predictability")
         shown = [
             {"kernel": str(row["kernel"])}
             | {name: f"{row[name]:.3g}" for name in ("predictability", "null", "percentile")}
@@ -213,9 +213,7 @@ class TopImagesRun:
             input_spec=self._module.input_spec,
         )
         self.paths[layer] = found
-        rows = list(found.rows())
-        write_table(folder / "path_similarity.csv", rows)
-        save_png(folder / "path_similarity.png", found.figure(), colors=256)
+        rows = _saved(found, folder, "path_similarity")
         last = [row for row in rows if row["before"] == found.layers[-1]]
         names = ("correlation", "null", "among_pictures", "similarity")
         shown = [
@@ -240,9 +238,7 @@ class TopImagesRun:
         # As contributions are counted.
         made = cast(AscentOptions, {**options, "variants": 1, "objective": "mean"})
         found = facet_images(self._network, found, accelerator=accelerator, **made)
-        rows = list(found.rows())
-        write_table(folder / "facets.csv", rows)
-        save_png(folder / "facets.png", found.figure(), colors=256)
+        rows = _saved(found, folder, "facets")
         shown = [
             {
                 "kernel": str(row["kernel"]),
@@ -265,6 +261,16 @@ class TopImagesRun:
         for found in self._probe.results.values():
             if found.notes:  # All layers have the same.
                 raise ValueError(found.notes[0])
+
+
+def _saved(
+    found: Predictability | PathSimilarity | Facets, folder: Path, name: str
+) -> list[dict[str, object]]:
+    """Write a measurement as a table and a figure, and return the table's rows."""
+    rows = list(found.rows())
+    write_table(folder / f"{name}.csv", rows)
+    save_png(folder / f"{name}.png", found.figure(), colors=256)
+    return rows
 
 
 def _print(found: TopImages) -> None:

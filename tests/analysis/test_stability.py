@@ -20,7 +20,7 @@ def planted() -> dict[int, Tensor]:
 
 
 def shuffled() -> dict[int, Tensor]:
-    """The same images, each of any kernel."""
+    """Deal the planted images out to kernels at random."""
     every = torch.cat(list(planted().values()))
     order = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))
     return dict(enumerate(every[order].split(VARIANTS)))

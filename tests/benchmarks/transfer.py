@@ -125,7 +125,7 @@ def with_lucent(network: nn.Module, options: argparse.Namespace) -> tuple[Tensor
 def said_by(
     judge: nn.Module, images: Tensor, network: nn.Module, options: argparse.Namespace
 ) -> str:
-    """What a judge says of the images of a maker's kernels."""
+    """Return a judge's verdict on the images of a maker's kernels."""
     own = {kernel: images[place, None] for place, kernel in enumerate(chosen(options))}
     found = judge_images(
         network, options.layer, own, judge, options.pictures, input_spec=options.spec
