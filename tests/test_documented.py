@@ -217,6 +217,7 @@ SOURCES = {
     "neurovis.tuning.measures.orientation_bandwidth": "Ringach",
     "neurovis.tuning.measures.orientation_selectivity_index": "Mazurek",
     "neurovis.tuning.measures.spatial_frequency_bandwidth": "De Valois",
+    "neurovis.tuning.rankings.category.CategoryRanking": "Afraz",
     "neurovis.tuning.rankings.class_selectivity.ClassRanking": "Morcos",
     "neurovis.tuning.rankings.color.ColorRanking": "Rafegas",
     "neurovis.tuning.rankings.orientation.OrientationRanking": "Ringach",

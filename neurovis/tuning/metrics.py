@@ -68,6 +68,39 @@ class ConditionMeans(ResponseMetric):
         return self.total / self.count
 
 
+class ConditionSums(ConditionMeans):
+    """Number, sum and sum of squares of each kernel's responses to each condition.
+
+    Args:
+        kernels: ``K``.
+        conditions: Number of conditions.
+        **options: Options of :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> sums = ConditionSums(kernels=1, conditions=2)
+        >>> sums.update(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1]))
+        >>> sums.compute().tolist()
+        [[[2.0, 4.0, 10.0], [1.0, 5.0, 25.0]]]
+    """
+
+    total_squared: Tensor
+
+    def __init__(self, kernels: int, conditions: int, **options: Any) -> None:
+        super().__init__(kernels, conditions, **options)
+        self._add("total_squared", kernels, conditions)
+
+    @override
+    def update(self, responses: Tensor, shown: Tensor) -> None:
+        super().update(responses, shown)
+        self.total_squared.index_add_(1, shown, responses.T.to(self.total).square())
+
+    @override
+    def compute(self) -> Tensor:
+        """``(K, conditions, 3)``."""
+        count = self.count.expand_as(self.total)
+        return torch.stack([count, self.total, self.total_squared], dim=2)
+
+
 class LifetimeSparseness(ResponseMetric):
     """Lifetime sparseness: high if a kernel responds to few of the stimuli, Vinje & Gallant (2000).
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from neurovis.tuning.metrics import (
     ConditionMeans,
+    ConditionSums,
     LifetimeSparseness,
     ResponseMetric,
     ResponseRange,
@@ -24,7 +25,7 @@ KERNELS, CONDITIONS = 5, 4
 
 
 def make(kind: type[ResponseMetric]) -> ResponseMetric:
-    options: dict[str, Any] = {"conditions": CONDITIONS} if kind is ConditionMeans else {}
+    options: dict[str, Any] = {"conditions": CONDITIONS} if issubclass(kind, ConditionMeans) else {}
     return kind(kernels=KERNELS, **options)
 
 
@@ -40,6 +41,10 @@ def literal(kind: type[ResponseMetric], responses: Tensor, shown: Tensor) -> Ten
     if kind is ConditionMeans:
         means = [responses[shown == condition].mean(0) for condition in range(CONDITIONS)]
         return torch.stack(means, 1)
+    if kind is ConditionSums:
+        groups = [responses[shown == condition] for condition in range(CONDITIONS)]
+        sums = [[torch.ones_like(r).sum(0), r.sum(0), (r * r).sum(0)] for r in groups]
+        return torch.stack([torch.stack(group, 1) for group in sums], 1)
     if kind is ResponseRange:
         rows = [[r.sum() / len(r), r.min(), r.max()] for r in responses.T]
         return torch.tensor(rows, dtype=torch.float64)
@@ -52,7 +57,7 @@ def literal(kind: type[ResponseMetric], responses: Tensor, shown: Tensor) -> Ten
     return torch.tensor(values, dtype=torch.float64)
 
 
-KINDS = [ConditionMeans, LifetimeSparseness, ResponseRange]
+KINDS = [ConditionMeans, ConditionSums, LifetimeSparseness, ResponseRange]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,7 +69,7 @@ def test_batches_make_no_difference(kind: type[ResponseMetric], batch: int) -> N
         metric.update(part, numbers)
     expected = literal(kind, responses, shown)
     assert torch.allclose(metric.compute(), expected, equal_nan=True)
-    assert metric.compute().isnan().any() == (kind is not ResponseRange)
+    assert metric.compute().isnan().any() == (kind not in (ConditionSums, ResponseRange))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,6 +15,7 @@ from neurovis.tuning.rankings.base import (
     Scores,
     WeightRanking,
 )
+from neurovis.tuning.rankings.category import CategoryRanking
 from neurovis.tuning.rankings.class_selectivity import ClassRanking
 from neurovis.tuning.rankings.color import ColorRanking
 from neurovis.tuning.rankings.modality import ModalityRanking
@@ -48,6 +49,7 @@ RANKINGS: dict[str, AnyRanking] = {
         ModalityRanking(),
         SparsenessRanking(),
         ClassRanking(),
+        CategoryRanking(),
         ActivationRanking(),
         WeightNormRanking(),
     )

@@ -43,6 +43,14 @@ class Scores:
     curve_over: Sequence[str] = ()
 
 
+def chosen_names(names: Sequence[str], choices: Tensor, undefined: Tensor) -> list[str]:
+    """Return the name that each kernel chooses by its index ``(K,)``; empty where undefined."""
+    return [
+        "" if without else names[choice]
+        for choice, without in zip(choices.tolist(), undefined.tolist(), strict=True)
+    ]
+
+
 class Ranking(ABC, Generic[Responses]):
     """Base of the rankings.
 

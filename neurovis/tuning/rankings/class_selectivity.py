@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from neurovis.readouts import are_constant
 from neurovis.tuning.metrics import ConditionMeans
-from neurovis.tuning.rankings.base import ImageRanking, ImageResponses, Scores
+from neurovis.tuning.rankings.base import ImageRanking, ImageResponses, Scores, chosen_names
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.selectivity import class_selectivity
 
@@ -34,11 +34,7 @@ class ClassRanking(ImageRanking):
                 f"ranking by class compares classes, and all images are of {names or 'none'}"
             )
         score = class_selectivity(means)
-        strongest = means.nan_to_num().argmax(1).tolist()
-        preferred = [
-            "" if undefined else names[index]
-            for index, undefined in zip(strongest, score.isnan().tolist(), strict=True)
-        ]
+        preferred = chosen_names(names, means.nan_to_num().argmax(1), score.isnan())
         return Scores(
             score,
             dead=are_constant(means),

@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.grating_responses import GratingResponses
-from neurovis.tuning.rankings.base import GratingRanking, Scores
+from neurovis.tuning.rankings.base import GratingRanking, Scores, chosen_names
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.selectivity import color_selectivity
 from neurovis.tuning.settings import RankingSettings
@@ -41,11 +41,7 @@ class ColorRanking(GratingRanking):
         colors = tuning[:, [index for index in range(tuning.shape[1]) if index != gray]]
         # Each color has the same gray.
         score = color_selectivity(tuning[:, gray] * len(names), colors.sum(1))
-        strongest = colors.sum(2).nan_to_num().argmax(1).tolist()
-        preferred = [
-            "" if undefined else names[index]
-            for index, undefined in zip(strongest, score.isnan().tolist(), strict=True)
-        ]
+        preferred = chosen_names(names, colors.sum(2).nan_to_num().argmax(1), score.isnan())
         return Scores(
             score, responses.dead, curve=tuning.flatten(1), values={"preferred_color": preferred}
         )
