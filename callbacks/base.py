@@ -19,7 +19,7 @@ from typing_extensions import Never, override
 from neurovis.callbacks.failures import Failures, explained
 from neurovis.callbacks.hooks import MonitorHooks
 from neurovis.callbacks.image_finder import ImageFinder
-from neurovis.callbacks.options import checked_layers, refusal
+from neurovis.callbacks.option_checks import checked_layers, refusal
 from neurovis.callbacks.probe import Probe
 from neurovis.callbacks.schedule import Schedule
 from neurovis.callbacks.training_run import (

@@ -1,4 +1,8 @@
-"""Decide where the outputs of layers keep images, kernels and positions."""
+"""Decide where the outputs of layers keep images, kernels and positions.
+
+First counts what the user said (:func:`set_layout`), then the type of the layer, then what was
+followed through a forward (:mod:`~neurovis.receptive_fields`); see :func:`layout_of`.
+"""
 
 from __future__ import annotations
 

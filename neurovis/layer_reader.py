@@ -1,7 +1,8 @@
 """Read the kernels of layers: the one place that brings kernels to the second dimension.
 
-It knows where a layer's output keeps kernels and positions, and tells outputs without kernels
-and calls of one layer apart. All code that needs activations or one number per kernel uses it.
+Where a layer's output keeps kernels and positions :mod:`~neurovis.kernel_layouts` decides; outputs
+without kernels are told from others here, and calls of one layer apart. All code that needs
+activations or one number per kernel uses it.
 """
 
 from __future__ import annotations

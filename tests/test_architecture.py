@@ -54,7 +54,7 @@ LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_ut
 BASE_OF_MONITORS = {
     "base": {
         *("failures", "hooks", "image_finder"),
-        *("options", "probe", "schedule", "training_run"),
+        *("option_checks", "probe", "schedule", "training_run"),
     },
     "hooks": {"failures", "probe", "schedule", "training_run"},
     "failures": {"probe", "training_run"},

@@ -21,7 +21,7 @@ import yaml
 from torch import nn
 from torch.utils.data import DataLoader
 
-from neurovis import InputSpec, rank_kernels
+from neurovis import ActivationMaximization, InputSpec, rank_kernels
 from neurovis.calling import call_arguments
 from neurovis.cli.main import COMMANDS, build_parser
 from neurovis.figures.page_figure import PageFigure
@@ -291,6 +291,22 @@ def test_activation_maximization_gives_what_is_said(
     for name, channels in said:
         shape = tuple(getattr(results, name).shape)
         assert shape == ((16, 3, 24, 24) if channels else (16,))
+
+
+def test_an_objective_of_your_own_is_maximized(names: dict[str, Any], tmp_path: Path) -> None:
+    exec(_block("class PowerMean", "docs/preferred_images.md"), names)
+    objective = names["PowerMean"](power=2.0)
+    activation = torch.tensor([[[1.0, 3.0, -2.0, 0.0]]])
+    assert objective(activation).tolist() == [[2.5]]
+    am = ActivationMaximization(
+        names["model"], "features.0", [1], InputSpec.rgb(24), objective=objective, steps=4
+    )
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=-1, logger=False, enable_progress_bar=False,
+        enable_checkpointing=False, enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(am)
+    assert (am.results.activations > am.results.noise_activations).all()
 
 
 def test_saliency_gives_what_is_said(names: dict[str, Any]) -> None:

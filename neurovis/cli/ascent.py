@@ -38,6 +38,8 @@ from neurovis.run_folder import RUNS, run_folder
 ASCENT_TRAINER = MappingProxyType({"max_epochs": -1, "log_every_n_steps": 5})
 
 
+# Settings of an ascent that a command line writes in another way than Python, and options that
+# settings do not have; all other fields of AscentSettings are options by themselves.
 @dataclass(frozen=True)
 class ImageOptions:
     """Objective, parametrization, penalties and transforms of the images.

@@ -21,7 +21,7 @@ from neurovis.maximization.contrast import (
     match_contrast_and_luminance,
 )
 from neurovis.maximization.fingerprints import tensor_fingerprint
-from neurovis.maximization.options import check_picture, is_number
+from neurovis.maximization.option_checks import check_picture, is_number
 from neurovis.modality import Modality
 from neurovis.pictures import read_picture
 

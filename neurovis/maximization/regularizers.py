@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurovis.maximization.options import check_number
+from neurovis.maximization.option_checks import check_number
 
 
 class Regularizer(ABC):

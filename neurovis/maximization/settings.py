@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurovis.maximization.constraints import Constraints
 from neurovis.maximization.objectives import Objective, ObjectiveName, as_objective
-from neurovis.maximization.options import check_integer, check_number, check_picture
+from neurovis.maximization.option_checks import check_integer, check_number, check_picture
 from neurovis.maximization.parametrizations import (
     FixedMagnitude,
     Fourier,

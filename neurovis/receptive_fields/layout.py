@@ -72,7 +72,7 @@ class Layout:
 
     @classmethod
     def of_tokens(cls, kernel_dim: int, grid: tuple[int, int], before: int) -> Layout:
-        """The layout of ``(B, tokens, K)`` or ``(B, K, tokens)``, as somebody knows it.
+        """The layout of ``(B, tokens, K)`` or ``(B, K, tokens)``, as the user has given it.
 
         Args:
             kernel_dim: The dimension that counts kernels, 1 or 2.

@@ -14,7 +14,7 @@ from neurovis.archives import archive_problem, tensor_problem
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective, gray_activation
-from neurovis.maximization.options import check_number
+from neurovis.maximization.option_checks import check_number
 from neurovis.pictures.decoding import decode_array
 from neurovis.readouts import READOUTS
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from neurovis.maximization.objectives.targets import Target
-from neurovis.maximization.options import is_number
+from neurovis.maximization.option_checks import is_number
 
 Joint = Literal["mean", "min", "weighted"]
 

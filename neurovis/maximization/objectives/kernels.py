@@ -9,7 +9,7 @@ from torch import Tensor
 from neurovis.layers import ArgumentError
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.objective import Objective, gray_activation
-from neurovis.maximization.options import check_integer
+from neurovis.maximization.option_checks import check_integer
 from neurovis.maximization.user_functions import call_user_function, function_name
 from neurovis.readouts import Readout, as_maps, center_unit, spatial_max, spatial_mean
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives.constant import Constant
 from neurovis.maximization.objectives.objective import Objective
-from neurovis.maximization.options import check_picture
+from neurovis.maximization.option_checks import check_picture
 from neurovis.pictures import read_picture
 
 

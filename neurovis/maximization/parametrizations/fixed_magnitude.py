@@ -18,7 +18,7 @@ from torch import Tensor
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.fingerprints import tensor_fingerprint
-from neurovis.maximization.options import check_number, check_picture
+from neurovis.maximization.option_checks import check_number, check_picture
 from neurovis.maximization.parametrizations.fourier import (
     decorrelated_spectrum,
     decorrelation,

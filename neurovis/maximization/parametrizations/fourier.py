@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.options import check_number
+from neurovis.maximization.option_checks import check_number
 from neurovis.maximization.parametrizations.images import (
     NOISE_STD,
     ImageParameters,

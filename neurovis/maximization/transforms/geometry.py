@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neurovis.maximization.options import check_number, checked_range
+from neurovis.maximization.option_checks import check_number, checked_range
 from neurovis.maximization.transforms.base import Transform
 from neurovis.maximization.transforms.sampling import sampled
 
