@@ -25,6 +25,7 @@ from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.layer_facts import LayerFacts
 from neurovis.tuning.ranking_observation import ranking_observation, reference_observation
 from neurovis.tuning.rankings import (
+    AdaptiveRanking,
     AnyRanking,
     GratingRanking,
     ImageRanking,
@@ -135,7 +136,9 @@ class KernelRankingMonitor(Monitor):
         if max_kernels < 1:
             raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
         self.max_kernels = max_kernels
-        by_gratings = (one for one in self.rankings if isinstance(one, GratingRanking))
+        by_gratings = (
+            one for one in self.rankings if isinstance(one, (GratingRanking, AdaptiveRanking))
+        )
         phases = max((ranking.least_phases for ranking in by_gratings), default=4)
         self.settings = RankingSettings(
             **{"orientations": _ORIENTATIONS, "phases": phases, **of_ranking}

@@ -130,7 +130,7 @@ def run(
     made = _make_trainer(trainer, results)
     probe.check_trainer(made)
     with stoppable(lambda: "before all stimuli were shown; there are no results yet"):
-        made.predict(probe, return_predictions=False)
+        probe.run(made)
     folder = new_run_folder(made)  # All ranks must ask.
     if made.is_global_zero:
         with stoppable(
@@ -244,7 +244,7 @@ def _imported(path: str) -> AnyRanking:
         found = found()
     if not isinstance(found, Ranking):
         raise ValueError(
-            f'"{path}" is no ranking: make it a subclass of GratingRanking, ImageRanking or '
-            "WeightRanking of neurovis.tuning.rankings"
+            f'"{path}" is no ranking: make it a subclass of GratingRanking, AdaptiveRanking, '
+            "ImageRanking or WeightRanking of neurovis.tuning.rankings"
         )
     return found

@@ -27,7 +27,7 @@ from neurovis.maximization.progress import progress_bar
 from neurovis.saliency import Method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
-from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
+from neurovis.tuning.rankings import RANKINGS, AdaptiveRanking, AnyRanking, ImageRanking
 
 #: What the command writes in the end.
 PAGE = "report.html"
@@ -50,7 +50,8 @@ class CardOptions:
 
     Args:
         by: Rankings that cards can be sorted and filtered by: {names}; or the import path of one
-            of your own; by default all that need no images and apply to the input.
+            of your own; by default all that need no images and a single pass, and apply to the
+            input.
         probe: A picture for the saliency maps; by default the first of --images.
         method: Saliency method of the maps.
         field_images: Noise images over which receptive fields are averaged; 0 leaves fields out.
@@ -126,7 +127,7 @@ def run(
         if search is not None:
             search.run(folder)
         evidence.run(folder)
-        made.predict(tuning, return_predictions=False)
+        tuning.run(made)
         if made.is_global_zero:
             tuning.results.to_csv(folder / "rankings.csv")
             module.to(made.strategy.root_device)
@@ -164,13 +165,13 @@ def _ranking_images(
 
 
 def _rankings(by: list[str] | None, spec: InputSpec) -> list[AnyRanking]:
-    """Those that were asked for; else all that can be made without images."""
+    """Those that were asked for; else all that one pass makes without images."""
     if by is not None:
         return chosen_rankings(by)
     return [
         ranking
         for ranking in RANKINGS.values()
-        if not isinstance(ranking, ImageRanking) and _applies(ranking, spec)
+        if not isinstance(ranking, (ImageRanking, AdaptiveRanking)) and _applies(ranking, spec)
     ]
 
 

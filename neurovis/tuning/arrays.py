@@ -55,7 +55,7 @@ def _arrays(ranking: RankingData) -> dict[str, Any]:
     }
     if ranking.curve is not None:
         arrays["curve"] = _array(ranking.curve)
-    if ranking.curve_over:
+    if len(ranking.curve_over):
         arrays["curve_over"] = _array(ranking.curve_over)
     return arrays
 

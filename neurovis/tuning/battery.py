@@ -8,14 +8,21 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from neurovis.inputs import InputSpec, check_values
-from neurovis.tuning.rankings import AnyRanking, GratingRanking, ImageRanking
+from neurovis.tuning.rankings import (
+    AdaptiveRanking,
+    AnyRanking,
+    GratingRanking,
+    ImageRanking,
+)
 from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Gratings
 
 IMAGES = "images"
+#: Name of the gratings that show which are best for a kernel.
+GRATINGS = GratingRanking.gratings
 #: Minimum number of images to rank by, to split into halves, and for a ranking without a note.
 _FEWEST_IMAGES, _FEWEST_TO_SPLIT, _FEW_IMAGES = 2, 4, 20
 
@@ -25,14 +32,16 @@ Images = Tensor | Dataset[Any]
 
 @dataclass(frozen=True)
 class Battery:
-    """Sets of stimuli by name.
+    """Sets of stimuli by name, those that do not depend on the responses to others.
 
     Attributes:
-        gratings: Those of grating rankings.
+        settings: Options of the gratings.
+        gratings: Those of grating rankings, and those that find the best for each kernel.
         images: Those of image rankings, if any.
         classes: Names of the images' classes; empty if they have none.
     """
 
+    settings: RankingSettings
     gratings: dict[str, Gratings]
     images: LabeledImages | None
     classes: list[str]
@@ -54,13 +63,6 @@ class Battery:
         classes = f" of {len(self.classes)} classes" if ranking.needs_labels else ""
         few = ": too few to say much" if number < _FEW_IMAGES else ""
         return f"{ranking.name}: shown {number} images{classes}{few}"
-
-    def loaders(self, batch_size: int) -> dict[str, DataLoader[Any]]:
-        """A loader for each set, of batches ``(images, numbers)`` or with classes behind.
-
-        Any sampler may distribute the stimuli across processes.
-        """
-        return {name: DataLoader(one, batch_size=batch_size) for name, one in self.sets.items()}
 
 
 def choose_battery(
@@ -109,7 +111,9 @@ def choose_battery(
     for ranking in rankings:
         if isinstance(ranking, GratingRanking):
             gratings.setdefault(ranking.gratings, ranking.stimuli(spec, settings))
-    return Battery(gratings, shown, names)
+        elif isinstance(ranking, AdaptiveRanking):
+            gratings.setdefault(GRATINGS, settings.gratings(spec))
+    return Battery(settings, gratings, shown, names)
 
 
 class LabeledImages(Dataset[tuple[Tensor, int, int]]):

@@ -1,4 +1,4 @@
-"""One pass over the stimuli: responses are reduced as they stream, and ranked at the end.
+"""Passes over the stimuli: responses are reduced as they stream, and ranked at the end.
 
 Shared by the function, the LightningModule under a Trainer, and the monitor.
 """
@@ -6,17 +6,20 @@ Shared by the function, the LightningModule under a Trainer, and the monitor.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from neurovis.arithmetic import has_float64
-from neurovis.tuning.battery import IMAGES, Battery
+from neurovis.tuning.battery import GRATINGS, IMAGES, Battery
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
 from neurovis.tuning.rankings import (
+    AdaptiveRanking,
     AnyRanking,
     GratingRanking,
     ImageRanking,
@@ -26,9 +29,13 @@ from neurovis.tuning.rankings import (
 from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
 from neurovis.tuning.scoring import not_applicable, rank_layer
+from neurovis.tuning.second_pass import SecondPass, set_name
+from neurovis.tuning.varied_responses import VariedResponses
 
 #: All images, and their two halves.
 _ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
+
+AnyResponses = TypeVar("AnyResponses", GratingResponses, VariedResponses)
 
 
 class Collection:
@@ -43,6 +50,9 @@ class Collection:
         battery: The stimuli that will be shown.
         synchronize: Whether to add up what all processes saw; not while other processes do
             something else, as in a monitor.
+
+    Attributes:
+        sets: The stimuli of the pass by name; those of the first pass at first.
     """
 
     def __init__(
@@ -55,6 +65,9 @@ class Collection:
         self._responses = responses
         self._rankings = list(rankings)
         self._battery = battery
+        self._synchronize = synchronize
+        self.sets: Mapping[str, Dataset[Any]] = battery.sets
+        self._second: SecondPass | None = None
         self._layers = list(responses.layers.values())
         self._metrics: dict[tuple[str, str, str], ResponseMetric] = {}
         self._by_image: dict[str, list[ImageRanking]] = {}
@@ -71,13 +84,43 @@ class Collection:
                 for part in (_ALL, _FIRST_HALF, _SECOND_HALF):
                     metric = ranking.metric(rows, len(battery.classes))
                     self._metrics[layer.name, ranking.name, part] = metric
-        if not synchronize:
-            for metric in self._metrics.values():
-                metric.distributed_available_fn = _is_alone
+        self._watch_alone()
         # A random split, since images may alternate; the same on every process.
         number = 0 if battery.images is None else len(battery.images)
         lots = torch.randperm(number, generator=torch.Generator().manual_seed(0))
         self._in_first_half = lots % 2 == 0
+
+    def loaders(self, batch_size: int) -> dict[str, DataLoader[Any]]:
+        """A loader for each set, of batches ``(images, numbers)`` or with classes behind.
+
+        Any sampler may distribute the stimuli across processes.
+        """
+        return {name: DataLoader(one, batch_size=batch_size) for name, one in self.sets.items()}
+
+    def next_pass(self) -> bool:
+        """Choose the stimuli of the second pass, if one is needed; every process must call this.
+
+        Returns:
+            True if :attr:`sets` are to be shown now, False if all has been.
+        """
+        adaptive = [one for one in self._rankings if isinstance(one, AdaptiveRanking)]
+        if not adaptive or self._second is not None:
+            return False
+        self._place_metrics()
+        first = {layer.name: self._grating_responses(layer, GRATINGS) for layer in self._layers}
+        self._second = SecondPass(
+            adaptive, self._layers, first, self._responses.spec, self._battery.settings
+        )
+        self.sets = self._second.sets
+        self._metrics |= {(*key, _ALL): one for key, one in self._second.metrics.items()}
+        self._watch_alone()
+        return bool(self.sets)
+
+    def _watch_alone(self) -> None:
+        """Let no metric wait for other processes, unless they take part."""
+        if not self._synchronize:
+            for metric in self._metrics.values():
+                metric.distributed_available_fn = _is_alone
 
     @torch.no_grad()
     def see(self, name: str, images: Tensor, numbers: Tensor, labels: Tensor | None = None) -> None:
@@ -96,7 +139,8 @@ class Collection:
             return
         numbers = numbers.to(place)
         for layer, responses in by_layer.items():
-            self._metrics[layer, name, _ALL].update(responses, numbers)
+            if (layer, name, _ALL) in self._metrics:
+                self._metrics[layer, name, _ALL].update(responses, numbers)
 
     def _add_images(
         self,
@@ -159,16 +203,19 @@ class Collection:
             return self._ranked_by_gratings(layer, ranking)
         if isinstance(ranking, ImageRanking):
             return self._ranked_by_images(layer, ranking)
+        if isinstance(ranking, AdaptiveRanking) and self._second is not None:
+            means = self._computed(layer, set_name(ranking, layer), _ALL)
+            found = self._second.responses(ranking, layer, means)
+            return _with_halves(layer, ranking, found, lambda own, number: own.half(number))
         raise TypeError(
-            f"{type(ranking).__name__} must be a GratingRanking, an ImageRanking or a WeightRanking"
+            f"{type(ranking).__name__} must be a GratingRanking, an AdaptiveRanking, an "
+            "ImageRanking or a WeightRanking"
         )
 
     def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
         found = self._grating_responses(layer, ranking.gratings)
-        own, null = found.kernels(slice(layer.kernels)), found.kernels(slice(layer.kernels, None))
-        first, second = (own.half(number, ranking.split, ranking.split_phases) for number in (0, 1))
-        halves = None if first is None or second is None else (first, second)
-        return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
+        split = ranking.split, ranking.split_phases
+        return _with_halves(layer, ranking, found, lambda own, number: own.half(number, *split))
 
     def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
         classes = self._battery.classes if ranking.needs_labels else []
@@ -220,10 +267,26 @@ def rank_alone(
         batch_size: Number of stimuli at a time.
     """
     collection = Collection(responses, rankings, battery, synchronize=False)
-    for name, loader in battery.loaders(batch_size).items():
-        for batch in loader:
-            collection.see(name, *batch)
+    is_on = True
+    while is_on:
+        for name, loader in collection.loaders(batch_size).items():
+            for batch in loader:
+                collection.see(name, *batch)
+        is_on = collection.next_pass()
     return collection.rankings()
+
+
+def _with_halves(
+    layer: RankedLayer,
+    ranking: AnyRanking,
+    found: AnyResponses,
+    half: Callable[[AnyResponses, int], AnyResponses | None],
+) -> KernelRanking:
+    """Rank by responses of the layer's kernels, and of the random ones behind them."""
+    own, null = found.kernels(slice(layer.kernels)), found.kernels(slice(layer.kernels, None))
+    first, second = half(own, 0), half(own, 1)
+    halves = None if first is None or second is None else (first, second)
+    return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
 
 
 def _moved(responses: dict[str, Tensor], place: torch.device) -> dict[str, Tensor]:

@@ -212,6 +212,8 @@ def _value_text(name: str, column: object, kernel: int) -> str:
         return ""
     if "frequency" in name:
         return f"{value:.3g} c/px"
+    if "size" in name or "length" in name:
+        return f"{value:.3g} px"
     # 179.6 degrees are rounded to 0.
     return f"phase {round(value) % 360}°" if "phase" in name else f"{round(value) % 180}°"
 
@@ -234,6 +236,8 @@ def _values_name(ranking: RankingData) -> str:
         return "spatial frequency (cycles/pixel)" if _is_over_frequency(ranking) else ""
     if _curves(ranking) is None:
         return ""
+    if isinstance(ranking.curve_over, Tensor):
+        return ranking.measure.curve_axis
     return ", ".join(f"{number} {word}" for number, word in enumerate(ranking.curve_over))
 
 
@@ -267,7 +271,8 @@ def _entry(
     if curves is None or not bool(curves[kernel].isfinite().all()):
         return entry
     if responses is None:
-        numbers = torch.arange(curves.shape[1])
+        over = ranking.curve_over
+        numbers = over if isinstance(over, Tensor) else torch.arange(curves.shape[1])
         return replace(entry, curve=curves[kernel].clamp(min=0), values=numbers)
     if _is_over_frequency(ranking):
         preferred = _number(ranking.values.get("preferred_spatial_frequency"), kernel)

@@ -15,7 +15,7 @@ from neurovis.tuning.measures import first_harmonic
 _SILENCE = 1e-6
 _PEAK_TOLERANCE = 1e-5
 #: With fewer phases F1 cannot be told from half of them.
-_PHASES_TO_SPLIT = 6
+PHASES_TO_SPLIT = 6
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class GratingResponses:
         phases above the response to the blank, 0 where it is below.
         """
         driven = without_phase(self.table, self.blank, self.is_rectified)
-        return torch.where(driven > self._rounding, driven, driven * 0)
+        return significant(driven, self.table, self.blank)
 
     @property
     def response_name(self) -> str:
@@ -59,16 +59,15 @@ class GratingResponses:
         return self.tuning.flatten(2).sum(2).nan_to_num(-torch.inf).argmax(1)
 
     @property
+    def undriven(self) -> Tensor:
+        """True for kernels that no grating drives further than gray does, ``(K,)``."""
+        return self.tuning.flatten(1).amax(1) == 0
+
+    @property
     def suppression(self) -> Tensor:
         """Fraction ``(K,)`` of the gratings that a kernel responds to less than to the blank."""
         below = self.blank.view(-1, 1, 1, 1) - self.table.mean(-1)
-        return (below > self._rounding).double().flatten(1).mean(1)
-
-    @property
-    def _rounding(self) -> Tensor:
-        """``(K, 1, 1, 1)``, below which differences of responses are float32's rounding."""
-        largest = torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1).abs().amax(1)
-        return _PEAK_TOLERANCE * largest.view(-1, 1, 1, 1)
+        return (significant(below, self.table, self.blank) > 0).double().flatten(1).mean(1)
 
     @property
     def dead(self) -> Tensor:
@@ -99,7 +98,7 @@ class GratingResponses:
         parts = replace(
             self,
             table=self.table[..., taken]
-            if split_phases and phases >= _PHASES_TO_SPLIT
+            if split_phases and phases >= PHASES_TO_SPLIT
             else self.table,
         )
         if axis == "orientation":
@@ -131,6 +130,29 @@ def without_phase(table: Tensor, blank: Tensor, is_rectified: bool) -> Tensor:
     if is_rectified:
         return (table.mean(-1) - blank.view(-1, *[1] * (table.ndim - 2))).clamp(min=0)
     return first_harmonic(table)
+
+
+def significant(differences: Tensor, table: Tensor, blank: Tensor) -> Tensor:
+    """Return differences of responses ``(K, ...)``, those within float32's rounding as 0.
+
+    Args:
+        differences: ``(K, ...)``; negative ones become 0 too.
+        table: Responses ``(K, ...)`` that they are between.
+        blank: ``(K,)``, the responses to mid gray.
+    """
+    largest = torch.cat([table.flatten(1), blank[:, None]], dim=1).abs().amax(1)
+    rounding = _PEAK_TOLERANCE * largest.view(-1, *[1] * (differences.ndim - 1))
+    return torch.where(differences > rounding, differences, differences * 0)
+
+
+def best_grating(responses: GratingResponses) -> Tensor:
+    """Number ``(K,)`` of each kernel's best grating, in the order orientations x frequencies.
+
+    -1 for kernels that no grating drives, or whose responses are not finite.
+    """
+    tuning = responses.tuning[:, 0].flatten(1)
+    is_driven = (tuning.amax(1) > 0) & tuning.isfinite().all(1)
+    return _first_peak(tuning).masked_fill(~is_driven, -1)
 
 
 def best_frequency(tuning: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection, resolve_layer, select_layers, unwrap
 from neurovis.readouts import ReadoutName, center_place
-from neurovis.receptive_fields import Field, Layout, known_fields, receptive_fields
+from neurovis.receptive_fields import Box, Field, Layout, known_fields, receptive_fields
 from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
@@ -50,6 +50,7 @@ class LayerFacts:
         before: The module whose output the layer rectifies; the layer itself if it is no rectifier.
         readout: What is read of its maps.
         field: Its units' receptive field, as far as it is known.
+        place: Row and column of the pixel that its central unit looks at; None without a map.
         notes: Notes on its responses, for all rankings except those by weights.
         class_names: Names of its kernels, where they are classes.
     """
@@ -65,6 +66,7 @@ class LayerFacts:
     before: str
     readout: ReadoutName
     field: Field | None
+    place: tuple[float, float] | None
     notes: tuple[str, ...] = ()
     class_names: Sequence[str] = ()
 
@@ -103,10 +105,40 @@ def find_layers(
             before=sources[name].before if name in sources else name,
             readout=settings.readout,
             field=fields.get(name),
+            place=_central_place(fields.get(name), tuple(map_size), spec.size),
             class_names=class_names(network, name, kernels),
         )
         layers[name] = replace(layers[name], notes=_notes(layers[name], settings))
     return layers
+
+
+def looked_at(
+    box: Box | None, unit: tuple[int, ...], map_size: tuple[int, ...], size: tuple[int, int]
+) -> tuple[float, float]:
+    """Row and column of the pixel that a unit of a map looks at.
+
+    The middle of the receptive field, or, where it is unknown or the whole image (behind a
+    squeeze-and-excitation gate, say), the unit's place in its map scaled to the image.
+    """
+    top, left, bottom, right = box or (0, 0, *size)
+    if (top, left, bottom, right) != (0, 0, *size):
+        return (top + bottom - 1) / 2, (left + right - 1) / 2
+    row, column = (
+        (place + 0.5) * pixels / units - 0.5
+        for place, pixels, units in zip(unit, size, map_size, strict=True)
+    )
+    return row, column
+
+
+def _central_place(
+    field: Field | None, map_size: tuple[int, ...], size: tuple[int, int]
+) -> tuple[float, float] | None:
+    if len(map_size) != 2:
+        return None
+    row, column = center_place(map_size)
+    known = field is not None and field.units == map_size
+    box = field.pixels((row, column)) if field is not None and known else None
+    return looked_at(box, (row, column), map_size, size)
 
 
 def read_noise(

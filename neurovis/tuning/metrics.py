@@ -101,6 +101,51 @@ class ConditionSums(ConditionMeans):
         return torch.stack([count, self.total, self.total_squared], dim=2)
 
 
+class OwnMeans(ResponseMetric):
+    """The mean response of each kernel to the conditions of one stimulus: its own.
+
+    Each stimulus is shown in all conditions, condition by condition, and every kernel keeps its
+    responses to one of the stimuli alone.
+
+    Args:
+        own: Number of each kernel's stimulus, ``(K,)``; -1 for a kernel without one.
+        conditions: Number of conditions of each stimulus.
+        **options: Options of :class:`torchmetrics.Metric`.
+
+    Example:
+        >>> means = OwnMeans(own=torch.tensor([0, 1]), conditions=2)
+        >>> responses = torch.tensor([[1.0, 5.0], [2.0, 6.0], [3.0, 7.0]])
+        >>> means.update(responses, shown=torch.tensor([0, 1, 2]))
+        >>> means.compute()
+        tensor([[1., 2.],
+                [7., nan]], dtype=torch.float64)
+    """
+
+    own: Tensor
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, own: Tensor, conditions: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.register_buffer("own", own, persistent=False)
+        self._add("total", len(own), conditions)
+        self._add("count", len(own), conditions)
+
+    @override
+    def update(self, responses: Tensor, shown: Tensor) -> None:
+        conditions = self.total.shape[1]
+        is_own = (shown // conditions)[:, None] == self.own
+        # What other kernels are shown may not be finite.
+        kept = responses.to(self.total).masked_fill(~is_own, 0)
+        self.total.index_add_(1, shown % conditions, kept.T)
+        self.count.index_add_(1, shown % conditions, is_own.to(self.count).T)
+
+    @override
+    def compute(self) -> Tensor:
+        """``(K, conditions)``, NaN for what was never shown."""
+        return self.total / self.count
+
+
 class LifetimeSparseness(ResponseMetric):
     """Lifetime sparseness: high if a kernel responds to few of the stimuli, Vinje & Gallant (2000).
 

@@ -24,9 +24,11 @@ from neurovis.tuning.settings import RankingOptions, RankingSettings
 
 
 class TuningProbe(pl.LightningModule):
-    """Ranks kernels under a Trainer: ``trainer.predict(probe)``, then ``probe.results``.
+    """Ranks kernels under a Trainer: ``probe.run(trainer)``, then ``probe.results``.
 
     The Trainer distributes the stimuli across its devices; every process ends with all results.
+    ``trainer.predict(probe)`` makes one pass, which is all unless a ranking depends on each
+    kernel's best grating.
 
     Args:
         model: The network; it is left alone, a frozen copy is run.
@@ -38,9 +40,6 @@ class TuningProbe(pl.LightningModule):
         classes: Their names.
         **settings: The options of :class:`RankingSettings`.
 
-    Attributes:
-        results: The rankings, once the Trainer is done.
-
     Raises:
         ValueError: If a layer, ranking, stimulus or option is not usable.
         TypeError: If there is no such option, or an argument is of the wrong type.
@@ -48,7 +47,6 @@ class TuningProbe(pl.LightningModule):
 
     #: Name of the pass in progress bars.
     pass_name = "stimuli"
-    results: Rankings
 
     def __init__(
         self,
@@ -74,7 +72,6 @@ class TuningProbe(pl.LightningModule):
         )
         # No submodule: the network is the user's, and must not be in checkpoints.
         self._model = (model,)
-        self._names = list(self._battery.sets)
         self._begin()
 
     def _begin(self) -> None:
@@ -85,23 +82,53 @@ class TuningProbe(pl.LightningModule):
         self._collection = Collection(
             self._responses, self._rankings, self._battery, synchronize=True
         )
+        self._results: Rankings | None = None
         self._is_used = False
-        if not self._names:  # Nothing is shown, and so no pass is made.
-            self.results = self._collection.rankings()
+        if not self._battery.sets:  # Nothing is shown, and so no pass is made.
+            self._results = self._collection.rankings()
+
+    @property
+    def results(self) -> Rankings:
+        """The rankings.
+
+        Raises:
+            RuntimeError: If there is a pass that was not made.
+        """
+        if self._results is None:
+            raise RuntimeError(
+                "there are no results before all passes over the stimuli are made; call "
+                "probe.run(trainer), which makes them"
+            )
+        return self._results
+
+    def run(self, trainer: pl.Trainer) -> None:
+        """Show all stimuli, in as many passes as it takes.
+
+        Args:
+            trainer: What shows them.
+
+        Raises:
+            ValueError: If the Trainer is not usable, see :meth:`check_trainer`.
+        """
+        trainer.predict(self, return_predictions=False)
+        while self._results is None:
+            trainer.predict(self, return_predictions=False)
 
     @override
     def setup(self, stage: str) -> None:
-        """Check the Trainer.
+        """Check the Trainer, and discard passes that were all made, or did not end.
 
         Raises:
             ValueError: If the Trainer is not usable, see :meth:`check_trainer`.
         """
         self.check_trainer(self.trainer)
+        if self._is_used:
+            self._begin()
 
     @override
     def predict_dataloader(self) -> list[DataLoader[Any]]:
         """Return one DataLoader for each set of stimuli."""
-        return list(self._battery.loaders(self._settings.batch_size).values())
+        return list(self._collection.loaders(self._settings.batch_size).values())
 
     def check_trainer(self, trainer: pl.Trainer) -> None:
         """Refuse a Trainer before it shows anything.
@@ -115,9 +142,7 @@ class TuningProbe(pl.LightningModule):
 
     @override
     def on_predict_start(self) -> None:
-        """Move the network to the stimuli's device, and discard earlier passes."""
-        if self._is_used:
-            self._begin()
+        """Move the network to the stimuli's device."""
         self._is_used = True
         self._responses.to(self.device)
 
@@ -132,12 +157,15 @@ class TuningProbe(pl.LightningModule):
     @override
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Show a batch of stimuli; their numbers are returned."""
-        self._collection.see(self._names[dataloader_idx], *batch)
+        self._collection.see(list(self._collection.sets)[dataloader_idx], *batch)
         numbers: Tensor = batch[1]
         return numbers
 
     @override
     def on_predict_end(self) -> None:
-        """Sum the responses of all processes, rank, and free the device."""
-        self.results = self._collection.rankings()
+        """Sum the responses of all processes, rank if all was shown, and free the device."""
+        if self._collection.next_pass():
+            self._is_used = False
+        else:
+            self._results = self._collection.rankings()
         self._responses.to(torch.device("cpu"))

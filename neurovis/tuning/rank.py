@@ -40,9 +40,9 @@ def rank_kernels(
 ) -> Rankings:
     """Rank the kernels of layers by what they are selective for.
 
-    All layers and rankings share one pass over the stimuli, each kernel is compared with random
-    kernels of the same shape on the same input (the null), and the two halves of the stimuli with
-    each other.
+    All layers and rankings share one pass over the stimuli, and those that depend on each kernel's
+    best grating a second one. Each kernel is compared with random kernels of the same shape on the
+    same input (the null), and the two halves of the stimuli with each other.
 
     Args:
         model: The network; it is left exactly as it was found.
@@ -88,7 +88,7 @@ def rank_kernels(
             classes=classes,
             **settings,
         )
-        trainer.predict(probe, return_predictions=False)
+        probe.run(trainer)
         found = probe.results
     else:
         spec, options = input_spec or InputSpec.rgb(224), RankingSettings(**settings)

@@ -37,7 +37,8 @@ class RankingData:
         grating_responses: Responses to gratings, where they are what was ranked.
         weights: ``(K, C, kh, kw)`` of a layer over the image, to be drawn.
         curve: ``(K, n)``, the responses that were scored, if there are such.
-        curve_over: What they are to, such as classes, in words; empty for gratings.
+        curve_over: What they are to, such as classes in words, or diameters; empty for all
+            gratings.
         class_names: Names of the kernels, where they are classes.
     """
 
@@ -56,7 +57,7 @@ class RankingData:
     grating_responses: GratingResponses | None = None
     weights: Tensor | None = None
     curve: Tensor | None = None
-    curve_over: Sequence[str] = ()
+    curve_over: Column = ()
     class_names: Sequence[str] = ()
     null_values: Mapping[str, Column] = field(default_factory=dict)
 

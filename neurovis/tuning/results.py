@@ -70,7 +70,7 @@ class KernelRanking(Result, RankingData):
         - The ranking's own columns, each (K,): ``preferred_orientation`` in degrees,
           ``preferred_spatial_frequency`` in cycles per pixel, ``preferred_class`` in words, ….
         - ``curve`` (K, n), the responses that were scored, in the layer's own unit, and
-          ``curve_over`` (n,), the classes that they are to.
+          ``curve_over`` (n,), what they are to: classes, or diameters.
 
         And where responses to gratings were ranked, in the layer's own unit:
 

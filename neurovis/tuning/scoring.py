@@ -9,11 +9,12 @@ from torch import Tensor
 
 from neurovis.rank_correlation import rank_correlations
 from neurovis.tuning.grating_responses import GratingResponses
-from neurovis.tuning.rankings import AnyRanking, GratingRanking, Scores, WeightRanking
+from neurovis.tuning.rankings import AnyRanking, Scores, WeightRanking
 from neurovis.tuning.rankings.base import Column
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.results import KernelRanking
 from neurovis.tuning.selectivity import spearman_brown
+from neurovis.tuning.varied_responses import VariedResponses
 
 #: With fewer kernels, the agreement of two orders means little.
 _FEWEST_TO_CORRELATE = 3
@@ -117,7 +118,13 @@ def null_percentiles(score: Tensor, null: Tensor) -> Tensor:
 
 
 def _with_peak(scores: Scores, responses: Any) -> dict[str, Column]:
-    """Return the ranking's own columns, with peak responses and suppression by gratings."""
+    """Return the ranking's own columns, with what else there is to say of gratings."""
+    if isinstance(responses, VariedResponses):
+        return {
+            **scores.values,
+            "shown_orientation": responses.orientation,
+            "shown_spatial_frequency": responses.spatial_frequency,
+        }
     if not isinstance(responses, GratingResponses):
         return dict(scores.values)
     further = {"peak_response": responses.tuning.flatten(1).amax(1)}
@@ -131,10 +138,10 @@ def _notes(
 ) -> tuple[str, ...]:
     if isinstance(ranking, WeightRanking):
         return ()
-    if not isinstance(ranking, GratingRanking):
+    if not isinstance(responses, (GratingResponses, VariedResponses)):
         return layer.notes
     notes = (layer.grating_note, *layer.notes)
-    undriven = int((score.isnan() & ~dead & (responses.tuning.flatten(1).amax(1) == 0)).sum())
+    undriven = int((score.isnan() & ~dead & responses.undriven).sum())
     if undriven:
         kernels = "kernel that is" if undriven == 1 else "kernels that are"
         notes += (

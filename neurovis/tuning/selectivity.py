@@ -16,6 +16,8 @@ from neurovis.tuning.checks import check_axis, check_responses, check_same_shape
 
 #: A kernel's size is the smallest that gives this fraction of its strongest response.
 _NEARLY_ALL = 0.95
+#: Its surround ends where the response is at most this multiple of that to the largest stimulus.
+_NEARLY_PLATEAU = 1.05
 #: Largest excess over 1 that rounding may give a correlation.
 _CORRELATION_TOLERANCE = 1e-4
 
@@ -195,12 +197,39 @@ def preferred_size(curves: Tensor, diameters: Tensor) -> Tensor:
         >>> preferred_size(torch.tensor([1.0, 3.9, 4.0, 2.0]), diameters).item()
         8.0
     """
-    check_responses("curves", curves, 1, "diameters")
-    diameters = torch.as_tensor(diameters).to(curves)
-    check_axis("diameters", diameters, curves.shape[-1], "pixels")
+    diameters = _checked_diameters(curves, diameters)
     peak = curves.amax(-1, keepdim=True)
     enough = (curves >= _NEARLY_ALL * peak).int().argmax(-1)
     return diameters[enough].where(peak.squeeze(-1) > 0, math.nan)
+
+
+def surround_diameter(curves: Tensor, diameters: Tensor) -> Tensor:
+    """The smallest diameter beyond the peak that suppresses as far as the largest one, to 5 %.
+
+    Where suppression ends (Cavanaugh et al. 2002; Marques, Schrimpf, DiCarlo 2021).
+
+    Args:
+        curves: ``(..., D)``, non-negative.
+        diameters: ``(D,)``, increasing, in pixels.
+
+    Returns:
+        ``(...)`` pixels, one of the diameters; NaN where there is no response, or the largest
+        diameter is the best.
+
+    Raises:
+        TypeError, ValueError: If the curves or the diameters are not such.
+
+    Example:
+        >>> diameters = torch.tensor([4.0, 8.0, 16.0, 32.0])
+        >>> surround_diameter(torch.tensor([1.0, 4.0, 2.0, 2.0]), diameters).item()
+        16.0
+    """
+    diameters = _checked_diameters(curves, diameters)
+    peak, place = curves.max(-1, keepdim=True)
+    beyond = torch.arange(len(diameters), device=curves.device) > place
+    ends = beyond & (curves <= _NEARLY_PLATEAU * curves[..., -1:])
+    found = diameters[ends.int().argmax(-1)]
+    return found.where(ends.any(-1) & (peak.squeeze(-1) > 0), math.nan)
 
 
 def spearman_brown(correlation: Tensor) -> Tensor:
@@ -231,6 +260,13 @@ def spearman_brown(correlation: Tensor) -> Tensor:
         )
     correlation = correlation.clamp(-1, 1)
     return (2 * correlation / (1 + correlation)).where(correlation > -1, math.nan)
+
+
+def _checked_diameters(curves: Tensor, diameters: Tensor) -> Tensor:
+    check_responses("curves", curves, 1, "diameters")
+    diameters = torch.as_tensor(diameters).to(curves)
+    check_axis("diameters", diameters, curves.shape[-1], "pixels")
+    return diameters
 
 
 def _contrast(first: Tensor, second: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,14 +16,12 @@ from neurovis.result import Result, first_of
 from neurovis.tuning.checks import check_batch_size
 from neurovis.tuning.grating_responses import without_phase
 from neurovis.tuning.selectivity import preferred_size, surround_suppression
-from neurovis.tuning.stimuli import Modulation, render_gratings, uniform_modulation
+from neurovis.tuning.stimuli import Modulation, Variation, VariedGratings, default_extents
 from neurovis.tuning.units import Units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: With less there is no grating left in the window.
-_SMALLEST_DIAMETER = 3.0
 _FEWEST_PHASES = 3
 
 
@@ -83,21 +80,6 @@ class SizeTuning(Result):
         yield self.figure()
 
 
-def default_diameters(spec: InputSpec) -> Tensor:
-    """Diameters in half-octave steps, from at least 3 pixels to the image's smaller side.
-
-    Raises:
-        ValueError: If the image is too small for two.
-    """
-    largest = min(spec.size)
-    count = int(2 * math.log2(largest / _SMALLEST_DIAMETER) + 1e-9) + 1
-    if count < 2:
-        raise ValueError(
-            f"images of size {spec.size} are too small for gratings of different diameters"
-        )
-    return largest * 2 ** (-torch.arange(count - 1, -1, -1) / 2)
-
-
 def size_tuning(
     model: nn.Module,
     layer: str,
@@ -131,7 +113,7 @@ def size_tuning(
         spatial_frequency: ``(K,)``, in cycles per pixel, at most 0.35; or NaN as above.
         input_spec: What the network is shown.
         diameters: Increasing, in pixels, two or more, none larger than the image's smaller side;
-            by default :func:`default_diameters`.
+            by default :func:`~neurovis.tuning.stimuli.default_extents`.
         phases: Number of phases of each grating, at least 3.
         contrast: In (0, 1].
         modulation: Which channels are driven; by default all alike.
@@ -159,18 +141,16 @@ def size_tuning(
                 f"{name} must have one value for each of {len(units.kernels)} kernels; "
                 f"got shape {tuple(values.shape)}"
             )
-    stimuli = _Stimuli(
-        input_spec,
+    curves = _curves(
+        units,
         orientation.detach().cpu().double(),
         spatial_frequency.detach().cpu().double(),
-        sizes,
+        [Variation(contrast, diameter) for diameter in sizes.tolist()],
         phases,
-        contrast,
-        modulation or uniform_modulation(input_spec),
-        units.place,
+        modulation,
+        batch_size,
+        rectify,
     )
-    table, blank = _show(units, stimuli, batch_size, rectify)
-    curves = without_phase(table, blank, rectify or units.is_rectified)
     return SizeTuning(
         layer=layer,
         kernels=units.kernels,
@@ -181,59 +161,45 @@ def size_tuning(
     )
 
 
-@dataclass(frozen=True)
-class _Stimuli:
-    """The gratings of every kernel that has one, at all diameters and phases."""
-
-    spec: InputSpec
-    orientation: Tensor
-    spatial_frequency: Tensor
-    diameters: Tensor
-    phases: int
-    contrast: float
-    modulation: Modulation
-    center: tuple[float, float]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Numbers of kernels, diameters and phases."""
-        return len(self.orientation), len(self.diameters), self.phases
-
-    @property
-    def numbers(self) -> Tensor:
-        """Numbers of the stimuli, which only kernels with a preferred grating have."""
-        exists = self.orientation.isfinite() & self.spatial_frequency.isfinite()
-        return exists[:, None, None].expand(self.shape).flatten().nonzero().flatten()
-
-    def images(self, numbers: Tensor) -> Tensor:
-        kernel, diameter, phase = torch.unravel_index(numbers, self.shape)
-        return render_gratings(
-            self.spec,
-            self.orientation[kernel],
-            self.spatial_frequency[kernel],
-            phase * (360 / self.phases),
-            torch.full((len(numbers),), self.contrast),
-            torch.tensor(self.modulation.gains).expand(len(numbers), -1),
-            self.diameters[diameter],
-            self.center,
-        )
-
-
-def _show(units: Units, stimuli: _Stimuli, batch_size: int, rectify: bool) -> tuple[Tensor, Tensor]:
-    """Responses ``(K, D, P)``, each kernel's to its own stimuli, and ``(K,)`` to the blank."""
+def _curves(
+    units: Units,
+    orientation: Tensor,
+    spatial_frequency: Tensor,
+    variations: Sequence[Variation],
+    phases: int,
+    modulation: Modulation | None,
+    batch_size: int,
+    rectify: bool,
+) -> Tensor:
+    """Responses without phase ``(K, V)``, each kernel's to its own grating if it has one."""
+    has_one = (orientation.isfinite() & spatial_frequency.isfinite()).nonzero().flatten()
+    stimuli = VariedGratings(
+        units.spec,
+        orientation[has_one],
+        spatial_frequency[has_one],
+        variations,
+        phases,
+        modulation,
+        units.place,
+    )
+    shape = len(units.kernels), len(variations), phases
     with undisturbed(units.network), torch.no_grad():
-        table = torch.full(stimuli.shape, torch.nan, dtype=torch.float64)
-        for numbers in stimuli.numbers.split(batch_size):
+        table = torch.full(shape, torch.nan, dtype=torch.float64)
+        for numbers in torch.arange(len(stimuli)).split(batch_size):
             responses = units(stimuli.images(numbers)).to(table)
-            kernel = torch.unravel_index(numbers, stimuli.shape)[0]
-            table.view(-1)[numbers] = responses.gather(1, kernel[:, None]).squeeze(1)
-        blank = units(torch.full((1, *stimuli.spec.shape), 0.5))[0].to(table)
-    return (table.relu(), blank.relu()) if rectify else (table, blank)
+            grating, variation, phase = torch.unravel_index(numbers, stimuli.shape)
+            kernel = has_one[grating]
+            own = responses.gather(1, kernel[:, None]).squeeze(1)
+            table[kernel, variation, phase] = own
+        blank = units(torch.full((1, *units.spec.shape), 0.5))[0].to(table)
+    if rectify:
+        table, blank = table.relu(), blank.relu()
+    return without_phase(table, blank, rectify or units.is_rectified)
 
 
 def _checked_diameters(diameters: Sequence[float] | Tensor | None, spec: InputSpec) -> Tensor:
     if diameters is None:
-        return default_diameters(spec).double()
+        return torch.tensor(default_extents(spec), dtype=torch.float64)
     on_host = diameters.cpu() if isinstance(diameters, Tensor) else diameters
     sizes = torch.as_tensor(on_host, dtype=torch.float64)
     largest = min(spec.size)

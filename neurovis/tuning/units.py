@@ -15,7 +15,7 @@ from neurovis.layers import resolve_layer
 from neurovis.readouts import center_place, unit_at
 from neurovis.receptive_fields import Box, Field, clipped_box, known_fields
 from neurovis.recording import undisturbed
-from neurovis.tuning.layer_facts import is_rectified, read_noise
+from neurovis.tuning.layer_facts import is_rectified, looked_at, read_noise
 
 
 class Units:
@@ -81,8 +81,7 @@ class Units:
     def place(self) -> tuple[float, float]:
         """Row and column of the pixel that the units look at.
 
-        The middle of the receptive field, or, where it is unknown or the whole image (behind a
-        squeeze-and-excitation gate, say), the unit's place in its map scaled to the image.
+        As :func:`~neurovis.tuning.layer_facts.looked_at` finds it.
 
         Raises:
             ValueError: If the layer has no map.
@@ -92,14 +91,7 @@ class Units:
                 f'layer "{self.layer}" has no maps, so that its units look at no place of the '
                 "image; name a convolution, or a layer behind one"
             )
-        top, left, bottom, right = self.box or (0, 0, *self.spec.size)
-        if (top, left, bottom, right) != (0, 0, *self.spec.size):
-            return (top + bottom - 1) / 2, (left + right - 1) / 2
-        row, column = (
-            (unit + 0.5) * pixels / size - 0.5
-            for unit, pixels, size in zip(self.unit, self.spec.size, self.map_size, strict=True)
-        )
-        return row, column
+        return looked_at(self.box, self.unit, self.map_size, self.spec.size)
 
     def __call__(self, images: Tensor) -> Tensor:
         """The units' responses ``(B, K)`` to images ``(B, C, H, W)`` in [0, 1].

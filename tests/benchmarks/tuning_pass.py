@@ -1,10 +1,11 @@
-"""What the full battery costs over all convolutions of SqueezeNet, to bare forwards of the same.
+"""What rankings cost over all convolutions of SqueezeNet, to bare forwards of the same stimuli.
 
     python tests/benchmarks/tuning_pass.py --repeats 3
+    python tests/benchmarks/tuning_pass.py --by size --orientations 4 --repeats 1
 
-Prints the time of a pass (stimuli, null kernels, metrics and rankings included) and of bare
-forwards of the same stimuli, made beforehand, as the ratio of their medians, and how much the
-process's memory peaked above what it held before.
+Prints the time of all passes (stimuli, null kernels, metrics and rankings included) and of as many
+bare forwards, of the stimuli of the first pass made beforehand, as the ratio of their medians, and
+how much the process's memory peaked above what it held before.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from neurovis import InputSpec
 from neurovis.tuning import RankingSettings, rank_kernels
@@ -36,42 +38,49 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--by", nargs="+", default=RANKINGS)
+    parser.add_argument("--orientations", type=int, default=16)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     network = torchvision.models.squeezenet1_0().eval()
     spec = InputSpec.rgb(options.size)
-    settings = RankingSettings(batch_size=options.batch_size)
-    battery = choose_battery(resolve_rankings(RANKINGS), spec, settings, None, None, None)
+    chosen = {"batch_size": options.batch_size, "orientations": options.orientations}
+    rankings = resolve_rankings(options.by)
+    battery = choose_battery(rankings, spec, RankingSettings(**chosen), None, None, None)
     batches = [
         spec.to_network(batch[0])
-        for loader in battery.loaders(options.batch_size).values()
-        for batch in loader
+        for stimuli in battery.sets.values()
+        for batch in DataLoader(stimuli, batch_size=options.batch_size)
     ]
     number = sum(len(batch) for batch in batches)
-    print(f"{number} stimuli of {options.size} px, {len(RANKINGS)} rankings, all convolutions")
     run_bare(network, batches[:2])
+    shown: list[int] = []
+    forward = network.forward
+
+    def counted(images: Tensor) -> Tensor:
+        shown.append(len(images))
+        return forward(images)
+
+    network.forward = counted  # type: ignore[method-assign]
     bare, full, bare_peaks, peaks = [], [], [], []
     for _ in range(options.repeats):
         with MemoryWatch() as memory:
             bare.append(timed(lambda: run_bare(network, batches)))
         bare_peaks.append(memory.above)
+        shown.clear()
         with MemoryWatch() as memory:
             full.append(
                 timed(
-                    lambda: rank_kernels(
-                        network,
-                        "all-conv",
-                        RANKINGS,
-                        input_spec=spec,
-                        batch_size=options.batch_size,
-                    )
+                    lambda: rank_kernels(network, "all-conv", rankings, input_spec=spec, **chosen)
                 )
             )
         peaks.append(memory.above)
-    one, other = statistics.median(bare), statistics.median(full)
-    print(f"bare forwards {one:.1f} s ({1000 * one / number:.1f} ms a stimulus)")
-    print(f"full battery  {other:.1f} s, ratio {other / one:.2f} (aim 1.3)")
+    each, other = statistics.median(bare) / number, statistics.median(full)
+    one = each * sum(shown)
+    print(f"{sum(shown)} stimuli of {options.size} px, by {' '.join(options.by)}, all convolutions")
+    print(f"bare forwards {one:.1f} s ({1000 * each:.1f} ms a stimulus)")
+    print(f"all passes    {other:.1f} s, ratio {other / one:.2f} (aim 1.3)")
     print(f"memory above the start, at most: bare {max(bare_peaks):.0f}, full {max(peaks):.0f} MiB")
 
 

@@ -158,7 +158,7 @@ def test_the_trainer_gives_the_same(network: nn.Module) -> None:
     by = [name for name in RANKINGS if name != "modality"]
     plain = rank_kernels(network, ["0", "1"], by, input_spec=RGB, **shown)
     probe = TuningProbe(network, ["0", "1"], by, input_spec=RGB, batch_size=5, **shown)
-    quiet_trainer().predict(probe, return_predictions=False)
+    probe.run(quiet_trainer())
     for one, other in zip(plain, probe.results, strict=True):
         for name in ("score", "null_percentile", "reliability"):
             pair = getattr(one, name), getattr(other, name)

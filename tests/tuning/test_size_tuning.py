@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
 from neurovis.modality import Modality
-from neurovis.tuning.sizes import SizeTuning, default_diameters, size_tuning
-from neurovis.tuning.stimuli import color_modulations
+from neurovis.tuning.sizes import SizeTuning, size_tuning
+from neurovis.tuning.stimuli import color_modulations, default_extents
 
 SIZE = 49
 SPEC = InputSpec((Modality("gray", 1),), SIZE)
@@ -209,15 +209,13 @@ def test_in_inference_mode() -> None:
     assert torch.equal(found.responses, expected.responses)
 
 
-def test_default_diameters() -> None:
-    assert default_diameters(SPEC.resized((64, 100))).tolist() == pytest.approx(
+def test_default_extents() -> None:
+    assert default_extents(SPEC.resized((64, 100))) == pytest.approx(
         [4, 5.657, 8, 11.314, 16, 22.627, 32, 45.255, 64], abs=1e-3
     )
-    assert default_diameters(SPEC.resized(12)).tolist() == pytest.approx(
-        [3, 4.243, 6, 8.485, 12], abs=1e-3
-    )
+    assert default_extents(SPEC.resized(12)) == pytest.approx([3, 4.243, 6, 8.485, 12], abs=1e-3)
     with pytest.raises(ValueError, match=r"size \(4, 4\) are too small"):
-        default_diameters(SPEC.resized(4))
+        default_extents(SPEC.resized(4))
 
 
 @pytest.mark.parametrize(

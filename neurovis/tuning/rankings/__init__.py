@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from neurovis.tuning.rankings.activation import ActivationRanking
 from neurovis.tuning.rankings.base import (
+    AdaptiveRanking,
     AnyRanking,
     GratingRanking,
     ImageRanking,
@@ -21,12 +22,14 @@ from neurovis.tuning.rankings.color import ColorRanking
 from neurovis.tuning.rankings.modality import ModalityRanking
 from neurovis.tuning.rankings.orientation import OrientationRanking
 from neurovis.tuning.rankings.phase import PhaseRanking
+from neurovis.tuning.rankings.size import SizeRanking
 from neurovis.tuning.rankings.sparseness import SparsenessRanking
 from neurovis.tuning.rankings.spatial_frequency import SpatialFrequencyRanking
 from neurovis.tuning.rankings.weight import WeightNormRanking
 
 __all__ = [
     "RANKINGS",
+    "AdaptiveRanking",
     "AnyRanking",
     "GratingRanking",
     "ImageRanking",
@@ -45,6 +48,7 @@ RANKINGS: dict[str, AnyRanking] = {
         OrientationRanking(),
         SpatialFrequencyRanking(),
         PhaseRanking(),
+        SizeRanking(),
         ColorRanking(),
         ModalityRanking(),
         SparsenessRanking(),

@@ -15,7 +15,8 @@ from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ResponseMetric
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.settings import RankingSettings
-from neurovis.tuning.stimuli import Gratings
+from neurovis.tuning.stimuli import Gratings, Variation
+from neurovis.tuning.varied_responses import VariedResponses
 
 #: A column of a table, one value for each kernel: numbers ``(K,)``, or words.
 Column = Tensor | Sequence[str]
@@ -32,15 +33,15 @@ class Scores:
         curve: ``(K, n)``, the responses that the score is of; halves of the stimuli should agree
             on them. None if there is no curve.
         values: Further columns by name, such as the preferred orientation.
-        curve_over: What a curve that is not over gratings is over, for figures; one word for each
-            of its ``n`` values.
+        curve_over: What a curve that is not over all gratings is over, for figures; a word or a
+            number for each of its ``n`` values.
     """
 
     score: Tensor
     dead: Tensor
     curve: Tensor | None = None
     values: Mapping[str, Column] = field(default_factory=dict)
-    curve_over: Sequence[str] = ()
+    curve_over: Column = ()
 
 
 def chosen_names(names: Sequence[str], choices: Tensor, undefined: Tensor) -> list[str]:
@@ -64,6 +65,7 @@ class Ranking(ABC, Generic[Responses]):
         boundary: Score that divides two kinds of kernels, drawn in histograms.
         needs_rectifier: Whether responses must be cut off at 0 for it to mean something.
         is_signed: Whether the lowest scores are as selective as the highest, for something else.
+        curve_axis: What a curve over numbers is over, with the unit, for figures.
     """
 
     name: ClassVar[str]
@@ -72,6 +74,7 @@ class Ranking(ABC, Generic[Responses]):
     boundary: ClassVar[float | None] = None
     needs_rectifier: ClassVar[bool] = False
     is_signed: ClassVar[bool] = False
+    curve_axis: ClassVar[str] = ""
 
     @property
     def meaning(self) -> str:
@@ -138,12 +141,52 @@ class GratingRanking(Ranking[GratingResponses]):
 
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
-        if layer.readout != "center" and layer.unit and not layer.is_rectified:
-            return (
-                f"the {layer.readout} of a map that can be negative says nothing of gratings; use "
-                "the readout center, name the layer behind the ReLU, or say rectify"
-            )
-        return super().inapplicable_reason(layer)
+        return _mixed_units_reason(layer) or super().inapplicable_reason(layer)
+
+
+class AdaptiveRanking(Ranking[VariedResponses]):
+    """A ranking by responses to each kernel's best grating, shown in several variations.
+
+    A first pass over the gratings of the other rankings finds the best orientation and spatial
+    frequency of every kernel, and of every random one; a second pass shows these.
+
+    Attributes:
+        is_windowed: Whether the variations have windows, which stand where a layer's central units
+            look.
+        least_phases: Fewest phases of each grating that the score needs.
+    """
+
+    is_windowed: ClassVar[bool] = False
+    least_phases: ClassVar[int] = 4
+
+    @abstractmethod
+    def variations(self, spec: InputSpec, settings: RankingSettings) -> Sequence[Variation]:
+        """Return how the gratings are shown; :meth:`score` is given the responses in this order.
+
+        Args:
+            spec: What the network is shown.
+            settings: Contrast and aperture of the gratings.
+
+        Raises:
+            ValueError: If the input does not suit.
+        """
+
+    @override
+    def inapplicable_reason(self, layer: RankedLayer) -> str | None:
+        if self.is_windowed and layer.place is None:
+            return f"{self.name} shows windows, and the layer has no maps whose units look at one"
+        if self.is_windowed and layer.readout != "center":
+            return f"{self.name} shows windows to the central unit; use the readout center"
+        return _mixed_units_reason(layer) or super().inapplicable_reason(layer)
+
+
+def _mixed_units_reason(layer: RankedLayer) -> str | None:
+    if layer.readout == "center" or not layer.unit or layer.is_rectified:
+        return None
+    return (
+        f"the {layer.readout} of a map that can be negative says nothing of gratings; use "
+        "the readout center, name the layer behind the ReLU, or say rectify"
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from neurovis.tuning.stimuli.modulations import (
 )
 from neurovis.tuning.stimuli.noise import DenseNoise, SparseNoise
 from neurovis.tuning.stimuli.rendering import APERTURE_EDGE, MAX_SPATIAL_FREQUENCY, render_gratings
+from neurovis.tuning.stimuli.varied_gratings import Variation, VariedGratings, default_extents
 
 __all__ = [
     "APERTURE_EDGE",
@@ -24,7 +25,10 @@ __all__ = [
     "Modulation",
     "SparseNoise",
     "Stimuli",
+    "Variation",
+    "VariedGratings",
     "color_modulations",
+    "default_extents",
     "default_spatial_frequencies",
     "gabor",
     "isoluminant_modulations",

@@ -123,14 +123,47 @@ def aperture_windows(
     The edge is at least a pixel wide, so that a small aperture grows smoothly with its diameter.
     """
     different, which = diameters.unique(return_inverse=True)
+    rows, columns = _places(size, center)
+    return _faded(torch.hypot(rows, columns).expand(len(different), -1, -1), different)[which]
+
+
+def bar_windows(
+    size: tuple[int, int],
+    orientation: Tensor,
+    lengths: Tensor,
+    widths: Tensor,
+    center: tuple[float, float],
+) -> Tensor:
+    """Rectangular windows along gratings' bars, with the edges of round ones, ``(B, H, W)``.
+
+    Args:
+        size: Rows and columns of the image.
+        orientation: Orientation of the bars, in degrees, ``(B,)``.
+        lengths: Along the bars, in pixels at half height, float64 ``(B,)``.
+        widths: Across them, float64 ``(B,)``.
+        center: ``(row, column)`` in pixels.
+    """
+    angle = torch.deg2rad(orientation)[:, None, None]
+    rows, columns = _places(size, center)
+    along = (angle.cos() * columns - angle.sin() * rows).float()
+    across = (angle.sin() * columns + angle.cos() * rows).float()
+    return _faded(along.abs(), lengths) * _faded(across.abs(), widths)
+
+
+def _places(size: tuple[int, int], center: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Rows ``(H, 1)`` and columns ``(1, W)`` from a center, in pixels."""
     rows = (torch.arange(size[0]) - center[0]).float()
     columns = (torch.arange(size[1]) - center[1]).float()
-    distance = torch.hypot(rows[:, None], columns[None, :])
-    edge = (APERTURE_EDGE * different).clamp(min=1.0).minimum(different)
-    # 0 where the edge begins and 1 where it ends, at half a diameter plus or minus half an edge.
-    beyond = (distance - (different / 2).float()[:, None, None]) / edge.float()[:, None, None] + 0.5
-    windows = 0.5 + 0.5 * torch.cos(math.pi * beyond.clamp_(0.0, 1.0))
-    return windows[which]
+    return rows[:, None], columns[None, :]
+
+
+def _faded(distances: Tensor, extents: Tensor) -> Tensor:
+    """Windows of extents ``(B,)`` by distances ``(B, H, W)`` from the center: 1, then 0 beyond."""
+    edge = (APERTURE_EDGE * extents).clamp(min=1.0).minimum(extents)
+    # 0 where the edge begins and 1 where it ends, at half an extent plus or minus half an edge.
+    beyond = distances - (extents / 2).float()[:, None, None]
+    beyond = beyond / edge.float()[:, None, None] + 0.5
+    return 0.5 + 0.5 * torch.cos(math.pi * beyond.clamp_(0.0, 1.0))
 
 
 def check_frequencies(frequencies: Sequence[float]) -> None:
