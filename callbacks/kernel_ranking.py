@@ -28,7 +28,6 @@ from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
     GratingRanking,
-    ImageRanking,
     resolve_rankings,
 )
 from neurovis.tuning.reference import checked_reference
@@ -80,8 +79,8 @@ class KernelRankingMonitor(Monitor):
         layers: Dotted names as in ``network.named_modules()``; types of modules or their names
             (``"Conv2d"``); ``"all-conv"``; or several of these.
         by: Names of rankings, or rankings: those of :data:`~neurovis.tuning.RANKINGS`, such as
-            ``"orientation"``, and by the probe images ``"activation"``. Not ``"class"``: a
-            monitor has images, but does not know their classes.
+            ``"orientation"``, and by the probe images ``"activation"``. Not ``"class"`` or
+            ``"category"``: a monitor has images, but does not know their classes.
         max_kernels: Draw up to this many kernels of each layer, the first of the order.
         preferred_images: Whether to draw the preferred images of kernels that are not over the
             image: 8 steps of an ascent each time, which continues for as long as a kernel is
@@ -127,7 +126,7 @@ class KernelRankingMonitor(Monitor):
     ) -> None:
         self.rankings = resolve_rankings(by)
         _check_labels(self.rankings)
-        self.needs_images = any(isinstance(ranking, ImageRanking) for ranking in self.rankings)
+        self.needs_images = any(ranking.needs_images for ranking in self.rankings)
         given: dict[str, Any] = {"max_images": _IMAGES} if self.needs_images else {}
         given |= options
         names = RankingOptions.__annotations__
@@ -280,7 +279,7 @@ def _as_drawn(images: Tensor) -> Tensor:
 
 def _check_labels(rankings: Iterable[AnyRanking]) -> None:
     for ranking in rankings:
-        if isinstance(ranking, ImageRanking) and ranking.needs_labels:
+        if ranking.needs_labels:
             raise ValueError(
                 f"ranking by {ranking.name} needs the classes of many images, which a monitor is "
                 "not given; use neurovis.rank_kernels with images and labels"

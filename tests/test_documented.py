@@ -223,6 +223,8 @@ SOURCES = {
     "neurovis.tuning.rankings.orientation.OrientationRanking": "Ringach",
     "neurovis.tuning.rankings.phase.PhaseRanking": "Skottun",
     "neurovis.tuning.rankings.sparseness.SparsenessRanking": "Vinje",
+    "neurovis.tuning.rankings.texture.TextureRanking": "Freeman",
+    "neurovis.tuning.rankings.tolerance.ToleranceRanking": "Zoccolan",
     "neurovis.tuning.selectivity.class_selectivity": "Morcos",
     "neurovis.tuning.selectivity.color_selectivity": "Rafegas",
     "neurovis.tuning.selectivity.lifetime_sparseness": "Vinje",

@@ -25,7 +25,7 @@ from neurovis.pictures import (
     read_picture,
 )
 from neurovis.saliency import Method
-from neurovis.tuning.rankings import RANKINGS, AnyRanking, ImageRanking
+from neurovis.tuning.rankings import RANKINGS, AnyRanking
 
 #: Number of the demo's scenes; each class as often.
 _SCENES = 256
@@ -196,10 +196,10 @@ def choose_ranking_images(
         OSError: If a picture or folder does not exist.
         ValueError: If there are no images or classes, or pictures cannot be told apart.
     """
-    by_image = [ranking for ranking in rankings if isinstance(ranking, ImageRanking)]
+    by_image = [ranking for ranking in rankings if ranking.needs_images]
     if not by_image:
         if images is not None:
-            known = [one.name for one in RANKINGS.values() if isinstance(one, ImageRanking)]
+            known = [one.name for one in RANKINGS.values() if one.needs_images]
             raise ValueError(
                 f"--images are for rankings by images ({', '.join(known)}); none of "
                 f"{', '.join(ranking.name for ranking in rankings)} is one"

@@ -245,6 +245,6 @@ def _imported(path: str) -> AnyRanking:
     if not isinstance(found, Ranking):
         raise ValueError(
             f'"{path}" is no ranking: make it a subclass of GratingRanking, AdaptiveRanking, '
-            "ImageRanking or WeightRanking of neurovis.tuning.rankings"
+            "ImageRanking, ConditionRanking or WeightRanking of neurovis.tuning.rankings"
         )
     return found

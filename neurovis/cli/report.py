@@ -27,7 +27,7 @@ from neurovis.maximization.progress import progress_bar
 from neurovis.saliency import Method
 from neurovis.tuning import RankingOptions, RankingSettings, TuningProbe
 from neurovis.tuning.battery import Images
-from neurovis.tuning.rankings import RANKINGS, AdaptiveRanking, AnyRanking, ImageRanking
+from neurovis.tuning.rankings import RANKINGS, AnyRanking, GratingRanking, WeightRanking
 
 #: What the command writes in the end.
 PAGE = "report.html"
@@ -155,7 +155,7 @@ def _ranking_images(
     rankings: Sequence[AnyRanking], spec: InputSpec, model: str, pictures: TopImagesOptions
 ) -> Images | None:
     """Return the images that rankings need, if any; others are for the search alone."""
-    if not any(isinstance(ranking, ImageRanking) for ranking in rankings):
+    if not any(ranking.needs_images for ranking in rankings):
         return None
     chosen = choose_ranking_images(rankings, model, pictures.images, pictures.patterns, spec)
     readable = None if chosen is None else chosen.readable()
@@ -171,7 +171,7 @@ def _rankings(by: list[str] | None, spec: InputSpec) -> list[AnyRanking]:
     return [
         ranking
         for ranking in RANKINGS.values()
-        if not isinstance(ranking, (ImageRanking, AdaptiveRanking)) and _applies(ranking, spec)
+        if isinstance(ranking, (GratingRanking, WeightRanking)) and _applies(ranking, spec)
     ]
 
 

@@ -16,7 +16,6 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
 from neurovis.tuning import KernelRanking, rank_kernels
-from neurovis.tuning.rankings import ImageRanking
 
 #: Prefix of a selection that asks for a ranking.
 _PREFIX = "top"
@@ -56,7 +55,7 @@ def without_top(
     asked = [_parse(str(one)) if is_top(one) else None for one in selections]
     rankings = {by: chosen_rankings(by)[0] for _, by in filter(None, asked)}
     resolve_layer(network, layer)  # One, and no type of layers.
-    by_image = [one.name for one in rankings.values() if isinstance(one, ImageRanking)]
+    by_image = [one.name for one in rankings.values() if one.needs_images]
     if by_image and model != "demo":
         raise ValueError(
             f"ranking by {by_image[0]} needs images: run neurovis rank --by {by_image[0]} "

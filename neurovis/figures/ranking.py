@@ -102,6 +102,7 @@ def ranking_figure(
     spec: InputSpec | None = None,
     columns: int | None = None,
     values_name: str = "",
+    curve_name: str = "response",
 ) -> Figure:
     """Kernels in the order given, row by row, each with its picture and its tuning curve.
 
@@ -117,6 +118,7 @@ def ranking_figure(
         columns: Entries in a row; by default the figure is about square.
         values_name: What the entries' ``values`` are, with the unit, such as ``"spatial frequency
             (cycles/pixel)"``; stated under the title.
+        curve_name: What the curves over ``values`` are.
 
     Raises:
         ValueError: If there is no entry, or the pictures are not all of one size and the spec's.
@@ -132,7 +134,7 @@ def ranking_figure(
     if columns is not None and columns < 1:
         raise ValueError(f"columns must be at least 1; got {columns}")
     cells = _Cells(entries, spec, columns)
-    return page_figure(cells, title, [*notes, *_curve_notes(entries, values_name)])
+    return page_figure(cells, title, [*notes, *_curve_notes(entries, values_name, curve_name)])
 
 
 def _picture_stacks(entries: Sequence[RankedEntry], spec: InputSpec | None) -> list[list[Pixels]]:
@@ -226,7 +228,7 @@ def _responds(entry: RankedEntry) -> bool:
     return entry.curve is not None and bool((entry.curve.isfinite() & (entry.curve > 0)).any())
 
 
-def _curve_notes(entries: Sequence[RankedEntry], values_name: str) -> list[str]:
+def _curve_notes(entries: Sequence[RankedEntry], values_name: str, curve_name: str) -> list[str]:
     """Return notes on how to read the curves that are drawn."""
     notes = []
     drawn = [entry for entry in entries if _responds(entry) and not entry.faded]
@@ -244,7 +246,8 @@ def _curve_notes(entries: Sequence[RankedEntry], values_name: str) -> list[str]:
         )
         marks = any(entry.preferred is not None for entry in frames)
         notes.append(
-            f"In frames: response, from 0 to the kernel's peak, over {values_name or 'the values'}"
+            f"In frames: {curve_name}, from 0 to the kernel's peak, "
+            f"over {values_name or 'the values'}"
             f"{' on a logarithmic axis' if octaves else ''}"
             f"{'; orange: the preferred one' if marks else ''}"
         )

@@ -14,11 +14,13 @@ from neurovis.inputs import InputSpec, check_values
 from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
+    ConditionRanking,
     GratingRanking,
     ImageRanking,
+    PictureRanking,
 )
 from neurovis.tuning.settings import RankingSettings
-from neurovis.tuning.stimuli import Gratings
+from neurovis.tuning.stimuli import Conditions
 
 IMAGES = "images"
 #: Name of the gratings that show which are best for a kernel.
@@ -36,30 +38,34 @@ class Battery:
 
     Attributes:
         settings: Options of the gratings.
-        gratings: Those of grating rankings, and those that find the best for each kernel.
+        conditions: Gratings, those that find the best for each kernel among them, and the sets of
+            rankings that bring their own.
         images: Those of image rankings, if any.
         classes: Names of the images' classes; empty if they have none.
     """
 
     settings: RankingSettings
-    gratings: dict[str, Gratings]
+    conditions: dict[str, Conditions]
     images: LabeledImages | None
     classes: list[str]
 
     @property
-    def sets(self) -> dict[str, Gratings | LabeledImages]:
+    def sets(self) -> dict[str, Conditions | LabeledImages]:
         """All sets by name; none where nothing is shown."""
         images = {} if self.images is None else {IMAGES: self.images}
-        return {**self.gratings, **images}
+        return {**self.conditions, **images}
 
     @property
     def can_be_split(self) -> bool:
         """True if there are enough images for several in each half."""
         return self.images is not None and len(self.images) >= _FEWEST_TO_SPLIT
 
-    def images_note(self, ranking: ImageRanking) -> str:
+    def images_note(self, ranking: AnyRanking) -> str:
         """Return a note on the number of images, on which scores and dead kernels depend."""
-        number = 0 if self.images is None else len(self.images)
+        if isinstance(ranking, PictureRanking):
+            number = self.conditions[ranking.name].shape[0]
+        else:
+            number = 0 if self.images is None else len(self.images)
         classes = f" of {len(self.classes)} classes" if ranking.needs_labels else ""
         few = ": too few to say much" if number < _FEW_IMAGES else ""
         return f"{ranking.name}: shown {number} images{classes}{few}"
@@ -89,7 +95,7 @@ def choose_battery(
     """
     for ranking in rankings:
         ranking.check(spec)
-    by_image = [ranking for ranking in rankings if isinstance(ranking, ImageRanking)]
+    by_image = [ranking for ranking in rankings if ranking.needs_images]
     shown, names = None, []
     if by_image:
         if images is None:
@@ -107,13 +113,17 @@ def choose_battery(
                 f"ranking by {unlabeled[0]} needs images with labels; give labels, or a dataset "
                 "of (image, class) with the names of its classes"
             )
-    gratings: dict[str, Gratings] = {}
+    conditions: dict[str, Conditions] = {}
     for ranking in rankings:
         if isinstance(ranking, GratingRanking):
-            gratings.setdefault(ranking.gratings, ranking.stimuli(spec, settings))
+            conditions.setdefault(ranking.gratings, ranking.stimuli(spec, settings))
         elif isinstance(ranking, AdaptiveRanking):
-            gratings.setdefault(GRATINGS, settings.gratings(spec))
-    return Battery(settings, gratings, shown, names)
+            conditions.setdefault(GRATINGS, settings.gratings(spec))
+        elif isinstance(ranking, ConditionRanking):
+            conditions[ranking.name] = ranking.stimuli(spec, shown)
+    if not any(isinstance(ranking, ImageRanking) for ranking in rankings):
+        shown = None
+    return Battery(settings, conditions, shown, names)
 
 
 class LabeledImages(Dataset[tuple[Tensor, int, int]]):

@@ -16,11 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from neurovis.arithmetic import has_float64
 from neurovis.tuning.battery import GRATINGS, IMAGES, Battery
+from neurovis.tuning.condition_responses import ConditionResponses
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
 from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
+    ConditionRanking,
     GratingRanking,
     ImageRanking,
     ImageResponses,
@@ -30,12 +32,13 @@ from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
 from neurovis.tuning.scoring import not_applicable, rank_layer
 from neurovis.tuning.second_pass import SecondPass, set_name
+from neurovis.tuning.stimuli import Gratings
 from neurovis.tuning.varied_responses import VariedResponses
 
 #: All images, and their two halves.
 _ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
 
-AnyResponses = TypeVar("AnyResponses", GratingResponses, VariedResponses)
+AnyResponses = TypeVar("AnyResponses", GratingResponses, VariedResponses, ConditionResponses)
 
 
 class Collection:
@@ -73,8 +76,8 @@ class Collection:
         self._by_image: dict[str, list[ImageRanking]] = {}
         for layer in self._layers:
             rows = layer.kernels + layer.null_count
-            for name, gratings in battery.gratings.items():
-                self._metrics[layer.name, name, _ALL] = ConditionMeans(rows, len(gratings))
+            for name, stimuli in battery.conditions.items():
+                self._metrics[layer.name, name, _ALL] = ConditionMeans(rows, len(stimuli))
             self._by_image[layer.name] = [
                 ranking
                 for ranking in self._rankings
@@ -201,6 +204,8 @@ class Collection:
             return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
         if isinstance(ranking, GratingRanking):
             return self._ranked_by_gratings(layer, ranking)
+        if isinstance(ranking, ConditionRanking):
+            return self._ranked_by_conditions(layer, ranking)
         if isinstance(ranking, ImageRanking):
             return self._ranked_by_images(layer, ranking)
         if isinstance(ranking, AdaptiveRanking) and self._second is not None:
@@ -208,14 +213,23 @@ class Collection:
             found = self._second.responses(ranking, layer, means)
             return _with_halves(layer, ranking, found, lambda own, number: own.half(number))
         raise TypeError(
-            f"{type(ranking).__name__} must be a GratingRanking, an AdaptiveRanking, an "
-            "ImageRanking or a WeightRanking"
+            f"{type(ranking).__name__} must be a GratingRanking, an AdaptiveRanking, a "
+            "ConditionRanking, an ImageRanking or a WeightRanking"
         )
 
     def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
         found = self._grating_responses(layer, ranking.gratings)
         split = ranking.split, ranking.split_phases
         return _with_halves(layer, ranking, found, lambda own, number: own.half(number, *split))
+
+    def _ranked_by_conditions(self, layer: RankedLayer, ranking: ConditionRanking) -> KernelRanking:
+        means = self._computed(layer, ranking.name, _ALL)
+        shape = self._battery.conditions[ranking.name].shape
+        found = ConditionResponses(means[:, :-1].unflatten(1, shape), means[:, -1])
+        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
+        if not ranking.needs_images:
+            return ranked
+        return replace(ranked, notes=(*ranked.notes, self._battery.images_note(ranking)))
 
     def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
         classes = self._battery.classes if ranking.needs_labels else []
@@ -233,7 +247,12 @@ class Collection:
         return replace(found, notes=(*found.notes, self._battery.images_note(ranking)))
 
     def _grating_responses(self, layer: RankedLayer, name: str) -> GratingResponses:
-        gratings = self._battery.gratings[name]
+        gratings = self._battery.conditions[name]
+        if not isinstance(gratings, Gratings):
+            raise TypeError(
+                f'the stimuli "{name}" of a GratingRanking must be Gratings; got '
+                f"{type(gratings).__name__}"
+            )
         means = self._computed(layer, name, _ALL)
         return GratingResponses(
             # The highest contrast; there is one.

@@ -52,6 +52,7 @@ def draw_ranking(
         notes=_notes(ranking),
         spec=None if drawn is None else ranking.spec,
         values_name=_values_name(ranking),
+        curve_name=ranking.measure.curve_name,
     )
 
 

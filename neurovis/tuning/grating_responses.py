@@ -72,11 +72,7 @@ class GratingResponses:
     @property
     def dead(self) -> Tensor:
         """True for kernels with the same response to all stimuli, the blank included, ``(K,)``."""
-        responses = torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1)
-        spread = responses.amax(1) - responses.amin(1)
-        # Kernels whose responses are not finite are not dead.
-        largest = spread[spread.isfinite()].amax() if spread.isfinite().any() else torch.nan
-        return spread <= _SILENCE * largest
+        return are_dead(torch.cat([self.table.flatten(1), self.blank[:, None]], dim=1))
 
     def kernels(self, rows: slice) -> GratingResponses:
         """Return the responses of some of the kernels."""
@@ -116,6 +112,14 @@ class GratingResponses:
             table=parts.table[:, :, :, taken],
             spatial_frequencies=self.spatial_frequencies[taken],
         )
+
+
+def are_dead(responses: Tensor) -> Tensor:
+    """True for kernels with the same response ``(K, n)`` to all stimuli, but for rounding."""
+    spread = responses.amax(1) - responses.amin(1)
+    # Kernels whose responses are not finite are not dead.
+    largest = spread[spread.isfinite()].amax() if spread.isfinite().any() else torch.nan
+    return spread <= _SILENCE * largest
 
 
 def without_phase(table: Tensor, blank: Tensor, is_rectified: bool) -> Tensor:

@@ -99,7 +99,7 @@ def class_selectivity(class_means: Tensor) -> Tensor:
     check_responses("class_means", class_means, 2, "classes")
     largest, place = class_means.max(dim=-1, keepdim=True)
     others = class_means.scatter(-1, place, 0).sum(-1) / (class_means.shape[-1] - 1)
-    return _contrast(largest.squeeze(-1), others)
+    return contrast_index(largest.squeeze(-1), others)
 
 
 def color_selectivity(gray: Tensor, rgb: Tensor) -> Tensor:
@@ -153,7 +153,7 @@ def modality_selectivity(first: Tensor, second: Tensor) -> Tensor:
         one = responses[..., None] if isinstance(responses, Tensor) else responses
         check_responses(name, one, 1, "response")
     check_same_shape("first", first, "second", second)
-    return _contrast(second, first)
+    return contrast_index(second, first)
 
 
 def surround_suppression(curves: Tensor) -> Tensor:
@@ -269,5 +269,6 @@ def _checked_diameters(curves: Tensor, diameters: Tensor) -> Tensor:
     return diameters
 
 
-def _contrast(first: Tensor, second: Tensor) -> Tensor:
+def contrast_index(first: Tensor, second: Tensor) -> Tensor:
+    """Return (first - second) / (first + second); NaN where both are 0."""
     return (first - second) / (first + second)

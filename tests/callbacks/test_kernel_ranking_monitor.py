@@ -286,6 +286,11 @@ class TestStimuli:
         fit(monitor, tmp_path, max_epochs=1)
         assert len(monitor.probe._images) == BATCH  # There are no more in a batch.
 
+    def test_versions_of_the_probe_images(self, tmp_path: Path) -> None:
+        fit(watching("relu", ["texture", "tolerance"], input_spec=None), tmp_path, max_epochs=1)
+        for by in ("texture", "tolerance"):
+            assert list(tmp_path.glob(f"**/kernel_ranking/{by}/relu/histogram/*"))
+
 
 class ByClass(ActivationRanking):
     name = "by_class"

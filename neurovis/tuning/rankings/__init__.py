@@ -19,21 +19,26 @@ from neurovis.tuning.rankings.base import (
 from neurovis.tuning.rankings.category import CategoryRanking
 from neurovis.tuning.rankings.class_selectivity import ClassRanking
 from neurovis.tuning.rankings.color import ColorRanking
+from neurovis.tuning.rankings.conditions import ConditionRanking, PictureRanking
 from neurovis.tuning.rankings.modality import ModalityRanking
 from neurovis.tuning.rankings.orientation import OrientationRanking
 from neurovis.tuning.rankings.phase import PhaseRanking
 from neurovis.tuning.rankings.size import SizeRanking
 from neurovis.tuning.rankings.sparseness import SparsenessRanking
 from neurovis.tuning.rankings.spatial_frequency import SpatialFrequencyRanking
+from neurovis.tuning.rankings.texture import TextureRanking
+from neurovis.tuning.rankings.tolerance import ToleranceRanking
 from neurovis.tuning.rankings.weight import WeightNormRanking
 
 __all__ = [
     "RANKINGS",
     "AdaptiveRanking",
     "AnyRanking",
+    "ConditionRanking",
     "GratingRanking",
     "ImageRanking",
     "ImageResponses",
+    "PictureRanking",
     "Ranking",
     "Scores",
     "WeightRanking",
@@ -54,6 +59,8 @@ RANKINGS: dict[str, AnyRanking] = {
         SparsenessRanking(),
         ClassRanking(),
         CategoryRanking(),
+        TextureRanking(),
+        ToleranceRanking(),
         ActivationRanking(),
         WeightNormRanking(),
     )

@@ -66,6 +66,9 @@ class Ranking(ABC, Generic[Responses]):
         needs_rectifier: Whether responses must be cut off at 0 for it to mean something.
         is_signed: Whether the lowest scores are as selective as the highest, for something else.
         curve_axis: What a curve over numbers is over, with the unit, for figures.
+        needs_images: Whether it is by images that the user gives.
+        needs_labels: Whether each of these must have a class.
+        curve_name: What the values of a curve are.
     """
 
     name: ClassVar[str]
@@ -75,6 +78,9 @@ class Ranking(ABC, Generic[Responses]):
     needs_rectifier: ClassVar[bool] = False
     is_signed: ClassVar[bool] = False
     curve_axis: ClassVar[str] = ""
+    needs_images: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+    curve_name: ClassVar[str] = "response"
 
     @property
     def meaning(self) -> str:
@@ -141,7 +147,7 @@ class GratingRanking(Ranking[GratingResponses]):
 
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
-        return _mixed_units_reason(layer) or super().inapplicable_reason(layer)
+        return mixed_units_reason(layer) or super().inapplicable_reason(layer)
 
 
 class AdaptiveRanking(Ranking[VariedResponses]):
@@ -177,14 +183,15 @@ class AdaptiveRanking(Ranking[VariedResponses]):
             return f"{self.name} shows windows, and the layer has no maps whose units look at one"
         if self.is_windowed and layer.readout != "center":
             return f"{self.name} shows windows to the central unit; use the readout center"
-        return _mixed_units_reason(layer) or super().inapplicable_reason(layer)
+        return mixed_units_reason(layer) or super().inapplicable_reason(layer)
 
 
-def _mixed_units_reason(layer: RankedLayer) -> str | None:
+def mixed_units_reason(layer: RankedLayer, stimuli: str = "gratings") -> str | None:
+    """Return why the mean or highest of a map that can be negative says nothing of stimuli."""
     if layer.readout == "center" or not layer.unit or layer.is_rectified:
         return None
     return (
-        f"the {layer.readout} of a map that can be negative says nothing of gratings; use "
+        f"the {layer.readout} of a map that can be negative says nothing of {stimuli}; use "
         "the readout center, name the layer behind the ReLU, or say rectify"
     )
 
@@ -203,13 +210,9 @@ class ImageResponses:
 
 
 class ImageRanking(Ranking[ImageResponses]):
-    """A ranking by responses to any images, reduced by a metric as they stream.
+    """A ranking by responses to any images, reduced by a metric as they stream."""
 
-    Attributes:
-        needs_labels: Whether each image must have a class.
-    """
-
-    needs_labels: ClassVar[bool] = False
+    needs_images = True
 
     @abstractmethod
     def metric(self, kernels: int, classes: int) -> ResponseMetric:

@@ -25,6 +25,7 @@ class CategoryRanking(ImageRanking):
     score_name = "d′"
     scale = "0 where the class drives it as the others do, in standard deviations"
     needs_labels = True
+    curve_name = "d′"
 
     @override
     def metric(self, kernels: int, classes: int) -> ConditionSums:

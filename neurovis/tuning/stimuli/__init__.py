@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurovis.tuning.stimuli.base import Stimuli
+from neurovis.tuning.stimuli.base import Conditions, Stimuli
 from neurovis.tuning.stimuli.gabors import Gabors, gabor
 from neurovis.tuning.stimuli.gratings import Gratings, default_spatial_frequencies
 from neurovis.tuning.stimuli.modulations import (
@@ -13,16 +13,21 @@ from neurovis.tuning.stimuli.modulations import (
     uniform_modulation,
 )
 from neurovis.tuning.stimuli.noise import DenseNoise, SparseNoise
+from neurovis.tuning.stimuli.pictures import MovedPictures, PictureVersions, ScrambledPictures
 from neurovis.tuning.stimuli.rendering import APERTURE_EDGE, MAX_SPATIAL_FREQUENCY, render_gratings
 from neurovis.tuning.stimuli.varied_gratings import Variation, VariedGratings, default_extents
 
 __all__ = [
     "APERTURE_EDGE",
     "MAX_SPATIAL_FREQUENCY",
+    "Conditions",
     "DenseNoise",
     "Gabors",
     "Gratings",
     "Modulation",
+    "MovedPictures",
+    "PictureVersions",
+    "ScrambledPictures",
     "SparseNoise",
     "Stimuli",
     "Variation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -54,6 +55,23 @@ class Stimuli(Dataset[tuple[Tensor, int]], ABC):
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Return the items of a batch; a DataLoader calls this with their numbers."""
         return list(zip(self.images(indices), indices, strict=True))
+
+
+class Conditions(Stimuli):
+    """Stimuli of every combination of some parameters, and behind them mid gray: the blank."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Number of values of each parameter; stimuli are numbered with the last one fastest."""
+
+    @property
+    def blank_index(self) -> int:
+        """The number of the last stimulus, which is mid gray all over."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        return math.prod(self.shape) + 1
 
 
 def check_gains(

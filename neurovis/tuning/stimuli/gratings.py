@@ -8,14 +8,13 @@ resized.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
-from neurovis.tuning.stimuli.base import Stimuli, check_contrast, check_gains
+from neurovis.tuning.stimuli.base import Conditions, check_contrast, check_gains
 from neurovis.tuning.stimuli.modulations import Modulation, uniform_modulation
 from neurovis.tuning.stimuli.rendering import (
     MAX_SPATIAL_FREQUENCY,
@@ -49,7 +48,7 @@ def default_spatial_frequencies(spec: InputSpec) -> tuple[float, ...]:
     return fitting
 
 
-class Gratings(Stimuli):
+class Gratings(Conditions):
     """Static gratings of every combination of their parameters, and a blank.
 
     Channel ``c`` is ``0.5 + 0.5 * contrast * gain_c * window * grating`` with ::
@@ -133,14 +132,6 @@ class Gratings(Stimuli):
             len(self.contrasts),
             len(self.phases),
         )
-
-    @property
-    def blank_index(self) -> int:
-        """The number of the last stimulus, which is mid gray all over."""
-        return math.prod(self.shape)
-
-    def __len__(self) -> int:
-        return math.prod(self.shape) + 1
 
     def condition(self, index: int) -> dict[str, str | float | bool]:
         """Describe stimulus ``index`` in words and numbers: degrees, cycles per pixel.

@@ -16,14 +16,14 @@ from torch.testing import assert_close
 
 from neurovis import InputSpec, rank_kernels
 from neurovis.top_images import TopImagesProbe
-from neurovis.tuning import Rankings, TuningProbe
+from neurovis.tuning import RANKINGS, Rankings, TuningProbe
 
 SPEC = InputSpec.rgb(32)
 
 
 def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rankings:
     shown: dict[str, Any] = {}
-    if by in ("sparseness", "class", "activation"):
+    if RANKINGS[by].needs_images:
         generator = torch.Generator().manual_seed(1)
         shown["images"] = torch.rand(21, 3, 32, 32, generator=generator)
         shown["labels"] = torch.arange(21) % 3
@@ -33,7 +33,13 @@ def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rank
     return rank_kernels(model, ["2", "4"], by=by, input_spec=SPEC, **options)
 
 
-@pytest.mark.parametrize("by", ["orientation", "phase", "color", "sparseness", "class", "weight"])
+@pytest.mark.parametrize(
+    "by",
+    [
+        *("orientation", "phase", "color", "sparseness", "class", "category", "texture"),
+        *("tolerance", "weight"),
+    ],
+)
 def test_rankings_are_the_cpu_s(by: str) -> None:
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}
     trainer = pl.Trainer(logger=False, **quiet)

@@ -1,0 +1,60 @@
+"""Base classes of the rankings that bring their own stimuli, the same for all kernels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sized
+from typing import Any, ClassVar, cast
+
+from torch.utils.data import Dataset
+from typing_extensions import override
+
+from neurovis.inputs import InputSpec
+from neurovis.tuning.condition_responses import ConditionResponses
+from neurovis.tuning.rankings.base import Ranking, mixed_units_reason
+from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.stimuli import Conditions, PictureVersions
+
+
+class ConditionRanking(Ranking[ConditionResponses]):
+    """A ranking by responses to a set of stimuli of its own.
+
+    For the reliability, every second value of the set's first parameter goes into either half.
+    """
+
+    @abstractmethod
+    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> Conditions:
+        """Return the stimuli.
+
+        Args:
+            spec: What the network is shown.
+            images: Those that the user gives, if any; items begin with ``(C, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: If they cannot be shown in such an input.
+        """
+
+    @override
+    def inapplicable_reason(self, layer: RankedLayer) -> str | None:
+        return mixed_units_reason(layer, self.name) or super().inapplicable_reason(layer)
+
+
+class PictureRanking(ConditionRanking):
+    """A ranking by responses to pictures in several versions, ``(K, pictures, versions)``.
+
+    Attributes:
+        versions: Class of the versions.
+        most_pictures: Largest number of pictures that are shown, evenly spaced over those given.
+    """
+
+    needs_images = True
+    versions: ClassVar[type[PictureVersions]]
+    most_pictures: ClassVar[int]
+
+    @override
+    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> PictureVersions:
+        if images is None:
+            raise ValueError(f"ranking by {self.name} needs images to show; give images")
+        count = len(cast(Sized, images))
+        shown = min(count, self.most_pictures)
+        return self.versions(spec, images, [place * count // shown for place in range(shown)])
