@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack, override
 
 from neurovis.analysis import Predictability, predictability
-from neurovis.analysis.descriptions import DescriptionReader
+from neurovis.analysis.descriptions import ImageDescriber
 from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.class_names import class_label, class_names, has_class_names
@@ -195,9 +195,7 @@ class ActivationMaximizationMonitor(Monitor):
         spec = self.input_spec or self.probe.spec_like(images)
         response = LayerResponse(network, self.layer, spec)
         if self.pictures is not None:
-            DescriptionReader(
-                network, self.layer, spec, network, spec, None
-            )  # Raises if it cannot.
+            ImageDescriber(network, self.layer, spec)  # Raises if it cannot.
         self._kernels = usable_kernels(response, self.kernels, self.settings)
         names: list[str] = []
         if has_class_names(network):

@@ -8,6 +8,7 @@ from neurovis.analysis.grating_preferences import PreferredGratings, preferred_g
 from neurovis.analysis.judges import Judgments, judge_images
 from neurovis.analysis.path_similarity import PathSimilarity, path_similarity
 from neurovis.analysis.picture_explainer import PictureExplainer
+from neurovis.analysis.picture_responses import PictureResponses
 from neurovis.analysis.predictability import Predictability, predictability
 from neurovis.analysis.preferred_images import (
     Comparison,
@@ -35,6 +36,7 @@ __all__ = [
     "Judgments",
     "PathSimilarity",
     "PictureExplainer",
+    "PictureResponses",
     "Predictability",
     "PreferredGratings",
     "RandomizedPicture",

@@ -7,16 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurovis.analysis.descriptions import layers_before, moments_of
-from neurovis.calling import network_inputs, one_input
+from neurovis.analysis.shown_network import ShownNetwork
+from neurovis.calling import network_inputs
 from neurovis.inputs import InputSpec
-from neurovis.kernel_layouts import kernel_layouts
-from neurovis.layer_reader import LayerReader
 from neurovis.layers import resolve_layer
 from neurovis.readouts import spatial_mean
-from neurovis.receptive_fields import receptive_fields
 from neurovis.recording import Hook, hooked, undisturbed
-from neurovis.top_images.images import Shown
 
 #: Kernels that are looked at to tell whether a layer mixes those below.
 _KERNELS_TRIED = 8
@@ -33,6 +29,7 @@ class ContributionReader:
             all that drives ``layer`` passes, and that it mixes.
 
     Attributes:
+        shown: The network.
         space: Name of the layer below.
 
     Raises:
@@ -44,15 +41,11 @@ class ContributionReader:
     def __init__(
         self, network: nn.Module, layer: str, spec: InputSpec, space: str | None = None
     ) -> None:
-        self._network = network = one_input(network, spec)
-        self._layer, self._spec = layer, spec
-        example = spec.example()
-        fields = receptive_fields(network, example)
-        before = layers_before(network, fields, layer)
-        candidates = [name for name in before if len(fields[name].output_shape or ()) > 2]
+        self.shown = ShownNetwork(network, spec, spec)
+        self._network, self._layer, self._spec = self.shown.network, layer, spec
+        candidates = self.shown.layers(layer, with_maps=True)
         names = [layer, *(candidates if space is None else [space])]
-        layouts = kernel_layouts(network, names, example, fields)
-        self._readers = {name: LayerReader(network, {name: layouts[name]}) for name in names}
+        self._readers = {name: self.shown.reader(name) for name in names}
         noise = torch.rand(2, *spec.shape, generator=torch.Generator().manual_seed(0))
         for self.space in reversed(names[1:]):
             if self._gradient(noise, 0) is not None and (space or self._is_all(noise)):
@@ -73,17 +66,6 @@ class ContributionReader:
         kernels = range(min(_KERNELS_TRIED, first.shape[0]))
         reads = [int(self.contributions(noise, one).any(0).sum()) for one in kernels]
         return max(reads) > 1
-
-    def numbers(self, shown: Shown, batch_size: int) -> tuple[Tensor, list[int]]:
-        """Each kernel's number ``(N, K)`` for all pictures that can be read, and their numbers."""
-        reader = self._readers[self._layer]
-        values, numbers = [], []
-        for images, of_images, _ in shown.loader(batch_size):
-            if len(images):
-                read = moments_of(self._network, self._spec, reader, images)
-                values.append(read[self._layer][:, 0])
-                numbers += of_images.tolist()
-        return torch.cat(values), numbers
 
     def contributions(self, images: Tensor, kernel: int) -> Tensor:
         """``(B, C)`` contribution of each kernel below to a kernel's number, on the CPU."""

@@ -24,17 +24,16 @@ from typing_extensions import Unpack
 
 from neurovis.analysis.clusters import clusters
 from neurovis.analysis.contributions import ContributionReader
-from neurovis.analysis.descriptions import moments_of
-from neurovis.calling import one_input
+from neurovis.analysis.picture_responses import PictureResponses, as_responses
+from neurovis.analysis.shown_network import ShownNetwork
 from neurovis.copies import frozen_copy
 from neurovis.figures import labeled_grid
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection, select_kernels
-from neurovis.layer_reader import LayerReader
 from neurovis.layers import resolve_layer
 from neurovis.maximization import ActivationMaximization, AscentOptions
 from neurovis.result import Result, first_of
-from neurovis.top_images.images import ImageSource, Shown, number_images
+from neurovis.top_images.images import ImageSource, Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,7 +142,7 @@ def facets(
     network: nn.Module,
     layer: str,
     kernels: KernelSelection,
-    pictures: ImageSource,
+    pictures: ImageSource | PictureResponses,
     *,
     input_spec: InputSpec | None = None,
     space: str | None = None,
@@ -160,7 +159,8 @@ def facets(
         network: The network; it is left exactly as it was found.
         layer: Dotted name of the kernels' layer.
         kernels: Which.
-        pictures: At least 48: a folder, a tensor ``(N, C, H, W)`` in [0, 1] or a data set.
+        pictures: At least 48: a folder, a tensor ``(N, C, H, W)`` in [0, 1] or a data set; or the
+            responses that other analyses have read of them.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         space: A layer below, which a forward calls once; by default the last one with kernels that
             all that drives ``layer`` passes, and that it mixes.
@@ -175,13 +175,15 @@ def facets(
     if top < _LEAST_TOP:
         raise ValueError(f"top must be at least {_LEAST_TOP}; got {top}")
     spec = input_spec or InputSpec.rgb(224)
-    shown = number_images(pictures, spec)
+    read = as_responses(pictures, spec, batch_size)
+    shown = read.shown
     if shown.number is None:
         raise TypeError("facets looks at pictures twice; give a folder, a tensor or a data set")
     if shown.number < LEAST_FOR_FACETS:
         raise ValueError(f"facets needs at least {LEAST_FOR_FACETS} pictures; got {shown.number}")
     below = ContributionReader(network, layer, spec, space)
-    values, numbers = below.numbers(shown, batch_size)
+    (responses,) = read.moments({below.shown: {layer: 1}})
+    values, numbers = responses[layer][:, 0], read.numbers
     chosen = select_kernels(kernels, values.shape[1], layer)
     top = min(top, len(numbers) // _PER_TOP)
     items: list[Facet] = []
@@ -238,13 +240,9 @@ def facet_images(
             )
             trainer.fit(module)
             images.append(module.results.images[0])
-    called = one_input(network, found.spec)
-    reader = LayerReader(called, found.layer, found.spec.example())
-    activations = [
-        moments_of(called, found.spec, reader, image[None])[found.layer][0, 0, item.kernel]
-        for image, item in zip(images, found.items, strict=True)
-    ]
-    return replace(found, images=torch.stack(images), activations=torch.stack(activations))
+    made, kernels = torch.stack(images), [item.kernel for item in found.items]
+    means = ShownNetwork(network, found.spec, found.spec).means(found.layer, made)
+    return replace(found, images=made, activations=means[range(len(made)), kernels])
 
 
 def _driven_by(network: nn.Module, found: Facets, facet: Facet) -> nn.Module:

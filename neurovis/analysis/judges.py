@@ -6,7 +6,7 @@ kernels inside, for its partner: the kernel that responds to pictures as this on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from neurovis.analysis.descriptions import images_by_kernel
 from neurovis.analysis.judged_layer import JudgedLayer
+from neurovis.analysis.picture_responses import PictureResponses, as_responses
 from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.class_names import class_label
 from neurovis.figures import score_histogram
@@ -22,7 +23,7 @@ from neurovis.inputs import InputSpec
 from neurovis.kernels import check_kernels
 from neurovis.maximization import MaximizationResults
 from neurovis.result import Result, first_of
-from neurovis.top_images.images import ImageSource, number_images
+from neurovis.top_images.images import ImageSource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +110,7 @@ def judge_images(
     layer: str,
     images: MaximizationResults | Mapping[int, Tensor],
     judge: nn.Module,
-    pictures: ImageSource | None = None,
+    pictures: ImageSource | PictureResponses | None = None,
     *,
     input_spec: InputSpec | None = None,
     judge_spec: InputSpec | None = None,
@@ -130,7 +131,8 @@ def judge_images(
             ``(R, C, H, W)`` in [0, 1].
         judge: A network with other weights; it is left exactly as it was found.
         pictures: For kernels that are no classes, at least 20, none of which served to make the
-            images: a folder, a tensor ``(N, C, H, W)`` in [0, 1], a data set or an iterable.
+            images: a folder, a tensor ``(N, C, H, W)`` in [0, 1], a data set or an iterable; or the
+            responses that other analyses have read of them.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         judge_spec: What the judge is shown; by default what :func:`~neurovis.models.load_model`
             knows of it, or else ``input_spec``.
@@ -152,13 +154,14 @@ def judge_images(
         return _judged_by_classes(asked, kernels, asked.judge.scores(shown))
     if pictures is None:
         raise ValueError(asked.needs_pictures)
-    reader, own_reader = asked.judge.reader(), asked.maker.reader(layer)
-    responses = [
-        (asked.maker.means(own_reader, batch)[layer], asked.judge.means(reader, batch))
-        for batch, *_ in number_images(pictures, spec).loader(batch_size)
-        if len(batch)
-    ]
-    return _judged_by_partners(asked, kernels, asked.judge.means(reader, shown), responses)
+    every = dict.fromkeys(asked.judge.layers(), 1)
+    read = as_responses(pictures, spec, batch_size)
+    own, others = read.moments({asked.maker: {layer: 1}, asked.judge: every})
+    by_images = {
+        name: one[:, 0].double() for name, one in asked.judge.moments(every, shown).items()
+    }
+    by_pictures = torch.cat([others[name][:, 0] for name in by_images], 1).double()
+    return _judged_by_partners(asked, kernels, by_images, own[layer][:, 0].double(), by_pictures)
 
 
 def _judged_by_classes(asked: JudgedLayer, kernels: list[int], scores: Tensor) -> Judgments:
@@ -189,7 +192,8 @@ def _judged_by_partners(
     asked: JudgedLayer,
     kernels: list[int],
     by_images: Mapping[str, Tensor],
-    responses: Sequence[tuple[Tensor, Mapping[str, Tensor]]],
+    every: Tensor,
+    others: Tensor,
 ) -> Judgments:
     """Judgments by partners.
 
@@ -197,17 +201,15 @@ def _judged_by_partners(
         asked: The layer and the judge.
         kernels: The kernel of each image.
         by_images: Mean activations ``(N, K)`` of the judge's layers by the images.
-        responses: Those of the maker's layer, and of the judge's layers, by batches of pictures.
+        every: Those ``(N, K)`` of the maker's layer by pictures.
+        others: Those of all the judge's layers by pictures, side by side.
     """
-    count = sum(len(own) for own, _ in responses)
-    if count < LEAST_FOR_PARTNERS:
+    if len(every) < LEAST_FOR_PARTNERS:
         raise ValueError(
-            f"judges of kernels need at least {LEAST_FOR_PARTNERS} pictures; got {count}"
+            f"judges of kernels need at least {LEAST_FOR_PARTNERS} pictures; got {len(every)}"
         )
-    every = torch.cat([own for own, _ in responses])
     check_kernels(kernels, every.shape[1], asked.layer)
     own = every[:, kernels]
-    others = torch.cat([torch.cat([read[name] for name in by_images], 1) for _, read in responses])
     correlations = _standardized(own[::2]).T @ _standardized(others[::2]) / len(own[::2])
     highest, partners = correlations.nan_to_num(-1).max(1)
     held_out, driven = others[1::2, partners], torch.cat(list(by_images.values()), 1)

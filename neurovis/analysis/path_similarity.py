@@ -16,18 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurovis.analysis.descriptions import images_by_kernel, layers_before, moments_of
+from neurovis.analysis.descriptions import images_by_kernel
+from neurovis.analysis.picture_responses import PictureResponses, as_responses
 from neurovis.analysis.predictability import LEAST_PICTURES
-from neurovis.calling import one_input
+from neurovis.analysis.shown_network import ShownNetwork
 from neurovis.figures import path_similarity_figure
 from neurovis.inputs import InputSpec
-from neurovis.kernel_layouts import kernel_layouts
 from neurovis.kernels import check_kernels
-from neurovis.layer_reader import LayerReader
 from neurovis.maximization import MaximizationResults
-from neurovis.receptive_fields import receptive_fields
 from neurovis.result import Result, first_of
-from neurovis.top_images.images import ImageSource, number_images
+from neurovis.top_images.images import ImageSource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,7 +126,7 @@ def path_similarity(
     network: nn.Module,
     layer: str,
     references: MaximizationResults | Mapping[int, Tensor],
-    pictures: ImageSource,
+    pictures: ImageSource | PictureResponses,
     *,
     input_spec: InputSpec | None = None,
     top_images: int = 9,
@@ -148,7 +146,8 @@ def path_similarity(
         references: Images of some kernels, best of several: the results of an ascent, or for each
             kernel images ``(R, C, H, W)`` in [0, 1].
         pictures: At least 10, none of which served to make the images: a folder, a tensor
-            ``(N, C, H, W)`` in [0, 1], a data set or an iterable of images.
+            ``(N, C, H, W)`` in [0, 1], a data set or an iterable of images; or the responses that
+            other analyses have read of them.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         top_images: Number of top pictures of each kernel, at least 2 and at most a fifth of all.
         batch_size: Pictures at a time.
@@ -169,12 +168,13 @@ def path_similarity(
     spec = input_spec or InputSpec.rgb(224)
     of_kernels = images_by_kernel(references)
     kernels = list(of_kernels)
-    reader = PathReader(network, layer, spec)
-    of_images = [reader(images) for images in of_kernels.values()]
-    check_kernels(kernels, of_images[0][layer].shape[1], layer)
-    loader = number_images(pictures, spec).loader(batch_size)
-    of_pictures = [reader(images) for images, *_ in loader if len(images)]
-    values = torch.cat([one[layer] for one in of_pictures])
+    shown = ShownNetwork(network, spec, spec, batch_size)
+    layers = layers_on_path(shown, layer)
+    asked = dict.fromkeys([*layers, layer], 1)
+    of_images = [shown.moments(asked, images) for images in of_kernels.values()]
+    check_kernels(kernels, of_images[0][layer].shape[2], layer)
+    (of_pictures,) = as_responses(pictures, spec, batch_size).moments({shown: asked})
+    values = of_pictures[layer][:, 0]
     if len(values) < LEAST_PICTURES:
         raise ValueError(
             f"path_similarity needs at least {LEAST_PICTURES} pictures; got {len(values)}"
@@ -184,56 +184,34 @@ def path_similarity(
     others = _other_kernels(kernels, is_silent)
     compared = [
         _compared(
-            torch.cat([one[name] for one in of_pictures]),
-            [one[name] for one in of_images],
-            top,
-            kernels,
-            others,
+            of_pictures[name][:, 0], [one[name][:, 0] for one in of_images], top, kernels, others
         )
-        for name in reader.layers
+        for name in layers
     ]
     own, null, among = (torch.stack(of_layers, -1) for of_layers in zip(*compared, strict=True))
     own[is_silent[kernels]] = torch.nan
-    return PathSimilarity(
-        layer, kernels, reader.layers, own, null, among, len(values), top.shape[1]
-    )
+    return PathSimilarity(layer, kernels, layers, own, null, among, len(values), top.shape[1])
 
 
-class PathReader:
-    """Reads the means ``(B, K)`` of maps of a layer and of those before it.
+def layers_on_path(shown: ShownNetwork, layer: str) -> list[str]:
+    """Return the layers before a layer that have 3 kernels or more: fewer have no correlation.
 
     Args:
-        network: The network.
+        shown: The network.
         layer: Dotted name.
-        spec: What the network is shown.
-
-    Attributes:
-        layers: Layers before it, in the order of a forward: those with 3 kernels or more, since
-            fewer have no correlation to speak of.
 
     Raises:
         ValueError: If there is no such layer, or none before it.
     """
-
-    def __init__(self, network: nn.Module, layer: str, spec: InputSpec) -> None:
-        self._network, self._spec = one_input(network, spec), spec
-        example = spec.example()
-        fields = receptive_fields(self._network, example)
-        before = layers_before(self._network, fields, layer)
-        layouts = kernel_layouts(self._network, [*before, layer], example, fields)
-        self._reader = LayerReader(self._network, layouts)
-        found = self(torch.full((1, *spec.shape), 0.5))
-        self.layers = [name for name in before if found[name].shape[1] > 2]
-        if not self.layers:
-            raise ValueError(
-                f'layer "{layer}" has no layers with kernels before it, so there is no way in to '
-                "compare; choose a later layer"
-            )
-
-    def __call__(self, images: Tensor) -> dict[str, Tensor]:
-        """Read images ``(B, C, H, W)`` in [0, 1]."""
-        moments = moments_of(self._network, self._spec, self._reader, images, number=1)
-        return {name: one[:, 0] for name, one in moments.items()}
+    gray = torch.full((1, *shown.images_spec.shape), 0.5)
+    found = shown.moments(dict.fromkeys(shown.layers(layer), 1), gray)
+    layers = [name for name, means in found.items() if means.shape[2] > 2]
+    if not layers:
+        raise ValueError(
+            f'layer "{layer}" has no layers with kernels before it, so there is no way in to '
+            "compare; choose a later layer"
+        )
+    return layers
 
 
 def _other_kernels(kernels: Sequence[int], is_silent: Tensor) -> Tensor:

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from neurovis.analysis.descriptions import DescriptionReader, directions, images_by_kernel
+from neurovis.analysis.descriptions import ImageDescriber, directions, images_by_kernel
+from neurovis.analysis.picture_responses import PictureResponses, as_responses
+from neurovis.analysis.shown_network import ShownNetwork
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
 from neurovis.kernels import check_kernels
 from neurovis.maximization import MaximizationResults
 from neurovis.rank_correlation import average_ranks
 from neurovis.result import Result
-from neurovis.top_images.images import ImageSource, number_images
+from neurovis.top_images.images import ImageSource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +97,7 @@ def predictability(
     network: nn.Module,
     layer: str,
     references: MaximizationResults | Mapping[int, Tensor],
-    pictures: ImageSource,
+    pictures: ImageSource | PictureResponses,
     *,
     input_spec: InputSpec | None = None,
     judge: nn.Module | None = None,
@@ -117,7 +119,8 @@ def predictability(
         references: Images of some kernels: the results of an ascent, or for each kernel images
             ``(R, C, H, W)`` in [0, 1], such as its top images of other pictures.
         pictures: At least 10, none of which served to make the images: a folder, a tensor
-            ``(N, C, H, W)`` in [0, 1], a data set or an iterable of images.
+            ``(N, C, H, W)`` in [0, 1], a data set or an iterable of images; or the responses that
+            other analyses have read of them.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         judge: A network that sees likeness, such as one that was trained on other pictures; by
             default the network itself below the layer.
@@ -142,20 +145,23 @@ def predictability(
         raise ValueError(f"share must be above 0 and at most 0.5; got {share}")
     spec = input_spec or InputSpec.rgb(224)
     of_kernels = images_by_kernel(references)
-    reader = DescriptionReader(network, layer, spec, judge or network, judge_spec or spec, space)
-    of_references = [reader(images) for images in of_kernels.values()]
-    check_kernels(list(of_kernels), of_references[0].numbers.shape[1], layer)
-    loader = number_images(pictures, spec).loader(batch_size)
-    of_pictures = [reader(images) for images, *_ in loader if len(images)]
-    count = sum(len(read.numbers) for read in of_pictures)
-    if count < LEAST_PICTURES:
-        raise ValueError(f"predictability needs at least {LEAST_PICTURES} pictures; got {count}")
-    values = torch.cat([read.numbers for read in of_pictures])
-    likeness = _likeness(
-        torch.cat([read.descriptions for read in of_pictures]),
-        [read.descriptions for read in of_references],
-    )
-    return _scored(layer, list(of_kernels), values, likeness, share, reader.space)
+    describe = ImageDescriber(network, layer, spec, judge, judge_spec, space, batch_size)
+    maker, seen_by = ShownNetwork(network, spec, spec, batch_size), describe.judge
+    # One forward serves both where they are the same.
+    maker = seen_by if seen_by.key == maker.key else maker
+    described = [describe(images) for images in of_kernels.values()]
+    example = next(iter(of_kernels.values()))[:1]
+    check_kernels(list(of_kernels), maker.means(layer, example).shape[1], layer)
+    asked = {maker: {layer: 1}}
+    asked[seen_by] = asked.get(seen_by, {}) | describe.asked
+    read = as_responses(pictures, spec, batch_size).moments(asked)
+    values = read[0][layer][:, 0]
+    if len(values) < LEAST_PICTURES:
+        raise ValueError(
+            f"predictability needs at least {LEAST_PICTURES} pictures; got {len(values)}"
+        )
+    likeness = _likeness(read[-1][describe.space].flatten(1), described)
+    return _scored(layer, list(of_kernels), values, likeness, share, describe.space)
 
 
 def _likeness(pictures: Tensor, references: list[Tensor]) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurovis.analysis.descriptions import DescriptionReader, images_by_kernel
+from neurovis.analysis.descriptions import ImageDescriber, images_by_kernel
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec
 from neurovis.maximization import MaximizationResults
@@ -118,13 +118,12 @@ def seed_stability(
             "stability needs several images of a kernel, and images of at least two kernels; got "
             f"{counts.max()} of {len(counts)}: see variants"
         )
-    reader = DescriptionReader(network, layer, spec, judge or network, judge_spec or spec, space)
-    shown = torch.cat(list(of_kernels.values()))
-    descriptions = torch.cat([reader(batch).descriptions for batch in shown.split(batch_size)])
+    describe = ImageDescriber(network, layer, spec, judge, judge_spec, space, batch_size)
+    descriptions = describe(torch.cat(list(of_kernels.values())))
     # Counted from no mean: over images of few kernels that would push these apart.
     units = functional.normalize(descriptions, dim=1)
     found = _dprime(units @ units.T, torch.arange(len(counts)).repeat_interleave(counts))
-    return Stability(layer, list(of_kernels), *found, reader.space)
+    return Stability(layer, list(of_kernels), *found, describe.space)
 
 
 def _dprime(likeness: Tensor, kernels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

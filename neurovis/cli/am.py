@@ -9,7 +9,7 @@ from neurovis.cli.commands import Names, TrainerArguments
 from neurovis.cli.evidence import EvidenceRun, JudgeOptions
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.top_images import TopImagesOptions, TopImagesRun
+from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.top_kernels import is_top, without_top
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
@@ -52,19 +52,11 @@ def run(
     settings = images.settings(ascent, spec)
     maximization = make_maximization(module, spec, layer, kernels, network.model, settings, sign)
     ascents = AscentRun(maximization, trainer, images.resume)
-    search = (
-        TopImagesRun(pictures, network.model, module, maximization, ascents.trainer)
-        if pictures.are_wanted
-        else None
-    )
-    evidence = EvidenceRun(judges, network, module, maximization, ascents.trainer, search)
+    evidence = EvidenceRun(pictures, judges, network, module, maximization, ascents.trainer)
     folder = ascents.run()
     with stoppable(lambda: f"while evidence was sought; the preferred images are in {folder}"):
-        if search is not None:
-            search.run(folder)
         evidence.run(folder)
-        if search is not None and ascents.trainer.is_global_zero:
-            search.raise_if_incomplete()
+        evidence.raise_if_incomplete()
 
 
 def make_maximization(

@@ -18,7 +18,7 @@ from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import print_line
 from neurovis.cli.rank import RANKING, chosen_rankings
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.top_images import TopImagesOptions, TopImagesRun
+from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings
@@ -115,17 +115,10 @@ def run(
         pictures = replace(pictures, top_images=_DEMO_TOP_IMAGES)
     # Any unit may be the one that a picture drives most.
     objective = "max" if images.objective == "center" else None
-    search = (
-        TopImagesRun(pictures, network.model, module, maximization, made, objective)
-        if pictures.are_wanted
-        else None
-    )
-    evidence = EvidenceRun(judges, network, module, maximization, made, search)
+    evidence = EvidenceRun(pictures, judges, network, module, maximization, made, objective)
     folder = ascents.run()
     kept = ", and the same command goes on there" if ascents.is_resumable else ""
     with stoppable(lambda: f"before the page was made; the preferred images are in {folder}{kept}"):
-        if search is not None:
-            search.run(folder)
         evidence.run(folder)
         tuning.run(made)
         if made.is_global_zero:
@@ -137,7 +130,7 @@ def run(
                     module,
                     maximization,
                     tuning.results,
-                    top_images=None if search is None else search.found,
+                    top_images=evidence.top_images,
                     probe=probe,
                     field_images=cards.field_images,
                     name=_network_name(network),
@@ -147,8 +140,7 @@ def run(
                 )
             page.save(folder / PAGE)
             print_line(f"Kernel cards: {folder / PAGE} (open it in a browser)")
-            if search is not None:
-                search.raise_if_incomplete()
+            evidence.raise_if_incomplete()
 
 
 def _ranking_images(

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import lightning.pytorch as pl
 from torch import nn
 
-from neurovis.analysis import (
-    Facets,
-    PathSimilarity,
-    Predictability,
-    facet_images,
-    facets,
-    path_similarity,
-    predictability,
-)
-from neurovis.analysis.contributions import ContributionReader
 from neurovis.analysis.facets import LEAST_FOR_FACETS
-from neurovis.analysis.path_similarity import OTHER_WAY, PathReader
 from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.cli.commands import Flag, Paths
 from neurovis.cli.own_images import DemoScenes, choose_images
-from neurovis.cli.printing import MOST_ROWS, print_notes, print_table
-from neurovis.figures import save_png
-from neurovis.maximization import ActivationMaximization, AscentOptions
+from neurovis.cli.printing import MOST_ROWS, print_table
+from neurovis.maximization import ActivationMaximization
 from neurovis.pictures import PictureDataset
-from neurovis.tables import write_table
 from neurovis.top_images import TopImages, TopImagesProbe
 from neurovis.top_images.reading import AnyObjective
 
@@ -91,8 +77,6 @@ class TopImagesRun:
 
     Attributes:
         found: By layer, after the run.
-        predicted: Predictability by layer, if it was asked for.
-        paths: Path similarity by layer, if it was asked for.
 
     Raises:
         ValueError: If there is no picture that can be read, an option is out of its range, or the
@@ -118,10 +102,7 @@ class TopImagesRun:
             if job.sign > 0:
                 kernels[job.layer] += job.target.kernels
         self._images, self._module, self._trainer = images, module, trainer
-        self._network, self._options, self._kernels = network, options, kernels
         self.found: dict[str, TopImages] = {}
-        self.predicted: dict[str, Predictability] = {}
-        self.paths: dict[str, PathSimilarity] = {}
         needed = dict.fromkeys(("predictability", "path_similarity"), LEAST_PICTURES)
         for name, least in {**needed, "facets": LEAST_FOR_FACETS}.items():
             if getattr(options, name) and len(images.dataset) < least:
@@ -137,10 +118,6 @@ class TopImagesRun:
                 "path_similarity compares means of maps, which says little of images for other "
                 "objectives; give --objective mean"
             )
-        for layer in module.layers if options.facets else ():
-            ContributionReader(network, layer, spec)  # Raises if there is no layer below.
-        for layer in module.layers if options.path_similarity else ():
-            PathReader(network, layer, spec)  # Raises if nothing is before the layer.
         self._probe = TopImagesProbe(
             network,
             kernels,
@@ -173,84 +150,9 @@ class TopImagesRun:
         if trainer.is_global_zero:
             self.found = self._probe.results
             for layer, found in self.found.items():
-                own = module.folder_of(layer, folder)
-                found.save(own, trainer.loggers)
+                found.save(module.folder_of(layer, folder), trainer.loggers)
                 _print(found)
-                if self._options.predictability:
-                    self._predict(layer, own)
-                if self._options.path_similarity:
-                    self._compare_paths(layer, own)
-                if self._options.facets:
-                    self._find_facets(layer, own)
             self._images.notes.print()
-
-    def _predict(self, layer: str, folder: Path) -> None:
-        """Measure what a layer's preferred images tell of the pictures, write and print it."""
-        found = predictability(
-            self._network,
-            layer,
-            self._module.results_of(layer),
-            self._images.dataset,
-            input_spec=self._module.input_spec,
-        )
-        self.predicted[layer] = found
-        rows = _saved(found, folder, "predictability")
-        shown = [
-            {"kernel": str(row["kernel"])}
-            | {name: f"{row[name]:.3g}" for name in ("predictability", "null", "percentile")}
-            for row in rows[:MOST_ROWS]
-        ]
-        title = f"{layer}: predictability of {found.pictures} pictures"
-        print_table(title, shown, number=len(rows), file="predictability.csv")
-
-    def _compare_paths(self, layer: str, folder: Path) -> None:
-        """Compare the ways in of a layer's preferred images and top pictures, write and print."""
-        found = path_similarity(
-            self._network,
-            layer,
-            self._module.results_of(layer),
-            self._images.dataset,
-            input_spec=self._module.input_spec,
-        )
-        self.paths[layer] = found
-        rows = _saved(found, folder, "path_similarity")
-        last = [row for row in rows if row["before"] == found.layers[-1]]
-        names = ("correlation", "null", "among_pictures", "similarity")
-        shown = [
-            {"kernel": str(row["kernel"]), **{name: f"{row[name]:.3g}" for name in names}}
-            | {"": OTHER_WAY if row["kernel"] in found.flagged else ""}
-            for row in last[:MOST_ROWS]
-        ]
-        title = f"{layer}: path similarity in {found.layers[-1]}"
-        print_table(title, shown, [""], number=len(last), file="path_similarity.csv")
-
-    def _find_facets(self, layer: str, folder: Path) -> None:
-        """Find the facets of a layer's kernels, make their images, write and print them."""
-        settings = self._module.settings
-        options = {one.name: getattr(settings, one.name) for one in fields(settings)}
-        kernels = self._kernels[layer]
-        spec = self._module.input_spec
-        found = facets(self._network, layer, kernels, self.dataset, input_spec=spec)
-        if not found.items:
-            print_notes([f"{layer}: no kernel below drives any of these kernels: no facets"])
-            return
-        accelerator = self._trainer.strategy.root_device.type
-        # As contributions are counted.
-        made = cast(AscentOptions, {**options, "variants": 1, "objective": "mean"})
-        found = facet_images(self._network, found, accelerator=accelerator, **made)
-        rows = _saved(found, folder, "facets")
-        shown = [
-            {
-                "kernel": str(row["kernel"]),
-                "facet": f"{row['facet']} of {row['facets']}",
-                "p": f"{row['p']:.2g}",
-                "pictures": str(len(item.pictures)),
-                "activation": f"{row['activation']:.4g}",
-            }
-            for row, item in zip(rows[:MOST_ROWS], found.items, strict=False)
-        ]
-        title = f"{layer}: facets by {found.space}"
-        print_table(title, shown, number=len(rows), file="facets.csv")
 
     def raise_if_incomplete(self) -> None:
         """Say in the end what was left out.
@@ -261,16 +163,6 @@ class TopImagesRun:
         for found in self._probe.results.values():
             if found.notes:  # All layers have the same.
                 raise ValueError(found.notes[0])
-
-
-def _saved(
-    found: Predictability | PathSimilarity | Facets, folder: Path, name: str
-) -> list[dict[str, object]]:
-    """Write a measurement as a table and a figure, and return the table's rows."""
-    rows = list(found.rows())
-    write_table(folder / f"{name}.csv", rows)
-    save_png(folder / f"{name}.png", found.figure(), colors=256)
-    return rows
 
 
 def _print(found: TopImages) -> None:

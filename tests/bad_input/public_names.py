@@ -36,6 +36,7 @@ _REASONS = {
         *("Picture", "ReceptiveField", "Score", "Comparison", "ExplainedPicture", "FeatureMaps"),
         *("PreferredGratings", "RandomizedPicture", "RankedFields"),
         *("ResultFiles", "SaliencyProbe", "Predictability", "Judgments", "Stability"),
+        "PictureResponses",
         *("ImageEvidence", "PathSimilarity", "Facet", "Facets", "ReferenceScores"),
         *("CountedKernels", "ScoreCell"),
     ),
