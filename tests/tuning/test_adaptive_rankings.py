@@ -228,3 +228,154 @@ def test_curves_are_drawn_over_diameters() -> None:
     words = " ".join(text.get_text() for text in found.figure().texts)
     assert "diameter (pixels) on a logarithmic axis" in words
     assert "px" in words
+
+
+def gabor_pair(frequency: float, turn: float = 0.0) -> Array:
+    """An even and an odd filter of vertical bars, or of others, that add up to 0."""
+    y, x = place()
+    angle = math.radians(turn)
+    along = math.cos(angle) * x + math.sin(angle) * y
+    waves = [np.cos(2 * np.pi * frequency * along), np.sin(2 * np.pi * frequency * along)]
+    pair = [gaussian(6, 6) * wave for wave in waves]
+    return np.stack([one - gaussian(6, 6) * one.sum() for one in pair])
+
+
+class Normalized(nn.Module):
+    """E^(n/2) / (E^(n/2) + sigma^n + pool^(n/2)), of the energies of pairs of filters."""
+
+    def __init__(self, exponent: float, sigma: float, *pairs: Array) -> None:
+        super().__init__()
+        self.exponent, self.sigma = exponent, sigma
+        self.conv = nn.Conv2d(1, 2 * len(pairs), SIZE, bias=False)
+        self.conv.weight.data = torch.tensor(np.concatenate(pairs))[:, None].float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        energy = self.conv(images).unflatten(1, (-1, 2)).square().sum(2)
+        powers = energy ** (self.exponent / 2)
+        return powers[:, :1] / (self.sigma**self.exponent + powers.sum(1, keepdim=True))
+
+
+def amplitude(pair: Array, ranking: KernelRanking, turn: float = 0.0) -> float:
+    """The root of the energy that a pair has from the best grating, or one at an angle to it."""
+    energies = [
+        ((0.5 * pair * bars(ranking, 0, phase, turn)).sum((1, 2)) ** 2).sum() for phase in PHASES
+    ]
+    return math.sqrt(np.mean(energies))
+
+
+@pytest.mark.parametrize(("exponent", "part"), [(1.0, 0.3), (2.0, 0.2), (3.5, 0.5)])
+def test_a_normalization_unit_over_contrast(exponent: float, part: float) -> None:
+    pair = gabor_pair(0.1)
+    network = nn.Sequential(Normalized(exponent, 1.0, pair))
+    scale = amplitude(pair, rank(network, "0", "contrast"))
+    network[0].sigma = part * scale
+    found = rank(network, "0", "contrast")
+    assert found.values["c50"].item() == pytest.approx(part, rel=0.02)
+    assert found.values["contrast_exponent"].item() == pytest.approx(exponent, rel=0.02)
+    highest = 1 / (1 + part**exponent)
+    assert found.values["contrast_maximum"].item() == pytest.approx(1, rel=0.02)
+    assert found.values["contrast_fit"].item() == pytest.approx(1, abs=1e-4)
+    # R = highest / 2, solved for the contrast; lines between half octaves are a little off.
+    half = part * (highest / (2 - highest)) ** (1 / exponent)
+    assert found.score.item() == pytest.approx(half, rel=0.05)
+    assert found.curve is not None
+    contrasts = found.curve_over
+    assert isinstance(contrasts, Tensor)
+    curve = contrasts**exponent
+    torch.testing.assert_close(
+        found.curve[0], curve / (curve + part**exponent), rtol=5e-3, atol=1e-5
+    )
+    assert contrasts.tolist() == pytest.approx([2 ** (-step / 2) for step in range(7, -1, -1)])
+
+
+def test_linear_kernels_follow_contrast_and_do_not_mind_a_mask() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 30, 9), nn.ReLU())
+    contrast, masked = rank_kernels(
+        network,
+        "0",
+        ["contrast", "cross_orientation"],
+        input_spec=SPEC,
+        **{**FEW, "orientations": 4, "phases": 4},
+    )
+    assert contrast.score.tolist() == [0.5] * 30
+    assert contrast.null_score.tolist() == [0.5] * 10
+    assert contrast.values["contrast_exponent"].tolist() == pytest.approx([1.0] * 30, abs=0.01)
+    assert contrast.values["c50"].isnan().all()
+    assert contrast.values["contrast_maximum"].isnan().all()
+    assert masked.score.abs().max() == 0
+    assert masked.null_percentile.max() == 0
+
+
+def test_a_threshold_takes_more_than_half_the_contrast() -> None:
+    pair = gabor_pair(0.1)
+    found = rank(linear(pair[0], bias=-0.04), "1", "contrast")
+    assert 0.55 < found.score[0] < 0.9
+    assert found.values["contrast_exponent"][0] > 1.1
+    assert found.values["shown_orientation"].tolist() == [90.0]
+
+
+def test_a_mask_over_a_normalization_unit() -> None:
+    pairs = gabor_pair(0.1), gabor_pair(0.1, turn=90)
+    network = nn.Sequential(Normalized(2.0, 1.0, *pairs))
+    first = rank(network, "0", "cross_orientation")
+    own, other = (amplitude(pairs[one], first, 90.0 * one) for one in (0, 1))
+    sigma = network[0].sigma = 0.3 * own
+    found = rank(network, "0", "cross_orientation")
+    alone = (own / 2) ** 2 / (sigma**2 + (own / 2) ** 2)
+    masked = (own / 2) ** 2 / (sigma**2 + (own / 2) ** 2 + (other / 2) ** 2)
+    assert found.score.item() == pytest.approx(1 - masked / alone, abs=0.005)
+    assert 0.3 < found.score < 0.5
+    assert found.curve is not None
+    assert found.curve[0].tolist() == pytest.approx([alone, masked], rel=0.01)
+    assert list(found.curve_over) == ["alone", "with the mask"]
+
+
+def test_a_mask_over_rectified_kernels() -> None:
+    # Like a plaid: both gratings drive it, one more than the other.
+    kernel = gabor_pair(0.1)[0] + 0.6 * gabor_pair(0.1, turn=90)[0]
+    found = rank(linear(kernel), "1", "cross_orientation")
+    drive = [max((kernel * bars(found, 0, one, turn)).sum() for one in PHASES) for turn in (0, 90)]
+    turns = 2 * np.pi * np.arange(100) / 100
+    both = drive[0] * np.cos(turns) + drive[1] * np.cos(turns)[:, None]
+    alone = np.maximum(drive[0] * np.cos(turns), 0).mean()
+    expected = 1 - np.maximum(both, 0).mean() / alone
+    assert expected < -0.05
+    assert found.score[0].item() == pytest.approx(expected, abs=0.04)
+
+
+def test_an_end_stopped_unit_pixel_by_pixel() -> None:
+    y, x = place()
+    # Vertical bars, and flanks above and below that take away.
+    wave = np.cos(2 * np.pi * 0.1 * x) * np.exp(-(x**2) / 32)
+    kernel = (np.abs(y) <= 5) * wave - 0.8 * ((np.abs(y) > 7) & (np.abs(y) <= 12)) * wave
+    bias = 0.1
+    # Its best grating of the whole image is tilted, and passes by the flanks.
+    found = rank(linear(kernel / 50, wave / 50, bias=bias), "1", "length", aperture=11.0)
+    assert found.values["shown_orientation"].tolist() == [90.0, 90.0]
+    cycle = 1 / found.values["shown_spatial_frequency"][0].item()
+    blank, curve = 0.5 * kernel.sum() / 50 + bias, []
+    for length in default_extents(SPEC):
+        window = faded(np.abs(y), length) * faded(np.abs(x), cycle)
+        shown = [window * bars(found, 0, phase) for phase in PHASES]
+        drives = [blank + 0.5 * (kernel / 50 * one).sum() for one in shown]
+        curve.append(max(np.maximum(drives, 0).mean() - max(blank, 0), 0))
+    assert found.curve is not None
+    assert found.curve[0].tolist() == pytest.approx(curve, abs=1e-5)
+    expected = 1 - curve[-1] / max(curve)
+    assert expected > 0.5
+    assert found.score.tolist() == pytest.approx([expected, 0], abs=2e-3)
+    # Of the lengths, the first that has all of the 11 rows between its soft edges.
+    assert found.values["preferred_length"][0] == pytest.approx(41 * 2**-1.5)
+    assert found.values["preferred_length"][1] > 25
+
+
+def test_rankings_share_what_they_show() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 9), nn.ReLU())
+    names = ["contrast", "cross_orientation", "length"]
+    few = {"orientations": 4, "phases": 4, "null_kernels": 2}
+    alone = [rank(network, "1", name, **few) for name in names]
+    together = rank_kernels(network, "1", names, input_spec=SPEC, **{**FEW, **few})
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one.score, other.score, atol=1e-4, rtol=0, equal_nan=True)

@@ -20,6 +20,9 @@ from neurovis.tuning.rankings.category import CategoryRanking
 from neurovis.tuning.rankings.class_selectivity import ClassRanking
 from neurovis.tuning.rankings.color import ColorRanking
 from neurovis.tuning.rankings.conditions import ConditionRanking, PictureRanking
+from neurovis.tuning.rankings.contrast import ContrastRanking
+from neurovis.tuning.rankings.cross_orientation import CrossOrientationRanking
+from neurovis.tuning.rankings.length import LengthRanking
 from neurovis.tuning.rankings.modality import ModalityRanking
 from neurovis.tuning.rankings.orientation import OrientationRanking
 from neurovis.tuning.rankings.phase import PhaseRanking
@@ -54,6 +57,9 @@ RANKINGS: dict[str, AnyRanking] = {
         SpatialFrequencyRanking(),
         PhaseRanking(),
         SizeRanking(),
+        LengthRanking(),
+        ContrastRanking(),
+        CrossOrientationRanking(),
         ColorRanking(),
         ModalityRanking(),
         SparsenessRanking(),
