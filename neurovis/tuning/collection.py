@@ -225,7 +225,9 @@ class Collection:
     def _ranked_by_conditions(self, layer: RankedLayer, ranking: ConditionRanking) -> KernelRanking:
         means = self._computed(layer, ranking.name, _ALL)
         shape = self._battery.conditions[ranking.name].shape
-        found = ConditionResponses(means[:, :-1].unflatten(1, shape), means[:, -1])
+        found = ConditionResponses(
+            means[:, :-1].unflatten(1, shape), means[:, -1], torch.arange(shape[0])
+        )
         ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
         if not ranking.needs_images:
             return ranked

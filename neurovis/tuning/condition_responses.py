@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,10 +17,13 @@ class ConditionResponses:
     Attributes:
         table: ``(K, *shape)``, over the set's parameters in their order.
         blank: ``(K,)``, the responses to mid gray.
+        first: ``(n,)``, which values of the first parameter there are; all of the set's, or those
+            of a half.
     """
 
     table: Tensor
     blank: Tensor
+    first: Tensor
 
     @property
     def dead(self) -> Tensor:
@@ -29,10 +32,10 @@ class ConditionResponses:
 
     def kernels(self, rows: slice) -> ConditionResponses:
         """Return the responses of some of the kernels."""
-        return ConditionResponses(self.table[rows], self.blank[rows])
+        return replace(self, table=self.table[rows], blank=self.blank[rows])
 
     def half(self, number: int) -> ConditionResponses | None:
         """Return every second value of the first parameter; None if there are fewer than 4."""
         if self.table.shape[1] < 4:
             return None
-        return ConditionResponses(self.table[:, number::2], self.blank)
+        return replace(self, table=self.table[:, number::2], first=self.first[number::2])

@@ -215,6 +215,10 @@ def _value_text(name: str, column: object, kernel: int) -> str:
         return f"{value:.3g} c/px"
     if "size" in name or "length" in name:
         return f"{value:.3g} px"
+    if "turn" in name:
+        return f"turn {value:.3g}°"
+    if "direction" in name:
+        return f"{round(value) % 360}°"
     # 179.6 degrees are rounded to 0.
     return f"phase {round(value) % 360}°" if "phase" in name else f"{round(value) % 180}°"
 

@@ -16,12 +16,14 @@ from neurovis.tuning.rankings.base import (
     Scores,
     WeightRanking,
 )
+from neurovis.tuning.rankings.border_ownership import BorderOwnershipRanking
 from neurovis.tuning.rankings.category import CategoryRanking
 from neurovis.tuning.rankings.class_selectivity import ClassRanking
 from neurovis.tuning.rankings.color import ColorRanking
 from neurovis.tuning.rankings.conditions import ConditionRanking, PictureRanking
 from neurovis.tuning.rankings.contrast import ContrastRanking
 from neurovis.tuning.rankings.cross_orientation import CrossOrientationRanking
+from neurovis.tuning.rankings.curvature import CurvatureRanking
 from neurovis.tuning.rankings.length import LengthRanking
 from neurovis.tuning.rankings.modality import ModalityRanking
 from neurovis.tuning.rankings.orientation import OrientationRanking
@@ -60,6 +62,8 @@ RANKINGS: dict[str, AnyRanking] = {
         LengthRanking(),
         ContrastRanking(),
         CrossOrientationRanking(),
+        CurvatureRanking(),
+        BorderOwnershipRanking(),
         ColorRanking(),
         ModalityRanking(),
         SparsenessRanking(),

@@ -15,11 +15,13 @@ from neurovis.tuning.stimuli.modulations import (
 from neurovis.tuning.stimuli.noise import DenseNoise, SparseNoise
 from neurovis.tuning.stimuli.pictures import MovedPictures, PictureVersions, ScrambledPictures
 from neurovis.tuning.stimuli.rendering import APERTURE_EDGE, MAX_SPATIAL_FREQUENCY, render_gratings
+from neurovis.tuning.stimuli.shapes import Arcs, Squares
 from neurovis.tuning.stimuli.varied_gratings import Variation, VariedGratings, default_extents
 
 __all__ = [
     "APERTURE_EDGE",
     "MAX_SPATIAL_FREQUENCY",
+    "Arcs",
     "Conditions",
     "DenseNoise",
     "Gabors",
@@ -29,6 +31,7 @@ __all__ = [
     "PictureVersions",
     "ScrambledPictures",
     "SparseNoise",
+    "Squares",
     "Stimuli",
     "Variation",
     "VariedGratings",

@@ -37,7 +37,7 @@ def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rank
     "by",
     [
         *("orientation", "phase", "color", "sparseness", "class", "category", "texture"),
-        *("tolerance", "weight"),
+        *("tolerance", "curvature", "border_ownership", "weight"),
     ],
 )
 def test_rankings_are_the_cpu_s(by: str) -> None:
