@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
-import re
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import yaml
-from jsonargparse import get_loader, set_loader
 
 from neurovis._version import __version__
 from neurovis.cli.command_parser import CommandParser
@@ -28,32 +23,8 @@ from neurovis.cli.stopping import Stopped, importing, status_of, terminable
 #: Set it to see where in the code an error arose, instead of one line.
 TRACEBACK_VARIABLE = "NEUROVIS_TRACEBACK"
 
-#: With more of them, a few hundred bytes of YAML can stand for values that fill memory.
-_MOST_ALIASES = 30
-_ALIAS = re.compile(r"\*\w")
-_load = get_loader("yaml")
-
 #: Raised for input that cannot be used; any other exception is a fault of NeuroVis.
 _REFUSALS = (ValueError, TypeError, OSError, MemoryError)
-
-
-def load_yaml(text: str) -> object:
-    """Load YAML as jsonargparse does.
-
-    Raises:
-        yaml.YAMLError: If the text is no YAML, or its aliases stand for so many values that they
-            may fill memory, or for values without end.
-    """
-    aliases = _ALIAS.findall(text)
-    if len(aliases) > _MOST_ALIASES:
-        raise yaml.YAMLError(f"more than {_MOST_ALIASES} aliases, as in *name")
-    loaded = _load(text)
-    if aliases:
-        try:
-            json.dumps(loaded, skipkeys=True, default=str)
-        except ValueError as error:
-            raise yaml.YAMLError("a value is within itself, by an alias") from error
-    return loaded
 
 
 def build_parser(command: str | None = None) -> CommandParser:
@@ -62,7 +33,6 @@ def build_parser(command: str | None = None) -> CommandParser:
     Args:
         command: Name of a command, whose libraries are imported.
     """
-    set_loader("yaml", load_yaml, (yaml.YAMLError,))
     if command is not None:
         return COMMANDS[command].parser(command)
     listed = "\n".join(

@@ -45,16 +45,9 @@ def test_an_ascent_whose_epochs_are_left_empty_has_all_it_needs(tmp_path: Path) 
     assert AscentRun(module, vars(options.trainer)).trainer.max_epochs == -1
 
 
-def _aliases(levels: int) -> str:
-    """A mapping of a few lines that stands for ``10 ** levels`` values and more."""
-    lines = ["k0: &a0 [x]"]
-    lines += [f"k{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels + 1)]
-    return f"{{{', '.join(lines)}}}"
-
-
 @pytest.mark.parametrize(
     ("content", "refusal"),
-    [(_aliases(9), "more than 30 aliases"), ("a: [", "line 2"), ("\0", r"b\.yaml")],
+    [("a: [", "line 2"), ("\0", r"b\.yaml")],
 )
 def test_a_section_in_a_file_of_its_own_is_looked_into(
     content: str, refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -78,12 +71,3 @@ def test_a_section_in_a_file_of_its_own_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(f"{LAYER}trainer: b.yaml")
     arguments = ["--config", str(tmp_path / "a.yaml")]
     assert build_parser("am").parse_args(arguments).trainer.max_steps == 3
-
-
-@pytest.mark.parametrize("option", ["trainer", "model_args"])
-def test_aliases_in_a_text_that_is_yaml_are_counted(option: str, tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(f"{LAYER}{option}: '{_aliases(9)}'")
-    with pytest.raises(TypeError, match="more than 30 aliases"):
-        build_parser("am").parse_args(["--config", str(tmp_path / "a.yaml")])
-    (tmp_path / "a.yaml").write_text(f"{LAYER}patterns: {{rgb: '*_RGB.png', depth: '[*]'}}")
-    build_parser("am").parse_args(["--config", str(tmp_path / "a.yaml")])
