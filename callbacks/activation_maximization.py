@@ -12,7 +12,7 @@ from typing_extensions import Unpack, override
 
 from neurovis.analysis import Predictability, predictability
 from neurovis.analysis.descriptions import ImageDescriber
-from neurovis.analysis.predictability import LEAST_PICTURES
+from neurovis.analysis.picture_prediction import LEAST_PICTURES
 from neurovis.callbacks.base import Monitor, MonitorOptions
 from neurovis.class_names import class_label, class_names, has_class_names
 from neurovis.figures import first_and_now_images, labeled_grid, render

@@ -12,7 +12,7 @@ from torch import nn
 from neurovis.calling import one_input
 from neurovis.inputs import InputSpec, check_input_spec
 from neurovis.kernel_layouts import layout_of, owns_kernels
-from neurovis.layers import check_readable, first_names
+from neurovis.layers import check_recordable, first_names
 from neurovis.receptive_fields import Field, receptive_fields
 
 
@@ -80,7 +80,7 @@ def list_layers(
     modules = first_names(model)
     if not any(owns_kernels(module) for module in modules.values()):
         for name, module in modules.items():
-            check_readable(name, module)
+            check_recordable(name, module)
     fields = receptive_fields(model, input_spec.example())
     reached = [name for name in fields if name in modules]
     in_order = [*reached, *(name for name in modules if name not in fields)]

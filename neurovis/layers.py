@@ -76,11 +76,11 @@ def resolve_layer(model: nn.Module, name: str) -> nn.Module:
     module, _ = find_call(modules, name)
     if module is None:
         raise ArgumentError(f'layer "{name}" not found; {_suggestion(name, list(modules))}')
-    check_readable(name, module)
+    check_recordable(name, module)
     return module
 
 
-def check_readable(name: str, module: nn.Module) -> None:
+def check_recordable(name: str, module: nn.Module) -> None:
     """Refuse a layer whose output cannot be recorded, or has no gradient.
 
     Args:

@@ -50,6 +50,8 @@ TOP = {"callbacks", "cli", "__main__"}
 
 USES_LIGHTNING = {"maximization", "tuning", "demo", "top_images", "analysis", "callbacks", "cli"}
 LIGHTNING = {"lightning", "pytorch_lightning", "lightning_fabric", "lightning_utilities"}
+#: Commands, the files of libraries, and type variables: each module has its own.
+SHARED_NAMES = {"run", "main", "load", "names", "T"}
 #: What the base of the monitors is made of; monitors share only the base itself.
 BASE_OF_MONITORS = {
     "base": {
@@ -167,6 +169,25 @@ def test_imports_point_down() -> None:
         # A package's own __init__ is a module of the package, for relative imports too.
         name = f"{module}.__init__" if path.stem == "__init__" and module != "neurovis" else module
         assert violations(name, path.read_text(encoding="utf-8")) == [], name
+
+
+def test_no_public_name_has_two_meanings() -> None:
+    """Nor is a module hidden by what its package exports."""
+    homes: dict[str, list[str]] = {}
+    for module, path in _modules():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [getattr(node, "name", "")]
+            if isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            for name in names:
+                if name and not name.startswith("_") and name not in SHARED_NAMES:
+                    homes.setdefault(name, []).append(module)
+            is_export = path.stem == "__init__" and isinstance(node, ast.ImportFrom)
+            for alias in node.names if is_export and isinstance(node, ast.ImportFrom) else []:
+                assert node.module != f"{module}.{alias.name}", f"{alias.name} hides its module"
+    assert len(homes) > 500
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
 
 
 def test_no_imports_go_in_circles() -> None:

@@ -1,15 +1,15 @@
 """Analyses that combine preferred images, tuning, saliency and pictures of your own."""
 
+from neurovis.analysis.compared_paths import PathSimilarity, path_similarity
 from neurovis.analysis.evidence import ImageEvidence, save_evidence
 from neurovis.analysis.explained_pictures import ExplainedPicture, RandomizedPicture
-from neurovis.analysis.facets import Facet, Facets, facet_images, facets
 from neurovis.analysis.feature_maps import FeatureMaps, FeatureReader
 from neurovis.analysis.grating_preferences import PreferredGratings, preferred_gratings
 from neurovis.analysis.judges import Judgments, judge_images
-from neurovis.analysis.path_similarity import PathSimilarity, path_similarity
+from neurovis.analysis.kernel_facets import Facet, Facets, facet_images, facets
 from neurovis.analysis.picture_explainer import PictureExplainer
+from neurovis.analysis.picture_prediction import Predictability, predictability
 from neurovis.analysis.picture_responses import PictureResponses
-from neurovis.analysis.predictability import Predictability, predictability
 from neurovis.analysis.preferred_images import (
     Comparison,
     compare_preferred_images,

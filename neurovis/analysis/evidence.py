@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 
+from neurovis.analysis.compared_paths import OTHER_WAY, PathSimilarity
 from neurovis.analysis.judges import Judgments
-from neurovis.analysis.path_similarity import OTHER_WAY, PathSimilarity
-from neurovis.analysis.predictability import Predictability
+from neurovis.analysis.picture_prediction import Predictability
 from neurovis.analysis.stability import Stability
 from neurovis.maximization import MaximizationResults, PreferredImage, TargetMaximization
 from neurovis.maximization.run_log import log_evidence

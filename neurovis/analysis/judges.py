@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from neurovis.analysis.descriptions import images_by_kernel
 from neurovis.analysis.judged_layer import JudgedLayer
+from neurovis.analysis.picture_prediction import LEAST_PICTURES
 from neurovis.analysis.picture_responses import PictureResponses, as_responses
-from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.class_names import class_label
 from neurovis.figures import score_histogram
 from neurovis.inputs import InputSpec

@@ -24,7 +24,7 @@ from neurovis.saliency import (
     kernel_choices,
     kernel_saliency,
 )
-from neurovis.saliency.maps import described
+from neurovis.saliency.maps import maps_title
 
 #: Maps that are held in memory at a time, or those of one picture.
 _MOST_MAPS = 64
@@ -81,7 +81,7 @@ class PictureExplainer:
     @property
     def title(self) -> str:
         """Title of the maps, with Grad-CAM's layer once it is given or known."""
-        return described(self.method, self.layer, self._options.get("gradcam_layer"))
+        return maps_title(self.method, self.layer, self._options.get("gradcam_layer"))
 
     def __call__(self, images: Tensor) -> list[ExplainedPicture]:
         """Return the maps of each image.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
-from neurovis.cli.commands import Names, TrainerArguments
+from neurovis.cli.commands import LayerNames, TrainerArguments
 from neurovis.cli.evidence import EvidenceRun, JudgeOptions
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.stopping import stoppable
@@ -24,7 +24,7 @@ def run(
     ascent: AscentSettings,
     pictures: TopImagesOptions,
     judges: JudgeOptions,
-    layer: Names,
+    layer: LayerNames,
     kernels: int | list[int] | str = "all",
     sign: Sign = 1,
     trainer: TrainerArguments = ASCENT_TRAINER,

@@ -44,11 +44,11 @@ class Untyped:
 Flag = Annotated[bool, Untyped(action="store_true")]
 #: Names, several of which may follow an option; a single one may also stand in a config as it is.
 #: Without a type, no YAML is read in "a: b.png" or "1".
-Names = Annotated[list[str], Untyped(nargs="+")]
+LayerNames = Annotated[list[str], Untyped(nargs="+")]
 #: Networks, in the same way or each behind an option of its own.
 Models = Annotated[list[str] | None, Untyped(action="extend", nargs="+", metavar="MODEL[=WEIGHTS]")]
 #: Files in the same way; or a file for each modality.
-Paths = Annotated[list[str] | dict[str, str] | None, Untyped(nargs="+", metavar="PATH")]
+PicturePaths = Annotated[list[str] | dict[str, str] | None, Untyped(nargs="+", metavar="PATH")]
 #: Arguments of Lightning's Trainer; the default of a parameter has those that are not Lightning's.
 TrainerArguments = Annotated[Mapping[str, Any], "trainer"]
 

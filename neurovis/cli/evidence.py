@@ -26,11 +26,11 @@ from neurovis.analysis import (
     save_evidence,
     seed_stability,
 )
+from neurovis.analysis.compared_paths import OTHER_WAY, layers_on_path
 from neurovis.analysis.contributions import ContributionReader
 from neurovis.analysis.descriptions import ImageDescriber, images_by_kernel
 from neurovis.analysis.judged_layer import JudgedLayer
 from neurovis.analysis.judges import LEAST_FOR_PARTNERS
-from neurovis.analysis.path_similarity import OTHER_WAY, layers_on_path
 from neurovis.analysis.shown_network import ShownNetwork
 from neurovis.cli.commands import Models, listed_models
 from neurovis.cli.first_process import is_first_process

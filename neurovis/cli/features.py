@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from neurovis.analysis import FeatureMaps, FeatureReader
-from neurovis.cli.commands import Names, TrainerArguments
+from neurovis.cli.commands import LayerNames, TrainerArguments
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.picture_run import PictureOptions, PictureRun, checked_options
 from neurovis.cli.printing import print_table
@@ -16,7 +16,7 @@ from neurovis.cli.trainers import ONE_DEVICE
 def run(
     network: NetworkOptions,
     pictures: PictureOptions,
-    layer: Names,
+    layer: LayerNames,
     kernels: int | list[int] | str = "all",
     max_kernels: int = 64,
     trainer: TrainerArguments = ONE_DEVICE,

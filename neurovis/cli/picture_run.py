@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.analysis import ExplainedPicture, FeatureMaps, RandomizedPicture, ResultFiles
-from neurovis.cli.commands import Paths
+from neurovis.cli.commands import PicturePaths
 from neurovis.cli.own_images import CommandImages, own_pictures
 from neurovis.cli.printing import print_written
 from neurovis.cli.trainers import build_trainer, check_float32, check_one_device
@@ -44,7 +44,7 @@ class PictureOptions:
         batch_size: Pictures read at a time.
     """
 
-    images: Paths
+    images: PicturePaths
     patterns: dict[str, str] | None = None
     batch_size: int = 16
 

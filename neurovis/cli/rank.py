@@ -17,7 +17,7 @@ from neurovis.analysis import (
     save_ranking,
     save_reference_scores,
 )
-from neurovis.cli.commands import Names, Paths, TrainerArguments, Untyped
+from neurovis.cli.commands import LayerNames, PicturePaths, TrainerArguments, Untyped
 from neurovis.cli.options import NetworkOptions, layer_names
 from neurovis.cli.own_images import choose_ranking_images
 from neurovis.cli.picture_run import checked_options
@@ -86,9 +86,9 @@ def run(
     network: NetworkOptions,
     settings: RankingSettings,
     results: ResultOptions,
-    layer: Names,
+    layer: LayerNames,
     by: Annotated[list[str], RANKING] = _BY,
-    images: Paths = None,
+    images: PicturePaths = None,
     patterns: dict[str, str] | None = None,
     reference: str | None = None,
     pixels_per_degree: float | None = None,

@@ -11,7 +11,7 @@ from neurovis.analysis import make_report
 from neurovis.analysis.report import check_report
 from neurovis.cli.am import make_maximization
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
-from neurovis.cli.commands import Names, Paths, TrainerArguments
+from neurovis.cli.commands import LayerNames, PicturePaths, TrainerArguments
 from neurovis.cli.evidence import EvidenceRun, JudgeOptions
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
@@ -58,7 +58,7 @@ class CardOptions:
     """
 
     by: Annotated[list[str] | None, RANKING] = None
-    probe: Paths = None
+    probe: PicturePaths = None
     method: Method = "gradient"
     field_images: int = 16
 
@@ -70,7 +70,7 @@ def run(
     cards: CardOptions,
     pictures: TopImagesOptions,
     judges: JudgeOptions,
-    layer: Names,
+    layer: LayerNames,
     kernels: int | list[int] | str = "all",
     ranking: RankingSettings = _RANKING,
     trainer: TrainerArguments = ASCENT_TRAINER,

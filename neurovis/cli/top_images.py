@@ -8,9 +8,9 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch import nn
 
-from neurovis.analysis.facets import LEAST_FOR_FACETS
-from neurovis.analysis.predictability import LEAST_PICTURES
-from neurovis.cli.commands import Flag, Paths
+from neurovis.analysis.kernel_facets import LEAST_FOR_FACETS
+from neurovis.analysis.picture_prediction import LEAST_PICTURES
+from neurovis.cli.commands import Flag, PicturePaths
 from neurovis.cli.own_images import DemoScenes, choose_images
 from neurovis.cli.printing import MOST_ROWS, print_table
 from neurovis.maximization import ActivationMaximization
@@ -44,7 +44,7 @@ class TopImagesOptions:
             each of them; 48 pictures at least.
     """
 
-    images: Paths = None
+    images: PicturePaths = None
     patterns: dict[str, str] | None = None
     top_images: int | None = None
     image_workers: int = 0

@@ -30,7 +30,7 @@ from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Counts = npt.NDArray[np.int64]
+BinCounts = npt.NDArray[np.int64]
 
 #: Sizes in pixels.
 _CELL_WIDTH, _TILE, _NULL_TILE, _PANEL, _SWATCH = 104, 34, 12, (280, 150), 26
@@ -142,13 +142,13 @@ class CountedKernels:
     """
 
     label: str
-    counts: Counts
-    null: Counts
+    counts: BinCounts
+    null: BinCounts
 
 
 def distribution_figure(
     edges: Values,
-    cells: Counts,
+    cells: BinCounts,
     layers: Sequence[CountedKernels],
     title: str,
     cells_label: str,
@@ -179,7 +179,7 @@ class _Histograms:
     def __init__(
         self,
         edges: Values,
-        cells: Counts,
+        cells: BinCounts,
         layers: Sequence[CountedKernels],
         cells_label: str,
     ) -> None:
@@ -228,6 +228,6 @@ class _Histograms:
                 page.line(corners, color, 1.2 if dashed else 2, dashed)
 
 
-def _shares(counts: Counts) -> Values:
+def _shares(counts: BinCounts) -> Values:
     total = counts.sum()
     return counts / total if total else np.full(len(counts), np.nan)

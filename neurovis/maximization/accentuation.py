@@ -58,7 +58,7 @@ class Photograph:
         return self.near((self._picture.to(noise) + noise - 0.5).clamp(0, 1))
 
 
-def similarity(image: Tensor, photograph: Tensor) -> float:
+def structural_similarity(image: Tensor, photograph: Tensor) -> float:
     """Return the structural similarity (SSIM; Wang et al. 2004) of two images ``(C, H, W)``."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neurovis.figures.pictures import tile
 from neurovis.files import safe_name
-from neurovis.maximization.accentuation import similarity
+from neurovis.maximization.accentuation import structural_similarity
 from neurovis.receptive_fields import Box
 from neurovis.result import Result
 
@@ -104,7 +104,7 @@ class PreferredImage(Result):
     @property
     def similarity(self) -> float:
         """Structural similarity (SSIM) to the start, at most 1."""
-        return similarity(self.image, self.start)
+        return structural_similarity(self.image, self.start)
 
     @property
     def dead_members(self) -> list[bool]:

@@ -24,8 +24,8 @@ from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.settings import AscentSettings
 from neurovis.maximization.silent_units import (
     LeakingRectifiers,
-    is_rectified,
     last_rectifiers,
+    looks_rectified,
 )
 from neurovis.maximization.transforms import Transform
 from neurovis.receptive_fields import Box
@@ -142,7 +142,7 @@ class MaximizableLayer:
     def is_rectified(self) -> bool:
         """True if the layer's output has zeros for noise, and nothing below."""
         with torch.no_grad():
-            return is_rectified(self.response(noise_images(self.response.spec, count=2)))
+            return looks_rectified(self.response(noise_images(self.response.spec, count=2)))
 
     def noise_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation ``(N,)`` of what the objective reads of noise images."""

@@ -76,7 +76,7 @@ class LeakingRectifiers(RectifierGradients):
         return gradient * torch.maximum(slope, leak)
 
 
-def is_rectified(values: Tensor) -> bool:
+def looks_rectified(values: Tensor) -> bool:
     """Return True for values as a rectifier leaves them: some are 0, and none below."""
     return bool(values.min() >= 0) and bool((values == 0).any())
 
@@ -92,7 +92,7 @@ def last_rectifiers(response: LayerResponse) -> frozenset[int]:
     images = noise_images(response.spec, count=2)
     with torch.no_grad():
         values = response(images)
-    if not is_rectified(values):
+    if not looks_rectified(values):
         return frozenset()
     reached = _Reached()
     with torch.enable_grad(), reached:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SIGNED = ("input_x_gradient", "integrated_gradients", "occlusion")
 
 
-def described(method: str, layer: str, gradcam_layer: str | None) -> str:
+def maps_title(method: str, layer: str, gradcam_layer: str | None) -> str:
     """Return a title for maps of a method: of which layer, and by which layer's map."""
     return f"{method} of {layer}" + (f" at {gradcam_layer}" if gradcam_layer else "")
 
@@ -68,7 +68,7 @@ class SaliencyMaps(Result):
     @property
     def title(self) -> str:
         """Title of the maps, such as ``"gradcam of output at layer4.2"``."""
-        return described(self.method, self.layer, self.gradcam_layer)
+        return maps_title(self.method, self.layer, self.gradcam_layer)
 
     @property
     def names(self) -> list[str]:

@@ -24,7 +24,7 @@ from neurovis.rank_correlation import rank_correlations
 from neurovis.recording import undisturbed
 from neurovis.result import Result, first_of
 from neurovis.saliency.explanation import checked_settings, explain, find_target, one_kernel
-from neurovis.saliency.maps import SIGNED, SaliencyMaps, described, kernel_name
+from neurovis.saliency.maps import SIGNED, SaliencyMaps, kernel_name, maps_title
 from neurovis.saliency.parameter_use import modules_in_use
 from neurovis.saliency.settings import Method, SaliencyOptions
 from neurovis.saliency.target import KernelChoice, LayerTarget
@@ -76,7 +76,7 @@ class RandomizationCheck(Result):
     @property
     def title(self) -> str:
         """Title of the maps, such as ``"gradcam of output at layer4.2"``."""
-        return described(self.method, self.layer, self.gradcam_layer)
+        return maps_title(self.method, self.layer, self.gradcam_layer)
 
     def rows(self) -> Iterator[dict[str, object]]:
         """One row for each stage and image, as a table has them."""

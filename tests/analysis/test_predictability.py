@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from neurovis import InputSpec
 from neurovis.analysis import predictability
-from neurovis.analysis.predictability import _told_apart
+from neurovis.analysis.picture_prediction import _told_apart
 from neurovis.modality import Modality
 
 

@@ -24,7 +24,7 @@ FUNCTIONS = (
     "neurovis.receptive_fields.receptive_fields",
     "neurovis.top_images.probe.find_top_images",
     "neurovis.analysis.judges.judge_images",
-    "neurovis.analysis.predictability.predictability",
+    "neurovis.analysis.picture_prediction.predictability",
     "neurovis.analysis.stability.seed_stability",
 )
 

@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from neurovis.cli.ascent import ImageOptions
 from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
-from neurovis.maximization.accentuation import DEFAULT_CHANGE, Photograph, alpha_map, similarity
+from neurovis.maximization.accentuation import (
+    DEFAULT_CHANGE,
+    Photograph,
+    alpha_map,
+    structural_similarity,
+)
 from neurovis.maximization.parametrizations import Fourier
 from neurovis.modality import Modality
 from neurovis.models import load_model
@@ -98,8 +103,10 @@ def test_similarity_is_that_of_its_definition() -> None:
     photograph = _photograph()
     generator = torch.Generator().manual_seed(2)
     image = (photograph + 0.1 * torch.randn(1, 24, 20, generator=generator)).clamp(0, 1)
-    assert similarity(image, photograph) == pytest.approx(_ssim(image, photograph), abs=1e-4)
-    assert similarity(photograph, photograph) == pytest.approx(1)
+    assert structural_similarity(image, photograph) == pytest.approx(
+        _ssim(image, photograph), abs=1e-4
+    )
+    assert structural_similarity(photograph, photograph) == pytest.approx(1)
 
 
 def test_an_alpha_map_is_1_where_the_image_changed_and_0_far_away() -> None:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurovis.analysis.descriptions import images_by_kernel
+from neurovis.analysis.picture_prediction import LEAST_PICTURES
 from neurovis.analysis.picture_responses import PictureResponses, as_responses
-from neurovis.analysis.predictability import LEAST_PICTURES
 from neurovis.analysis.shown_network import ShownNetwork
 from neurovis.figures import path_similarity_figure
 from neurovis.inputs import InputSpec
