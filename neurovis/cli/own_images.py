@@ -25,7 +25,7 @@ from neurovis.pictures import (
     read_picture,
 )
 from neurovis.saliency import Method
-from neurovis.tuning.rankings import RANKINGS, AnyRanking
+from neurovis.tuning.rankings import RANKINGS, AnyRanking, are_all
 
 #: Number of the demo's scenes; each class as often.
 _SCENES = 256
@@ -210,9 +210,10 @@ def choose_ranking_images(
         try:
             return CommandImages(*own_pictures(images, patterns, spec, PictureDataset.find_classes))
         except ValueError as error:
-            raise ValueError(f"ranking by {labeled[0]} needs labels: {error}") from error
+            if not are_all(rankings):
+                raise ValueError(f"ranking by {labeled[0]} needs labels: {error}") from error
     chosen = choose_images(model, images, patterns, spec)
-    if chosen is None:
+    if chosen is None and not are_all(rankings):
         raise ValueError(
             f"ranking by {by_image[0].name} needs images: give --images, "
             + ("a folder with one of each class in it" if labeled else "pictures or folders")

@@ -52,7 +52,7 @@ from neurovis.tuning.reference import checked_reference
 
 _BY = ["orientation"]
 #: Annotation of options that name rankings.
-RANKING = Untyped(nargs="+", metavar="RANKING", names=tuple(RANKINGS))
+RANKING = Untyped(nargs="+", metavar="RANKING", names=(*RANKINGS, "all"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def run(
         results: Figures and further analyses.
         layer: Dotted names, see neurovis layers; types such as Conv2d; or all-conv.
         by: What kernels are ranked by: {names}; or the import path of a ranking of your own, such
-            as mypackage.MyRanking.
+            as mypackage.MyRanking. Of all, those that do not apply to the input, to the images or
+            to a layer say why.
         images: For rankings by images, such as sparseness: pictures, or folders of them, as for
             neurovis features. For class a folder with one folder for each class in it. With
             --model demo, its own labeled scenes by default.

@@ -74,7 +74,7 @@ def without_top(
 def _parse(text: str) -> tuple[int, str]:
     """Return the number of kernels, and the name of the ranking."""
     match = _FORM.fullmatch(text.strip())
-    if match is None or int(match[1]) < 1:
+    if match is None or int(match[1]) < 1 or match[2] == "all":
         raise ValueError(
             f'cannot read "{text}"; write it as in "top:16" or "top:16:{_DEFAULT_RANKING}"'
         )

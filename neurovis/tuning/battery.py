@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from neurovis.tuning.rankings import (
     GratingRanking,
     ImageRanking,
     PictureRanking,
+    are_all,
 )
 from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Conditions
@@ -42,12 +43,15 @@ class Battery:
             rankings that bring their own.
         images: Those of image rankings, if any.
         classes: Names of the images' classes; empty if they have none.
+        left_out: Why rankings are left out, by their names: where all were asked for, those that
+            do not apply to the input, or want images or classes that are not given.
     """
 
     settings: RankingSettings
     conditions: dict[str, Conditions]
     images: LabeledImages | None
     classes: list[str]
+    left_out: Mapping[str, str]
 
     @property
     def sets(self) -> dict[str, Conditions | LabeledImages]:
@@ -81,6 +85,8 @@ def choose_battery(
 ) -> Battery:
     """Choose the stimuli that these rankings need.
 
+    Where all rankings are asked for, those that cannot be made are left out.
+
     Args:
         rankings: The rankings.
         spec: What the network is shown.
@@ -93,13 +99,8 @@ def choose_battery(
         ValueError: If a ranking does not apply to the input, or wants images or labels that are
             not given.
     """
-    for ranking in rankings:
-        ranking.check(spec)
-    by_image = [ranking for ranking in rankings if ranking.needs_images]
     shown, names = None, []
-    if by_image:
-        if images is None:
-            raise ValueError(f"ranking by {by_image[0].name} needs images to show; give images")
+    if images is not None and any(ranking.needs_images for ranking in rankings):
         shown = LabeledImages(images, labels, spec)
         names = _class_names(images, labels, classes)
         if labels is not None and labels.max() >= len(names):
@@ -107,12 +108,15 @@ def choose_battery(
                 f"labels go up to class {int(labels.max())}, but there are {len(names)} classes, "
                 "from 0"
             )
-        unlabeled = [ranking.name for ranking in by_image if ranking.needs_labels and not names]
-        if unlabeled:
-            raise ValueError(
-                f"ranking by {unlabeled[0]} needs images with labels; give labels, or a dataset "
-                "of (image, class) with the names of its classes"
-            )
+    left_out = {}
+    for ranking in rankings:
+        try:
+            _check_applicable(ranking, spec, shown, names)
+        except ValueError as error:
+            if not are_all(rankings):
+                raise
+            left_out[ranking.name] = str(error)
+    rankings = [ranking for ranking in rankings if ranking.name not in left_out]
     conditions: dict[str, Conditions] = {}
     for ranking in rankings:
         if isinstance(ranking, GratingRanking):
@@ -123,7 +127,21 @@ def choose_battery(
             conditions[ranking.name] = ranking.stimuli(spec, shown)
     if not any(isinstance(ranking, ImageRanking) for ranking in rankings):
         shown = None
-    return Battery(settings, conditions, shown, names)
+    return Battery(settings, conditions, shown, names, left_out)
+
+
+def _check_applicable(
+    ranking: AnyRanking, spec: InputSpec, shown: LabeledImages | None, names: Sequence[str]
+) -> None:
+    """Refuse a ranking that does not apply to the input, or wants what is not given."""
+    ranking.check(spec)
+    if ranking.needs_images and shown is None:
+        raise ValueError(f"ranking by {ranking.name} needs images to show; give images")
+    if ranking.needs_labels and not names:
+        raise ValueError(
+            f"ranking by {ranking.name} needs images with labels; give labels, or a dataset "
+            "of (image, class) with the names of its classes"
+        )
 
 
 class LabeledImages(Dataset[tuple[Tensor, int, int]]):

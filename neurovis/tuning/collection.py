@@ -27,6 +27,7 @@ from neurovis.tuning.rankings import (
     ImageRanking,
     ImageResponses,
     WeightRanking,
+    are_all,
 )
 from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
@@ -66,7 +67,8 @@ class Collection:
         synchronize: bool,
     ) -> None:
         self._responses = responses
-        self._rankings = list(rankings)
+        self._all_rankings = list(rankings)
+        self._rankings = [one for one in rankings if one.name not in battery.left_out]
         self._battery = battery
         self._synchronize = synchronize
         self.sets: Mapping[str, Dataset[Any]] = battery.sets
@@ -175,7 +177,11 @@ class Collection:
         # Processes without a batch must sum their zeros on the device where the others sum.
         self._place_metrics()
         return Rankings(
-            [self._ranked(layer, ranking) for layer in self._layers for ranking in self._rankings]
+            [
+                self._ranked(layer, ranking)
+                for layer in self._layers
+                for ranking in self._all_rankings
+            ]
         )
 
     def _place_metrics(self) -> torch.device:
@@ -197,9 +203,18 @@ class Collection:
         return labels
 
     def _ranked(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
-        reason = ranking.inapplicable_reason(layer)
+        reason = self._battery.left_out.get(ranking.name) or ranking.inapplicable_reason(layer)
         if reason is not None:
             return not_applicable(layer, ranking, reason)
+        try:
+            return self._ranked_by_kind(layer, ranking)
+        except ValueError as error:
+            if not are_all(self._all_rankings):
+                raise
+            # What only the responses tell, such as too few images of each class.
+            return not_applicable(layer, ranking, str(error))
+
+    def _ranked_by_kind(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
         if isinstance(ranking, WeightRanking):
             return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
         if isinstance(ranking, GratingRanking):

@@ -48,6 +48,7 @@ def rank_kernels(
         model: The network; it is left exactly as it was found.
         layers: Dotted names, types, ``"all-conv"``, or several of these.
         by: Names of rankings, which :data:`~neurovis.tuning.RANKINGS` has, or rankings of your own.
+            Of ``"all"``, those that do not apply to the input or the images have a ``reason``.
         input_spec: What the network is shown; ImageNet RGB at 224 pixels when None.
         images: For rankings by images, such as ``"class"``: ``(B, C, H, W)`` in [0, 1], or a
             map-style dataset of ``(C, H, W)`` images or ``(image, class)`` pairs.

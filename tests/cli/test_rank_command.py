@@ -305,6 +305,32 @@ def test_scores_are_those_of_gratings_made_by_hand(written: tuple[Path, str]) ->
     assert difference.abs().max() < 0.05
 
 
+def test_all_that_applies_to_pictures_without_classes(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    few = (
+        "--orientations",
+        4,
+        "--phases",
+        4,
+        "--null_kernels",
+        5,
+        "--sheets",
+        0,
+        "--batch_size",
+        100,
+    )
+    _run(*RANK, "--layer", "relu1", "--by", "all", "--images", pictures / "light", *few, *out)
+    rows = _rows(tmp_path / FIRST_RUN / "results.csv")
+    assert {row["by"] for row in rows} == set(RANKINGS)
+    stated = {row["by"] for row in rows if row["note"].startswith("not applicable")}
+    assert stated == {"class", "category", "weight"}
+    assert "needs images with labels" in " ".join(capsys.readouterr().out.split())
+    figures = {path.parent.name for path in tmp_path.rglob("kernel_ranking/*/relu1.png")}
+    assert figures == set(RANKINGS) - stated
+
+
 def test_classes_are_folders(
     tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,6 +135,7 @@ def test_every_process_chooses_the_same(tmp_path: Path, capsys: pytest.CaptureFi
         (("am", "--kernels", "top:49"), 'top(49): layer "conv2" has 48 of 48 kernels with a gOSI'),
         (("am", "--kernels", "top:many"), 'cannot read "top:many"; write it as in "top:16"'),
         (("am", "--kernels", "top:0"), 'cannot read "top:0"'),
+        (("am", "--kernels", "top:4:all"), 'cannot read "top:4:all"'),
         (("am", "--kernels", "top:4:phase"), "phase needs responses that are cut off at 0"),
         (("am", "--kernels", "top:4", "--steps", "0"), "steps must be an integer of at least 1"),
         (("group-am", "--groups", "0-3;top:4:modalty"), 'did you mean "modality"?'),

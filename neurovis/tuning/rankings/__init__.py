@@ -47,6 +47,7 @@ __all__ = [
     "Ranking",
     "Scores",
     "WeightRanking",
+    "are_all",
     "register_ranking",
     "resolve_rankings",
 ]
@@ -96,8 +97,13 @@ def register_ranking(ranking: AnyRanking) -> AnyRanking:
     return ranking
 
 
+def are_all(rankings: Iterable[AnyRanking]) -> bool:
+    """True if all known rankings are among these: those that do not apply are left out then."""
+    return RANKINGS.keys() <= {ranking.name for ranking in rankings}
+
+
 def resolve_rankings(by: str | AnyRanking | Iterable[str | AnyRanking]) -> list[AnyRanking]:
-    """The rankings that ``by`` names, each once.
+    """The rankings that ``by`` names, each once; ``"all"`` names all of :data:`RANKINGS`.
 
     Raises:
         ValueError: If there is no such ranking; the message suggests the nearest names.
@@ -106,13 +112,14 @@ def resolve_rankings(by: str | AnyRanking | Iterable[str | AnyRanking]) -> list[
     if not isinstance(by, (str, Ranking, Iterable)):
         raise TypeError(f"by names rankings, or is one; got {by!r}")
     parts = [by] if isinstance(by, (str, Ranking)) else list(by)
+    parts = [one for part in parts for one in (RANKINGS if part == "all" else [part])]
     if not parts:
         raise ValueError(f"by needs at least one ranking: {', '.join(RANKINGS)}")
     found = {}
     for part in parts:
         if isinstance(part, str) and part not in RANKINGS:
             near = difflib.get_close_matches(part, RANKINGS, n=1, cutoff=0.5)
-            hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(RANKINGS)}"
+            hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(RANKINGS)}, all"
             raise ValueError(f'there is no ranking "{part}"; {hint}')
         if not isinstance(part, (str, Ranking)):
             raise TypeError(f"by names rankings, or is one; got {part!r}")
