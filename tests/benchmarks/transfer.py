@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--layer", default="classifier.1", help="of logits, without --pictures")
     parser.add_argument("--kernels", nargs="+", default=list(map(str, CLASSES)))
     parser.add_argument("--styles", nargs="+", default=list(STYLES))
-    parser.add_argument("--steps", type=int, default=256)
+    parser.add_argument("--steps", type=int, help="as many as each style takes by default")
     parser.add_argument("--lucent_steps", type=int, default=0, help="0 leaves Lucent out")
     parser.add_argument("--pictures", help="folder of photographs, for kernels")
     parser.add_argument("--save", type=Path, help="folder for a grid of each maker's images")
@@ -92,7 +92,7 @@ def natural_or_maximal(
     """Our images ``(N, 3, H, W)`` in a style, and the CPU seconds that each took."""
     kernels = chosen(options)
     am = ActivationMaximization(
-        network, options.layer, kernels, options.spec, style=style, steps=options.steps
+        network, options.layer, kernels, options.spec, style=style, steps=options.steps or "auto"
     )
     unwanted = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     given: dict[str, Any] = dict.fromkeys(unwanted, False)
