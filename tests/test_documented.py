@@ -224,6 +224,7 @@ SOURCES = {
     "neurovis.tuning.rankings.curvature.CurvatureRanking": "Pasupathy",
     "neurovis.tuning.rankings.orientation.OrientationRanking": "Ringach",
     "neurovis.tuning.rankings.phase.PhaseRanking": "Skottun",
+    "neurovis.tuning.rankings.predictable.PredictableRanking": "Rust",
     "neurovis.tuning.rankings.sparseness.SparsenessRanking": "Vinje",
     "neurovis.tuning.rankings.texture.TextureRanking": "Freeman",
     "neurovis.tuning.rankings.tolerance.ToleranceRanking": "Zoccolan",

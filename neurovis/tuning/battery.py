@@ -18,6 +18,7 @@ from neurovis.tuning.rankings import (
     GratingRanking,
     ImageRanking,
     PictureRanking,
+    PredictableRanking,
     are_all,
 )
 from neurovis.tuning.settings import RankingSettings
@@ -108,23 +109,23 @@ def choose_battery(
                 f"labels go up to class {int(labels.max())}, but there are {len(names)} classes, "
                 "from 0"
             )
+    conditions: dict[str, Conditions] = {}
     left_out = {}
     for ranking in rankings:
         try:
             _check_applicable(ranking, spec, shown, names)
+            if isinstance(ranking, (ConditionRanking, PredictableRanking)):
+                conditions[ranking.name] = ranking.stimuli(spec, shown)
         except ValueError as error:
             if not are_all(rankings):
                 raise
             left_out[ranking.name] = str(error)
     rankings = [ranking for ranking in rankings if ranking.name not in left_out]
-    conditions: dict[str, Conditions] = {}
     for ranking in rankings:
         if isinstance(ranking, GratingRanking):
             conditions.setdefault(ranking.gratings, ranking.stimuli(spec, settings))
         elif isinstance(ranking, AdaptiveRanking):
             conditions.setdefault(GRATINGS, settings.gratings(spec))
-        elif isinstance(ranking, ConditionRanking):
-            conditions[ranking.name] = ranking.stimuli(spec, shown)
     if not any(isinstance(ranking, ImageRanking) for ranking in rankings):
         shown = None
     return Battery(settings, conditions, shown, names, left_out)

@@ -19,6 +19,7 @@ from neurovis.tuning.battery import GRATINGS, IMAGES, Battery
 from neurovis.tuning.condition_responses import ConditionResponses
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
+from neurovis.tuning.predictions import Predictions, predict_responses
 from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
@@ -26,6 +27,7 @@ from neurovis.tuning.rankings import (
     GratingRanking,
     ImageRanking,
     ImageResponses,
+    PredictableRanking,
     WeightRanking,
     are_all,
 )
@@ -33,13 +35,15 @@ from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
 from neurovis.tuning.scoring import not_applicable, rank_layer
 from neurovis.tuning.second_pass import SecondPass, set_name
-from neurovis.tuning.stimuli import Gratings
+from neurovis.tuning.stimuli import Gratings, Mixture
 from neurovis.tuning.varied_responses import VariedResponses
 
 #: All images, and their two halves.
 _ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
 
-AnyResponses = TypeVar("AnyResponses", GratingResponses, VariedResponses, ConditionResponses)
+AnyResponses = TypeVar(
+    "AnyResponses", GratingResponses, VariedResponses, ConditionResponses, Predictions
+)
 
 
 class Collection:
@@ -221,6 +225,9 @@ class Collection:
             return self._ranked_by_gratings(layer, ranking)
         if isinstance(ranking, ConditionRanking):
             return self._ranked_by_conditions(layer, ranking)
+        stimuli = self._battery.conditions.get(ranking.name)
+        if isinstance(ranking, PredictableRanking) and isinstance(stimuli, Mixture):
+            return self._ranked_by_predictions(layer, ranking, stimuli)
         if isinstance(ranking, ImageRanking):
             return self._ranked_by_images(layer, ranking)
         if isinstance(ranking, AdaptiveRanking) and self._second is not None:
@@ -247,6 +254,15 @@ class Collection:
         if not ranking.needs_images:
             return ranked
         return replace(ranked, notes=(*ranked.notes, self._battery.images_note(ranking)))
+
+    def _ranked_by_predictions(
+        self, layer: RankedLayer, ranking: PredictableRanking, stimuli: Mixture
+    ) -> KernelRanking:
+        means = self._computed(layer, ranking.name, _ALL)
+        shown = means[: layer.kernels + ranking.most_null_kernels]
+        found = predict_responses(stimuli, shown, layer.seen, layer.is_rectified)
+        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
+        return replace(ranked, notes=(*ranked.notes, stimuli.note))
 
     def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
         classes = self._battery.classes if ranking.needs_labels else []

@@ -18,7 +18,14 @@ from neurovis.kernel_layouts import usable_layers
 from neurovis.layer_reader import LayerReader
 from neurovis.layers import LayerSelection, resolve_layer, select_layers, unwrap
 from neurovis.readouts import ReadoutName, center_place
-from neurovis.receptive_fields import Box, Field, Layout, known_fields, receptive_fields
+from neurovis.receptive_fields import (
+    Box,
+    Field,
+    Layout,
+    clipped_box,
+    known_fields,
+    receptive_fields,
+)
 from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.sources import RECTIFIERS, find_sources
 
@@ -69,6 +76,17 @@ class LayerFacts:
     place: tuple[float, float] | None
     notes: tuple[str, ...] = ()
     class_names: Sequence[str] = ()
+
+    @property
+    def box(self) -> Box | None:
+        """The pixels that its central unit's receptive field spans, perhaps beyond the image."""
+        field = self.field
+        return None if field is None or field.center is None else field.pixels(field.center)
+
+    @property
+    def seen(self) -> Box:
+        """The part of the image that its central unit may see; all where that is unknown."""
+        return clipped_box(self.box or (0, 0, *self.spec.size), self.spec.size)
 
 
 def find_layers(
@@ -189,7 +207,7 @@ def _notes(layer: LayerFacts, settings: RankingSettings) -> tuple[str, ...]:
     if field is None or field.size is None:
         return (*notes, "its receptive field is unknown")
     height, width = field.size
-    box = None if field.center is None else field.pixels(field.center)
+    box = layer.box
     if box is not None and settings.aperture is not None:
         notes += _beside_the_window(box, layer.spec.size, settings.aperture)
     if box is not None and not _is_inside(box, layer.spec.size):

@@ -128,7 +128,7 @@ class ReverseCorrelation(Metric):
         slopes = self._slopes(*self._moments())
         halves = [self._slopes(*self._moments(half)) for half in (0, 1)]
         responds = self._responds()
-        reliability = spearman_brown(_correlation(*halves).clamp(-1, 1))
+        reliability = spearman_brown(row_correlations(*halves).clamp(-1, 1))
         covariance, of_responses, of_pixels = self._moments()
         correlation = covariance / (of_responses[:, None] * of_pixels).sqrt()
         peak = (
@@ -248,7 +248,7 @@ def _placed(maps: Tensor, box: Box, size: tuple[int, int]) -> Tensor:
     return F.pad(maps, (left, size[1] - right, top, size[0] - bottom))
 
 
-def _correlation(one: Tensor, two: Tensor) -> Tensor:
+def row_correlations(one: Tensor, two: Tensor) -> Tensor:
     """Pearson's correlation of the rows of ``(K, n)``; NaN where a row does not vary."""
     one, two = one - one.mean(1, keepdim=True), two - two.mean(1, keepdim=True)
     product: Tensor = (one * two).sum(1) / (one.square().sum(1) * two.square().sum(1)).sqrt()

@@ -325,7 +325,7 @@ def test_all_that_applies_to_pictures_without_classes(
     rows = _rows(tmp_path / FIRST_RUN / "results.csv")
     assert {row["by"] for row in rows} == set(RANKINGS)
     stated = {row["by"] for row in rows if row["note"].startswith("not applicable")}
-    assert stated == {"class", "category", "weight"}
+    assert stated == {"class", "category", "predictable", "weight"}
     assert "needs images with labels" in " ".join(capsys.readouterr().out.split())
     figures = {path.parent.name for path in tmp_path.rglob("kernel_ranking/*/relu1.png")}
     assert figures == set(RANKINGS) - stated

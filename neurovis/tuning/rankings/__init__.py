@@ -28,6 +28,7 @@ from neurovis.tuning.rankings.length import LengthRanking
 from neurovis.tuning.rankings.modality import ModalityRanking
 from neurovis.tuning.rankings.orientation import OrientationRanking
 from neurovis.tuning.rankings.phase import PhaseRanking
+from neurovis.tuning.rankings.predictable import PredictableRanking
 from neurovis.tuning.rankings.size import SizeRanking
 from neurovis.tuning.rankings.sparseness import SparsenessRanking
 from neurovis.tuning.rankings.spatial_frequency import SpatialFrequencyRanking
@@ -44,6 +45,7 @@ __all__ = [
     "ImageRanking",
     "ImageResponses",
     "PictureRanking",
+    "PredictableRanking",
     "Ranking",
     "Scores",
     "WeightRanking",
@@ -72,6 +74,7 @@ RANKINGS: dict[str, AnyRanking] = {
         CategoryRanking(),
         TextureRanking(),
         ToleranceRanking(),
+        PredictableRanking(),
         ActivationRanking(),
         WeightNormRanking(),
     )

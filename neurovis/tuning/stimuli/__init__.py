@@ -5,6 +5,7 @@ from __future__ import annotations
 from neurovis.tuning.stimuli.base import Conditions, Stimuli
 from neurovis.tuning.stimuli.gabors import Gabors, gabor
 from neurovis.tuning.stimuli.gratings import Gratings, default_spatial_frequencies
+from neurovis.tuning.stimuli.mixture import Mixture
 from neurovis.tuning.stimuli.modulations import (
     Modulation,
     color_modulations,
@@ -26,6 +27,7 @@ __all__ = [
     "DenseNoise",
     "Gabors",
     "Gratings",
+    "Mixture",
     "Modulation",
     "MovedPictures",
     "PictureVersions",

@@ -1,0 +1,221 @@
+"""Predict responses to held-out pictures by models that were fitted to other stimuli."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from neurovis.receptive_fields import Box
+from neurovis.tuning.noise_maps import row_correlations
+from neurovis.tuning.response_models import decorrelated, fit_models
+from neurovis.tuning.stimuli import Mixture
+
+#: The models by name, simplest first, with their numbers of filters whose energy is summed.
+MODELS: Mapping[str, int] = {"linear": 0, "energy": 2}
+#: A less simple model must explain more than this of the responses' variance in addition.
+_LEAST_GAIN = 0.01
+#: Largest side in pixels of what models see; larger receptive fields are scaled down to it.
+_LARGEST_SIDE = 16
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Responses of ``K`` kernels to ``n`` held-out stimuli, and what models say they are.
+
+    Attributes:
+        measured: ``(K, n)``.
+        predicted: ``(K, n)`` by the model's name, simplest first.
+        chosen: ``(K,)``, each kernel's model, by its place in that order.
+        reverse_correlation: ``(K, n)``, predictions of a filter found by reverse correlation with
+            noise, and a nonlinearity.
+        pictures: ``(n,)``, numbers of the pictures that the stimuli are views of.
+    """
+
+    measured: Tensor
+    predicted: Mapping[str, Tensor]
+    chosen: Tensor
+    reverse_correlation: Tensor
+    pictures: Tensor
+
+    def kernels(self, which: slice) -> Predictions:
+        """The same for some of the kernels."""
+        return self._part(which, slice(None))
+
+    def half(self, number: int) -> Predictions:
+        """The same for every second picture, from the first or the second."""
+        places = self.pictures.unique(return_inverse=True)[1]
+        return self._part(slice(None), (places % 2 == number).nonzero().flatten())
+
+    def _part(self, which: slice, stimuli: slice | Tensor) -> Predictions:
+        return replace(
+            self,
+            measured=self.measured[which][:, stimuli],
+            predicted={name: part[which][:, stimuli] for name, part in self.predicted.items()},
+            chosen=self.chosen[which],
+            reverse_correlation=self.reverse_correlation[which][:, stimuli],
+            pictures=self.pictures[stimuli],
+        )
+
+
+def explained_variance(measured: Tensor, predicted: Tensor) -> Tensor:
+    """R² ``(K,)`` of predictions ``(K, n)``: 1 - squared errors / squared deviations from the mean.
+
+    Below 0 for predictions that are worse than the mean; NaN where the measured do not vary.
+
+    Example:
+        >>> measured = torch.tensor([[0.0, 1.0, 2.0], [3.0, 3.0, 3.0]])
+        >>> explained_variance(measured, measured + torch.tensor([1.0, 0.0, 0.0]))
+        tensor([0.5000,    nan])
+    """
+    deviations = (measured - measured.mean(1, keepdim=True)).square().sum(1)
+    errors = (measured - predicted).square().sum(1)
+    return 1 - errors / deviations.masked_fill(deviations == 0, torch.nan)
+
+
+def predict_responses(
+    stimuli: Mixture, responses: Tensor, seen: Box, is_rectified: bool
+) -> Predictions:
+    """Fit all models to kernels' responses, choose one for each, and predict what was held out.
+
+    Args:
+        stimuli: What was shown.
+        responses: ``(K, n)``, the responses to it.
+        seen: The part of the image that the units see.
+        is_rectified: Whether responses are cut off at 0.
+    """
+    # Nothing is fitted to kernels with a response that is no number; they get no score.
+    measured = responses.float()
+    responses = torch.where(measured.isfinite().all(1, keepdim=True), measured, 0.0)
+    pixels = _seen_pixels(stimuli, seen)
+    choosing, judging = stimuli.part == 1, stimuli.part == 2
+    pictures = stimuli.pictures
+    outputs = {
+        name: _outputs(pixels, responses, stimuli, filters, is_rectified)
+        for name, filters in MODELS.items()
+    }
+    by_noise = _reverse_correlation(pixels, responses, stimuli, is_rectified)
+    return Predictions(
+        measured=measured[:, judging],
+        predicted={name: one[:, judging] for name, one in outputs.items()},
+        chosen=_choose(
+            responses[:, choosing],
+            [one[:, choosing] for one in outputs.values()],
+            pictures[choosing],
+        ),
+        reverse_correlation=by_noise[:, judging],
+        pictures=pictures[judging],
+    )
+
+
+def _seen_pixels(stimuli: Mixture, seen: Box) -> Tensor:
+    """Return the pixels ``(n, d)`` of all stimuli that units see, fewer where they are many."""
+    top, left, bottom, right = seen
+    size = [min(side, _LARGEST_SIDE) for side in (bottom - top, right - left)]
+    parts = []
+    for numbers in torch.arange(len(stimuli)).split(64):
+        part = stimuli.images(numbers)[..., top:bottom, left:right]
+        if list(part.shape[2:]) != size:
+            part = functional.interpolate(part, size, mode="bilinear", antialias=True)
+        parts.append(part.flatten(1))
+    return torch.cat(parts) - 0.5
+
+
+def _outputs(
+    pixels: Tensor, responses: Tensor, stimuli: Mixture, filters: int, is_rectified: bool
+) -> Tensor:
+    """Responses ``(K, n)`` to all stimuli by a model that is fitted to its part of them."""
+    fitted, choosing = stimuli.part == 0, stimuli.part == 1
+    inputs = decorrelated(pixels, fitted * torch.where(stimuli.family == 0, 1.0, 0.1))
+    held_out = responses[:, choosing]
+
+    def loss(outputs: Tensor) -> Tensor:
+        outputs = outputs.clamp(min=0) if is_rectified else outputs
+        return (outputs - held_out).square().sum(1)
+
+    models = fit_models(
+        inputs[fitted],
+        responses[:, fitted],
+        _weights(responses[:, fitted], stimuli.family[fitted]),
+        filters=filters,
+        is_rectified=is_rectified,
+        loss=loss,
+        held_out=inputs[choosing],
+    )
+    outputs = models.outputs(inputs)
+    outputs = outputs.clamp(min=0) if is_rectified else outputs
+    # Models that hardly hold beyond what they were fitted to say little more than the mean.
+    chosen_by = outputs[:, choosing]
+    mean, varying = held_out.mean(1, keepdim=True), chosen_by - chosen_by.mean(1, keepdim=True)
+    gain = (varying * held_out).sum(1, keepdim=True) / varying.square().sum(1, keepdim=True).clamp(
+        min=_TINY
+    )
+    return mean + gain.clamp(0, 1) * (outputs - chosen_by.mean(1, keepdim=True))
+
+
+def _weights(responses: Tensor, family: Tensor) -> Tensor:
+    """``(K, n)``: families of stimuli count alike, in units of the variance of their responses.
+
+    Gratings and noise that hardly drive a kernel count as little as pictures would.
+    """
+    least = responses[:, family == 0].var(1)
+    weights = torch.empty_like(responses)
+    for number in family.unique():
+        inside = family == number
+        variance = torch.maximum(responses[:, inside].var(1), least).clamp(min=_TINY)
+        weights[:, inside] = (1 / (variance * inside.sum()))[:, None]
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _reverse_correlation(
+    pixels: Tensor, responses: Tensor, stimuli: Mixture, is_rectified: bool
+) -> Tensor:
+    """Predictions ``(K, n)`` by a linear filter from noise alone, and a cubic from pictures."""
+    noise, choosing = stimuli.family == 2, stimuli.part == 1
+    inputs = decorrelated(pixels, noise.float())
+    weights = torch.full_like(responses[:, noise], 1 / int(noise.sum()))
+    held_out = responses[:, choosing]
+    models = fit_models(
+        inputs[noise],
+        responses[:, noise],
+        weights,
+        filters=0,
+        is_rectified=False,
+        loss=lambda outputs: -row_correlations(outputs, held_out),
+        held_out=inputs[choosing],
+    )
+    drives = models.outputs(inputs)
+    pictures = (stimuli.family == 0) & (stimuli.part == 0)
+    known = drives[:, pictures]
+    drives = torch.minimum(torch.maximum(drives, known.amin(1, True)), known.amax(1, True))
+    drives = (drives - known.mean(1, True)) / known.std(1, keepdim=True).clamp(min=_TINY)
+    powers = torch.stack([drives**power for power in range(4)], 2)
+    found = torch.linalg.lstsq(powers[:, pictures], responses[:, pictures, None]).solution
+    outputs: Tensor = (powers @ found)[..., 0]
+    return outputs.clamp(min=0) if is_rectified else outputs
+
+
+def _choose(measured: Tensor, predicted: list[Tensor], pictures: Tensor) -> Tensor:
+    """The simplest model ``(K,)`` that no other is better than, by more than its standard error."""
+    places = pictures.unique(return_inverse=True)[1]
+    deviations = (measured - measured.mean(1, keepdim=True)).square().sum(1).clamp(min=_TINY)
+    count = int(places.max()) + 1
+
+    def errors(outputs: Tensor) -> Tensor:
+        by_picture = outputs.new_zeros(len(outputs), count)
+        by_picture.index_add_(1, places, (outputs - measured).square())
+        return by_picture / deviations[:, None]
+
+    least, chosen = errors(predicted[0]), torch.zeros(len(measured), dtype=torch.long)
+    for place, outputs in enumerate(predicted[1:], 1):
+        now = errors(outputs)
+        gains = least - now
+        spread = gains.std(1) * count**0.5
+        is_better = gains.sum(1) > spread.clamp(min=_LEAST_GAIN)
+        chosen[is_better] = place
+        least = torch.where(is_better[:, None], now, least)
+    return chosen
