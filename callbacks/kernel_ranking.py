@@ -73,7 +73,8 @@ class KernelRankingMonitor(Monitor):
 
     Scores, readout and null are those of :func:`~neurovis.tuning.rank_kernels`, of the network in
     evaluation mode, with fewer gratings: 8 orientations and 4 phases (8 to rank by
-    ``phase``) of each spatial frequency.
+    ``phase``) of each spatial frequency. Rankings by each kernel's best grating, such as ``size``,
+    make a second pass, which has many times as many stimuli.
 
     Args:
         layers: Dotted names as in ``network.named_modules()``; types of modules or their names

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _SHORT = 8
 #: Fraction of the response of the layer's most responsive kernel.
 _WEAK = 0.05
+#: Columns in pixels, which curves over pixels are marked at.
+_PREFERRED_EXTENTS = ("preferred_size", "preferred_length")
 #: Curves over more words than these are not drawn.
 _MOST_DRAWN = 20
 
@@ -213,7 +215,7 @@ def _value_text(name: str, column: object, kernel: int) -> str:
         return ""
     if "frequency" in name:
         return f"{value:.3g} c/px"
-    if "size" in name or "length" in name:
+    if name in _PREFERRED_EXTENTS:
         return f"{value:.3g} px"
     if "turn" in name:
         return f"turn {value:.3g}°"
@@ -278,7 +280,13 @@ def _entry(
     if responses is None:
         over = ranking.curve_over
         numbers = over if isinstance(over, Tensor) else torch.arange(curves.shape[1])
-        return replace(entry, curve=curves[kernel].clamp(min=0), values=numbers)
+        marked = [name for name in _PREFERRED_EXTENTS if name in ranking.values]
+        return replace(
+            entry,
+            curve=curves[kernel].clamp(min=0),
+            values=numbers,
+            preferred=_number(ranking.values[marked[0]], kernel) if marked else None,
+        )
     if _is_over_frequency(ranking):
         preferred = _number(ranking.values.get("preferred_spatial_frequency"), kernel)
         return replace(

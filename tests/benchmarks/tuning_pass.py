@@ -1,7 +1,7 @@
 """What rankings cost over all convolutions of SqueezeNet, to bare forwards of the same stimuli.
 
     python tests/benchmarks/tuning_pass.py --repeats 3
-    python tests/benchmarks/tuning_pass.py --by size --orientations 4 --repeats 1
+    python tests/benchmarks/tuning_pass.py --by size --orientations 4 --spatial_frequencies 0.1 0.2
 
 Prints the time of all passes (stimuli, null kernels, metrics and rankings included) and of as many
 bare forwards, of the stimuli of the first pass made beforehand, as the ratio of their medians, and
@@ -22,6 +22,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from neurovis import InputSpec
 from neurovis.tuning import RankingSettings, rank_kernels
@@ -40,12 +41,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--by", nargs="+", default=RANKINGS)
     parser.add_argument("--orientations", type=int, default=16)
+    parser.add_argument("--spatial_frequencies", nargs="+", type=float)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    network = torchvision.models.squeezenet1_0().eval()
+    network = CountingNetwork("1_0").eval()
     spec = InputSpec.rgb(options.size)
-    chosen = {"batch_size": options.batch_size, "orientations": options.orientations}
+    names = ("batch_size", "orientations", "spatial_frequencies")
+    chosen = {name: getattr(options, name) for name in names}
     rankings = resolve_rankings(options.by)
     battery = choose_battery(rankings, spec, RankingSettings(**chosen), None, None, None)
     batches = [
@@ -55,20 +58,12 @@ def main() -> None:
     ]
     number = sum(len(batch) for batch in batches)
     run_bare(network, batches[:2])
-    shown: list[int] = []
-    forward = network.forward
-
-    def counted(images: Tensor) -> Tensor:
-        shown.append(len(images))
-        return forward(images)
-
-    network.forward = counted  # type: ignore[method-assign]
     bare, full, bare_peaks, peaks = [], [], [], []
     for _ in range(options.repeats):
         with MemoryWatch() as memory:
             bare.append(timed(lambda: run_bare(network, batches)))
         bare_peaks.append(memory.above)
-        shown.clear()
+        network.shown = 0
         with MemoryWatch() as memory:
             full.append(
                 timed(
@@ -77,11 +72,24 @@ def main() -> None:
             )
         peaks.append(memory.above)
     each, other = statistics.median(bare) / number, statistics.median(full)
-    one = each * sum(shown)
-    print(f"{sum(shown)} stimuli of {options.size} px, by {' '.join(options.by)}, all convolutions")
+    one = each * network.shown
+    print(
+        f"{network.shown} stimuli of {options.size} px, by {' '.join(options.by)}, all convolutions"
+    )
     print(f"bare forwards {one:.1f} s ({1000 * each:.1f} ms a stimulus)")
     print(f"all passes    {other:.1f} s, ratio {other / one:.2f} (aim 1.3)")
     print(f"memory above the start, at most: bare {max(bare_peaks):.0f}, full {max(peaks):.0f} MiB")
+
+
+class CountingNetwork(torchvision.models.SqueezeNet):
+    """SqueezeNet, and how many images it was shown."""
+
+    shown = 0
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        self.shown += len(x)
+        return super().forward(x)
 
 
 def run_bare(network: nn.Module, batches: list[torch.Tensor]) -> None:

@@ -59,7 +59,12 @@ def randomized(module: TinyModule, seed: int) -> TinyModule:
 class TestNumbers:
     @pytest.mark.parametrize(
         ("layer", "by"),
-        [("conv1", "orientation"), ("relu", "orientation"), ("conv2", "weight")],
+        [
+            ("conv1", "orientation"),
+            ("relu", "orientation"),
+            ("conv2", "weight"),
+            ("relu", "size"),
+        ],
     )
     def test_of_the_network_as_it_is_now(self, layer: str, by: str) -> None:
         """What was learned of the layers before does not show in what is seen later."""

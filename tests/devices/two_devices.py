@@ -59,13 +59,13 @@ def rank(devices: int, folder: Path) -> list[list[float]]:
     probe = TuningProbe(
         five_layer_network(),
         ["2", "4"],
-        ["orientation", "sparseness"],
+        ["orientation", "sparseness", "contrast"],
         input_spec=SPEC,
         images=IMAGES,
         null_kernels=10,
     )
     strategy = DDPStrategy(process_group_backend=BACKEND)
-    trainer(strategy, devices, folder).predict(probe, return_predictions=False)
+    probe.run(trainer(strategy, devices, folder))
     return [ranking.score.nan_to_num(-1).tolist() for ranking in probe.results]
 
 

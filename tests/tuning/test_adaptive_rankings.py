@@ -227,7 +227,8 @@ def test_curves_are_drawn_over_diameters() -> None:
     found = rank(linear(surround_kernel()), "1", "size", spatial_frequencies=[0.03])
     words = " ".join(text.get_text() for text in found.figure().texts)
     assert "diameter (pixels) on a logarithmic axis" in words
-    assert "px" in words
+    assert f"{found.values['preferred_size'][0].item():.3g} px" in words
+    assert "orange: the preferred one" in words
 
 
 def gabor_pair(frequency: float, turn: float = 0.0) -> Array:

@@ -30,8 +30,6 @@ class ContrastRanking(AdaptiveRanking):
     score_name = "contrast of half response"
     scale = "0.5 if proportional to contrast, lower if it saturates, higher with a threshold"
     curve_axis = "contrast"
-    #: Of a linear kernel.
-    boundary = 0.5
     is_signed = True
 
     @override

@@ -48,7 +48,7 @@ class CrossOrientationRanking(AdaptiveRanking):
         alone, masked = curves.unbind(1)
         return Scores(
             # What float32 rounds is no difference between linear kernels.
-            (1 - masked / alone).where(alone > 0, torch.nan).round(decimals=4),
+            (1 - masked / alone).where(alone > 0, torch.nan).round(decimals=4) + 0.0,
             responses.dead,
             curve=curves,
             curve_over=["alone", "with the mask"],
