@@ -7,7 +7,7 @@ import html
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from torch import Tensor
 
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 _LONGEST, _MOST_PICTURES, _MOST_ROWS = 480, 4, 10
 
 
+class _Drawn(Protocol):
+    def figure(self) -> Figure:
+        """Draw the result."""
+
+
 class Result(ABC):
     """Base of results, which may hold megabytes: their repr is short.
 
-    Notebooks show the pictures and the first rows of a result that is the last line of a cell.
+    Notebooks show the pictures and the first rows of a result that is the last line of a cell. A
+    subclass has a method ``figure``, or others than that in ``_pictures``.
     """
 
     @abstractmethod
@@ -36,9 +42,9 @@ class Result(ABC):
     def _summary(self) -> str:
         """Return what it is of, and the numbers that matter, in a line or a few."""
 
-    @abstractmethod
     def _pictures(self) -> Iterable[Figure | Tensor]:
-        """Return figures, or pictures ``(3, H, W)`` in [0, 1]."""
+        """Return figures, or pictures ``(3, H, W)`` in [0, 1]; by default the result's figure."""
+        yield cast(_Drawn, self).figure()
 
     def to_pandas(self) -> DataFrame:
         """Return the rows as a DataFrame.

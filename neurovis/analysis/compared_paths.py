@@ -118,9 +118,6 @@ class PathSimilarity(Result):
             + (f"another way in: {first_of(others)}" if others else "all take the same way in")
         )
 
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
-
 
 def path_similarity(
     network: nn.Module,

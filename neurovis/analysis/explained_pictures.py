@@ -59,9 +59,6 @@ class ExplainedPicture(Result):
     def _summary(self) -> str:
         return self.maps._summary()
 
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
-
     def figure(self, name: str = "", count: int = 16) -> Figure:
         """The picture, each map over it, and each map.
 
@@ -150,9 +147,6 @@ class RandomizedPicture(Result):
 
     def _summary(self) -> str:
         return self.check._summary()
-
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
 
     def figure(self, name: str = "", count: int = 16) -> Figure:
         """The maps, from the trained network's to those of random weights.

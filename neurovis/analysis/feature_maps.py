@@ -97,9 +97,6 @@ class FeatureMaps(Result):
             f"{int(self.silent.sum())} silent; highest: {first_of(highest)}"
         )
 
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
-
     def figure(self, name: str = "", count: int = 64) -> Figure:
         """The maps beside the picture.
 

@@ -101,9 +101,6 @@ class Judgments(Result):
         )
         return f"{len(self.kernels)} images of {self.layer}, by {self.judge}: {medians}"
 
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
-
 
 def judge_images(
     network: nn.Module,

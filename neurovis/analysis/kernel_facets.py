@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 #: Fewer top pictures tell nothing of clusters.
 _LEAST_TOP = 12
-#: So many times as many pictures there must be as a kernel has top ones.
+#: Number of pictures, at least, for each of a kernel's top ones.
 _PER_TOP = 4
 #: Fewer pictures have no facets.
 LEAST_FOR_FACETS = _LEAST_TOP * _PER_TOP
@@ -133,9 +133,6 @@ class Facets(Result):
     def _summary(self) -> str:
         counts = [f"kernel {kernel}: {count}" for kernel, count in self.counts.items()]
         return f"{self.layer}, facets by {self.space}: {first_of(counts)}"
-
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
 
 
 def facets(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -138,31 +140,21 @@ class PictureExplainer:
 def _maps_of_image(found: list[SaliencyMaps], place: int) -> SaliencyMaps:
     """From the maps of all images for each kernel to those of all kernels for one image."""
     errors = [one.completeness_error[place] for one in found if one.completeness_error is not None]
-    return SaliencyMaps(
-        torch.stack([one.maps[place] for one in found]),
-        torch.stack([one.values[place] for one in found]),
-        [(one.kernels or [])[place] for one in found],
-        found[0].layer,
-        found[0].method,
-        torch.stack(errors) if errors else None,
-        found[0].gradcam_layer,
-        found[0].kernel_word,
-        found[0].class_names,
+    return replace(
+        found[0],
+        maps=torch.stack([one.maps[place] for one in found]),
+        values=torch.stack([one.values[place] for one in found]),
+        kernels=[(one.kernels or [])[place] for one in found],
+        completeness_error=torch.stack(errors) if errors else None,
     )
 
 
 def _check_of_image(checks: list[RandomizationCheck], place: int) -> RandomizationCheck:
     """From the checks of all images for each kernel to that of all kernels for one image."""
-    first = checks[0]
-    return RandomizationCheck(
-        first.stages,
-        torch.stack([one.maps[:, place] for one in checks], dim=1),
-        torch.stack([one.correlations[:, place] for one in checks], dim=1),
-        torch.stack([one.signed_correlations[:, place] for one in checks], dim=1),
-        first.method,
-        first.layer,
-        [(one.kernels or [])[place] for one in checks],
-        first.gradcam_layer,
-        first.kernel_word,
-        first.class_names,
+    return replace(
+        checks[0],
+        maps=torch.stack([one.maps[:, place] for one in checks], dim=1),
+        correlations=torch.stack([one.correlations[:, place] for one in checks], dim=1),
+        signed_correlations=torch.stack([one.signed_correlations[:, place] for one in checks], 1),
+        kernels=[(one.kernels or [])[place] for one in checks],
     )

@@ -89,9 +89,6 @@ class Predictability(Result):
             f"{self.null.flatten().nanmedian():.2f}"
         )
 
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
-
 
 def predictability(
     network: nn.Module,

@@ -65,9 +65,6 @@ class Stability(Result):
             f"{self.dprime.nanmedian():.2g}"
         )
 
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
-
 
 def seed_stability(
     network: nn.Module,

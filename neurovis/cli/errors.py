@@ -9,8 +9,8 @@ from traceback import walk_tb
 from neurovis.cli.option_errors import shortened
 
 #: Characters of a message: more than any of ours has, unless what it quotes is endless.
-_MOST_SIGNS = 2000
-_MOST_SIGNS_OF_A_PATH = 300
+_MOST_CHARACTERS = 2000
+_MOST_CHARACTERS_OF_A_PATH = 300
 #: How torch says on a CPU that there is no memory; its error is no OutOfMemoryError there.
 _NO_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
 
@@ -33,7 +33,7 @@ def one_line(error: BaseException, arguments: Sequence[str] = ()) -> str:
         if given and not given.isprintable():
             said = said.replace(given, _printable(given))
     line = " ".join(_printable(part) for part in said.split())
-    return shortened(line, _MOST_SIGNS) or type(error).__name__
+    return shortened(line, _MOST_CHARACTERS) or type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -74,7 +74,7 @@ def _said(error: BaseException) -> str:
         return _said(cause)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         # With the names of temporary files, and without the number.
-        path = shortened(str(error.filename2 or error.filename), _MOST_SIGNS_OF_A_PATH)
+        path = shortened(str(error.filename2 or error.filename), _MOST_CHARACTERS_OF_A_PATH)
         return f'"{path}": {error.strerror}{_room(error)}'
     if isinstance(error, OSError) and error.errno in _FULL:
         # All of ours have names.
@@ -89,5 +89,6 @@ def _room(error: OSError) -> str:
 def _printable(text: str) -> str:
     """A text whose control characters a terminal does not act upon."""
     return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import cast
@@ -12,11 +11,8 @@ import lightning.pytorch as pl
 from torch import nn
 
 from neurovis.analysis import (
-    Facets,
     ImageEvidence,
-    PathSimilarity,
     PictureResponses,
-    Predictability,
     Stability,
     facet_images,
     facets,
@@ -26,23 +22,28 @@ from neurovis.analysis import (
     save_evidence,
     seed_stability,
 )
-from neurovis.analysis.compared_paths import OTHER_WAY, layers_on_path
+from neurovis.analysis.compared_paths import layers_on_path
 from neurovis.analysis.contributions import ContributionReader
 from neurovis.analysis.descriptions import ImageDescriber, images_by_kernel
 from neurovis.analysis.judged_layer import JudgedLayer
 from neurovis.analysis.judges import LEAST_FOR_PARTNERS
 from neurovis.analysis.shown_network import ShownNetwork
 from neurovis.cli.commands import Models, listed_models
+from neurovis.cli.evidence_printing import (
+    print_evidence,
+    print_facets,
+    print_paths,
+    print_predictability,
+    save_measurement,
+)
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.options import NetworkOptions
-from neurovis.cli.printing import MOST_ROWS, print_notes, print_table
+from neurovis.cli.printing import print_notes
 from neurovis.cli.top_images import TopImagesOptions, TopImagesRun
-from neurovis.figures import save_png
 from neurovis.maximization import ActivationMaximization, AscentOptions, MaximizationResults
 from neurovis.maximization.checks import is_trial
 from neurovis.models import load_model, suggested_input_spec
 from neurovis.models.libraries import is_library_name
-from neurovis.tables import Row, write_table
 from neurovis.top_images import TopImages
 from neurovis.top_images.reading import AnyObjective
 
@@ -143,7 +144,7 @@ class EvidenceRun:
             return
         save_evidence(module, evidence, folder, trainer.loggers, module.global_step)
         for layer in evidence:
-            _print(module.results_of(layer))
+            print_evidence(module.results_of(layer))
 
     def raise_if_incomplete(self) -> None:
         """Say in the end which pictures were left out.
@@ -187,10 +188,10 @@ class EvidenceRun:
         predicted = paths = None
         if pictures is not None and self._options.predictability:
             predicted = predictability(network, layer, results, pictures, input_spec=spec)
-            _print_predictability(predicted, _saved(predicted, folder, "predictability"))
+            print_predictability(predicted, save_measurement(predicted, folder, "predictability"))
         if pictures is not None and self._options.path_similarity:
             paths = path_similarity(network, layer, results, pictures, input_spec=spec)
-            _print_paths(paths, _saved(paths, folder, "path_similarity"))
+            print_paths(paths, save_measurement(paths, folder, "path_similarity"))
         if pictures is not None and self._options.facets:
             self._find_facets(results, pictures, folder)
         judgments = []
@@ -220,7 +221,7 @@ class EvidenceRun:
         # As contributions are counted.
         made = cast(AscentOptions, {**options, "variants": 1, "objective": "mean"})
         found = facet_images(self._network, found, accelerator=accelerator, **made)
-        _print_facets(found, _saved(found, folder, "facets"))
+        print_facets(found, save_measurement(found, folder, "facets"))
 
     def _stability(self, results: MaximizationResults) -> Stability | None:
         """Return the stability over variants of at least two kernels."""
@@ -262,60 +263,3 @@ def _loaded(judges: list[str], trust: bool) -> dict[str, nn.Module]:
         if suggested_input_spec(found[name]) is None and is_first_process():
             print_notes([f"judge {name} is shown images as the network is shown them"])
     return found
-
-
-def _saved(
-    found: Predictability | PathSimilarity | Facets, folder: Path, name: str
-) -> list[dict[str, object]]:
-    """Write a measurement as a table and a figure, and return the table's rows."""
-    rows = list(found.rows())
-    write_table(folder / f"{name}.csv", rows)
-    save_png(folder / f"{name}.png", found.figure(), colors=256)
-    return rows
-
-
-def _print_predictability(found: Predictability, rows: Sequence[Row]) -> None:
-    shown = [_cells(row, "predictability", "null", "percentile") for row in rows[:MOST_ROWS]]
-    title = f"{found.layer}: predictability of {found.pictures} pictures"
-    print_table(title, shown, number=len(rows), file="predictability.csv")
-
-
-def _print_paths(found: PathSimilarity, rows: Sequence[Row]) -> None:
-    last = [row for row in rows if row["before"] == found.layers[-1]]
-    shown = [
-        _cells(row, "correlation", "null", "among_pictures", "similarity")
-        | {"": OTHER_WAY if row["kernel"] in found.flagged else ""}
-        for row in last[:MOST_ROWS]
-    ]
-    title = f"{found.layer}: path similarity in {found.layers[-1]}"
-    print_table(title, shown, [""], number=len(last), file="path_similarity.csv")
-
-
-def _print_facets(found: Facets, rows: Sequence[Row]) -> None:
-    shown = [
-        {
-            "kernel": str(row["kernel"]),
-            "facet": f"{row['facet']} of {row['facets']}",
-            "p": f"{row['p']:.2g}",
-            "pictures": str(len(item.pictures)),
-            "activation": f"{row['activation']:.4g}",
-        }
-        for row, item in zip(rows[:MOST_ROWS], found.items, strict=False)
-    ]
-    title = f"{found.layer}: facets by {found.space}"
-    print_table(title, shown, number=len(rows), file="facets.csv")
-
-
-def _cells(row: Row, *names: str) -> dict[str, str]:
-    return {"kernel": str(row["kernel"]), **{name: f"{row[name]:.3g}" for name in names}}
-
-
-def _print(results: MaximizationResults) -> None:
-    """Print the evidence in words."""
-    rows = [
-        {"image": results.label(item), "evidence": item.remark}
-        for item in results.items
-        if item.remark
-    ]
-    title = f"{results.layer}: evidence"
-    print_table(title, rows[:MOST_ROWS], ["image", "evidence"], number=len(rows))

@@ -199,6 +199,6 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def _image(name: str, files: Mapping[str, Path]) -> PictureFiles:
     printable = "".join(
-        sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name
     )
     return PictureFiles(printable, dict(files))

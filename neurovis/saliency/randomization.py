@@ -133,9 +133,6 @@ class RandomizationCheck(Result):
             f"network's maps: {first_of(self._labels, 6)}; at last {self._labels[-1]}"
         )
 
-    def _pictures(self) -> Iterator[Figure]:
-        yield self.figure()
-
 
 def cascading_randomization(
     model: nn.Module,
