@@ -222,6 +222,7 @@ SOURCES = {
     "neurovis.tuning.rankings.class_selectivity.ClassRanking": "Morcos",
     "neurovis.tuning.rankings.color.ColorRanking": "Rafegas",
     "neurovis.tuning.rankings.curvature.CurvatureRanking": "Pasupathy",
+    "neurovis.tuning.rankings.direction.DirectionRanking": "DeAngelis",
     "neurovis.tuning.rankings.orientation.OrientationRanking": "Ringach",
     "neurovis.tuning.rankings.phase.PhaseRanking": "Skottun",
     "neurovis.tuning.rankings.predictable.PredictableRanking": "Rust",

@@ -68,7 +68,7 @@ class Battery:
     def images_note(self, ranking: AnyRanking) -> str:
         """Return a note on the number of images, on which scores and dead kernels depend."""
         if isinstance(ranking, PictureRanking):
-            number = self.conditions[ranking.name].shape[0]
+            number = self.conditions[ranking.set_name].shape[0]
         else:
             number = 0 if self.images is None else len(self.images)
         classes = f" of {len(self.classes)} classes" if ranking.needs_labels else ""
@@ -114,7 +114,9 @@ def choose_battery(
     for ranking in rankings:
         try:
             _check_applicable(ranking, spec, shown, names)
-            if isinstance(ranking, (ConditionRanking, PredictableRanking)):
+            if isinstance(ranking, ConditionRanking):
+                conditions.setdefault(ranking.set_name, ranking.stimuli(spec, shown))
+            elif isinstance(ranking, PredictableRanking):
                 conditions[ranking.name] = ranking.stimuli(spec, shown)
         except ValueError as error:
             if not are_all(rankings):

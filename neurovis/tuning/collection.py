@@ -245,8 +245,8 @@ class Collection:
         return _with_halves(layer, ranking, found, lambda own, number: own.half(number, *split))
 
     def _ranked_by_conditions(self, layer: RankedLayer, ranking: ConditionRanking) -> KernelRanking:
-        means = self._computed(layer, ranking.name, _ALL)
-        shape = self._battery.conditions[ranking.name].shape
+        means = self._computed(layer, ranking.set_name, _ALL)
+        shape = self._battery.conditions[ranking.set_name].shape
         found = ConditionResponses(
             means[:, :-1].unflatten(1, shape), means[:, -1], torch.arange(shape[0])
         )

@@ -213,6 +213,8 @@ def _value_text(name: str, column: object, kernel: int) -> str:
     value = column[kernel].item()
     if value != value:
         return ""
+    if "temporal" in name:
+        return f"{value:.3g} c/frame"
     if "frequency" in name:
         return f"{value:.3g} c/px"
     if name in _PREFERRED_EXTENTS:

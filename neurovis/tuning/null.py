@@ -18,7 +18,7 @@ from neurovis.readouts import unit_at
 from neurovis.receptive_fields import Layout
 
 #: Layers that random kernels of the same shape can be made for.
-WITH_NULL = (nn.Conv2d, nn.Linear)
+WITH_NULL = (nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 class NullKernels(ABC):
@@ -81,7 +81,7 @@ class LinearNull(NullKernels):
 class ConvolutionNull(NullKernels):
     """Random kernels of a convolution; where it has groups, they take these in turn."""
 
-    def __init__(self, name: str, module: nn.Conv2d, count: int, seed: int) -> None:
+    def __init__(self, name: str, module: nn.Conv2d | nn.Conv3d, count: int, seed: int) -> None:
         super().__init__(name, module.weight, count, seed)
         self._module = module
 
@@ -93,9 +93,11 @@ class ConvolutionNull(NullKernels):
         if module.groups > 1:
             groups = len(self.weights)
             inputs = inputs[:, self._channels()]
-        return functional.conv2d(
+        convolve = functional.conv2d if isinstance(module, nn.Conv2d) else functional.conv3d
+        maps: Tensor = convolve(
             inputs, self.weights, None, module.stride, 0, module.dilation, groups
         )
+        return maps
 
     @override
     def at(self, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
@@ -125,15 +127,15 @@ def null_kernels(
         seed: As of :class:`NullKernels`.
         layout: Layout of a linear layer's output; None for kernels in the last dimension.
     """
-    if count and isinstance(module, nn.Conv2d):
+    if count and isinstance(module, (nn.Conv2d, nn.Conv3d)):
         return ConvolutionNull(name, module, count, seed)
     if count and isinstance(module, nn.Linear):
         return LinearNull(name, module, count, seed, layout or Layout(-1))
     return None
 
 
-def _window(module: nn.Conv2d, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
-    """Return the window of the inputs that one unit of a convolution reads, ``(B, C, kh, kw)``."""
+def _window(module: nn.Conv2d | nn.Conv3d, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
+    """Return the window of the inputs that one unit of a convolution reads, ``(B, C, ...)``."""
     margins = _margins(module)
     starts = [place * step for place, step in zip(unit, module.stride, strict=True)]
     spans = [
@@ -146,25 +148,26 @@ def _window(module: nn.Conv2d, inputs: Tensor, unit: tuple[int, ...]) -> Tensor:
     )
     if not is_inside:
         inputs, firsts = _padded(module, inputs), starts
-    rows, columns = (
+    read = (
         slice(first, first + span + 1, gap)
         for first, span, gap in zip(firsts, spans, module.dilation, strict=True)
     )
-    return inputs[:, :, rows, columns]
+    return inputs[(slice(None), slice(None), *read)]
 
 
-def _padded(module: nn.Conv2d, inputs: Tensor) -> Tensor:
-    (top, bottom), (left, right) = _margins(module)
-    if not any((top, bottom, left, right)):
+def _padded(module: nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:
+    # The last dimension comes first.
+    margins = [margin for pair in reversed(_margins(module)) for margin in pair]
+    if not any(margins):
         return inputs
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    return functional.pad(inputs, (left, right, top, bottom), mode)
+    return functional.pad(inputs, margins, mode)
 
 
-def _margins(module: nn.Conv2d) -> list[tuple[int, int]]:
-    """Return the numbers of rows, then of columns, that padding adds before and after the image."""
+def _margins(module: nn.Conv2d | nn.Conv3d) -> list[tuple[int, int]]:
+    """Return how much padding adds before and after the input, in each of its dimensions."""
     if module.padding == "valid":
-        return [(0, 0), (0, 0)]
+        return [(0, 0)] * len(module.kernel_size)
     if module.padding == "same":
         totals = [
             (size - 1) * gap for size, gap in zip(module.kernel_size, module.dilation, strict=True)

@@ -46,6 +46,27 @@ def test_they_are_the_layer_with_other_weights(options: dict[str, Any]) -> None:
         assert torch.allclose(null.at(images, unit), maps[:, :, unit[0], unit[1]], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stride": (1, 2, 1), "padding": (1, 0, 2)}, {"padding": "same", "groups": 2}],
+    ids=str,
+)
+def test_of_convolutions_over_time(options: dict[str, Any]) -> None:
+    layer = nn.Conv3d(4, 6, (3, 5, 3), bias=False, **options)
+    null = null_kernels("layer", layer, 6, seed=0)
+    assert null is not None
+    videos = torch.randn(2, 4, 6, 11, 12)
+    twin = copy.deepcopy(layer)
+    order = torch.arange(6).view(-1, layer.groups).T.flatten()
+    twin.weight.data = null.weights[order]
+    expected = torch.empty(twin(videos).shape)
+    expected[:, order] = twin(videos)
+    assert torch.allclose(null.maps(videos), expected, atol=1e-5)
+    for unit in ((0, 0, 0), (2, 3, 4)):
+        at_unit = expected[(slice(None), slice(None), *unit)]
+        assert torch.allclose(null.at(videos, unit), at_unit, atol=1e-5)
+
+
 def test_of_linear_layers() -> None:
     layer = nn.Linear(5, 3)
     null = null_kernels("layer", layer, 4, seed=0)

@@ -155,7 +155,9 @@ def quiet_trainer(**options: Any) -> pl.Trainer:
 def test_the_trainer_gives_the_same(network: nn.Module) -> None:
     images, labels = labeled()
     shown: dict[str, Any] = {"images": images, "labels": labels, "classes": CLASSES, **FEW}
-    by = [name for name in RANKINGS if name != "modality"]
+    # Of each kind of stimuli.
+    by = ["orientation", "color", "size", "sparseness", "class", "category", "activation"]
+    by += ["texture", "curvature", "weight"]
     plain = rank_kernels(network, ["0", "1"], by, input_spec=RGB, **shown)
     probe = TuningProbe(network, ["0", "1"], by, input_spec=RGB, batch_size=50, **shown)
     probe.run(quiet_trainer())
@@ -272,19 +274,20 @@ def test_few_images_and_rare_classes(network: nn.Module) -> None:
 
 def test_all_rankings_and_why_some_do_not_apply(network: nn.Module) -> None:
     spec = InputSpec.rgb(16)
-    options: dict[str, Any] = {"input_spec": spec, "null_kernels": 10, "batch_size": 100, **FEW}
+    options: dict[str, Any] = {"input_spec": spec, "null_kernels": 4, "batch_size": 200, **FEW}
     found = rank_kernels(network, ["0", "1"], "all", **options)
     assert [item.by for item in found] == [*RANKINGS] * 2
     reasons = {item.by: item.reason for item in found if item.layer == "1"}
     assert "needs images to show" in reasons["texture"]
     assert "needs images to show" in reasons["class"]
     assert "compares two modalities" in reasons["modality"]
+    assert "for networks of video" in reasons["direction"]
     assert "needs a convolution" in reasons["weight"]
     assert reasons["orientation"] is reasons["phase"] is reasons["curvature"] is None
     assert found["0", "phase"].reason is not None
     alone = rank_kernels(network, "1", "orientation", **options).only
     assert torch.equal(found["1", "orientation"].score.nan_to_num(), alone.score.nan_to_num())
-    images, labels = labeled(spec=spec)
+    images, labels = labeled(8, spec)[0], torch.arange(8) % 2
     flat = rank_kernels(network, "1", "all", images=images, **options)
     assert flat["1", "texture"].reason is flat["1", "activation"].reason is None
     assert "needs images with labels" in flat["1", "category"].reason
@@ -292,7 +295,9 @@ def test_all_rankings_and_why_some_do_not_apply(network: nn.Module) -> None:
     assert "all images are of" in few["1", "class"].reason
     assert "two or more images" in few["1", "category"].reason
     every = rank_kernels(network, "1", ["all"], images=images, labels=labels, **options)
-    assert {item.by for item in every if item.reason is not None} == {"modality", "weight"}
+    assert {item.by for item in every if item.reason is not None} == {
+        *("modality", "direction", "temporal_frequency", "weight", "predictable")  # 8 images.
+    }
 
 
 def test_images_may_be_a_dataset(network: nn.Module) -> None:

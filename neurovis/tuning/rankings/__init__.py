@@ -24,6 +24,7 @@ from neurovis.tuning.rankings.conditions import ConditionRanking, PictureRanking
 from neurovis.tuning.rankings.contrast import ContrastRanking
 from neurovis.tuning.rankings.cross_orientation import CrossOrientationRanking
 from neurovis.tuning.rankings.curvature import CurvatureRanking
+from neurovis.tuning.rankings.direction import DirectionRanking
 from neurovis.tuning.rankings.length import LengthRanking
 from neurovis.tuning.rankings.modality import ModalityRanking
 from neurovis.tuning.rankings.orientation import OrientationRanking
@@ -32,6 +33,7 @@ from neurovis.tuning.rankings.predictable import PredictableRanking
 from neurovis.tuning.rankings.size import SizeRanking
 from neurovis.tuning.rankings.sparseness import SparsenessRanking
 from neurovis.tuning.rankings.spatial_frequency import SpatialFrequencyRanking
+from neurovis.tuning.rankings.temporal_frequency import TemporalFrequencyRanking
 from neurovis.tuning.rankings.texture import TextureRanking
 from neurovis.tuning.rankings.tolerance import ToleranceRanking
 from neurovis.tuning.rankings.weight import WeightNormRanking
@@ -67,6 +69,8 @@ RANKINGS: dict[str, AnyRanking] = {
         CrossOrientationRanking(),
         CurvatureRanking(),
         BorderOwnershipRanking(),
+        DirectionRanking(),
+        TemporalFrequencyRanking(),
         ColorRanking(),
         ModalityRanking(),
         SparsenessRanking(),

@@ -6,14 +6,16 @@ from abc import abstractmethod
 from collections.abc import Sized
 from typing import Any, ClassVar, cast
 
+from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.condition_responses import ConditionResponses
+from neurovis.tuning.grating_responses import significant, without_phase
 from neurovis.tuning.rankings.base import Ranking, mixed_units_reason
 from neurovis.tuning.responses import RankedLayer
-from neurovis.tuning.stimuli import Conditions, PictureVersions
+from neurovis.tuning.stimuli import Conditions, DriftingGratings, PictureVersions
 
 
 class ConditionRanking(Ranking[ConditionResponses]):
@@ -21,6 +23,11 @@ class ConditionRanking(Ranking[ConditionResponses]):
 
     For the reliability, every second value of the set's first parameter goes into either half.
     """
+
+    @property
+    def set_name(self) -> str:
+        """Name of the set of stimuli; rankings with one name share it."""
+        return self.name
 
     @abstractmethod
     def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> Conditions:
@@ -37,6 +44,40 @@ class ConditionRanking(Ranking[ConditionResponses]):
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         return mixed_units_reason(layer, self.name) or super().inapplicable_reason(layer)
+
+
+class MotionRanking(ConditionRanking):
+    """A ranking by drifting gratings, for networks of video."""
+
+    @property
+    @override
+    def set_name(self) -> str:
+        return "drifting_gratings"
+
+    @override
+    def check(self, spec: InputSpec) -> None:
+        if spec.frames == 1:
+            raise ValueError(
+                f"ranking by {self.name} is for networks of video; the input is images"
+            )
+        DriftingGratings(spec)
+
+    @override
+    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> DriftingGratings:
+        return DriftingGratings(spec)
+
+    def tuning(self, responses: ConditionResponses, layer: RankedLayer) -> Tensor:
+        """Return the responses without phase, non-negative, as those to gratings are.
+
+        Args:
+            responses: Responses to drifting gratings.
+            layer: Layer of the kernels.
+
+        Returns:
+            ``(K, spatial frequencies, directions, temporal frequencies)``.
+        """
+        driven = without_phase(responses.table, responses.blank, layer.is_rectified)
+        return significant(driven, responses.table, responses.blank)
 
 
 class PictureRanking(ConditionRanking):

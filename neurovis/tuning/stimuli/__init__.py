@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neurovis.tuning.stimuli.base import Conditions, Stimuli
+from neurovis.tuning.stimuli.drifting import DriftingGratings
 from neurovis.tuning.stimuli.gabors import Gabors, gabor
 from neurovis.tuning.stimuli.gratings import Gratings, default_spatial_frequencies
 from neurovis.tuning.stimuli.mixture import Mixture
@@ -25,6 +26,7 @@ __all__ = [
     "Arcs",
     "Conditions",
     "DenseNoise",
+    "DriftingGratings",
     "Gabors",
     "Gratings",
     "Mixture",
