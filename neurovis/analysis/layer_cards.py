@@ -45,6 +45,9 @@ _FIELD_BATCH = 16
 #: rounding that tells.
 _FLAT = 5e-3
 
+#: Least part of the variance that a model must explain to be named.
+_PREDICTED = 0.5
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -228,6 +231,8 @@ class LayerCards:
         ranking = self._gratings
         if ranking is not None and not ranking.dead[kernel] and is_weak(ranking, kernel):
             yield "gratings hardly drive it: less than 5 % of the layer's most responsive kernel"
+        predictable = (one for one in self._rankings if one.by == "predictable")
+        yield from (_prediction(one, kernel) for one in predictable if one.score[kernel].isfinite())
         if variants[0].remark:
             yield variants[0].remark
         if variants[0].ended == "cut short":
@@ -252,6 +257,20 @@ def _score(ranking: KernelRanking, kernel: int) -> Score:
         float("nan") if is_flat else float(ranking.reliability[kernel]),
         "" if is_flat else preferred_text(ranking, kernel),
         bool(ranking.dead[kernel]),
+    )
+
+
+def _prediction(ranking: KernelRanking, kernel: int) -> str:
+    """Say how well models predict a kernel's responses, from the ranking by predictable."""
+    score, values = float(ranking.score[kernel]), ranking.values
+    error, noise, others = (
+        float(values[name][kernel])
+        for name in ("r2_error", "reverse_correlation_r2", "other_kernels_r2")
+    )
+    which = f"{values['model'][kernel]} model" if score >= _PREDICTED else "no simple model"
+    return (
+        f"{which} predicts its responses to held-out pictures: R² {score:.2f} ± {error:.2f}; by "
+        f"reverse correlation {noise:.2f}, by other kernels' models {others:.2f}"
     )
 
 

@@ -192,9 +192,9 @@ def _score_text(ranking: RankingData, kernel: int) -> str:
 
 
 def preferred_text(ranking: RankingData, kernel: int) -> str:
-    """Return a kernel's preferred value in words, such as ``35°``; empty if it is unknown."""
+    """Return a kernel's preferred value, or its model, in words, such as ``35°``; else nothing."""
     for name, column in ranking.values.items():
-        if name.startswith("preferred_"):
+        if name.startswith("preferred_") or name == "model":
             return _value_text(name, column, kernel)
     return ""
 

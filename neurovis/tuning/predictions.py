@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,8 +14,10 @@ from neurovis.tuning.noise_maps import row_correlations
 from neurovis.tuning.response_models import decorrelated, fit_models
 from neurovis.tuning.stimuli import Mixture
 
-#: The models by name, simplest first, with their numbers of filters whose energy is summed.
-MODELS: Mapping[str, int] = {"linear": 0, "energy": 2}
+#: Contrasts at which normalization halves the response, as parts of the median of pictures.
+_HALVING_CONTRASTS = (0.1, 0.3, 1.0, 3.0)
+#: Number of filters whose energy is summed.
+_ENERGY_FILTERS = 2
 #: A less simple model must explain more than this of the responses' variance in addition.
 _LEAST_GAIN = 0.01
 #: Largest side in pixels of what models see; larger receptive fields are scaled down to it.
@@ -31,6 +33,7 @@ class Predictions:
         measured: ``(K, n)``.
         predicted: ``(K, n)`` by the model's name, simplest first.
         chosen: ``(K,)``, each kernel's model, by its place in that order.
+        gray: ``(K, n)``, predictions of the linear model alike in all channels of the image.
         reverse_correlation: ``(K, n)``, predictions of a filter found by reverse correlation with
             noise, and a nonlinearity.
         pictures: ``(n,)``, numbers of the pictures that the stimuli are views of.
@@ -39,6 +42,7 @@ class Predictions:
     measured: Tensor
     predicted: Mapping[str, Tensor]
     chosen: Tensor
+    gray: Tensor
     reverse_correlation: Tensor
     pictures: Tensor
 
@@ -57,6 +61,7 @@ class Predictions:
             measured=self.measured[which][:, stimuli],
             predicted={name: part[which][:, stimuli] for name, part in self.predicted.items()},
             chosen=self.chosen[which],
+            gray=self.gray[which][:, stimuli],
             reverse_correlation=self.reverse_correlation[which][:, stimuli],
             pictures=self.pictures[stimuli],
         )
@@ -94,11 +99,19 @@ def predict_responses(
     pixels = _seen_pixels(stimuli, seen)
     choosing, judging = stimuli.part == 1, stimuli.part == 2
     pictures = stimuli.pictures
+
+    def fitted(*inputs: Tensor, filters: int = 0) -> Tensor:
+        every = [_outputs(one, responses, stimuli, filters, is_rectified) for one in inputs]
+        return _best(responses, every, choosing)
+
+    # Simplest first.
     outputs = {
-        name: _outputs(pixels, responses, stimuli, filters, is_rectified)
-        for name, filters in MODELS.items()
+        "linear": fitted(pixels.flatten(1)),
+        "energy": fitted(pixels.flatten(1), filters=_ENERGY_FILTERS),
+        "normalized": fitted(*_normalized(pixels, stimuli.family == 0)),
     }
-    by_noise = _reverse_correlation(pixels, responses, stimuli, is_rectified)
+    gray = fitted(pixels.mean(1))
+    by_noise = _reverse_correlation(pixels.flatten(1), responses, stimuli, is_rectified)
     return Predictions(
         measured=measured[:, judging],
         predicted={name: one[:, judging] for name, one in outputs.items()},
@@ -107,13 +120,14 @@ def predict_responses(
             [one[:, choosing] for one in outputs.values()],
             pictures[choosing],
         ),
+        gray=gray[:, judging],
         reverse_correlation=by_noise[:, judging],
         pictures=pictures[judging],
     )
 
 
 def _seen_pixels(stimuli: Mixture, seen: Box) -> Tensor:
-    """Return the pixels ``(n, d)`` of all stimuli that units see, fewer where they are many."""
+    """Return the pixels ``(n, C, P)`` of all stimuli that units see, fewer if they are many."""
     top, left, bottom, right = seen
     size = [min(side, _LARGEST_SIDE) for side in (bottom - top, right - left)]
     parts = []
@@ -121,8 +135,23 @@ def _seen_pixels(stimuli: Mixture, seen: Box) -> Tensor:
         part = stimuli.images(numbers)[..., top:bottom, left:right]
         if list(part.shape[2:]) != size:
             part = functional.interpolate(part, size, mode="bilinear", antialias=True)
-        parts.append(part.flatten(1))
+        parts.append(part.flatten(2))
     return torch.cat(parts) - 0.5
+
+
+def _normalized(pixels: Tensor, pictures: Tensor) -> Iterator[Tensor]:
+    """Yield pixels ``(n, d)`` divided by the contrast of what is seen and a constant."""
+    contrast = (pixels - pixels.mean(2, keepdim=True)).square().mean((1, 2)).sqrt()[:, None]
+    usual = contrast[pictures].median().clamp(min=_TINY)
+    for part in _HALVING_CONTRASTS:
+        yield pixels.flatten(1) / (contrast / usual + part)
+
+
+def _best(responses: Tensor, outputs: list[Tensor], choosing: Tensor) -> Tensor:
+    """The outputs ``(K, n)`` that are nearest to each kernel's responses by which one chooses."""
+    every = torch.stack(outputs)
+    errors = (every - responses)[:, :, choosing].square().sum(2)
+    return every[errors.argmin(0), torch.arange(len(responses))]
 
 
 def _outputs(

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Gauss-Newton steps, and conjugate gradients in each of them.
-_STEPS, _GRADIENTS = 12, 15
+#: Gauss-Newton steps, of linear models and of others, and conjugate gradients in each of them.
+_LINEAR_STEPS, _STEPS, _GRADIENTS = 6, 12, 15
 _POWER_ITERATIONS = 10
 #: Penalty on the squared weights, as part of the responses' variance.
 _RIDGE = 1e-4
@@ -98,7 +98,7 @@ def fit_models(
     best, least = models, torch.full((len(responses),), math.inf).to(inputs)
     damping = torch.ones_like(models.offset)
     error = _error(models, inputs, wanted, weights, is_rectified)
-    for _ in range(_STEPS):
+    for _ in range(_STEPS if filters else _LINEAR_STEPS):
         stepped = _step(models, inputs, wanted, weights, is_rectified, damping)
         new_error = _error(stepped, inputs, wanted, weights, is_rectified)
         is_better = new_error < error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from known_report import (
     report_in,
     size_of,
 )
+from lightning.pytorch import Trainer
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -310,3 +312,20 @@ def test_an_objective_without_kernels_is_refused() -> None:
     module = ActivationMaximization(Net(), "0", input_spec=SPEC, objective="deep_dream")
     with pytest.raises(ValueError, match="the objective reads a layer"):
         make_report(Net(), module, Rankings())
+
+
+def test_cards_say_how_well_models_predict(report: Report) -> None:
+    pictures = torch.rand(16, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    network = report.network
+    found = rank_kernels(network, "0", "predictable", input_spec=SPEC, images=pictures)
+    preferred = ActivationMaximization(network, "0", [0], SPEC, objective="center", steps=1)
+    Trainer(accelerator="cpu", max_epochs=-1, logger=False, enable_checkpointing=False).fit(
+        preferred
+    )
+    (card,) = make_report(network, preferred, found, field_images=0).cards
+    (remark,) = (one for one in card.remarks if "predicts" in one)
+    assert remark.startswith("linear model predicts its responses to held-out pictures: R² 1.00 ±")
+    assert card.scores["predictable"].preferred == "linear"
+    poor = replace(found.only, score=found.only.score * 0.1)
+    (card,) = make_report(network, preferred, Rankings([poor]), field_images=0).cards
+    assert any(one.startswith("no simple model predicts") for one in card.remarks)

@@ -140,6 +140,15 @@ class TestNumbers:
         found = seen.scalars["kernel_ranking/activation/conv2/median"]
         assert found == pytest.approx(center.mean(0).quantile(0.5).item(), rel=1e-5)
 
+    def test_how_well_models_predict_the_probe_images(self) -> None:
+        pictures = torch.rand(16, *IMAGES.shape[1:], generator=torch.Generator().manual_seed(0))
+        monitor, module = watching("conv1", "predictable", input_spec=None), TinyModule().eval()
+        with undisturbed(module):
+            monitor.observe_first(module, pictures, 0)
+            seen = monitor.observe(module, pictures, 7)
+        assert seen.scalars["kernel_ranking/predictable/conv1/median"] > 0.99
+        assert "kernel_ranking/predictable/conv1" in seen.pictures
+
     def test_likeness_to_neurons(self, tmp_path: Path) -> None:
         """The score as of rank_kernels, over training: of the network as it is now."""
         cells = tmp_path / "cells.csv"

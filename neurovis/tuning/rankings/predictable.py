@@ -19,10 +19,10 @@ from neurovis.tuning.stimuli import Mixture
 
 
 class PredictableRanking(Ranking[Predictions]):
-    """R² of a simple model, a linear filter or energy, on pictures that it was not fitted to.
+    """R² of a linear filter, energy or normalization on pictures that it was not fitted to.
 
-    Adelson & Bergen (1985) for energy; Rust, Schwartz, Movshon & Simoncelli (2005) for the fit of
-    several filters to the responses of one unit.
+    Adelson & Bergen (1985) for energy; Heeger (1992) for normalization; Rust, Schwartz, Movshon &
+    Simoncelli (2005) for the fit of several filters to the responses of one unit.
     """
 
     name = "predictable"
@@ -69,6 +69,7 @@ class PredictableRanking(Ranking[Predictions]):
                 "model": [names[place] for place in chosen.tolist()],
                 "r2_error": _standard_error(measured, outputs, responses.pictures),
                 **{f"{name}_r2": one for name, one in explained.items()},
+                "gray_r2": explained_variance(measured, responses.gray),
                 "reverse_correlation_r2": explained_variance(
                     measured, responses.reverse_correlation
                 ),
