@@ -23,6 +23,7 @@ import importlib
 import logging
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,17 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="folder for a grid of each maker's images")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.save:
+        options.save.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     network = load_model(options.model, options.weights)
     options.spec = suggested_input_spec(network) or InputSpec.rgb(224)
-    made = {style: natural_or_maximal(network, style, options) for style in options.styles}
+    makers = {style: partial(in_style, style) for style in options.styles}
     if options.lucent_steps:
-        made["Lucent"] = with_lucent(network, options)
-    for name, (images, seconds) in made.items():
+        makers["Lucent"] = with_lucent
+    for name, make in makers.items():
+        images, seconds = make(network, options)
         if options.save:
             save_image(images, options.save / f"{name}.png", nrow=8)
         for judge in options.judges:
@@ -86,8 +90,8 @@ def chosen(options: argparse.Namespace) -> list[int]:
     return select_kernels(",".join(options.kernels), 10**6, options.layer)
 
 
-def natural_or_maximal(
-    network: nn.Module, style: StyleName, options: argparse.Namespace
+def in_style(
+    style: StyleName, network: nn.Module, options: argparse.Namespace
 ) -> tuple[Tensor, float]:
     """Our images ``(N, 3, H, W)`` in a style, and the CPU seconds that each took."""
     kernels = chosen(options)
