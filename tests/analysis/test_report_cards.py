@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -314,14 +315,20 @@ def test_an_objective_without_kernels_is_refused() -> None:
         make_report(Net(), module, Rankings())
 
 
-def test_cards_say_how_well_models_predict(report: Report) -> None:
+def test_cards_say_how_well_models_predict(report: Report, tmp_path: Path) -> None:
     pictures = torch.rand(16, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     network = report.network
     found = rank_kernels(network, "0", "predictable", input_spec=SPEC, images=pictures)
     preferred = ActivationMaximization(network, "0", [0], SPEC, objective="center", steps=1)
-    Trainer(accelerator="cpu", max_epochs=-1, logger=False, enable_checkpointing=False).fit(
-        preferred
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
     )
+    trainer.fit(preferred)
     (card,) = make_report(network, preferred, found, field_images=0).cards
     (remark,) = (one for one in card.remarks if "predicts" in one)
     assert remark.startswith("linear model predicts its responses to held-out pictures: R² 1.00 ±")
