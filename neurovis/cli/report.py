@@ -50,7 +50,7 @@ class CardOptions:
 
     Args:
         by: Rankings that cards can be sorted and filtered by: {names}; or the import path of one
-            of your own; by default all that need no images and a single pass, and apply to the
+            of your own; by default those of weights and of one pass of gratings that apply to the
             input.
         probe: A picture for the saliency maps; by default the first of --images.
         method: Saliency method of the maps.
@@ -157,7 +157,7 @@ def _ranking_images(
 
 
 def _rankings(by: list[str] | None, spec: InputSpec) -> list[AnyRanking]:
-    """Those that were asked for; else all that one pass makes without images."""
+    """Those that were asked for; else all of weights and of one pass of gratings."""
     if by is not None:
         return chosen_rankings(by)
     return [
