@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
 
 @dataclass(frozen=True)
 class DemoOptions:
@@ -19,15 +21,8 @@ class DemoOptions:
     """
 
     folder: str = "lightning_logs/demo"
-    seconds: int = 60
-    epochs: int = 3
+    seconds: NonNegativeInt = 60
+    epochs: PositiveInt = 3
     steps: int = 128
     layer: str = "relu3"
     accelerator: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.seconds < 0 or self.epochs < 1:
-            raise ValueError(
-                "seconds must be at least 0 and epochs at least 1; "
-                f"got {self.seconds} and {self.epochs}"
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
 from neurovis.analysis import FeatureMaps, FeatureReader
@@ -18,7 +19,7 @@ def run(
     pictures: PictureOptions,
     layer: LayerNames,
     kernels: int | list[int] | str = "all",
-    max_kernels: int = 64,
+    max_kernels: PositiveInt = 64,
     trainer: TrainerArguments = ONE_DEVICE,
 ) -> None:
     """Record the layers' maps of each picture.
@@ -31,8 +32,6 @@ def run(
         max_kernels: Kernels in a figure; the files hold all.
         trainer: Arguments of the Trainer.
     """
-    if max_kernels < 1:
-        raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
     module, spec = network.load()
     with checked_options(module, spec):
         reader = FeatureReader(module, layer_names(layer), spec, kernels)

@@ -13,11 +13,14 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 _LIST = 'a list, as in "[a, b]"'
 _OBJECT = "an object by its class_path"
 _WORDS = {
     int: "an integer",
+    PositiveInt: "an integer of at least 1",
+    NonNegativeInt: "an integer of at least 0",
     float: "a number",
     bool: "true or false",
     str: "a text",

@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 
 from neurovis.analysis import ExplainedPicture, FeatureMaps, RandomizedPicture, ResultFiles
@@ -46,11 +47,7 @@ class PictureOptions:
 
     images: PicturePaths
     patterns: dict[str, str] | None = None
-    batch_size: int = 16
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1; got {self.batch_size}")
+    batch_size: PositiveInt = 16
 
 
 @contextmanager

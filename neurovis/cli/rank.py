@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, cast
 
 import lightning.pytorch as pl
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import nn
 
 from neurovis.analysis import (
@@ -70,16 +71,10 @@ class ResultOptions:
             this number of the first kernels, and how large they want their gratings.
     """
 
-    top: int = 24
-    sheets: int = 4
-    preferred_images: int = 0
-    receptive_fields: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            least = 1 if name == "top" else 0
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; got {value}")
+    top: PositiveInt = 24
+    sheets: NonNegativeInt = 4
+    preferred_images: NonNegativeInt = 0
+    receptive_fields: NonNegativeInt = 0
 
 
 def run(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
+from jsonargparse.typing import PositiveInt
 from torch import Tensor
 
 from neurovis.analysis import PictureExplainer
@@ -37,14 +38,10 @@ class FigureOptions:
     """
 
     randomization: Flag = False
-    max_stages: int | None = None
-    max_kernels: int = 16
+    max_stages: PositiveInt | None = None
+    max_kernels: PositiveInt = 16
 
     def __post_init__(self) -> None:
-        for name in ("max_kernels", "max_stages"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}")
         if self.max_stages is not None and not self.randomization:
             raise ValueError(
                 f"max_stages is of the randomization; got {self.max_stages} without --randomization"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import nn
 
 from neurovis.analysis.kernel_facets import LEAST_FOR_FACETS
@@ -46,17 +47,11 @@ class TopImagesOptions:
 
     images: PicturePaths = None
     patterns: dict[str, str] | None = None
-    top_images: int | None = None
-    image_workers: int = 0
+    top_images: PositiveInt | None = None
+    image_workers: NonNegativeInt = 0
     predictability: Flag = False
     path_similarity: Flag = False
     facets: Flag = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("top_images", 1), ("image_workers", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}; got {value}")
 
     @property
     def are_wanted(self) -> bool:

@@ -24,7 +24,7 @@ REPORTS = each_with(
         ("no such ranking of cards", "--by orientatoin", '"orientatoin" … "orientation"'),
         ("no card for a layer", "--objective deep_dream", "card for each kernel; the objective"),
         ("cards by few gratings", "--ranking.orientations 2", "orientations must be at least 4"),
-        ("cards of no top images", "--top_images 0", "top_images must be at least 1; got 0"),
+        ("cards of no top images", "--top_images 0", "top_images … at least 1 … 0"),
         ("a probe that is not there", "--probe nowhere.png", 'there is no picture "nowhere.png"'),
         ("cards in half precision", "--trainer.precision bf16-mixed", "bf16-mixed"),
         ("a kernel that is not there", "--kernels 99", 'kernel 99 is out of range: layer "'),

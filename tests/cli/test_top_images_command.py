@@ -114,7 +114,7 @@ def test_of_several_layers_each_has_its_own_page(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--images", "nowhere"), "nowhere"),
-        (("--top_images", "0"), "top_images must be at least 1; got 0"),
+        (("--top_images", "0"), 'top_images must be an integer of at least 1; got "0"'),
         (
             ("--model", "torchvision.models.squeezenet1_0", "--top_images", "2"),
             "top_images needs images",
