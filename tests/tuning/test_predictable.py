@@ -133,6 +133,7 @@ def test_kernels_that_do_not_respond_have_no_score() -> None:
     assert found.dead[0]
     assert found.score.isnan().tolist() == [True, True, False]
     assert found.order[0] == 2
+    assert list(found.values["model"]) == ["", "", "linear"]
 
 
 def test_too_few_pictures_are_refused() -> None:

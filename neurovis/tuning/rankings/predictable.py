@@ -13,7 +13,7 @@ from typing_extensions import override
 from neurovis.inputs import InputSpec
 from neurovis.readouts import are_constant
 from neurovis.tuning.predictions import Predictions, explained_variance
-from neurovis.tuning.rankings.base import Ranking, Scores
+from neurovis.tuning.rankings.base import Ranking, Scores, chosen_names
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.stimuli import Mixture
 
@@ -60,13 +60,13 @@ class PredictableRanking(Ranking[Predictions]):
         measured, predicted = responses.measured, responses.predicted
         explained = {name: explained_variance(measured, one) for name, one in predicted.items()}
         chosen = responses.chosen
-        names = list(predicted)
         outputs = torch.stack(list(predicted.values()))[chosen, torch.arange(len(chosen))]
+        score = explained_variance(measured, outputs)
         return Scores(
-            explained_variance(measured, outputs),
+            score,
             dead=are_constant(measured),
             values={
-                "model": [names[place] for place in chosen.tolist()],
+                "model": chosen_names(list(predicted), chosen, score.isnan()),
                 "r2_error": _standard_error(measured, outputs, responses.pictures),
                 **{f"{name}_r2": one for name, one in explained.items()},
                 "gray_r2": explained_variance(measured, responses.gray),
