@@ -46,8 +46,8 @@ class VariedResponses:
 
     @property
     def undriven(self) -> Tensor:
-        """True for kernels that no grating drives further than gray does, ``(K,)``."""
-        return self.orientation.isnan() & self.blank.isfinite()
+        """True for kernels that nothing shown drives further than gray does, ``(K,)``."""
+        return ~(self.tuning.amax(1) > 0) & self.blank.isfinite()
 
     def of(self, variations: Sequence[Variation]) -> VariedResponses:
         """Return the responses to some of the variations, in their order."""

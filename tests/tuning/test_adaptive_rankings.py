@@ -194,6 +194,16 @@ def test_a_layer_that_no_grating_drives() -> None:
     assert found.dead.all()
 
 
+def test_kernels_that_small_windows_do_not_drive() -> None:
+    # It needs more than one cycle of bars.
+    x = place()[1]
+    patch = gaussian(9, 9) * np.cos(2 * np.pi * 0.15 * x)
+    found = rank(linear(patch, patch, bias=-0.2), "1", "length", null_kernels=0)
+    assert found.score.isnan().all()
+    assert not found.dead.any()
+    assert "gratings drive 2 kernels that are not dead no further" in "; ".join(found.notes)
+
+
 def test_what_does_not_apply() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
