@@ -28,6 +28,7 @@ class PredictableRanking(Ranking[Predictions]):
     name = "predictable"
     score_name = "R²"
     scale = "1 where a simple model says all, 0 where it says no more than the mean"
+    curve_name = "R²"
     needs_images = True
     #: Models are fitted to as many of the random kernels, at most.
     most_null_kernels = 50
@@ -65,6 +66,8 @@ class PredictableRanking(Ranking[Predictions]):
         return Scores(
             score,
             dead=are_constant(measured),
+            curve=torch.stack(list(explained.values()), 1),
+            curve_over=list(explained),
             values={
                 "model": chosen_names(list(predicted), chosen, score.isnan()),
                 "r2_error": _standard_error(measured, outputs, responses.pictures),
