@@ -16,11 +16,13 @@ from torch import Tensor
 
 from neurovis.figures import (
     kernel_sheet_figure,
+    null_limit,
     render,
     score_histogram,
     size_tuning_figure,
 )
 from neurovis.inputs import InputSpec
+from neurovis.tuning.scoring import null_percentiles
 
 pytestmark = pytest.mark.drawn
 
@@ -222,6 +224,12 @@ class TestScoreHistogram:
         figure = score_histogram(scores, None, "t", "x", limits=(0, 1))
         counts, _ = np.histogram(scores.numpy(), 20, (0, 1))
         assert heights(figure) == pytest.approx(counts, abs=1e-6)
+
+    @pytest.mark.parametrize("size", [1, 7, 48, 200])
+    def test_above_the_limit_is_above_95_percent(self, size: int) -> None:
+        null, scores = torch.rand(size).round(decimals=2), torch.rand(300).round(decimals=2)
+        limit = null_limit(null)
+        assert torch.equal(scores > limit, null_percentiles(scores, null) >= 95)
 
     def test_the_null_has_the_area_of_the_kernels(self) -> None:
         scores, null = torch.rand(50), torch.rand(2000) ** 2

@@ -9,12 +9,12 @@ from torch import Tensor
 from neurovis.analysis import Comparison, RankedFields
 from neurovis.class_names import class_label
 from neurovis.cli.printing import print_notes, print_table
+from neurovis.figures import null_limit
 from neurovis.tuning.reference_scores import ReferenceScores
 from neurovis.tuning.results import KernelRanking, Rankings
 
 #: Kernels named in the printed table.
 _NAMED = 5
-_NULL_PERCENTILE = 0.95
 #: Columns that are shown where there is room, the ones that say most first.
 _IF_ROOM = ("reliability", "null's 95 %", "score", "kernels")
 
@@ -29,11 +29,11 @@ def print_rankings(rankings: Rankings) -> None:
 def _cells(ranking: KernelRanking) -> dict[str, str]:
     """By heading, what there is to say of a ranking."""
     applies = ranking.reason is None
-    known, null = (scores[scores.isfinite()] for scores in (ranking.score, ranking.null_score))
+    known, limit = ranking.score[ranking.score.isfinite()], null_limit(ranking.null_score)
     cells = {
         "median": _median(known),
-        "null's 95 %": _number(_quantile(null, _NULL_PERCENTILE)),
-        "above null": _above(ranking) if len(null) else "-",
+        "null's 95 %": "-" if limit is None else _number(limit),
+        "above null": "-" if limit is None else _above(ranking),
         "dead": str(int(ranking.dead.sum())),
         "reliability": _number(ranking.rank_reliability),
         "first kernels": ", ".join(
@@ -161,9 +161,4 @@ def _field_notes(found: Sequence[RankedFields]) -> Iterator[str]:
 
 
 def _median(values: Tensor, form: str = "{:.3g}") -> str:
-    return _number(_quantile(values, 0.5), form)
-
-
-def _quantile(values: Tensor, part: float) -> float:
-    """Return a quantile of what is not NaN; NaN where there is nothing else."""
-    return values.nanquantile(part).item() if len(values) else float("nan")
+    return _number(values.nanquantile(0.5).item() if len(values) else float("nan"), form)

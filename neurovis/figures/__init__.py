@@ -29,7 +29,7 @@ from neurovis.figures.reference import (
 )
 from neurovis.figures.saliency import saliency_figure
 from neurovis.figures.score_changes import score_change_figure
-from neurovis.figures.selectivity import score_histogram
+from neurovis.figures.selectivity import null_limit, score_histogram
 from neurovis.figures.size_tuning import size_tuning_figure
 from neurovis.figures.spectra import grating_preference_figure
 from neurovis.figures.tuning_curves import kernel_sheet_figure
@@ -48,6 +48,7 @@ __all__ = [
     "kernel_sheet_figure",
     "labeled_grid",
     "modality_rows",
+    "null_limit",
     "orientation_colors",
     "orientation_key",
     "orientation_map_figure",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from torch import Tensor
@@ -29,6 +29,8 @@ from neurovis.figures.text import LABEL, line_height, text_width
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Percentile of the null.
+_LIMIT = 95
 _HISTOGRAM_SIZE = (560, 280)
 _BINS = (10, 40)
 _SWATCH, _BAR = 26, "#9cc3e2"
@@ -87,6 +89,23 @@ def score_histogram(
     return page_figure(plot, title, lines, plot.width)
 
 
+def null_limit(null: Tensor) -> float | None:
+    """The null's 95th percentile: what is above it is above at least 95 % of the null's scores.
+
+    Args:
+        null: Scores ``(N,)``; what is not finite does not count.
+
+    Returns:
+        None if there is no score.
+
+    Example:
+        >>> import torch
+        >>> null_limit(torch.arange(48.0))
+        45.0
+    """
+    return _percentile(as_values(null), _LIMIT)
+
+
 def _within(split: float | None, limits: tuple[float, float]) -> bool:
     return split is None or limits[0] < split < limits[1]
 
@@ -113,7 +132,7 @@ def _counted(kernels: Values, chance: Values, across: Axis, null_name: str) -> l
         beyond = int(((values < across.low) | (values > across.high)).sum())
         if beyond:
             notes.append(f"{beyond} of {len(values)} {name} beyond the axis")
-    known, limit = kernels[np.isfinite(kernels)], _percentile(chance, 95)
+    known, limit = kernels[np.isfinite(kernels)], _percentile(chance, _LIMIT)
     if limit is not None and len(known):
         above = int((known > limit).sum())
         share = 100 * above / len(known)
@@ -126,7 +145,9 @@ def _counted(kernels: Values, chance: Values, across: Axis, null_name: str) -> l
 
 def _percentile(values: Values, percent: float) -> float | None:
     finite = values[np.isfinite(values)]
-    return float(np.percentile(finite, percent)) if len(finite) else None
+    # A limit is one of the scores, so that the part of them below what is above it is exact.
+    method: Literal["inverted_cdf", "linear"] = "inverted_cdf" if percent == _LIMIT else "linear"
+    return float(np.percentile(finite, percent, method=method)) if len(finite) else None
 
 
 @dataclass
@@ -177,7 +198,7 @@ class _Histogram:
             median = _percentile(values, 50)
             if median is not None:
                 row.append((f"median of {kind}", f"median {number(median)}"))
-            limit = _percentile(values, 95)
+            limit = _percentile(values, _LIMIT)
             if kind == "outline" and limit is not None:
                 row.append(("limit", f"95th percentile {number(limit)}"))
             rows.append(row)
@@ -196,7 +217,7 @@ class _Histogram:
         for kind, values, percent in (
             ("median of bar", self.kernels, 50),
             ("median of outline", self.chance, 50),
-            ("limit", self.chance, 95),
+            ("limit", self.chance, _LIMIT),
         ):
             at = _percentile(values, percent)
             if at is not None and self.across.low <= at <= self.across.high:

@@ -12,6 +12,7 @@ from neurovis.class_names import class_label
 from neurovis.figures import (
     RankedEntry,
     kernel_sheet_figure,
+    null_limit,
     orientation_map_figure,
     ranking_figure,
     score_change_figure,
@@ -80,15 +81,9 @@ def draw_score_changes(
         ranking.score,
         (f"{ranking.score_name} at first, step {first_step}", f"{ranking.score_name} now"),
         f"{ranking.layer}: {len(ranking)} kernels at first and now{_at(step)}",
-        (_limit(first), _limit(ranking)),
+        (null_limit(first.null_score), null_limit(ranking.null_score)),
         (f"{gained} of {len(ranking)} kernels score more than at first (above the diagonal)",),
     )
-
-
-def _limit(ranking: RankingData) -> float | None:
-    """The null's 95th percentile."""
-    known = ranking.null_score[ranking.null_score.isfinite()]
-    return known.quantile(0.95).item() if len(known) else None
 
 
 def draw_orientation_map(ranking: RankingData, step: int | None) -> Figure:
