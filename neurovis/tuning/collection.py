@@ -5,10 +5,8 @@ Shared by the function, the LightningModule under a Trainer, and the monitor.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,34 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from neurovis.arithmetic import has_float64
 from neurovis.tuning.battery import GRATINGS, IMAGES, Battery
-from neurovis.tuning.condition_responses import ConditionResponses
-from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.layer_ranker import ALL, FIRST_HALF, SECOND_HALF, LayerRanker
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
-from neurovis.tuning.predictions import Predictions, predict_responses
-from neurovis.tuning.rankings import (
-    AdaptiveRanking,
-    AnyRanking,
-    ConditionRanking,
-    GratingRanking,
-    ImageRanking,
-    ImageResponses,
-    PredictableRanking,
-    WeightRanking,
-    are_all,
-)
-from neurovis.tuning.responses import LayerResponses, RankedLayer
-from neurovis.tuning.results import KernelRanking, Rankings
-from neurovis.tuning.scoring import not_applicable, rank_layer
-from neurovis.tuning.second_pass import SecondPass, set_name
-from neurovis.tuning.stimuli import Gratings, Mixture
-from neurovis.tuning.varied_responses import VariedResponses
-
-#: All images, and their two halves.
-_ALL, _FIRST_HALF, _SECOND_HALF = "all", "first half", "second half"
-
-AnyResponses = TypeVar(
-    "AnyResponses", GratingResponses, VariedResponses, ConditionResponses, Predictions
-)
+from neurovis.tuning.rankings import AdaptiveRanking, AnyRanking, ImageRanking, are_all
+from neurovis.tuning.responses import LayerResponses
+from neurovis.tuning.results import Rankings
+from neurovis.tuning.second_pass import SecondPass
 
 
 class Collection:
@@ -83,14 +59,14 @@ class Collection:
         for layer in self._layers:
             rows = layer.kernels + layer.null_count
             for name, stimuli in battery.conditions.items():
-                self._metrics[layer.name, name, _ALL] = ConditionMeans(rows, len(stimuli))
+                self._metrics[layer.name, name, ALL] = ConditionMeans(rows, len(stimuli))
             self._by_image[layer.name] = [
                 ranking
                 for ranking in self._rankings
                 if isinstance(ranking, ImageRanking) and ranking.inapplicable_reason(layer) is None
             ]
             for ranking in self._by_image[layer.name]:
-                for part in (_ALL, _FIRST_HALF, _SECOND_HALF):
+                for part in (ALL, FIRST_HALF, SECOND_HALF):
                     metric = ranking.metric(rows, len(battery.classes))
                     self._metrics[layer.name, ranking.name, part] = metric
         self._watch_alone()
@@ -116,12 +92,13 @@ class Collection:
         if not adaptive or self._second is not None:
             return False
         self._place_metrics()
-        first = {layer.name: self._grating_responses(layer, GRATINGS) for layer in self._layers}
+        ranker = self._ranker()
+        first = {layer.name: ranker.grating_responses(layer, GRATINGS) for layer in self._layers}
         self._second = SecondPass(
             adaptive, self._layers, first, self._responses.spec, self._battery.settings
         )
         self.sets = self._second.sets
-        self._metrics |= {(*key, _ALL): one for key, one in self._second.metrics.items()}
+        self._metrics |= {(*key, ALL): one for key, one in self._second.metrics.items()}
         self._watch_alone()
         return bool(self.sets)
 
@@ -148,8 +125,8 @@ class Collection:
             return
         numbers = numbers.to(place)
         for layer, responses in by_layer.items():
-            if (layer, name, _ALL) in self._metrics:
-                self._metrics[layer, name, _ALL].update(responses, numbers)
+            if (layer, name, ALL) in self._metrics:
+                self._metrics[layer, name, ALL].update(responses, numbers)
 
     def _add_images(
         self,
@@ -162,7 +139,7 @@ class Collection:
         in_first = self._in_first_half[numbers]
         middle = int(in_first.sum())
         order = in_first.logical_not().argsort(stable=True)
-        parts = {_ALL: slice(None), _FIRST_HALF: slice(middle), _SECOND_HALF: slice(middle, None)}
+        parts = {ALL: slice(None), FIRST_HALF: slice(middle), SECOND_HALF: slice(middle, None)}
         classes = self._classes(numbers, labels)[order].to(place)
         order = order.to(place)
         for layer, unordered in by_layer.items():
@@ -180,12 +157,18 @@ class Collection:
         """Rank all layers by all rankings; every process must call this."""
         # Processes without a batch must sum their zeros on the device where the others sum.
         self._place_metrics()
+        ranker = self._ranker()
         return Rankings(
             [
-                self._ranked(layer, ranking)
+                ranker.rank(layer, ranking)
                 for layer in self._layers
                 for ranking in self._all_rankings
             ]
+        )
+
+    def _ranker(self) -> LayerRanker:
+        return LayerRanker(
+            self._battery, self._metrics, self._second, may_refuse=not are_all(self._all_rankings)
         )
 
     def _place_metrics(self) -> torch.device:
@@ -205,105 +188,6 @@ class Collection:
         if labels.min() < 0 or labels.max() >= len(self._battery.classes):
             _refuse_labels(numbers, labels, self._battery.classes)
         return labels
-
-    def _ranked(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
-        reason = self._battery.left_out.get(ranking.name) or ranking.inapplicable_reason(layer)
-        if reason is not None:
-            return not_applicable(layer, ranking, reason)
-        try:
-            return self._ranked_by_kind(layer, ranking)
-        except ValueError as error:
-            if not are_all(self._all_rankings):
-                raise
-            # What only the responses tell, such as too few images of each class.
-            return not_applicable(layer, ranking, str(error))
-
-    def _ranked_by_kind(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
-        if isinstance(ranking, WeightRanking):
-            return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
-        if isinstance(ranking, GratingRanking):
-            return self._ranked_by_gratings(layer, ranking)
-        if isinstance(ranking, ConditionRanking):
-            return self._ranked_by_conditions(layer, ranking)
-        stimuli = self._battery.conditions.get(ranking.name)
-        if isinstance(ranking, PredictableRanking) and isinstance(stimuli, Mixture):
-            return self._ranked_by_predictions(layer, ranking, stimuli)
-        if isinstance(ranking, ImageRanking):
-            return self._ranked_by_images(layer, ranking)
-        if isinstance(ranking, AdaptiveRanking) and self._second is not None:
-            means = self._computed(layer, set_name(ranking, layer), _ALL)
-            found = self._second.responses(ranking, layer, means)
-            return _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        raise TypeError(
-            f"{type(ranking).__name__} must be a GratingRanking, an AdaptiveRanking, a "
-            "ConditionRanking, an ImageRanking or a WeightRanking"
-        )
-
-    def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
-        found = self._grating_responses(layer, ranking.gratings)
-        split = ranking.split, ranking.split_phases
-        return _with_halves(layer, ranking, found, lambda own, number: own.half(number, *split))
-
-    def _ranked_by_conditions(self, layer: RankedLayer, ranking: ConditionRanking) -> KernelRanking:
-        means = self._computed(layer, ranking.set_name, _ALL)
-        shape = self._battery.conditions[ranking.set_name].shape
-        found = ConditionResponses(
-            means[:, :-1].unflatten(1, shape), means[:, -1], torch.arange(shape[0])
-        )
-        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        if not ranking.needs_images:
-            return ranked
-        return replace(ranked, notes=(*ranked.notes, self._battery.images_note(ranking)))
-
-    def _ranked_by_predictions(
-        self, layer: RankedLayer, ranking: PredictableRanking, stimuli: Mixture
-    ) -> KernelRanking:
-        means = self._computed(layer, ranking.name, _ALL)
-        shown = means[: layer.kernels + ranking.most_null_kernels]
-        found = predict_responses(stimuli, shown, layer.seen, layer.is_rectified)
-        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        return replace(ranked, notes=(*ranked.notes, stimuli.note))
-
-    def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
-        classes = self._battery.classes if ranking.needs_labels else []
-
-        def responses(part: str) -> tuple[ImageResponses, ImageResponses]:
-            values = self._computed(layer, ranking.name, part)
-            own, null = values[: layer.kernels], values[layer.kernels :]
-            return ImageResponses(own, classes), ImageResponses(null, classes)
-
-        own, null = responses(_ALL)
-        halves = None
-        if self._battery.can_be_split:
-            halves = (responses(_FIRST_HALF)[0], responses(_SECOND_HALF)[0])
-        found = rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
-        return replace(found, notes=(*found.notes, self._battery.images_note(ranking)))
-
-    def _grating_responses(self, layer: RankedLayer, name: str) -> GratingResponses:
-        gratings = self._battery.conditions[name]
-        if not isinstance(gratings, Gratings):
-            raise TypeError(
-                f'the stimuli "{name}" of a GratingRanking must be Gratings; got '
-                f"{type(gratings).__name__}"
-            )
-        means = self._computed(layer, name, _ALL)
-        return GratingResponses(
-            # The highest contrast; there is one.
-            table=means[:, :-1].unflatten(1, gratings.shape)[:, :, :, :, -1],
-            blank=means[:, -1],
-            is_rectified=layer.is_rectified,
-            orientations=gratings.orientations,
-            spatial_frequencies=gratings.spatial_frequencies,
-            modulations=[modulation.name for modulation in gratings.modulations],
-        )
-
-    def _computed(self, layer: RankedLayer, name: str, part: str) -> Tensor:
-        with warnings.catch_warnings():
-            # One of several processes may have been shown no stimulus.
-            warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
-            computed: Tensor = self._metrics[layer.name, name, part].compute()
-        # Torchmetrics makes scalars of single elements.
-        return computed.cpu().view(-1) if computed.ndim == 0 else computed.cpu()
 
 
 @torch.no_grad()
@@ -326,19 +210,6 @@ def rank_alone(
                 collection.see(name, *batch)
         is_on = collection.next_pass()
     return collection.rankings()
-
-
-def _with_halves(
-    layer: RankedLayer,
-    ranking: AnyRanking,
-    found: AnyResponses,
-    half: Callable[[AnyResponses, int], AnyResponses | None],
-) -> KernelRanking:
-    """Rank by responses of the layer's kernels, and of the random ones behind them."""
-    own, null = found.kernels(slice(layer.kernels)), found.kernels(slice(layer.kernels, None))
-    first, second = half(own, 0), half(own, 1)
-    halves = None if first is None or second is None else (first, second)
-    return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
 
 
 def _moved(responses: dict[str, Tensor], place: torch.device) -> dict[str, Tensor]:

@@ -1,0 +1,190 @@
+"""Ranks the kernels of layers by the responses that a collection's metrics hold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from neurovis.tuning.battery import Battery
+from neurovis.tuning.condition_responses import ConditionResponses
+from neurovis.tuning.grating_responses import GratingResponses
+from neurovis.tuning.metrics import ResponseMetric
+from neurovis.tuning.predictions import Predictions, predict_responses
+from neurovis.tuning.rankings import (
+    AdaptiveRanking,
+    AnyRanking,
+    ConditionRanking,
+    GratingRanking,
+    ImageRanking,
+    ImageResponses,
+    PredictableRanking,
+    WeightRanking,
+)
+from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.results import KernelRanking
+from neurovis.tuning.scoring import not_applicable, rank_layer
+from neurovis.tuning.second_pass import SecondPass, set_name
+from neurovis.tuning.stimuli import Gratings, Mixture
+from neurovis.tuning.varied_responses import VariedResponses
+
+#: All images, and their two halves.
+ALL, FIRST_HALF, SECOND_HALF = "all", "first half", "second half"
+
+AnyResponses = TypeVar(
+    "AnyResponses", GratingResponses, VariedResponses, ConditionResponses, Predictions
+)
+
+
+class LayerRanker:
+    """Turns what was collected of a layer into what each kind of ranking takes.
+
+    Args:
+        battery: The stimuli that were shown.
+        metrics: What they did, by layer, set of stimuli (or ranking by images), and part of it.
+        second: The second pass, if there was one.
+        may_refuse: Whether too few responses raise an error, or are the reason of a ranking
+            without scores.
+    """
+
+    def __init__(
+        self,
+        battery: Battery,
+        metrics: Mapping[tuple[str, str, str], ResponseMetric],
+        second: SecondPass | None,
+        *,
+        may_refuse: bool,
+    ) -> None:
+        self._battery, self._metrics, self._second = battery, metrics, second
+        self._may_refuse = may_refuse
+
+    def rank(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
+        """Rank a layer's kernels; every process must call this.
+
+        Raises:
+            ValueError: If the responses are too few for the ranking, unless it may not refuse.
+            TypeError: If the ranking is of no known kind, or its stimuli are of another.
+        """
+        reason = self._battery.left_out.get(ranking.name) or ranking.inapplicable_reason(layer)
+        if reason is not None:
+            return not_applicable(layer, ranking, reason)
+        try:
+            return self._ranked_by_kind(layer, ranking)
+        except ValueError as error:
+            if self._may_refuse:
+                raise
+            # What only the responses tell, such as too few images of each class.
+            return not_applicable(layer, ranking, str(error))
+
+    def _ranked_by_kind(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
+        if isinstance(ranking, WeightRanking):
+            return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
+        if isinstance(ranking, GratingRanking):
+            return self._ranked_by_gratings(layer, ranking)
+        if isinstance(ranking, ConditionRanking):
+            return self._ranked_by_conditions(layer, ranking)
+        stimuli = self._battery.conditions.get(ranking.name)
+        if isinstance(ranking, PredictableRanking) and isinstance(stimuli, Mixture):
+            return self._ranked_by_predictions(layer, ranking, stimuli)
+        if isinstance(ranking, ImageRanking):
+            return self._ranked_by_images(layer, ranking)
+        if isinstance(ranking, AdaptiveRanking) and self._second is not None:
+            means = self._computed(layer, set_name(ranking, layer), ALL)
+            found = self._second.responses(ranking, layer, means)
+            return _with_halves(layer, ranking, found, lambda own, number: own.half(number))
+        raise TypeError(
+            f"{type(ranking).__name__} must be a GratingRanking, an AdaptiveRanking, a "
+            "ConditionRanking, an ImageRanking or a WeightRanking"
+        )
+
+    def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
+        found = self.grating_responses(layer, ranking.gratings)
+        split = ranking.split, ranking.split_phases
+        return _with_halves(layer, ranking, found, lambda own, number: own.half(number, *split))
+
+    def _ranked_by_conditions(self, layer: RankedLayer, ranking: ConditionRanking) -> KernelRanking:
+        means = self._computed(layer, ranking.set_name, ALL)
+        shape = self._battery.conditions[ranking.set_name].shape
+        found = ConditionResponses(
+            means[:, :-1].unflatten(1, shape), means[:, -1], torch.arange(shape[0])
+        )
+        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
+        if not ranking.needs_images:
+            return ranked
+        return replace(ranked, notes=(*ranked.notes, self._battery.images_note(ranking)))
+
+    def _ranked_by_predictions(
+        self, layer: RankedLayer, ranking: PredictableRanking, stimuli: Mixture
+    ) -> KernelRanking:
+        means = self._computed(layer, ranking.name, ALL)
+        shown = means[: layer.kernels + ranking.most_null_kernels]
+        found = predict_responses(stimuli, shown, layer.seen, layer.is_rectified)
+        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
+        return replace(ranked, notes=(*ranked.notes, stimuli.note))
+
+    def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
+        classes = self._battery.classes if ranking.needs_labels else []
+
+        def responses(part: str) -> tuple[ImageResponses, ImageResponses]:
+            values = self._computed(layer, ranking.name, part)
+            own, null = values[: layer.kernels], values[layer.kernels :]
+            return ImageResponses(own, classes), ImageResponses(null, classes)
+
+        own, null = responses(ALL)
+        halves = None
+        if self._battery.can_be_split:
+            halves = (responses(FIRST_HALF)[0], responses(SECOND_HALF)[0])
+        found = rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
+        return replace(found, notes=(*found.notes, self._battery.images_note(ranking)))
+
+    def grating_responses(self, layer: RankedLayer, name: str) -> GratingResponses:
+        """Return the responses of a layer's kernels, and of the random ones behind them.
+
+        Args:
+            layer: The layer.
+            name: Name of the gratings.
+
+        Raises:
+            TypeError: If these are no gratings.
+        """
+        gratings = self._battery.conditions[name]
+        if not isinstance(gratings, Gratings):
+            raise TypeError(
+                f'the stimuli "{name}" of a GratingRanking must be Gratings; got '
+                f"{type(gratings).__name__}"
+            )
+        means = self._computed(layer, name, ALL)
+        return GratingResponses(
+            # The highest contrast; there is one.
+            table=means[:, :-1].unflatten(1, gratings.shape)[:, :, :, :, -1],
+            blank=means[:, -1],
+            is_rectified=layer.is_rectified,
+            orientations=gratings.orientations,
+            spatial_frequencies=gratings.spatial_frequencies,
+            modulations=[modulation.name for modulation in gratings.modulations],
+        )
+
+    def _computed(self, layer: RankedLayer, name: str, part: str) -> Tensor:
+        with warnings.catch_warnings():
+            # One of several processes may have been shown no stimulus.
+            warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
+            computed: Tensor = self._metrics[layer.name, name, part].compute()
+        # Torchmetrics makes scalars of single elements.
+        return computed.cpu().view(-1) if computed.ndim == 0 else computed.cpu()
+
+
+def _with_halves(
+    layer: RankedLayer,
+    ranking: AnyRanking,
+    found: AnyResponses,
+    half: Callable[[AnyResponses, int], AnyResponses | None],
+) -> KernelRanking:
+    """Rank by responses of the layer's kernels, and of the random ones behind them."""
+    own, null = found.kernels(slice(layer.kernels)), found.kernels(slice(layer.kernels, None))
+    first, second = half(own, 0), half(own, 1)
+    halves = None if first is None or second is None else (first, second)
+    return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
