@@ -24,8 +24,10 @@ from torch.utils.data import DataLoader
 from neurovis import ActivationMaximization, InputSpec, rank_kernels
 from neurovis.calling import call_arguments
 from neurovis.cli.main import COMMANDS, build_parser
+from neurovis.demo import demo_input_spec, load_demo_network
 from neurovis.figures.page_figure import PageFigure
 from neurovis.tuning import RANKINGS, Rankings
+from neurovis.tuning.rankings import Ranking, Scores
 
 ROOT = Path(__file__).resolve().parents[1]
 MEDIA = ROOT / "docs" / "media"
@@ -222,10 +224,17 @@ def test_python_has_names_and_arguments_that_exist(block: str) -> None:
             assert node.id in names or hasattr(builtins, node.id), f"{node.id} is not defined"
         if isinstance(node, ast.Call):
             function = _named(node.func, names)
-            if callable(function) and getattr(builtins, function.__name__, None) is not function:
+            if _has_signature(function):
                 given = {one.arg: None for one in node.keywords if one.arg}
                 bound = inspect.signature(function).bind_partial(*[None] * len(node.args), **given)
                 assert set(bound.kwargs) <= _keywords(function) | set(bound.signature.parameters)
+
+
+def _has_signature(function: Any) -> bool:
+    """False for what Python brings, and for PyTorch's functions in C."""
+    if not callable(function) or inspect.isbuiltin(function):
+        return False
+    return getattr(builtins, function.__name__, None) is not function
 
 
 def _keywords(function: Any) -> set[str]:
@@ -291,6 +300,37 @@ def test_activation_maximization_gives_what_is_said(
     for name, channels in said:
         shape = tuple(getattr(results, name).shape)
         assert shape == ((16, 3, 24, 24) if channels else (16,))
+
+
+def test_a_ranking_by_stimuli_of_your_own_scores_what_they_do(names: dict[str, Any]) -> None:
+    exec(_block("class Spots", "docs/tuning.md"), names)
+    network, spec = load_demo_network().eval(), demo_input_spec()
+    spots = names["Spots"](spec)
+    images = spots.images(range(len(spots)))
+    assert (images[-1] == 0.5).all(), "the last stimulus is gray"
+    found: list[torch.Tensor] = []
+    handle = network.get_submodule("conv1").register_forward_hook(
+        lambda *called: found.append(called[-1])
+    )
+    with handle, torch.no_grad():
+        network(spec.to_network(images))
+    height, width = found[0].shape[2:]
+    table = found[0][:-1, :, height // 2, width // 2].T.unflatten(1, (4, 3))
+    expected = (table[:, -1] - table[:, 0]).mean(1)
+    (ranking,) = names["ranking"]
+    torch.testing.assert_close(ranking.score.float(), expected, rtol=1e-4, atol=1e-4)
+    assert len(ranking.null_score) > 0
+
+
+def test_a_kind_of_ranking_that_cannot_be_shown_anything_is_refused() -> None:
+    class Guess(Ranking[Any]):
+        name, score_name = "guess", "guess"
+
+        def score(self, *responses: Any) -> Scores:
+            raise AssertionError(responses)
+
+    with pytest.raises(TypeError, match=r"a subclass of GratingRanking, .* got <.*Guess"):
+        rank_kernels(load_demo_network(), "conv1", Guess(), input_spec=demo_input_spec())
 
 
 def test_an_objective_of_your_own_is_maximized(names: dict[str, Any], tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class LayerFacts:
         return None if field is None or field.center is None else field.pixels(field.center)
 
     @property
-    def seen(self) -> Box:
+    def visible_box(self) -> Box:
         """The part of the image that its central unit may see; all where that is unknown."""
         return clipped_box(self.box or (0, 0, *self.spec.size), self.spec.size)
 
@@ -130,7 +130,7 @@ def find_layers(
     return layers
 
 
-def looked_at(
+def viewed_pixel(
     box: Box | None, unit: tuple[int, ...], map_size: tuple[int, ...], size: tuple[int, int]
 ) -> tuple[float, float]:
     """Row and column of the pixel that a unit of a map looks at.
@@ -156,7 +156,7 @@ def _central_place(
     row, column = center_place(map_size)
     known = field is not None and field.units == map_size
     box = field.pixels((row, column)) if field is not None and known else None
-    return looked_at(box, (row, column), map_size, size)
+    return viewed_pixel(box, (row, column), map_size, size)
 
 
 def read_noise(

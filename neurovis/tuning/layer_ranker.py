@@ -22,6 +22,7 @@ from neurovis.tuning.rankings import (
     GratingRanking,
     ImageRanking,
     ImageResponses,
+    PictureRanking,
     PredictableRanking,
     WeightRanking,
 )
@@ -67,7 +68,7 @@ class LayerRanker:
 
         Raises:
             ValueError: If the responses are too few for the ranking, unless it may not refuse.
-            TypeError: If the ranking is of no known kind, or its stimuli are of another.
+            TypeError: If the ranking's stimuli are of another kind.
         """
         reason = self._battery.left_out.get(ranking.name) or ranking.inapplicable_reason(layer)
         if reason is not None:
@@ -96,10 +97,7 @@ class LayerRanker:
             means = self._computed(layer, set_name(ranking, layer), ALL)
             found = self._second.responses(ranking, layer, means)
             return _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        raise TypeError(
-            f"{type(ranking).__name__} must be a GratingRanking, an AdaptiveRanking, a "
-            "ConditionRanking, an ImageRanking or a WeightRanking"
-        )
+        raise TypeError(f"{type(ranking).__name__} is a ranking of no known kind")
 
     def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
         found = self.grating_responses(layer, ranking.gratings)
@@ -113,7 +111,7 @@ class LayerRanker:
             means[:, :-1].unflatten(1, shape), means[:, -1], torch.arange(shape[0])
         )
         ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        if not ranking.needs_images:
+        if not isinstance(ranking, PictureRanking):
             return ranked
         return replace(ranked, notes=(*ranked.notes, self._battery.images_note(ranking)))
 
@@ -122,7 +120,7 @@ class LayerRanker:
     ) -> KernelRanking:
         means = self._computed(layer, ranking.name, ALL)
         shown = means[: layer.kernels + ranking.most_null_kernels]
-        found = predict_responses(stimuli, shown, layer.seen, layer.is_rectified)
+        found = predict_responses(stimuli, shown, layer.visible_box, layer.is_rectified)
         ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
         return replace(ranked, notes=(*ranked.notes, stimuli.note))
 

@@ -1,6 +1,6 @@
 """Torchmetrics that reduce responses as they stream, and sum them across devices.
 
-Memory grows with kernels and conditions, not with the images shown.
+Memory grows with kernels and conditions; images are conditions only to rankings that compare them.
 """
 
 from __future__ import annotations

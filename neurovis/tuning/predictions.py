@@ -13,6 +13,7 @@ from neurovis.receptive_fields import Box
 from neurovis.tuning.noise_maps import row_correlations
 from neurovis.tuning.response_models import decorrelated, fit_models
 from neurovis.tuning.stimuli import Mixture
+from neurovis.tuning.stimuli.mixture import Family, Purpose
 
 #: Contrasts at which normalization halves the response, as parts of the median of pictures.
 _HALVING_CONTRASTS = (0.1, 0.3, 1.0, 3.0)
@@ -47,11 +48,11 @@ class Predictions:
     pictures: Tensor
 
     def kernels(self, which: slice) -> Predictions:
-        """The same for some of the kernels."""
+        """Return the predictions for some of the kernels."""
         return self._part(which, slice(None))
 
     def half(self, number: int) -> Predictions:
-        """The same for every second picture, from the first or the second."""
+        """Return the predictions for every second picture, from the first or the second."""
         places = self.pictures.unique(return_inverse=True)[1]
         return self._part(slice(None), (places % 2 == number).nonzero().flatten())
 
@@ -83,21 +84,21 @@ def explained_variance(measured: Tensor, predicted: Tensor) -> Tensor:
 
 
 def predict_responses(
-    stimuli: Mixture, responses: Tensor, seen: Box, is_rectified: bool
+    stimuli: Mixture, responses: Tensor, visible: Box, is_rectified: bool
 ) -> Predictions:
     """Fit all models to kernels' responses, choose one for each, and predict what was held out.
 
     Args:
         stimuli: What was shown.
         responses: ``(K, n)``, the responses to it.
-        seen: The part of the image that the units see.
+        visible: The part of the image that the units see.
         is_rectified: Whether responses are cut off at 0.
     """
     # Nothing is fitted to kernels with a response that is no number; they get no score.
     measured = responses.float()
     responses = torch.where(measured.isfinite().all(1, keepdim=True), measured, 0.0)
-    pixels = _seen_pixels(stimuli, seen)
-    choosing, judging = stimuli.part == 1, stimuli.part == 2
+    pixels = _visible_pixels(stimuli, visible)
+    choosing, judging = stimuli.purpose == Purpose.CHOICE, stimuli.purpose == Purpose.SCORE
     pictures = stimuli.pictures
 
     def fitted(*inputs: Tensor, filters: int = 0) -> Tensor:
@@ -108,7 +109,7 @@ def predict_responses(
     outputs = {
         "linear": fitted(pixels.flatten(1)),
         "energy": fitted(pixels.flatten(1), filters=_ENERGY_FILTERS),
-        "normalized": fitted(*_normalized(pixels, stimuli.family == 0)),
+        "normalized": fitted(*_normalized(pixels, stimuli.family == Family.PICTURE)),
     }
     gray = fitted(pixels.mean(1))
     by_noise = _reverse_correlation(pixels.flatten(1), responses, stimuli, is_rectified)
@@ -126,9 +127,9 @@ def predict_responses(
     )
 
 
-def _seen_pixels(stimuli: Mixture, seen: Box) -> Tensor:
+def _visible_pixels(stimuli: Mixture, visible: Box) -> Tensor:
     """Return the pixels ``(n, C, P)`` of all stimuli that units see, fewer if they are many."""
-    top, left, bottom, right = seen
+    top, left, bottom, right = visible
     size = [min(side, _LARGEST_SIDE) for side in (bottom - top, right - left)]
     parts = []
     for numbers in torch.arange(len(stimuli)).split(64):
@@ -158,8 +159,8 @@ def _outputs(
     pixels: Tensor, responses: Tensor, stimuli: Mixture, filters: int, is_rectified: bool
 ) -> Tensor:
     """Responses ``(K, n)`` to all stimuli by a model that is fitted to its part of them."""
-    fitted, choosing = stimuli.part == 0, stimuli.part == 1
-    inputs = decorrelated(pixels, fitted * torch.where(stimuli.family == 0, 1.0, 0.1))
+    fitted, choosing = stimuli.purpose == Purpose.FIT, stimuli.purpose == Purpose.CHOICE
+    inputs = decorrelated(pixels, fitted * torch.where(stimuli.family == Family.PICTURE, 1.0, 0.1))
     held_out = responses[:, choosing]
 
     def loss(outputs: Tensor) -> Tensor:
@@ -191,7 +192,7 @@ def _weights(responses: Tensor, family: Tensor) -> Tensor:
 
     Gratings and noise that hardly drive a kernel count as little as pictures would.
     """
-    least = responses[:, family == 0].var(1)
+    least = responses[:, family == Family.PICTURE].var(1)
     weights = torch.empty_like(responses)
     for number in family.unique():
         inside = family == number
@@ -204,7 +205,7 @@ def _reverse_correlation(
     pixels: Tensor, responses: Tensor, stimuli: Mixture, is_rectified: bool
 ) -> Tensor:
     """Predictions ``(K, n)`` by a linear filter from noise alone, and a cubic from pictures."""
-    noise, choosing = stimuli.family == 2, stimuli.part == 1
+    noise, choosing = stimuli.family == Family.NOISE, stimuli.purpose == Purpose.CHOICE
     inputs = decorrelated(pixels, noise.float())
     weights = torch.full_like(responses[:, noise], 1 / int(noise.sum()))
     held_out = responses[:, choosing]
@@ -218,7 +219,7 @@ def _reverse_correlation(
         held_out=inputs[choosing],
     )
     drives = models.outputs(inputs)
-    pictures = (stimuli.family == 0) & (stimuli.part == 0)
+    pictures = (stimuli.family == Family.PICTURE) & (stimuli.purpose == Purpose.FIT)
     known = drives[:, pictures]
     drives = torch.minimum(torch.maximum(drives, known.amin(1, True)), known.amax(1, True))
     drives = (drives - known.mean(1, True)) / known.std(1, keepdim=True).clamp(min=_TINY)

@@ -143,11 +143,12 @@ def _notes(
     notes = (layer.grating_note, *layer.notes)
     undriven = int((score.isnan() & ~dead & responses.undriven).sum())
     if undriven:
-        kernels = "kernel that is" if undriven == 1 else "kernels that are"
-        notes += (
-            f"{ranking.name}: gratings drive {undriven} {kernels} not dead no further than gray "
-            "does: no score",
+        subject = (
+            "1 kernel that is not dead has"
+            if undriven == 1
+            else (f"{undriven} kernels that are not dead have")
         )
+        notes += (f"{ranking.name}: {subject} no score: no grating drives it more than gray does",)
     return notes
 
 

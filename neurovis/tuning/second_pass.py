@@ -46,7 +46,7 @@ class SecondPass:
     ) -> None:
         self._first, self._spec, self._settings = first, spec, settings
         self._best = {name: best_grating(responses) for name, responses in first.items()}
-        self._wanted = {one.name: list(one.variations(spec, settings)) for one in rankings}
+        self._variations = {one.name: list(one.variations(spec, settings)) for one in rankings}
         self._shown: dict[str, list[Variation]] = {}
         self.sets: dict[str, VariedGratings] = {}
         self.metrics: dict[tuple[str, str], OwnMeans] = {}
@@ -60,7 +60,7 @@ class SecondPass:
 
     def _choose(self, name: str, pairs: Sequence[tuple[AdaptiveRanking, RankedLayer]]) -> None:
         """Choose what is shown for rankings of layers that share a set."""
-        wanted = [self._wanted[ranking.name] for ranking, _ in pairs]
+        wanted = [self._variations[ranking.name] for ranking, _ in pairs]
         variations = self._shown[name] = list(dict.fromkeys(itertools.chain(*wanted)))
         layers = list(dict.fromkeys(layer.name for _, layer in pairs))
         best = {layer: self._best[layer] for layer in layers}
@@ -103,7 +103,7 @@ class SecondPass:
             orientation=orientation,
             spatial_frequency=frequency,
             variations=shown,
-        ).of(self._wanted[ranking.name])
+        ).of(self._variations[ranking.name])
 
 
 def set_name(ranking: AdaptiveRanking, layer: RankedLayer) -> str:

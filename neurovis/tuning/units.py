@@ -15,7 +15,7 @@ from neurovis.layers import resolve_layer
 from neurovis.readouts import center_place, unit_at
 from neurovis.receptive_fields import Box, Field, clipped_box, known_fields
 from neurovis.recording import undisturbed
-from neurovis.tuning.layer_facts import is_rectified, looked_at, read_noise
+from neurovis.tuning.layer_facts import is_rectified, read_noise, viewed_pixel
 
 
 class Units:
@@ -81,7 +81,7 @@ class Units:
     def place(self) -> tuple[float, float]:
         """Row and column of the pixel that the units look at.
 
-        As :func:`~neurovis.tuning.layer_facts.looked_at` finds it.
+        As :func:`~neurovis.tuning.layer_facts.viewed_pixel` finds it.
 
         Raises:
             ValueError: If the layer has no map.
@@ -91,7 +91,7 @@ class Units:
                 f'layer "{self.layer}" has no maps, so that its units look at no place of the '
                 "image; name a convolution, or a layer behind one"
             )
-        return looked_at(self.box, self.unit, self.map_size, self.spec.size)
+        return viewed_pixel(self.box, self.unit, self.map_size, self.spec.size)
 
     def __call__(self, images: Tensor) -> Tensor:
         """The units' responses ``(B, K)`` to images ``(B, C, H, W)`` in [0, 1].

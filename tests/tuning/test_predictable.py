@@ -109,7 +109,7 @@ def test_units_of_no_kind_are_not_predicted() -> None:
 
 def test_models_are_judged_by_pictures_that_they_have_not_seen() -> None:
     stimuli = Mixture(SPEC, [(picture,) for picture in dead_leaves(40)])
-    parts = [set(stimuli.pictures[stimuli.part == part].tolist()) - {-1} for part in range(3)]
+    parts = [set(stimuli.pictures[stimuli.purpose == part].tolist()) - {-1} for part in range(3)]
     assert [len(part) for part in parts] == [20, 10, 10]
     assert len(set.union(*parts)) == 40
     responses = torch.rand(3, len(stimuli), generator=torch.Generator().manual_seed(0))
@@ -118,7 +118,7 @@ def test_models_are_judged_by_pictures_that_they_have_not_seen() -> None:
     # Random responses cannot be predicted, and what they are there does not change the models.
     r2 = explained_variance(found.measured, found.predicted["linear"])
     assert r2.max() < 0.05
-    changed = responses.where(stimuli.part < 2, 7.0)
+    changed = responses.where(stimuli.purpose < mixture.Purpose.SCORE, 7.0)
     again = predict_responses(stimuli, changed, (8, 8, 14, 14), is_rectified=False)
     assert torch.equal(again.predicted["energy"], found.predicted["energy"])
     assert torch.equal(again.chosen, found.chosen)

@@ -85,6 +85,17 @@ RANKINGS: dict[str, AnyRanking] = {
 }
 
 
+#: All that can be collected and scored.
+_KINDS = (
+    GratingRanking,
+    AdaptiveRanking,
+    ConditionRanking,
+    PredictableRanking,
+    ImageRanking,
+    WeightRanking,
+)
+
+
 def register_ranking(ranking: AnyRanking) -> AnyRanking:
     """Let ``by`` name a ranking of your own.
 
@@ -92,8 +103,7 @@ def register_ranking(ranking: AnyRanking) -> AnyRanking:
         TypeError: If it is no ranking.
         ValueError: If another ranking has its name.
     """
-    if not isinstance(ranking, Ranking):
-        raise TypeError(f"a ranking is an object of a subclass of Ranking; got {ranking!r}")
+    _check_kind(ranking)
     known = RANKINGS.get(ranking.name)
     if known is not None and type(known) is not type(ranking):
         raise ValueError(
@@ -102,6 +112,14 @@ def register_ranking(ranking: AnyRanking) -> AnyRanking:
         )
     RANKINGS[ranking.name] = ranking
     return ranking
+
+
+def _check_kind(ranking: object) -> None:
+    if not isinstance(ranking, _KINDS):
+        raise TypeError(
+            "a ranking is an object of a subclass of GratingRanking, AdaptiveRanking, "
+            f"ConditionRanking, ImageRanking or WeightRanking; got {ranking!r}"
+        )
 
 
 def are_all(rankings: Iterable[AnyRanking]) -> bool:
@@ -128,8 +146,7 @@ def resolve_rankings(by: str | AnyRanking | Iterable[str | AnyRanking]) -> list[
             near = difflib.get_close_matches(part, RANKINGS, n=1, cutoff=0.5)
             hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(RANKINGS)}, all"
             raise ValueError(f'there is no ranking "{part}"; {hint}')
-        if not isinstance(part, (str, Ranking)):
-            raise TypeError(f"by names rankings, or is one; got {part!r}")
         ranking = RANKINGS[part] if isinstance(part, str) else part
+        _check_kind(ranking)
         found[ranking.name] = ranking
     return list(found.values())

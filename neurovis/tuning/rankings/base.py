@@ -55,8 +55,9 @@ def chosen_names(names: Sequence[str], choices: Tensor, undefined: Tensor) -> li
 class Ranking(ABC, Generic[Responses]):
     """Base of the rankings.
 
-    A subclass of :class:`GratingRanking`, :class:`ImageRanking` or :class:`WeightRanking` has a
-    ``name`` and a ``score_name``, and computes the number in :meth:`score`.
+    A subclass of :class:`GratingRanking`, :class:`AdaptiveRanking`, :class:`ImageRanking`,
+    :class:`WeightRanking` or ``ConditionRanking`` has a ``name`` and a ``score_name``, and computes
+    the number in :meth:`score`.
 
     Attributes:
         name: What ``by`` calls it.

@@ -22,8 +22,8 @@ _CONTRASTS = 8
 class ContrastRanking(AdaptiveRanking):
     """Contrast of half the response to the highest, as a part of the highest contrast.
 
-    Beside it are the parameters of Naka and Rushton's function (Albrecht & Hamilton 1982), for
-    responses that do not saturate without the semisaturation contrast and the maximum.
+    Beside it are the parameters of Naka and Rushton's function (Albrecht & Hamilton 1982); the
+    semisaturation contrast and the maximum are left out where the response does not saturate.
     """
 
     name = "contrast"

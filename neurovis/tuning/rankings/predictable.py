@@ -51,7 +51,7 @@ class PredictableRanking(Ranking[Predictions]):
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         if layer.readout != "center" and layer.unit:
             return f"{self.name} is of what one unit sees; use the readout center"
-        top, left, bottom, right = layer.seen
+        top, left, bottom, right = layer.visible_box
         if top >= bottom or left >= right:
             return "its central unit sees nothing but padding"
         return super().inapplicable_reason(layer)

@@ -1,4 +1,4 @@
-"""Ranks kernels by how much of their response to pictures more than the spectrum makes."""
+"""Ranks kernels by how much more they respond to pictures than to phase-scrambled ones."""
 
 from __future__ import annotations
 

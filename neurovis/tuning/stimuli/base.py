@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.layers import ArgumentError
@@ -58,12 +59,37 @@ class Stimuli(Dataset[tuple[Tensor, int]], ABC):
 
 
 class Conditions(Stimuli):
-    """Stimuli of every combination of some parameters, and behind them mid gray: the blank."""
+    """Stimuli of every combination of some parameters, and behind them mid gray: the blank.
+
+    A set of your own has a :attr:`shape` and a method :meth:`draw`.
+    """
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """Number of values of each parameter; stimuli are numbered with the last one fastest."""
+
+    @abstractmethod
+    def draw(self, *places: Tensor) -> Tensor:
+        """Draw stimuli, which never are the blank.
+
+        Args:
+            *places: For each parameter the number of its value, ``(B,)``, int64.
+
+        Returns:
+            ``(B, C, H, W)`` in [0, 1], float32, on the CPU.
+        """
+
+    @override
+    def _render(self, indices: Tensor) -> Tensor:
+        is_drawn = indices < self.blank_index
+        places = torch.unravel_index(indices[is_drawn], self.shape)
+        if is_drawn.all():
+            return self.draw(*places)
+        images = torch.full((len(indices), *self.spec.shape), 0.5)
+        if is_drawn.any():
+            images[is_drawn] = self.draw(*places)
+        return images
 
     @property
     def blank_index(self) -> int:

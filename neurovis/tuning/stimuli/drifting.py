@@ -56,11 +56,8 @@ class DriftingGratings(Conditions):
         )
 
     @override
-    def _render(self, indices: Tensor) -> Tensor:
-        is_blank = indices == self.blank_index
-        spatial, direction, temporal, phase = torch.unravel_index(
-            indices.masked_fill(is_blank, 0), self.shape
-        )
+    def draw(self, *places: Tensor) -> Tensor:
+        spatial, direction, temporal, phase = places
         frames = self.spec.frames
         turned = 360 * self.temporal_frequencies[temporal, None] * torch.arange(frames)
         gratings = sinusoids(
@@ -72,9 +69,9 @@ class DriftingGratings(Conditions):
             center_of(self.spec, None),
         )
         channels = self.spec.channels // frames
-        amplitude = (~is_blank).float().repeat_interleave(frames)[:, None].expand(-1, channels)
+        amplitude = torch.ones(len(gratings), channels)
         images = compose(gratings, amplitude, None)
-        return images.view(len(indices), *self.spec.shape)
+        return images.view(len(phase), *self.spec.shape)
 
 
 def _octaves(least: float) -> Tensor:

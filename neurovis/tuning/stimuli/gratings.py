@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.stimuli.base import Conditions, check_contrast, check_gains
@@ -166,11 +167,9 @@ class Gratings(Conditions):
         check_diameters(diameters)
         return aperture_windows(self.spec.size, diameters, self.center)
 
-    def _render(self, indices: Tensor) -> Tensor:
-        blank = indices == self.blank_index
-        modulation, orientation, frequency, contrast, phase = torch.unravel_index(
-            indices.masked_fill(blank, 0), self.shape
-        )
+    @override
+    def draw(self, *places: Tensor) -> Tensor:
+        modulation, orientation, frequency, contrast, phase = places
         amplitude = self.contrasts[contrast, None] * self._gains[modulation]
         return compose(
             sinusoids(
@@ -180,7 +179,7 @@ class Gratings(Conditions):
                 self.phases[phase] + self._phase_offset,
                 self.center,
             ),
-            amplitude.masked_fill(blank[:, None], 0.0),
+            amplitude,
             self._window,
         )
 

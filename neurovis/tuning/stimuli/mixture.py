@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
+from enum import IntEnum
 from itertools import accumulate, pairwise
 from typing import Any, cast
 
@@ -23,15 +24,33 @@ _LEAST_PICTURES = 12
 _CONTRASTS = (0.25, 1.0)
 _CHECK_SIZES = (1, 2, 4, 8, 16)
 _NOISE_OF_A_SIZE = 256
+
+
+class Family(IntEnum):
+    """Kinds of stimuli; gray counts as noise."""
+
+    PICTURE = 0
+    GRATING = 1
+    NOISE = 2
+
+
+class Purpose(IntEnum):
+    """What stimuli are for: the fit of models, the choice among them, and their score."""
+
+    FIT = 0
+    CHOICE = 1
+    SCORE = 2
+
+
 #: Every fourth picture is for the choice among models, and every fourth for their score.
-_PARTS = torch.tensor([0, 1, 0, 2])
+_PURPOSES = torch.tensor([Purpose.FIT, Purpose.CHOICE, Purpose.FIT, Purpose.SCORE])
 
 
 class Mixture(Conditions):
     """Views of pictures, gratings of two contrasts, noise of coarse to fine checks, and gray.
 
-    A unit sees only a part of a picture, so that each is shown several times, moved by up to a
-    quarter of the image; what comes into the image is mirrored.
+    A unit sees only a part of a picture, so that up to 500 are shown several times each, moved by
+    up to a quarter of the image; what comes into the image is mirrored.
 
     Args:
         spec: What the network is shown.
@@ -40,9 +59,8 @@ class Mixture(Conditions):
 
     Attributes:
         pictures: ``(n,)``, the picture that each stimulus is a view of; -1 for the others.
-        family: ``(n,)``, 0 for pictures, 1 for gratings, 2 for noise and gray.
-        part: ``(n,)``, 0 for stimuli that models are fitted to, 1 for pictures by which a model is
-            chosen, 2 for those by which it is judged.
+        family: ``(n,)``, the :class:`Family` of each.
+        purpose: ``(n,)``, the :class:`Purpose` of each; only pictures have others than the fit.
 
     Raises:
         ValueError: If there are fewer pictures.
@@ -68,12 +86,13 @@ class Mixture(Conditions):
         self._ends = list(accumulate(lengths))
         self.pictures = torch.full((self._ends[-1] + 1,), -1)
         self.pictures[: lengths[0]] = torch.arange(shown).repeat_interleave(self._views)
-        self.family = torch.full_like(self.pictures, 2)
-        self.family[: self._ends[1]] = 1
-        self.family[: self._ends[0]] = 0
+        self.family = torch.full_like(self.pictures, Family.NOISE)
+        self.family[: self._ends[1]] = Family.GRATING
+        self.family[: self._ends[0]] = Family.PICTURE
         # At random, since pictures of classes may alternate.
         lots = torch.randperm(shown, generator=torch.Generator().manual_seed(0))
-        self.part = torch.where(self.family == 0, _PARTS[lots % 4][self.pictures], 0)
+        purposes = _PURPOSES[lots % 4][self.pictures]
+        self.purpose = torch.where(self.family == Family.PICTURE, purposes, Purpose.FIT)
 
     @property
     @override
@@ -85,10 +104,12 @@ class Mixture(Conditions):
     def note(self) -> str:
         """Numbers of stimuli for each purpose."""
         fitted, chosen, judged = (
-            len(self.pictures[(self.part == part) & (self.family == 0)].unique())
-            for part in range(3)
+            len(self.pictures[(self.purpose == one) & (self.family == Family.PICTURE)].unique())
+            for one in Purpose
         )
-        gratings, noise = (int((self.family[:-1] == family).sum()) for family in (1, 2))
+        gratings, noise = (
+            int((self.family[:-1] == one).sum()) for one in (Family.GRATING, Family.NOISE)
+        )
         return (
             f"models are fitted to {fitted} pictures, {gratings} gratings and {noise} images of "
             f"noise, chosen by {chosen} other pictures, and scored on {judged} others"
@@ -96,8 +117,9 @@ class Mixture(Conditions):
         )
 
     @override
-    def _render(self, indices: Tensor) -> Tensor:
-        images = torch.full((len(indices), *self.spec.shape), 0.5)
+    def draw(self, *places: Tensor) -> Tensor:
+        (indices,) = places
+        images = torch.empty(len(indices), *self.spec.shape)
         known: dict[int, Tensor] = {}
         for place, index in enumerate(indices.tolist()):
             picture = int(self.pictures[index])

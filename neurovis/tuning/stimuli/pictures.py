@@ -52,13 +52,11 @@ class PictureVersions(Conditions):
         """
 
     @override
-    def _render(self, indices: Tensor) -> Tensor:
-        images = torch.full((len(indices), *self.spec.shape), 0.5)
-        for place, index in enumerate(indices.tolist()):
-            if index < self.blank_index:
-                picture, version = divmod(index, len(self.names))
-                images[place] = self._versions_of(self._numbers[picture])[version]
-        return images
+    def draw(self, *places: Tensor) -> Tensor:
+        shown = zip(*(place.tolist() for place in places), strict=True)
+        return torch.stack(
+            [self._versions_of(self._numbers[picture])[version] for picture, version in shown]
+        )
 
     def _versions_of(self, number: int) -> Tensor:
         # The versions of a picture follow each other.
@@ -81,8 +79,8 @@ class ScrambledPictures(PictureVersions):
     def versions(self, image: Tensor, number: int) -> Tensor:
         generator = torch.Generator().manual_seed(number)
         size = self.spec.size
-        across, down = (int(torch.randint(side, (), generator=generator)) for side in size)
-        picture = periodic_part(image).roll((across, down), (1, 2))
+        down, across = (int(torch.randint(side, (), generator=generator)) for side in size)
+        picture = periodic_part(image).roll((down, across), (1, 2))
         noise = torch.randn(size, generator=generator)
         # The phases of real noise are those of a real image.
         phases = torch.fft.rfft2(noise).sgn()

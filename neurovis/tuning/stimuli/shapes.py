@@ -19,7 +19,7 @@ _ARC_LENGTHS, _SQUARE_SIDES = (1 / 16, 1 / 8, 1 / 4), (1 / 8, 1 / 4, 3 / 8)
 
 
 class _Shapes(Conditions):
-    """Shapes that are alike in all channels, of values that :meth:`_draw` gives.
+    """Shapes that are alike in all channels, of values that :meth:`_values` gives.
 
     Args:
         spec: What the network is shown.
@@ -31,17 +31,14 @@ class _Shapes(Conditions):
         self._window = [slice(max(0, side // 2 - reach), side // 2 + reach) for side in spec.size]
 
     @override
-    def _render(self, indices: Tensor) -> Tensor:
-        is_blank = indices == self.blank_index
-        places = torch.unravel_index(indices.masked_fill(is_blank, 0), self.shape)
-        drawn = self._draw(*places).masked_fill_(is_blank[:, None, None], 0)
-        images = torch.full((len(indices), *self.spec.shape), 0.5)
+    def draw(self, *places: Tensor) -> Tensor:
+        images = torch.full((len(places[0]), *self.spec.shape), 0.5)
         rows, columns = self._window
-        images[:, :, rows, columns] += 0.5 * drawn[:, None]
+        images[:, :, rows, columns] += 0.5 * self._values(*places)[:, None]
         return images
 
     @abstractmethod
-    def _draw(self, *places: Tensor) -> Tensor:
+    def _values(self, *places: Tensor) -> Tensor:
         """Return values in [-1, 1], ``(B, H, W)``, by the number of each parameter, ``(B,)``."""
 
     def _pixels(self, direction: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +103,7 @@ class Arcs(_Shapes):
         return directions, turns, lengths, positions, 2
 
     @override
-    def _draw(self, *places: Tensor) -> Tensor:
+    def _values(self, *places: Tensor) -> Tensor:
         direction, turn, length, position, is_dark = places
         angle = torch.deg2rad(self.directions[direction])
         lengths = self.lengths[length]
@@ -151,7 +148,7 @@ class Squares(_Shapes):
         return len(self.directions), len(_SQUARE_SIDES), 2, 2
 
     @override
-    def _draw(self, *places: Tensor) -> Tensor:
+    def _values(self, *places: Tensor) -> Tensor:
         direction, size, is_black, is_second = places
         ahead, aside = self._pixels(self.directions[direction])
         side = (torch.tensor(_SQUARE_SIDES) * min(self.spec.size))[size][:, None, None]
