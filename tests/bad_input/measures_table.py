@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from bad_input.bad import Bad
 from bad_input.networks_of_calls import GRAY, IMAGES, NET
+from torch.utils.data import TensorDataset
 
 from neurovis import InputSpec, cascading_randomization, figures, kernel_saliency, rank_kernels
 from neurovis import callbacks as monitors
@@ -27,12 +28,17 @@ from neurovis.tuning import (
     size_tuning,
 )
 from neurovis.tuning.stimuli import (
+    Arcs,
     DenseNoise,
+    DriftingGratings,
     Gabors,
     Gratings,
+    Mixture,
     Modulation,
     SparseNoise,
+    VariedGratings,
     color_modulations,
+    default_extents,
     default_spatial_frequencies,
     gabor,
     isoluminant_modulations,
@@ -40,6 +46,7 @@ from neurovis.tuning.stimuli import (
 )
 
 _NAN = math.nan
+_TINY = InputSpec.rgb(3)
 
 
 def _rank(**options: Any) -> object:
@@ -85,7 +92,7 @@ _TUNING = [
     Bad(
         "register_ranking: a word",
         lambda: register_ranking("mine"),
-        "subclass of Ranking; got 'mine'",
+        "WeightRanking; got 'mine'",
     ),
     Bad(
         "effective_receptive_field: kernel",
@@ -123,6 +130,15 @@ _TUNING = [
         lambda: Gratings(GRAY, spatial_frequencies=[0.6]),
         "at most 0.35 cycles/pixel; got 0.6",
     ),
+    Bad("Arcs: a tiny image", lambda: Arcs(_TINY), "images of at least … got (3, 3)"),
+    Bad("DriftingGratings: an image", lambda: DriftingGratings(GRAY), "at least 4 frames"),
+    Bad("Mixture: few", lambda: Mixture(GRAY, TensorDataset(IMAGES)), "at least 12 pictures"),
+    Bad(
+        "VariedGratings: too fine",
+        lambda: VariedGratings(GRAY, torch.zeros(1), torch.ones(1), [], phases=4),
+        "at most 0.35 cycles/pixel; got 1",
+    ),
+    Bad("default_extents: a tiny image", lambda: default_extents(_TINY), "size (3, 3) are too"),
     Bad("Gabors: no width", lambda: Gabors(GRAY, sigma=0), "sigma must be above 0 pixels; got 0"),
     Bad("gabor: no wavelength", lambda: gabor(9, 0, 2, 45), "wavelength must be above 0; got 0"),
     Bad("DenseNoise: none", lambda: DenseNoise(GRAY, 0), "count must be at least 1; got 0"),

@@ -40,7 +40,10 @@ _REASONS = {
         *("ImageEvidence", "PathSimilarity", "Facet", "Facets", "ReferenceScores"),
         *("CountedKernels", "ScoreCell"),
     ),
-    "a base of others": ("Objective", "Parametrization", "Transform", "Stimuli"),
+    "a base of others": (
+        *("Objective", "Parametrization", "Transform", "Stimuli", "Conditions"),
+        "PictureVersions",
+    ),
     "called by us, with what was checked": (
         *("AscentProgress", "IndependentDDPStrategy", "unfinished_run", "diversity_penalty"),
         *("member_values", "noise_statistics"),
@@ -50,7 +53,8 @@ _REASONS = {
         *("grating_preference_figure", "image_uri", "overlay_uri", "preferred_gratings"),
         *("save_first_kernels", "save_ranking", "save_gif", "save_evidence"),
         *("path_similarity_figure", "distribution_figure", "reference_score_figure"),
-        "save_reference_scores",
+        *("save_reference_scores", "null_limit", "Variation", "ScrambledPictures", "MovedPictures"),
+        "Squares",
     ),
     "takes nothing": ("Center", "DeepDream", "Max", "Mean", "Pixel", "load_demo_network"),
     "Lightning's own arguments": ("ShapeClassifier", "ShapeNet", "ShapeScenesDataModule"),

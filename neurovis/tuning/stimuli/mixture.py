@@ -35,7 +35,7 @@ class Family(IntEnum):
 
 
 class Purpose(IntEnum):
-    """What stimuli are for: the fit of models, the choice among them, and their score."""
+    """Purposes of stimuli: the fit of models, the choice among them, and their score."""
 
     FIT = 0
     CHOICE = 1
