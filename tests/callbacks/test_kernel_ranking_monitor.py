@@ -327,7 +327,7 @@ class TestMisconfigured:
         [
             ({"by": "orientations"}, ValueError, 'no ranking "orientations"; did you mean "orient'),
             ({"by": []}, ValueError, "at least one ranking"),
-            ({"by": [3]}, TypeError, "names rankings"),
+            ({"by": [3]}, TypeError, "a ranking is an object .* got 3"),
             ({"by": "class"}, ValueError, "class needs the classes of many images"),
             ({"by": ["weight", ByClass()]}, ValueError, "by_class needs the classes"),
             ({"max_kernels": 0}, ValueError, "max_kernels must be at least 1; got 0"),

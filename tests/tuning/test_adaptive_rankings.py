@@ -201,7 +201,7 @@ def test_kernels_that_small_windows_do_not_drive() -> None:
     found = rank(linear(patch, patch, bias=-0.2), "1", "length", null_kernels=0)
     assert found.score.isnan().all()
     assert not found.dead.any()
-    assert "gratings drive 2 kernels that are not dead no further" in "; ".join(found.notes)
+    assert "2 kernels that are not dead have no score: no grating" in "; ".join(found.notes)
 
 
 def test_what_does_not_apply() -> None:

@@ -232,7 +232,7 @@ def test_a_unit_that_is_never_cut_off_is_not_ranked_by_rounding(rectifier: nn.Mo
         found = rank(network, "relu", size, by=by)
         assert found.score.isnan().all()
         assert not found.dead.any()
-        assert f"{by}: gratings drive 6 kernels that are not dead no further" in found.notes[-1]
+        assert f"{by}: 6 kernels that are not dead have no score: no grating" in found.notes[-1]
 
 
 def test_a_sigmoid_is_read_by_its_modulation() -> None:
