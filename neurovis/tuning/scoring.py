@@ -11,6 +11,7 @@ from neurovis.rank_correlation import rank_correlations
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings import AnyRanking, Scores, WeightRanking
 from neurovis.tuning.rankings.base import Column
+from neurovis.tuning.rankings.conditions import MotionRanking
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.results import KernelRanking
 from neurovis.tuning.selectivity import spearman_brown
@@ -138,6 +139,8 @@ def _notes(
 ) -> tuple[str, ...]:
     if isinstance(ranking, WeightRanking):
         return ()
+    if isinstance(ranking, MotionRanking):
+        return (layer.grating_note, *layer.notes)
     if not isinstance(responses, (GratingResponses, VariedResponses)):
         return layer.notes
     notes = (layer.grating_note, *layer.notes)

@@ -106,6 +106,9 @@ def test_behind_a_rectifier_with_random_kernels_and_halves() -> None:
         assert len(ranking.null_score) == 200
         assert ranking.score.isfinite().all()
     assert found["2", "direction"].reliability.isfinite().all()
+    read = {layer: found[layer, "direction"].notes[0] for layer in ("0", "2")}
+    assert read["0"].endswith("F1 over phases")
+    assert read["2"].endswith("mean over phases above the blank's")
 
 
 def test_images_and_short_videos_are_refused() -> None:
