@@ -14,11 +14,9 @@ from neurovis.inputs import InputSpec, check_values
 from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
-    ConditionRanking,
     GratingRanking,
     ImageRanking,
-    PictureRanking,
-    PredictableRanking,
+    OwnStimuliRanking,
     are_all,
 )
 from neurovis.tuning.settings import RankingSettings
@@ -27,8 +25,8 @@ from neurovis.tuning.stimuli import Conditions
 IMAGES = "images"
 #: Name of the gratings that show which are best for a kernel.
 GRATINGS = GratingRanking.gratings
-#: Minimum number of images to rank by, to split into halves, and for a ranking without a note.
-_FEWEST_IMAGES, _FEWEST_TO_SPLIT, _FEW_IMAGES = 2, 4, 20
+#: Minimum number of images to rank by, and to split into halves.
+_FEWEST_IMAGES, _FEWEST_TO_SPLIT = 2, 4
 
 #: Images ``(B, C, H, W)`` or a dataset of ``(C, H, W)``, each alone or with its class, in [0, 1].
 Images = Tensor | Dataset[Any]
@@ -63,17 +61,12 @@ class Battery:
     @property
     def can_be_split(self) -> bool:
         """True if there are enough images for several in each half."""
-        return self.images is not None and len(self.images) >= _FEWEST_TO_SPLIT
+        return self.image_count >= _FEWEST_TO_SPLIT
 
-    def images_note(self, ranking: AnyRanking) -> str:
-        """Return a note on the number of images, on which scores and dead kernels depend."""
-        if isinstance(ranking, PictureRanking):
-            number = self.conditions[ranking.set_name].shape[0]
-        else:
-            number = 0 if self.images is None else len(self.images)
-        classes = f" of {len(self.classes)} classes" if ranking.needs_labels else ""
-        few = ": too few to say much" if number < _FEW_IMAGES else ""
-        return f"{ranking.name}: shown {number} images{classes}{few}"
+    @property
+    def image_count(self) -> int:
+        """Number of the images of image rankings."""
+        return 0 if self.images is None else len(self.images)
 
 
 def choose_battery(
@@ -114,20 +107,18 @@ def choose_battery(
     for ranking in rankings:
         try:
             _check_applicable(ranking, spec, shown, names)
-            if isinstance(ranking, ConditionRanking):
-                conditions.setdefault(ranking.set_name, ranking.stimuli(spec, shown))
-            elif isinstance(ranking, PredictableRanking):
-                conditions[ranking.name] = ranking.stimuli(spec, shown)
+            if isinstance(ranking, OwnStimuliRanking) and ranking.set_name not in conditions:
+                conditions[ranking.set_name] = ranking.stimuli(spec, shown)
         except ValueError as error:
             if not are_all(rankings):
                 raise
             left_out[ranking.name] = str(error)
     rankings = [ranking for ranking in rankings if ranking.name not in left_out]
     for ranking in rankings:
-        if isinstance(ranking, GratingRanking):
-            conditions.setdefault(ranking.gratings, ranking.stimuli(spec, settings))
-        elif isinstance(ranking, AdaptiveRanking):
-            conditions.setdefault(GRATINGS, settings.gratings(spec))
+        if isinstance(ranking, GratingRanking) and ranking.gratings not in conditions:
+            conditions[ranking.gratings] = ranking.stimuli(spec, settings)
+        elif isinstance(ranking, AdaptiveRanking) and GRATINGS not in conditions:
+            conditions[GRATINGS] = settings.gratings(spec)
     if not any(isinstance(ranking, ImageRanking) for ranking in rankings):
         shown = None
     return Battery(settings, conditions, shown, names, left_out)

@@ -45,8 +45,7 @@ class GratingResponses:
         The amplitude of the modulation with phase, or, for rectified responses, the mean over
         phases above the response to the blank, 0 where it is below.
         """
-        driven = without_phase(self.table, self.blank, self.is_rectified)
-        return significant(driven, self.table, self.blank)
+        return significant_without_phase(self.table, self.blank, self.is_rectified)
 
     @property
     def response_name(self) -> str:
@@ -134,6 +133,11 @@ def without_phase(table: Tensor, blank: Tensor, is_rectified: bool) -> Tensor:
     if is_rectified:
         return (table.mean(-1) - blank.view(-1, *[1] * (table.ndim - 2))).clamp(min=0)
     return first_harmonic(table)
+
+
+def significant_without_phase(table: Tensor, blank: Tensor, is_rectified: bool) -> Tensor:
+    """Return the responses :func:`without_phase`, those within float32's rounding as 0."""
+    return significant(without_phase(table, blank, is_rectified), table, blank)
 
 
 def significant(differences: Tensor, table: Tensor, blank: Tensor) -> Tensor:

@@ -5,32 +5,30 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from neurovis.tuning.battery import Battery
 from neurovis.tuning.condition_responses import ConditionResponses
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ResponseMetric
-from neurovis.tuning.predictions import Predictions, predict_responses
+from neurovis.tuning.predictions import Predictions
 from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
-    ConditionRanking,
     GratingRanking,
     ImageRanking,
     ImageResponses,
-    PictureRanking,
-    PredictableRanking,
+    OwnStimuliRanking,
     WeightRanking,
 )
+from neurovis.tuning.rankings.base import images_note
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.results import KernelRanking
 from neurovis.tuning.scoring import not_applicable, rank_layer
 from neurovis.tuning.second_pass import SecondPass, set_name
-from neurovis.tuning.stimuli import Gratings, Mixture
+from neurovis.tuning.stimuli import Gratings
 from neurovis.tuning.varied_responses import VariedResponses
 
 #: All images, and their two halves.
@@ -86,11 +84,8 @@ class LayerRanker:
             return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
         if isinstance(ranking, GratingRanking):
             return self._ranked_by_gratings(layer, ranking)
-        if isinstance(ranking, ConditionRanking):
-            return self._ranked_by_conditions(layer, ranking)
-        stimuli = self._battery.conditions.get(ranking.name)
-        if isinstance(ranking, PredictableRanking) and isinstance(stimuli, Mixture):
-            return self._ranked_by_predictions(layer, ranking, stimuli)
+        if isinstance(ranking, OwnStimuliRanking):
+            return self._ranked_by_own_stimuli(layer, ranking)
         if isinstance(ranking, ImageRanking):
             return self._ranked_by_images(layer, ranking)
         if isinstance(ranking, AdaptiveRanking) and self._second is not None:
@@ -104,25 +99,14 @@ class LayerRanker:
         split = ranking.split, ranking.split_phases
         return _with_halves(layer, ranking, found, lambda own, number: own.half(number, *split))
 
-    def _ranked_by_conditions(self, layer: RankedLayer, ranking: ConditionRanking) -> KernelRanking:
-        means = self._computed(layer, ranking.set_name, ALL)
-        shape = self._battery.conditions[ranking.set_name].shape
-        found = ConditionResponses(
-            means[:, :-1].unflatten(1, shape), means[:, -1], torch.arange(shape[0])
-        )
-        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        if not isinstance(ranking, PictureRanking):
-            return ranked
-        return replace(ranked, notes=(*ranked.notes, self._battery.images_note(ranking)))
-
-    def _ranked_by_predictions(
-        self, layer: RankedLayer, ranking: PredictableRanking, stimuli: Mixture
+    def _ranked_by_own_stimuli(
+        self, layer: RankedLayer, ranking: OwnStimuliRanking[Any, Any]
     ) -> KernelRanking:
-        means = self._computed(layer, ranking.name, ALL)
-        shown = means[: layer.kernels + ranking.most_null_kernels]
-        found = predict_responses(stimuli, shown, layer.visible_box, layer.is_rectified)
+        stimuli = self._battery.conditions[ranking.set_name]
+        found = ranking.responses(stimuli, self._computed(layer, ranking.set_name, ALL), layer)
         ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        return replace(ranked, notes=(*ranked.notes, stimuli.note))
+        note = ranking.note(stimuli)
+        return ranked if note is None else replace(ranked, notes=(*ranked.notes, note))
 
     def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
         classes = self._battery.classes if ranking.needs_labels else []
@@ -137,7 +121,8 @@ class LayerRanker:
         if self._battery.can_be_split:
             halves = (responses(FIRST_HALF)[0], responses(SECOND_HALF)[0])
         found = rank_layer(layer, ranking, own, null if layer.null_count else None, halves)
-        return replace(found, notes=(*found.notes, self._battery.images_note(ranking)))
+        note = images_note(ranking.name, self._battery.image_count, len(classes))
+        return replace(found, notes=(*found.notes, note))
 
     def grating_responses(self, layer: RankedLayer, name: str) -> GratingResponses:
         """Return the responses of a layer's kernels, and of the random ones behind them.

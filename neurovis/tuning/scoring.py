@@ -11,7 +11,6 @@ from neurovis.rank_correlation import rank_correlations
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.rankings import AnyRanking, Scores, WeightRanking
 from neurovis.tuning.rankings.base import Column
-from neurovis.tuning.rankings.conditions import MotionRanking
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.results import KernelRanking
 from neurovis.tuning.selectivity import spearman_brown
@@ -139,11 +138,9 @@ def _notes(
 ) -> tuple[str, ...]:
     if isinstance(ranking, WeightRanking):
         return ()
-    if isinstance(ranking, MotionRanking):
-        return (layer.grating_note, *layer.notes)
+    notes = (layer.grating_note, *layer.notes) if ranking.shows_gratings else layer.notes
     if not isinstance(responses, (GratingResponses, VariedResponses)):
-        return layer.notes
-    notes = (layer.grating_note, *layer.notes)
+        return notes
     undriven = int((score.isnan() & ~dead & responses.undriven).sum())
     if undriven:
         subject = (

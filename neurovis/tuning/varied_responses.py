@@ -8,11 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from neurovis.tuning.grating_responses import (
-    PHASES_TO_SPLIT,
-    significant,
-    without_phase,
-)
+from neurovis.tuning.grating_responses import PHASES_TO_SPLIT, significant_without_phase
 from neurovis.tuning.stimuli import Variation
 
 
@@ -41,8 +37,7 @@ class VariedResponses:
     @cached_property
     def tuning(self) -> Tensor:
         """The responses without phase, non-negative, ``(K, V)``, as those to all gratings are."""
-        driven = without_phase(self.table, self.blank, self.is_rectified)
-        return significant(driven, self.table, self.blank)
+        return significant_without_phase(self.table, self.blank, self.is_rectified)
 
     @property
     def undriven(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""What rankings cost over all convolutions of SqueezeNet, to bare forwards of the same stimuli.
+"""Costs of rankings over all convolutions of SqueezeNet, to bare forwards of the same stimuli.
 
     python tests/benchmarks/tuning_pass.py --repeats 3
     python tests/benchmarks/tuning_pass.py --by size --orientations 4 --spatial_frequencies 0.1 0.2

@@ -20,7 +20,11 @@ from neurovis.tuning.rankings.border_ownership import BorderOwnershipRanking
 from neurovis.tuning.rankings.category import CategoryRanking
 from neurovis.tuning.rankings.class_selectivity import ClassRanking
 from neurovis.tuning.rankings.color import ColorRanking
-from neurovis.tuning.rankings.conditions import ConditionRanking, PictureRanking
+from neurovis.tuning.rankings.conditions import (
+    ConditionRanking,
+    OwnStimuliRanking,
+    PictureRanking,
+)
 from neurovis.tuning.rankings.contrast import ContrastRanking
 from neurovis.tuning.rankings.cross_orientation import CrossOrientationRanking
 from neurovis.tuning.rankings.curvature import CurvatureRanking
@@ -46,6 +50,7 @@ __all__ = [
     "GratingRanking",
     "ImageRanking",
     "ImageResponses",
+    "OwnStimuliRanking",
     "PictureRanking",
     "PredictableRanking",
     "Ranking",
@@ -89,8 +94,7 @@ RANKINGS: dict[str, AnyRanking] = {
 _KINDS = (
     GratingRanking,
     AdaptiveRanking,
-    ConditionRanking,
-    PredictableRanking,
+    OwnStimuliRanking,
     ImageRanking,
     WeightRanking,
 )

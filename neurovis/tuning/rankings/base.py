@@ -22,6 +22,9 @@ from neurovis.tuning.varied_responses import VariedResponses
 Column = Tensor | Sequence[str]
 Responses = TypeVar("Responses")
 
+#: Least number of images for a ranking whose note does not call them few.
+_FEW_IMAGES = 20
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -70,6 +73,7 @@ class Ranking(ABC, Generic[Responses]):
         needs_images: Whether it is by images that the user gives.
         needs_labels: Whether each of these must have a class.
         curve_name: What the values of a curve are.
+        shows_gratings: Whether the stimuli are gratings, whose phases responses are reduced over.
     """
 
     name: ClassVar[str]
@@ -82,6 +86,7 @@ class Ranking(ABC, Generic[Responses]):
     needs_images: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False
     curve_name: ClassVar[str] = "response"
+    shows_gratings: ClassVar[bool] = False
 
     @property
     def meaning(self) -> str:
@@ -128,6 +133,7 @@ class GratingRanking(Ranking[GratingResponses]):
         drawn_over: The axis of the gratings that figures draw responses over.
     """
 
+    shows_gratings = True
     gratings: ClassVar[str] = "gratings"
     least_phases: ClassVar[int] = 4
     split: ClassVar[str] = "orientation"
@@ -163,6 +169,7 @@ class AdaptiveRanking(Ranking[VariedResponses]):
         least_phases: Fewest phases of each grating that the score needs.
     """
 
+    shows_gratings = True
     is_windowed: ClassVar[bool] = False
     least_phases: ClassVar[int] = 4
 
@@ -185,6 +192,19 @@ class AdaptiveRanking(Ranking[VariedResponses]):
         if self.is_windowed and layer.readout != "center":
             return f"{self.name} shows windows to the central unit; use the readout center"
         return mixed_units_reason(layer) or super().inapplicable_reason(layer)
+
+
+def images_note(name: str, number: int, classes: int = 0) -> str:
+    """Return a note on the number of images, on which scores and dead kernels depend.
+
+    Args:
+        name: Name of the ranking.
+        number: Number of images.
+        classes: Number of their classes, if the ranking needs them.
+    """
+    of_classes = f" of {classes} classes" if classes else ""
+    few = ": too few to say much" if number < _FEW_IMAGES else ""
+    return f"{name}: shown {number} images{of_classes}{few}"
 
 
 def mixed_units_reason(layer: RankedLayer, stimuli: str = "gratings") -> str | None:

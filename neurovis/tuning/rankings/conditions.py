@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sized
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.condition_responses import ConditionResponses
-from neurovis.tuning.grating_responses import significant, without_phase
-from neurovis.tuning.rankings.base import Ranking, mixed_units_reason
+from neurovis.tuning.grating_responses import significant_without_phase
+from neurovis.tuning.rankings.base import Ranking, Responses, images_note, mixed_units_reason
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.stimuli import Conditions, DriftingGratings, PictureVersions
 
+_Stimuli = TypeVar("_Stimuli", bound=Conditions)
 
-class ConditionRanking(Ranking[ConditionResponses]):
-    """A ranking by responses to a set of stimuli of its own.
 
-    For the reliability, every second value of the set's first parameter goes into either half.
-    """
+class OwnStimuliRanking(Ranking[Responses], Generic[Responses, _Stimuli]):
+    """A ranking by responses to a set of stimuli of its own, in a form of its own."""
 
     @property
     def set_name(self) -> str:
@@ -30,7 +30,7 @@ class ConditionRanking(Ranking[ConditionResponses]):
         return self.name
 
     @abstractmethod
-    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> Conditions:
+    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> _Stimuli:
         """Return the stimuli.
 
         Args:
@@ -41,6 +41,34 @@ class ConditionRanking(Ranking[ConditionResponses]):
             ValueError: If they cannot be shown in such an input.
         """
 
+    @abstractmethod
+    def responses(self, stimuli: _Stimuli, means: Tensor, layer: RankedLayer) -> Responses:
+        """Return what :meth:`score` takes.
+
+        Args:
+            stimuli: What was shown.
+            means: ``(K, n)``, mean responses to each stimulus, of the layer's kernels and of the
+                random ones behind them.
+            layer: The layer.
+        """
+
+    def note(self, stimuli: _Stimuli) -> str | None:
+        """Return what there is to know of the stimuli; None where there is nothing."""
+
+
+class ConditionRanking(OwnStimuliRanking[ConditionResponses, Conditions]):
+    """A ranking by a table of responses over the parameters of a set of stimuli of its own.
+
+    For the reliability, every second value of the set's first parameter goes into either half.
+    """
+
+    @override
+    def responses(
+        self, stimuli: Conditions, means: Tensor, layer: RankedLayer
+    ) -> ConditionResponses:
+        table = means[:, :-1].unflatten(1, stimuli.shape)
+        return ConditionResponses(table, means[:, -1], torch.arange(stimuli.shape[0]))
+
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         return mixed_units_reason(layer, self.name) or super().inapplicable_reason(layer)
@@ -48,6 +76,8 @@ class ConditionRanking(Ranking[ConditionResponses]):
 
 class MotionRanking(ConditionRanking):
     """A ranking by drifting gratings, for networks of video."""
+
+    shows_gratings = True
 
     @property
     @override
@@ -76,8 +106,7 @@ class MotionRanking(ConditionRanking):
         Returns:
             ``(K, spatial frequencies, directions, temporal frequencies)``.
         """
-        driven = without_phase(responses.table, responses.blank, layer.is_rectified)
-        return significant(driven, responses.table, responses.blank)
+        return significant_without_phase(responses.table, responses.blank, layer.is_rectified)
 
 
 class PictureRanking(ConditionRanking):
@@ -99,3 +128,7 @@ class PictureRanking(ConditionRanking):
         count = len(cast(Sized, images))
         shown = min(count, self.most_pictures)
         return self.versions(spec, images, [place * count // shown for place in range(shown)])
+
+    @override
+    def note(self, stimuli: Conditions) -> str:
+        return images_note(self.name, stimuli.shape[0])

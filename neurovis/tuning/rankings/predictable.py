@@ -12,13 +12,14 @@ from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.readouts import are_constant
-from neurovis.tuning.predictions import Predictions, explained_variance
-from neurovis.tuning.rankings.base import Ranking, Scores, chosen_names
+from neurovis.tuning.predictions import Predictions, explained_variance, predict_responses
+from neurovis.tuning.rankings.base import Scores, chosen_names
+from neurovis.tuning.rankings.conditions import OwnStimuliRanking
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.stimuli import Mixture
 
 
-class PredictableRanking(Ranking[Predictions]):
+class PredictableRanking(OwnStimuliRanking[Predictions, Mixture]):
     """R² of a linear filter, energy or normalization on pictures that it was not fitted to.
 
     Adelson & Bergen (1985) for energy; Heeger (1992) for normalization; Rust, Schwartz, Movshon &
@@ -33,19 +34,20 @@ class PredictableRanking(Ranking[Predictions]):
     #: Models are fitted to as many of the random kernels, at most.
     most_null_kernels = 50
 
+    @override
     def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> Mixture:
-        """Return the stimuli that models are fitted to and judged by.
-
-        Args:
-            spec: What the network is shown.
-            images: Pictures; items begin with ``(C, H, W)`` in [0, 1].
-
-        Raises:
-            ValueError: If there are none, or too few.
-        """
         if images is None:
             raise ValueError(f"ranking by {self.name} needs images to show; give images")
         return Mixture(spec, images)
+
+    @override
+    def responses(self, stimuli: Mixture, means: Tensor, layer: RankedLayer) -> Predictions:
+        shown = means[: layer.kernels + self.most_null_kernels]
+        return predict_responses(stimuli, shown, layer.visible_box, layer.is_rectified)
+
+    @override
+    def note(self, stimuli: Mixture) -> str:
+        return stimuli.note
 
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
