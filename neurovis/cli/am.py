@@ -6,11 +6,9 @@ from torch import nn
 
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import LayerNames, TrainerArguments
-from neurovis.cli.evidence import EvidenceRun, JudgeOptions
-from neurovis.cli.options import NetworkOptions, layer_names
+from neurovis.cli.evidence_options import JudgeOptions, TopImagesOptions
+from neurovis.cli.options import NetworkOptions, is_top, layer_names
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.top_images import TopImagesOptions
-from neurovis.cli.top_kernels import is_top, without_top
 from neurovis.inputs import InputSpec
 from neurovis.kernels import KernelSelection
 from neurovis.layers import select_layers
@@ -52,6 +50,12 @@ def run(
     settings = images.settings(ascent, spec)
     maximization = make_maximization(module, spec, layer, kernels, network.model, settings, sign)
     ascents = AscentRun(maximization, trainer, images.resume)
+    if not pictures.are_wanted and not judges.judge and settings["variants"] == 1:
+        ascents.run()
+        return
+    # Rankings, stimuli, saliency and reports, which the images alone do not need.
+    from neurovis.cli.evidence import EvidenceRun
+
     evidence = EvidenceRun(pictures, judges, network, module, maximization, ascents.trainer)
     folder = ascents.run()
     with stoppable(lambda: f"while evidence was sought; the preferred images are in {folder}"):
@@ -82,6 +86,8 @@ def make_maximization(
     selection = layer_names(layers)
     if not is_top(kernels):
         return ActivationMaximization(network, selection, kernels, spec, sign, **settings)
+    from neurovis.cli.top_kernels import without_top
+
     ranked = {
         layer: without_top([kernels], network, spec, layer, model)[0]
         for layer in select_layers(network, selection)

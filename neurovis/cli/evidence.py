@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import cast
 
@@ -28,7 +28,8 @@ from neurovis.analysis.descriptions import ImageDescriber, images_by_kernel
 from neurovis.analysis.judged_layer import JudgedLayer
 from neurovis.analysis.judges import LEAST_FOR_PARTNERS
 from neurovis.analysis.shown_network import ShownNetwork
-from neurovis.cli.commands import Models, listed_models
+from neurovis.cli.commands import listed_models
+from neurovis.cli.evidence_options import JudgeOptions, TopImagesOptions
 from neurovis.cli.evidence_printing import (
     print_evidence,
     print_facets,
@@ -39,27 +40,13 @@ from neurovis.cli.evidence_printing import (
 from neurovis.cli.first_process import is_first_process
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.printing import print_notes
-from neurovis.cli.top_images import TopImagesOptions, TopImagesRun
+from neurovis.cli.top_images import TopImagesRun
 from neurovis.maximization import ActivationMaximization, AscentOptions, MaximizationResults
 from neurovis.maximization.checks import is_trial
 from neurovis.models import load_model, suggested_input_spec
 from neurovis.models.libraries import is_library_name
 from neurovis.top_images import TopImages
 from neurovis.top_images.reading import AnyObjective
-
-
-@dataclass(frozen=True)
-class JudgeOptions:
-    """Other networks that judge the images.
-
-    Args:
-        judge: Networks that say whether they see the same in the images, as for --model, with a
-            name or file of weights after =, as for --weights. Of classes that they share with the
-            model the rank and the probability; of other kernels the activation of the kernel that
-            responds most as they do to --images, of which there must be 20.
-    """
-
-    judge: Models = None
 
 
 class EvidenceRun:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import TrainerArguments
-from neurovis.cli.options import NetworkOptions
-from neurovis.cli.top_kernels import is_top, without_top
+from neurovis.cli.options import NetworkOptions, is_top
 from neurovis.kernels import KernelSelection
 from neurovis.maximization import AscentSettings, GroupActivationMaximization
 from neurovis.maximization.objectives import Joint
@@ -41,12 +42,16 @@ def run(
     """
     module, spec = network.load()
     settings = images.settings(ascent, spec)
-    parts: list[KernelSelection] = [*(groups.split(";") if isinstance(groups, str) else groups)]
-    has_top = any(is_top(part) for part in parts)
+    parts: Sequence[KernelSelection] = groups.split(";") if isinstance(groups, str) else groups
+    chosen: str | Sequence[KernelSelection] = groups
+    if any(is_top(part) for part in parts):
+        from neurovis.cli.top_kernels import without_top
+
+        chosen = without_top(parts, module, spec, layer, network.model)
     maximization = GroupActivationMaximization(
         module,
         layer,
-        without_top(parts, module, spec, layer, network.model) if has_top else groups,
+        chosen,
         spec,
         joint,
         member_weights,

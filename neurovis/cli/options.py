@@ -16,6 +16,7 @@ from neurovis.cli.option_errors import near
 from neurovis.cli.printing import print_notes
 from neurovis.inputs import InputSpec, Interpolation, PassedAs
 from neurovis.kernel_layouts import set_layout
+from neurovis.kernels import KernelSelection
 from neurovis.modality import Modality
 from neurovis.models import load_model, suggested_input_spec
 from neurovis.models.libraries import RANDOM, RandomWeightsWarning, is_library_name
@@ -225,6 +226,11 @@ def layer_names(given: object) -> list[str]:
         if isinstance(part, bool) or not isinstance(part, (str, int)):
             raise ValueError(f"layers are names or types of modules; got {part!r}")
     return [str(part) for part in parts]
+
+
+def is_top(selection: KernelSelection) -> bool:
+    """True if a selection asks for the first kernels of a ranking."""
+    return isinstance(selection, str) and selection.strip().startswith("top")
 
 
 def picture_paths(images: object, spec: InputSpec) -> list[str] | dict[str, str]:

@@ -12,13 +12,13 @@ from neurovis.analysis.report import check_report
 from neurovis.cli.am import make_maximization
 from neurovis.cli.ascent import ASCENT_TRAINER, AscentRun, ImageOptions
 from neurovis.cli.commands import LayerNames, PicturePaths, TrainerArguments
-from neurovis.cli.evidence import EvidenceRun, JudgeOptions
+from neurovis.cli.evidence import EvidenceRun
+from neurovis.cli.evidence_options import JudgeOptions, TopImagesOptions
 from neurovis.cli.options import NetworkOptions
 from neurovis.cli.own_images import choose_probe, choose_ranking_images
 from neurovis.cli.printing import print_line
 from neurovis.cli.rank import RANKING, chosen_rankings
 from neurovis.cli.stopping import stoppable
-from neurovis.cli.top_images import TopImagesOptions
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
 from neurovis.maximization import AscentSettings

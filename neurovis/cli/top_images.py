@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from torch import nn
 
 from neurovis.analysis.kernel_facets import LEAST_FOR_FACETS
 from neurovis.analysis.picture_prediction import LEAST_PICTURES
-from neurovis.cli.commands import Flag, PicturePaths
+from neurovis.cli.evidence_options import ASKING, TopImagesOptions
 from neurovis.cli.own_images import DemoScenes, choose_images
 from neurovis.cli.printing import MOST_ROWS, print_table
 from neurovis.maximization import ActivationMaximization
@@ -20,43 +18,6 @@ from neurovis.top_images import TopImages, TopImagesProbe
 from neurovis.top_images.reading import AnyObjective
 
 _DEFAULT_NUMBER = 9
-#: Options that ask for pictures.
-_ASKING = ("top_images", "predictability", "path_similarity", "facets")
-
-
-@dataclass(frozen=True)
-class TopImagesOptions:
-    """Pictures of your own that drive each kernel most.
-
-    Args:
-        images: Find the pictures that drive each kernel most, to stand beside its preferred image:
-            pictures, or folders of them, as for neurovis features; of a folder of folders those in
-            them. Any number; they are read one after the other.
-        patterns: Names of each modality's files in a folder, * being what the files of an image
-            share: --patterns.rgb "*_RGB.png" --patterns.depth "*_perfect_depth.tiff".
-        top_images: Number of top images for each kernel: 9 if there are --images. With --model
-            demo, of its own scenes by default.
-        image_workers: Processes that read images, for each device; 0 reads them in between.
-        predictability: Also measure whether a kernel's preferred image tells which of the pictures
-            drive it: 1 if always, 0.5 by chance; 10 pictures at least.
-        path_similarity: Also compare what a kernel's preferred image and its top pictures excite in
-            the layers before, and flag images that take another way in; 10 pictures at least.
-        facets: Also tell whether pictures drive a kernel in several ways, and make an image for
-            each of them; 48 pictures at least.
-    """
-
-    images: PicturePaths = None
-    patterns: dict[str, str] | None = None
-    top_images: PositiveInt | None = None
-    image_workers: NonNegativeInt = 0
-    predictability: Flag = False
-    path_similarity: Flag = False
-    facets: Flag = False
-
-    @property
-    def are_wanted(self) -> bool:
-        """True if there are pictures to search."""
-        return self.images is not None or any(getattr(self, name) for name in _ASKING)
 
 
 class TopImagesRun:
@@ -90,7 +51,7 @@ class TopImagesRun:
         spec = module.input_spec
         images = choose_images(model, options.images, options.patterns, spec)
         if images is None:
-            asking = next(name for name in _ASKING if getattr(options, name))
+            asking = next(name for name in ASKING if getattr(options, name))
             raise ValueError(f"{asking} needs images: give --images, pictures or folders of them")
         kernels: dict[str, list[int]] = {layer: [] for layer in module.layers}
         for job in module.jobs:
@@ -105,7 +66,7 @@ class TopImagesRun:
                     f"{name} needs at least {least} pictures; --images has {len(images.dataset)}"
                 )
         reads = module.settings.resolved_objective
-        for name in _ASKING[1:]:
+        for name in ASKING[1:]:
             if getattr(options, name) and reads.noun != "kernel":
                 raise ValueError(f"{name} asks about kernels; the objective reads a {reads.noun}")
         if options.path_similarity and not reads.fits_any_size:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
+from neurovis.cli.options import is_top
 from neurovis.cli.own_images import DemoScenes
 from neurovis.cli.picture_run import checked_options
 from neurovis.cli.printing import print_line
@@ -17,17 +18,10 @@ from neurovis.kernels import KernelSelection
 from neurovis.layers import resolve_layer
 from neurovis.tuning import KernelRanking, rank_kernels
 
-#: Prefix of a selection that asks for a ranking.
-_PREFIX = "top"
 _FORM = re.compile(r"top:(\d+)(?::([^:]+))?")
 _DEFAULT_RANKING = "orientation"
 #: Most kernels that are printed with their scores.
 _MOST_PRINTED = 16
-
-
-def is_top(selection: KernelSelection) -> bool:
-    """True if a selection asks for the first kernels of a ranking."""
-    return isinstance(selection, str) and selection.strip().startswith(_PREFIX)
 
 
 def without_top(
