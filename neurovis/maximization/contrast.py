@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neurovis.maximization.contrast_search import NEAR, searched
+from neurovis.maximization.contrast_search import searched, shift_for
 
 #: Beyond this, logits say nothing more about a float32 image.
 _LOGIT_EPSILON = 1e-6
 #: From where an image was a step ago; each step squares what is missing.
 _STEPS = 3
+#: Distance from the wanted mean and contrast at which Newton's method has found its solution, after
+#: one more step.
+_NEAR = 1e-4
 #: Fraction of the largest contrast that a mean luminance allows (half black, half white). Closer to
 #: the largest, a contrast is out of reach of nearly all images: a free mean moves until it fits.
 MOST_OF_CONTRAST = 0.95
@@ -186,6 +189,11 @@ def _searched(logits: Tensor, mean: Tensor, contrast: float | None) -> tuple[Ten
     """As :func:`_solved`, from nowhere; the best there is where a contrast is out of reach."""
     place = searched(logits, mean, contrast)
     refined, is_near = _refined(logits, place, mean, contrast)
+    if not is_near.all():
+        # Where the contrast is out of reach, at least the mean is right.
+        place[1] = shift_for(logits * place[0, :, None], mean)
+        again, is_found = _refined(logits, place, mean, contrast)
+        refined, is_near = torch.where(is_near, refined, again), is_near | is_found
     return torch.where(is_near, refined, place), is_near
 
 
@@ -222,7 +230,7 @@ def _refined(
         place[0].addcmul_(shift_to_mean, of_spread, value=-contrast)
         place[1].addcmul_(gain_to_spread, of_mean, value=-1)
         place[1].addcmul_(gain_to_mean, of_spread, value=contrast)
-    is_near = missing.abs() < NEAR
+    is_near = missing.abs() < _NEAR
     return place, is_near if contrast is None else is_near.all(0)
 
 
