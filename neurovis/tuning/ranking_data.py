@@ -122,5 +122,10 @@ class RankingData:
         return self.null_percentile >= percentile
 
     def below_null(self, percentile: float = 5.0) -> Tensor:
-        """``(K,)``, which kernels score at or below this percentile of the random ones."""
-        return self.null_percentile <= percentile
+        """``(K,)``, which kernels score below this percentile of the random ones.
+
+        Those of ``100 - percentile`` percent are higher; an equal score is not.
+        """
+        known = self.null_score[~self.null_score.isnan()]
+        higher = (known > self.score[:, None]).double().mean(1)
+        return 100 * higher >= 100 - percentile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -157,3 +158,16 @@ def test_percentiles() -> None:
     assert null_percentiles(score, null)[:4].tolist() == [0, 50, 50, 100]
     assert null_percentiles(score, null)[4].isnan()
     assert null_percentiles(score, null[1:2]).isnan().all()
+
+
+def test_scores_equal_to_the_null_s_are_neither_above_nor_below_it() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 6, 7))
+    ranking = rank_kernels(network, "0", "cross_orientation", input_spec=InputSpec.rgb(24)).only
+    assert ranking.score.tolist() == [0] * 6
+    assert ranking.null_score.tolist() == [0] * 200
+    assert not ranking.above_null().any()
+    assert not ranking.below_null().any()
+    null = torch.linspace(0, 1, 200)
+    scores = torch.tensor([-1.0, null[9], null[10], 0.5, torch.nan, 2.0])
+    found = replace(ranking, score=scores, null_score=null)
+    assert found.below_null().tolist() == [True, True, False, False, False, False]
