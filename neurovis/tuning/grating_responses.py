@@ -66,7 +66,8 @@ class GratingResponses:
     def suppression(self) -> Tensor:
         """Fraction ``(K,)`` of the gratings that a kernel responds to less than to the blank."""
         below = self.blank.view(-1, 1, 1, 1) - self.table.mean(-1)
-        return (significant(below, self.table, self.blank) > 0).double().flatten(1).mean(1)
+        share = (significant(below, self.table, self.blank) > 0).double().flatten(1).mean(1)
+        return share.where(self.tuning.flatten(1).isfinite().all(1), torch.nan)
 
     @property
     def dead(self) -> Tensor:

@@ -464,6 +464,21 @@ def test_a_diverged_network_is_neither_dead_nor_alive(network: nn.Module) -> Non
     assert found.score.isfinite().sum() == 4
 
 
+def test_kernels_without_a_score_prefer_nothing(network: nn.Module) -> None:
+    with torch.no_grad():
+        network[0].weight[2] = torch.nan
+        network[0].bias[4] = 1.0
+    images, labels = labeled()
+    by = ["phase", "curvature", "color", "class", "category", "tolerance"]
+    shown: dict[str, Any] = {"images": images, "labels": labels, "null_kernels": 0, **FEW}
+    for ranking in rank_kernels(network, "1", by, input_spec=RGB, **shown):
+        assert ranking.score.isnan().tolist() == [False, False, True, False, True, False], ranking
+        assert ranking.dead.tolist() == [False, False, False, False, True, False], ranking
+        for name, column in ranking.values.items():
+            known = [one for one in (column[2], column[4]) if one not in ("",) and one == one]
+            assert known == [0] * (name in ("peak_response", "suppressed")), (ranking, name)
+
+
 def test_rankings_are_a_sequence() -> None:
     empty = Rankings([])
     assert len(empty) == 0

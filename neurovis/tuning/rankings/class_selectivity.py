@@ -33,11 +33,11 @@ class ClassRanking(ImageRanking):
             raise ValueError(
                 f"ranking by class compares classes, and all images are of {names or 'none'}"
             )
-        score = class_selectivity(means)
-        preferred = chosen_names(names, means.nan_to_num().argmax(1), score.isnan())
+        score, dead = class_selectivity(means), are_constant(means)
+        preferred = chosen_names(names, means.nan_to_num().argmax(1), score.isnan() | dead)
         return Scores(
             score,
-            dead=are_constant(means),
+            dead=dead,
             curve=responses.values,
             values={"preferred_class": preferred},
             curve_over=responses.classes,

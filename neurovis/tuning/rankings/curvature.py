@@ -47,7 +47,7 @@ class CurvatureRanking(ConditionRanking):
         curve = by_shape.amax(1)
         turn = curve.nan_to_num().argmax(1)
         best = by_shape.nan_to_num()[torch.arange(len(turn)), :, turn].argmax(1)
-        undriven = curve.amax(1) <= 0
+        undriven = ~(curve.amax(1) > 0)
         return Scores(
             contrast_index(curve[:, 1:].amax(1), curve[:, 0]),
             responses.dead,

@@ -32,6 +32,7 @@ class ToleranceRanking(PictureRanking):
         as_it_is, *moved = responses.table.unbind(2)
         reference = _centered_ranks(as_it_is)
         curve = torch.stack([_correlations(reference, _centered_ranks(one)) for one in moved], 1)
+        curve = curve.masked_fill(responses.dead[:, None], torch.nan)
         kinds = [kind for kind, _, _ in MovedPictures.MOVES]
         by_kind = {
             f"{kind}_tolerance": curve[:, [other == kind for other in kinds]].mean(1)
@@ -47,8 +48,12 @@ class ToleranceRanking(PictureRanking):
 
 
 def _centered_ranks(responses: Tensor) -> Tensor:
-    """Return twice the ranks of each row of ``(K, n)``, less their mean; ties share theirs."""
-    return (responses[:, :, None] - responses[:, None, :]).sign().sum(2)
+    """Return twice the ranks of each row of ``(K, n)``, less their mean; ties share theirs.
+
+    NaN for rows that are not finite.
+    """
+    ranks = (responses[:, :, None] - responses[:, None, :]).sign().sum(2)
+    return ranks.where(responses.isfinite().all(1, keepdim=True), torch.nan)
 
 
 def _correlations(reference: Tensor, other: Tensor) -> Tensor:
