@@ -30,7 +30,7 @@ from neurovis.tuning.rankings import (
     GratingRanking,
     resolve_rankings,
 )
-from neurovis.tuning.reference import checked_reference
+from neurovis.tuning.reference import optional_reference
 from neurovis.tuning.reference_scores import score_against_reference
 from neurovis.tuning.responses import LayerResponses, RankedLayer
 from neurovis.tuning.results import KernelRanking, Rankings
@@ -151,9 +151,7 @@ class KernelRankingMonitor(Monitor):
         self.preferred_images = preferred_images
         self.first_and_now = first_and_now
         self.pixels_per_degree = pixels_per_degree
-        self.reference = (
-            None if reference is None else checked_reference(reference, pixels_per_degree)
-        )
+        self.reference = optional_reference(reference, pixels_per_degree)
         if self.reference is not None:
             self.tag_settings[f"kernel_ranking/reference_scores/{self.reference.name}"] = (
                 settings,

@@ -49,7 +49,7 @@ from neurovis.tuning import (
     score_against_reference,
 )
 from neurovis.tuning.rankings import RANKINGS, AnyRanking, Ranking, resolve_rankings
-from neurovis.tuning.reference import checked_reference
+from neurovis.tuning.reference import optional_reference
 
 _BY = ["orientation"]
 #: Annotation of options that name rankings.
@@ -110,7 +110,7 @@ def run(
             properties of neurons in degrees; these are left out without it.
         trainer: Arguments of the Trainer.
     """
-    neurons = None if reference is None else checked_reference(reference, pixels_per_degree)
+    neurons = optional_reference(reference, pixels_per_degree)
     module, spec = network.load()
     rankings = chosen_rankings(by)
     chosen = choose_ranking_images(rankings, network.model, images, patterns, spec)

@@ -17,7 +17,7 @@ from neurovis.tuning.battery import Images, choose_battery
 from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.probe import TuningProbe
 from neurovis.tuning.rankings import AnyRanking, resolve_rankings
-from neurovis.tuning.reference import checked_reference
+from neurovis.tuning.reference import optional_reference
 from neurovis.tuning.reference_scores import score_against_reference
 from neurovis.tuning.responses import LayerResponses
 from neurovis.tuning.results import Rankings
@@ -77,7 +77,7 @@ def rank_kernels(
         >>> len(ranking.top(4)), ranking["0"].score_name
         (4, 'gOSI')
     """
-    neurons = None if reference is None else checked_reference(reference, pixels_per_degree)
+    neurons = optional_reference(reference, pixels_per_degree)
     if trainer is not None:
         probe = TuningProbe(
             model,

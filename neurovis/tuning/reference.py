@@ -20,8 +20,8 @@ Counts = npt.NDArray[np.int64]
 IN_DEGREES = {"preferred_spatial_frequency": 1, "preferred_size": -1, "surround_diameter": -1}
 #: Repeats after 180 degrees.
 _ORIENTATION = "preferred_orientation"
-#: Columns of a table of counts; any other table has a row for each cell.
-_OF_COUNTS = ("property", "low", "high", "count")
+#: Columns that a table of counts is told by; any other table has a row for each cell.
+_OF_COUNTS = ("property", "count")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,16 @@ class Distribution:
                 f"counts of {self.name} must be 0 or more, and one of them more; "
                 f"got {self.counts.tolist()}"
             )
+        if self.name == _ORIENTATION and not np.isclose(self.edges[-1] - self.edges[0], 180):
+            raise ValueError(
+                f"bins of {self.name} must span 180 degrees, after which it repeats; "
+                f"got {self.edges[0]:g} to {self.edges[-1]:g}"
+            )
+
+    def has_any(self, values: Numbers) -> bool:
+        """True if one or more of the values ``(n,)`` are not beyond the outermost bins."""
+        is_inside = (values >= self.edges[0]) & (values <= self.edges[-1])
+        return self.name == _ORIENTATION or bool(is_inside.any())
 
     def bins(self, values: Numbers) -> Counts:
         """Return the bin of each value ``(n,)``, the first or last for those beyond; -1 for NaN."""
@@ -115,11 +125,32 @@ def checked_reference(
     return reference if isinstance(reference, Reference) else load_reference(reference)
 
 
+def optional_reference(
+    reference: str | Path | None, pixels_per_degree: float | None
+) -> Reference | None:
+    """Return a reference that may not be asked for, loaded.
+
+    Raises:
+        ValueError: As of :func:`checked_reference`, or if there are pixels per degree without one.
+    """
+    if reference is not None:
+        return checked_reference(reference, pixels_per_degree)
+    if pixels_per_degree is not None:
+        raise ValueError(
+            "pixels_per_degree is for the comparison with neurons; give a reference too, such as "
+            "macaque_v1"
+        )
+    return None
+
+
 def _parsed(name: str, text: str) -> Reference:
     # Spreadsheets end in rows of commas.
     lines = csv.reader(line for line in text.splitlines() if line.strip(", "))
-    columns = [name.strip() for name in next(lines, [])]
-    rows = [dict(zip(columns, line, strict=False)) for line in lines]
+    columns = [column.strip() for column in next(lines, [])]
+    repeated = [column for column in columns if column and columns.count(column) > 1]
+    if repeated:
+        raise ValueError(f"reference {name} has two columns {repeated[0]}; leave one of them out")
+    rows = [_row(name, columns, line) for line in lines]
     if set(_OF_COUNTS) <= set(columns):
         found = _from_counts(rows)
     else:
@@ -130,6 +161,15 @@ def _parsed(name: str, text: str) -> Reference:
             "with commas between the columns and their names in the first row"
         )
     return Reference(name, {one.name: one for one in found})
+
+
+def _row(name: str, columns: Sequence[str], line: Sequence[str]) -> Mapping[str, str]:
+    if any(text.strip() for text in line[len(columns) :]):
+        raise ValueError(
+            f"a row of reference {name} has more cells than the {len(columns)} names of columns: "
+            f"{', '.join(line)}; write numbers with decimal points"
+        )
+    return dict(zip(columns, line, strict=False))
 
 
 def _from_counts(rows: Sequence[Mapping[str, str]]) -> list[Distribution]:
@@ -183,5 +223,5 @@ def _is_number(text: str) -> bool:
 
 def _number(text: str, what: str, name: str) -> float:
     if not _is_number(text):
-        raise ValueError(f"{what} of {name} must be a number; got {text!r}")
+        raise ValueError(f"{what} of {name} must be a number, or empty where unknown; got {text!r}")
     return float(text)

@@ -202,12 +202,14 @@ def score_against_reference(
     if pixels_per_degree is not None:
         in_degrees = []
     found: dict[str, dict[str, ReferenceScore]] = {}
+    within: dict[str, bool] = {}
     for ranking in rankings:
         parts = found.setdefault(ranking.layer, {})
         for name, distribution in cells.distributions.items():
             values = _values(ranking, name, pixels_per_degree)
             if values is not None and name not in {*parts, *in_degrees}:
                 parts[name] = property_score(ranking.layer, *values, distribution)
+                within[name] = within.get(name, False) or distribution.has_any(values[0])
     found = {layer: parts for layer, parts in found.items() if parts}
     given = {name for ranking in rankings for name in (*ranking.values, ranking.score_name)}
     compared = list(dict.fromkeys(name for parts in found.values() for name in parts))
@@ -228,6 +230,22 @@ def score_against_reference(
         )
         if names
     ]
+    beyond = [name for name, any_is in within.items() if not any_is]
+    if beyond:
+        notes.append(
+            f"{cells.name}: {', '.join(beyond)}: all kernels are beyond its bins; are the units "
+            "the same?"
+        )
+    if not compared:
+        numbers = {
+            name
+            for ranking in rankings
+            for name, column in ranking.values.items()
+            if isinstance(column, Tensor)
+        } | {ranking.score_name for ranking in rankings}
+        notes.append(
+            f"{cells.name}: nothing was compared; these rankings give {', '.join(sorted(numbers))}"
+        )
     if len(mean_over) < len(compared):
         notes.append(f"{cells.name}: the mean is over {', '.join(mean_over) or 'nothing'}")
     return ReferenceScores(cells, items, mean_over, notes)

@@ -12,6 +12,7 @@ import torch
 from drawn import assert_readable
 from gabor_bank import gabor_network
 from legible import texts
+from torch import nn
 
 from neurovis.figures import (
     CountedKernels,
@@ -232,6 +233,16 @@ class TestRankings:
             "given by no ranking here"
         ) in scores.notes
 
+    def test_other_units_and_other_names_are_said(self, ranked: Rankings, tmp_path: Path) -> None:
+        path = tmp_path / "mine.csv"
+        path.write_text("gOSI,F1/F0\n41,0.2\n18,2.2\n")
+        notes = score_against_reference(ranked, path).notes
+        assert "mine: gOSI: all kernels are beyond its bins; are the units the same?" in notes
+        path.write_text("gosi\n0.41\n0.18\n")
+        *_, last = score_against_reference(ranked, path).notes
+        assert last.startswith("mine: nothing was compared; these rankings give F1/F0, ")
+        assert "gOSI" in last
+
     def test_the_mean_is_over_what_all_layers_have(self, ranked: Rankings, tmp_path: Path) -> None:
         path = tmp_path / "mine.csv"
         path.write_text("cell,F1/F0,gOSI\na,0.2,0.5\nb,1.2,0.7\nc,1.6,\n")
@@ -366,11 +377,19 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("gOSI\n0.1\nO.5\n", "a cell of gOSI must be a number; got 'O.5'"),
+            ("gOSI\n0.1\nO.5\n", "gOSI must be a number, or empty where unknown; got 'O.5'"),
             ("gOSI\n0.1\n0.1\n", "no column of different numbers"),
             ("gOSI\n0.1\n0.10\n", "gOSI of reference mine must have two or more different"),
             ("gOSI;F1/F0\n0.1;1\n", "no column of different numbers"),
             ("", "no column of different numbers"),
+            ("cell,gOSI\na,0,4\nb,1,2\n", "more cells than the 2 names .* a, ?0, ?4; write"),
+            ("gOSI,gOSI\n0.1,0.2\n0.3,0.4\n", "reference mine has two columns gOSI"),
+            ("property,low,count\na,0,1\na,1,2\n", "high of a must be a number.*got ''"),
+            (
+                "property,low,high,count\n"
+                "preferred_orientation,0,180,1\npreferred_orientation,180,360,2\n",
+                "must span 180 degrees, after which it repeats; got 0 to 360",
+            ),
             ("preferred_size\n0\n1\n", "preferred_size must be positive; got 0"),
             ("property,low,high,count\na,0,1,2\na,2,3,4\n", "begin where the one before ends"),
             ("property,low,high,count\na,0,1,2\na,1,1,4\n", "2 or more bins with rising edges"),
@@ -394,3 +413,7 @@ class TestFiles:
     def test_pixels_per_degree_must_be_positive(self, value: float) -> None:
         with pytest.raises(ValueError, match="pixels_per_degree must be a positive number"):
             score_against_reference([], "macaque_v1", pixels_per_degree=value)
+
+    def test_pixels_per_degree_are_for_a_reference(self) -> None:
+        with pytest.raises(ValueError, match="give a reference too, such as macaque_v1"):
+            rank_kernels(nn.Conv2d(3, 2, 3), "", pixels_per_degree=4)
