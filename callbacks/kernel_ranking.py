@@ -24,12 +24,7 @@ from neurovis.tuning.battery import Battery, choose_battery
 from neurovis.tuning.collection import rank_alone
 from neurovis.tuning.layer_facts import LayerFacts
 from neurovis.tuning.ranking_observation import ranking_observation, reference_observation
-from neurovis.tuning.rankings import (
-    AdaptiveRanking,
-    AnyRanking,
-    GratingRanking,
-    resolve_rankings,
-)
+from neurovis.tuning.rankings import AnyRanking, resolve_rankings
 from neurovis.tuning.reference import optional_reference
 from neurovis.tuning.reference_scores import score_against_reference
 from neurovis.tuning.responses import LayerResponses, RankedLayer
@@ -136,10 +131,7 @@ class KernelRankingMonitor(Monitor):
         if max_kernels < 1:
             raise ValueError(f"max_kernels must be at least 1; got {max_kernels}")
         self.max_kernels = max_kernels
-        by_gratings = (
-            one for one in self.rankings if isinstance(one, (GratingRanking, AdaptiveRanking))
-        )
-        phases = max((ranking.least_phases for ranking in by_gratings), default=4)
+        phases = max(ranking.least_phases for ranking in self.rankings)
         self.settings = RankingSettings(
             **{"orientations": _ORIENTATIONS, "phases": phases, **of_ranking}
         )

@@ -21,6 +21,7 @@ from neurovis.cli.rank import RANKING, chosen_rankings
 from neurovis.cli.stopping import stoppable
 from neurovis.cli.trainers import check_float32
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
 from neurovis.maximization import AscentSettings
 from neurovis.maximization.objectives import Objective, ObjectiveName
 from neurovis.maximization.progress import progress_bar
@@ -91,7 +92,7 @@ def run(
         trainer: Arguments of the Trainer.
     """
     module, spec = network.load()
-    rankings = _rankings(cards.by, spec)
+    rankings = _rankings(cards.by, spec, ranking)
     probe = choose_probe(
         cards.method, cards.probe, network.model, pictures.images, pictures.patterns, spec
     )
@@ -156,20 +157,23 @@ def _ranking_images(
     return readable
 
 
-def _rankings(by: list[str] | None, spec: InputSpec) -> list[AnyRanking]:
+def _rankings(by: list[str] | None, spec: InputSpec, settings: RankingSettings) -> list[AnyRanking]:
     """Those that were asked for; else all of weights and of one pass of gratings."""
     if by is not None:
         return chosen_rankings(by)
     return [
         ranking
         for ranking in RANKINGS.values()
-        if isinstance(ranking, (GratingRanking, WeightRanking)) and _applies(ranking, spec)
+        if isinstance(ranking, WeightRanking)
+        or (isinstance(ranking, GratingRanking) and _applies(ranking, spec, settings))
     ]
 
 
-def _applies(ranking: AnyRanking, spec: InputSpec) -> bool:
+def _applies(ranking: GratingRanking, spec: InputSpec, settings: RankingSettings) -> bool:
     try:
-        ranking.check(spec)
+        ranking.stimuli(spec, settings, None)
+    except ArgumentError:
+        raise
     except ValueError:
         return False
     return True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -11,20 +11,21 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from neurovis.inputs import InputSpec, check_values
+from neurovis.layers import ArgumentError
 from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
     GratingRanking,
     ImageRanking,
-    OwnStimuliRanking,
+    StimuliRanking,
     are_all,
 )
 from neurovis.tuning.settings import RankingSettings
-from neurovis.tuning.stimuli import Conditions
+from neurovis.tuning.stimuli import Conditions, Variation
 
 IMAGES = "images"
 #: Name of the gratings that show which are best for a kernel.
-GRATINGS = GratingRanking.gratings
+GRATINGS = GratingRanking.set_name
 #: Minimum number of images to rank by, and to split into halves.
 _FEWEST_IMAGES, _FEWEST_TO_SPLIT = 2, 4
 
@@ -40,6 +41,7 @@ class Battery:
         settings: Options of the gratings.
         conditions: Gratings, those that find the best for each kernel among them, and the sets of
             rankings that bring their own.
+        variations: For rankings by each kernel's best grating, by their names, how it is shown.
         images: Those of image rankings, if any.
         classes: Names of the images' classes; empty if they have none.
         left_out: Why rankings are left out, by their names: where all were asked for, those that
@@ -48,9 +50,10 @@ class Battery:
 
     settings: RankingSettings
     conditions: dict[str, Conditions]
+    variations: dict[str, Sequence[Variation]]
     images: LabeledImages | None
     classes: list[str]
-    left_out: Mapping[str, str]
+    left_out: dict[str, str]
 
     @property
     def sets(self) -> dict[str, Conditions | LabeledImages]:
@@ -102,33 +105,30 @@ def choose_battery(
                 f"labels go up to class {int(labels.max())}, but there are {len(names)} classes, "
                 "from 0"
             )
-    conditions: dict[str, Conditions] = {}
-    left_out = {}
+    battery = Battery(settings, {}, {}, shown, names, {})
     for ranking in rankings:
         try:
-            _check_applicable(ranking, spec, shown, names)
-            if isinstance(ranking, OwnStimuliRanking) and ranking.set_name not in conditions:
-                conditions[ranking.set_name] = ranking.stimuli(spec, shown)
+            _check_images(ranking, shown, names)
+            if isinstance(ranking, StimuliRanking):
+                stimuli = ranking.stimuli(spec, settings, shown)
+                battery.conditions.setdefault(ranking.set_name, stimuli)
+            if isinstance(ranking, AdaptiveRanking):
+                battery.variations[ranking.name] = ranking.variations(spec, settings)
+                battery.conditions.setdefault(GRATINGS, settings.gratings(spec))
+        except ArgumentError:
+            raise
         except ValueError as error:
             if not are_all(rankings):
                 raise
-            left_out[ranking.name] = str(error)
-    rankings = [ranking for ranking in rankings if ranking.name not in left_out]
-    for ranking in rankings:
-        if isinstance(ranking, GratingRanking) and ranking.gratings not in conditions:
-            conditions[ranking.gratings] = ranking.stimuli(spec, settings)
-        elif isinstance(ranking, AdaptiveRanking) and GRATINGS not in conditions:
-            conditions[GRATINGS] = settings.gratings(spec)
-    if not any(isinstance(ranking, ImageRanking) for ranking in rankings):
-        shown = None
-    return Battery(settings, conditions, shown, names, left_out)
+            battery.left_out[ranking.name] = str(error)
+    by_images = (one for one in rankings if isinstance(one, ImageRanking))
+    if all(ranking.name in battery.left_out for ranking in by_images):
+        return replace(battery, images=None)
+    return battery
 
 
-def _check_applicable(
-    ranking: AnyRanking, spec: InputSpec, shown: LabeledImages | None, names: Sequence[str]
-) -> None:
-    """Refuse a ranking that does not apply to the input, or wants what is not given."""
-    ranking.check(spec)
+def _check_images(ranking: AnyRanking, shown: LabeledImages | None, names: Sequence[str]) -> None:
+    """Refuse a ranking that needs images or classes which are not given."""
     if ranking.needs_images and shown is None:
         raise ValueError(f"ranking by {ranking.name} needs images to show; give images")
     if ranking.needs_labels and not names:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from neurovis.arithmetic import has_float64
-from neurovis.tuning.battery import GRATINGS, IMAGES, Battery
+from neurovis.tuning.battery import IMAGES, Battery
 from neurovis.tuning.layer_ranker import ALL, FIRST_HALF, SECOND_HALF, LayerRanker
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
 from neurovis.tuning.rankings import AdaptiveRanking, AnyRanking, ImageRanking, are_all
@@ -68,7 +68,7 @@ class Collection:
             for ranking in self._by_image[layer.name]:
                 for part in (ALL, FIRST_HALF, SECOND_HALF):
                     metric = ranking.metric(rows, len(battery.classes))
-                    self._metrics[layer.name, ranking.name, part] = metric
+                    self._metrics[layer.name, IMAGES, f"{ranking.name}: {part}"] = metric
         self._watch_alone()
         # A random split, since images may alternate; the same on every process.
         number = 0 if battery.images is None else len(battery.images)
@@ -93,9 +93,9 @@ class Collection:
             return False
         self._place_metrics()
         ranker = self._ranker()
-        first = {layer.name: ranker.grating_responses(layer, GRATINGS) for layer in self._layers}
+        first = {layer.name: ranker.grating_responses(layer) for layer in self._layers}
         self._second = SecondPass(
-            adaptive, self._layers, first, self._responses.spec, self._battery.settings
+            adaptive, self._layers, first, self._responses.spec, self._battery
         )
         self.sets = self._second.sets
         self._metrics |= {(*key, ALL): one for key, one in self._second.metrics.items()}
@@ -150,7 +150,7 @@ class Collection:
                 shown = classes if ranking.needs_labels else torch.zeros_like(classes)
                 for part, rows in parts.items():
                     if len(shown[rows]):
-                        metric = self._metrics[layer, ranking.name, part]
+                        metric = self._metrics[layer, IMAGES, f"{ranking.name}: {part}"]
                         metric.update(responses[rows], shown[rows])
 
     def rankings(self) -> Rankings:

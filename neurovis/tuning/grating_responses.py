@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neurovis.tuning.measures import first_harmonic
+from neurovis.tuning.stimuli import Conditions, Gratings
 
 #: Dead kernels vary less than this fraction of the range of the layer's most responsive kernel.
 _SILENCE = 1e-6
@@ -29,6 +30,9 @@ class GratingResponses:
         orientations: ``(O,)`` in degrees.
         spatial_frequencies: ``(F,)`` in cycles per pixel.
         modulations: Names of the channels that gratings modulate, ``M``.
+        split: The axis that :meth:`half` takes every second value of: ``"orientation"`` or
+            ``"spatial_frequency"``.
+        split_phases: Whether it leaves out every second phase too, if there are enough.
     """
 
     table: Tensor
@@ -37,6 +41,45 @@ class GratingResponses:
     orientations: Tensor
     spatial_frequencies: Tensor
     modulations: Sequence[str]
+    split: str = "orientation"
+    split_phases: bool = True
+
+    @classmethod
+    def to_gratings(
+        cls,
+        gratings: Conditions,
+        means: Tensor,
+        is_rectified: bool,
+        split: str = "orientation",
+        split_phases: bool = True,
+    ) -> GratingResponses:
+        """Arrange mean responses to gratings as a table.
+
+        Args:
+            gratings: What was shown.
+            means: ``(K, n)``, responses to each, the blank last.
+            is_rectified: Whether they are cut off at 0.
+            split: As the attribute.
+            split_phases: As the attribute.
+
+        Raises:
+            TypeError: If these are no gratings.
+        """
+        if not isinstance(gratings, Gratings):
+            raise TypeError(
+                f"the stimuli of a GratingRanking must be Gratings; got {type(gratings).__name__}"
+            )
+        return cls(
+            # The highest contrast; there is one.
+            means[:, :-1].unflatten(1, gratings.shape)[:, :, :, :, -1],
+            means[:, -1],
+            is_rectified,
+            gratings.orientations,
+            gratings.spatial_frequencies,
+            [modulation.name for modulation in gratings.modulations],
+            split,
+            split_phases,
+        )
 
     @cached_property
     def tuning(self) -> Tensor:
@@ -78,26 +121,17 @@ class GratingResponses:
         """Return the responses of some of the kernels."""
         return replace(self, table=self.table[rows], blank=self.blank[rows])
 
-    def half(self, number: int, axis: str, split_phases: bool = True) -> GratingResponses | None:
-        """Return every second stimulus along an axis, and every second phase if there are enough.
-
-        Args:
-            number: 0 or 1.
-            axis: ``"orientation"`` or ``"spatial_frequency"``.
-            split_phases: Whether to leave out every second phase too.
-
-        Returns:
-            None if there is too little along the axis to have halves.
-        """
+    def half(self, number: int) -> GratingResponses | None:
+        """Return half 0 or 1 of the stimuli; None if there is too little along the axis."""
         orientations, frequencies, phases = self.table.shape[2:]
         taken = slice(number, None, 2)
         parts = replace(
             self,
             table=self.table[..., taken]
-            if split_phases and phases >= PHASES_TO_SPLIT
+            if self.split_phases and phases >= PHASES_TO_SPLIT
             else self.table,
         )
-        if axis == "orientation":
+        if self.split == "orientation":
             if orientations < 4 or orientations % 2:
                 return None
             return replace(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
 
 from torch import Tensor
 
-from neurovis.tuning.battery import Battery
+from neurovis.tuning.battery import GRATINGS, IMAGES, Battery
 from neurovis.tuning.condition_responses import ConditionResponses
 from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ResponseMetric
@@ -17,26 +16,22 @@ from neurovis.tuning.predictions import Predictions
 from neurovis.tuning.rankings import (
     AdaptiveRanking,
     AnyRanking,
-    GratingRanking,
     ImageRanking,
     ImageResponses,
-    OwnStimuliRanking,
+    StimuliRanking,
     WeightRanking,
 )
 from neurovis.tuning.rankings.base import images_note
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.results import KernelRanking
 from neurovis.tuning.scoring import not_applicable, rank_layer
-from neurovis.tuning.second_pass import SecondPass, set_name
-from neurovis.tuning.stimuli import Gratings
+from neurovis.tuning.second_pass import SecondPass, shown_gratings
 from neurovis.tuning.varied_responses import VariedResponses
 
 #: All images, and their two halves.
 ALL, FIRST_HALF, SECOND_HALF = "all", "first half", "second half"
 
-AnyResponses = TypeVar(
-    "AnyResponses", GratingResponses, VariedResponses, ConditionResponses, Predictions
-)
+SplitResponses = GratingResponses | VariedResponses | ConditionResponses | Predictions
 
 
 class LayerRanker:
@@ -44,7 +39,8 @@ class LayerRanker:
 
     Args:
         battery: The stimuli that were shown.
-        metrics: What they did, by layer, set of stimuli (or ranking by images), and part of it.
+        metrics: What they did, by layer, set of stimuli, and part of it; of images
+            also by ranking.
         second: The second pass, if there was one.
         may_refuse: Whether too few responses raise an error, or are the reason of a ranking
             without scores.
@@ -82,37 +78,24 @@ class LayerRanker:
     def _ranked_by_kind(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
         if isinstance(ranking, WeightRanking):
             return rank_layer(layer, ranking, layer.weights, layer.null_weights, None)
-        if isinstance(ranking, GratingRanking):
-            return self._ranked_by_gratings(layer, ranking)
-        if isinstance(ranking, OwnStimuliRanking):
-            return self._ranked_by_own_stimuli(layer, ranking)
         if isinstance(ranking, ImageRanking):
             return self._ranked_by_images(layer, ranking)
+        if isinstance(ranking, StimuliRanking):
+            stimuli = self._battery.conditions[ranking.set_name]
+            means = self._computed(layer, ranking.set_name, ALL)
+            found = _with_halves(layer, ranking, ranking.responses(stimuli, means, layer))
+            note = ranking.note(stimuli)
+            return found if note is None else replace(found, notes=(*found.notes, note))
         if isinstance(ranking, AdaptiveRanking) and self._second is not None:
-            means = self._computed(layer, set_name(ranking, layer), ALL)
-            found = self._second.responses(ranking, layer, means)
-            return _with_halves(layer, ranking, found, lambda own, number: own.half(number))
+            means = self._computed(layer, shown_gratings(ranking, layer), ALL)
+            return _with_halves(layer, ranking, self._second.responses(ranking, layer, means))
         raise TypeError(f"{type(ranking).__name__} is a ranking of no known kind")
-
-    def _ranked_by_gratings(self, layer: RankedLayer, ranking: GratingRanking) -> KernelRanking:
-        found = self.grating_responses(layer, ranking.gratings)
-        split = ranking.split, ranking.split_phases
-        return _with_halves(layer, ranking, found, lambda own, number: own.half(number, *split))
-
-    def _ranked_by_own_stimuli(
-        self, layer: RankedLayer, ranking: OwnStimuliRanking[Any, Any]
-    ) -> KernelRanking:
-        stimuli = self._battery.conditions[ranking.set_name]
-        found = ranking.responses(stimuli, self._computed(layer, ranking.set_name, ALL), layer)
-        ranked = _with_halves(layer, ranking, found, lambda own, number: own.half(number))
-        note = ranking.note(stimuli)
-        return ranked if note is None else replace(ranked, notes=(*ranked.notes, note))
 
     def _ranked_by_images(self, layer: RankedLayer, ranking: ImageRanking) -> KernelRanking:
         classes = self._battery.classes if ranking.needs_labels else []
 
         def responses(part: str) -> tuple[ImageResponses, ImageResponses]:
-            values = self._computed(layer, ranking.name, part)
+            values = self._computed(layer, IMAGES, f"{ranking.name}: {part}")
             own, null = values[: layer.kernels], values[layer.kernels :]
             return ImageResponses(own, classes), ImageResponses(null, classes)
 
@@ -124,32 +107,15 @@ class LayerRanker:
         note = images_note(ranking.name, self._battery.image_count, len(classes))
         return replace(found, notes=(*found.notes, note))
 
-    def grating_responses(self, layer: RankedLayer, name: str) -> GratingResponses:
+    def grating_responses(self, layer: RankedLayer) -> GratingResponses:
         """Return the responses of a layer's kernels, and of the random ones behind them.
 
-        Args:
-            layer: The layer.
-            name: Name of the gratings.
-
         Raises:
-            TypeError: If these are no gratings.
+            TypeError: If a ranking has shown something else under the name of the gratings.
         """
-        gratings = self._battery.conditions[name]
-        if not isinstance(gratings, Gratings):
-            raise TypeError(
-                f'the stimuli "{name}" of a GratingRanking must be Gratings; got '
-                f"{type(gratings).__name__}"
-            )
-        means = self._computed(layer, name, ALL)
-        return GratingResponses(
-            # The highest contrast; there is one.
-            table=means[:, :-1].unflatten(1, gratings.shape)[:, :, :, :, -1],
-            blank=means[:, -1],
-            is_rectified=layer.is_rectified,
-            orientations=gratings.orientations,
-            spatial_frequencies=gratings.spatial_frequencies,
-            modulations=[modulation.name for modulation in gratings.modulations],
-        )
+        means = self._computed(layer, GRATINGS, ALL)
+        gratings = self._battery.conditions[GRATINGS]
+        return GratingResponses.to_gratings(gratings, means, layer.is_rectified)
 
     def _computed(self, layer: RankedLayer, name: str, part: str) -> Tensor:
         with warnings.catch_warnings():
@@ -160,14 +126,9 @@ class LayerRanker:
         return computed.cpu().view(-1) if computed.ndim == 0 else computed.cpu()
 
 
-def _with_halves(
-    layer: RankedLayer,
-    ranking: AnyRanking,
-    found: AnyResponses,
-    half: Callable[[AnyResponses, int], AnyResponses | None],
-) -> KernelRanking:
+def _with_halves(layer: RankedLayer, ranking: AnyRanking, found: SplitResponses) -> KernelRanking:
     """Rank by responses of the layer's kernels, and of the random ones behind them."""
     own, null = found.kernels(slice(layer.kernels)), found.kernels(slice(layer.kernels, None))
-    first, second = half(own, 0), half(own, 1)
+    first, second = own.half(0), own.half(1)
     halves = None if first is None or second is None else (first, second)
     return rank_layer(layer, ranking, own, null if layer.null_count else None, halves)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from neurovis.inputs import InputSpec
+from neurovis.tuning.battery import Battery
 from neurovis.tuning.grating_responses import GratingResponses, best_grating
 from neurovis.tuning.metrics import OwnMeans
 from neurovis.tuning.rankings import AdaptiveRanking
 from neurovis.tuning.responses import RankedLayer
-from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Variation, VariedGratings
 from neurovis.tuning.varied_responses import VariedResponses
 
@@ -29,7 +29,7 @@ class SecondPass:
         layers: The layers that are ranked.
         first: What each layer's kernels, and the random ones behind them, did in the first pass.
         spec: What the network is shown.
-        settings: Contrast and aperture of the gratings.
+        battery: The stimuli of the first pass, with the variations that the rankings ask for.
 
     Attributes:
         sets: The stimuli by name.
@@ -42,11 +42,11 @@ class SecondPass:
         layers: Sequence[RankedLayer],
         first: Mapping[str, GratingResponses],
         spec: InputSpec,
-        settings: RankingSettings,
+        battery: Battery,
     ) -> None:
-        self._first, self._spec, self._settings = first, spec, settings
+        self._first, self._spec = first, spec
+        self._variations, self._phases = battery.variations, battery.settings.phases
         self._best = {name: best_grating(responses) for name, responses in first.items()}
-        self._variations = {one.name: list(one.variations(spec, settings)) for one in rankings}
         self._shown: dict[str, list[Variation]] = {}
         self.sets: dict[str, VariedGratings] = {}
         self.metrics: dict[tuple[str, str], OwnMeans] = {}
@@ -54,7 +54,7 @@ class SecondPass:
         for ranking in rankings:
             for layer in layers:
                 if ranking.inapplicable_reason(layer) is None:
-                    asked.setdefault(set_name(ranking, layer), []).append((ranking, layer))
+                    asked.setdefault(shown_gratings(ranking, layer), []).append((ranking, layer))
         for name, pairs in asked.items():
             self._choose(name, pairs)
 
@@ -66,19 +66,18 @@ class SecondPass:
         best = {layer: self._best[layer] for layer in layers}
         gratings = torch.cat(list(best.values())).unique()
         gratings = gratings[gratings >= 0]
-        phases = self._settings.phases
         if len(gratings):
             ranking, layer = pairs[0]
             self.sets[name] = VariedGratings(
                 self._spec,
                 *_parameters(self._first[layer.name], gratings),
                 variations,
-                phases,
+                self._phases,
                 center=layer.place if ranking.is_windowed else None,
             )
         for layer_name, one in best.items():
             own = torch.searchsorted(gratings, one).masked_fill(one < 0, -1)
-            self.metrics[layer_name, name] = OwnMeans(own, len(variations) * phases)
+            self.metrics[layer_name, name] = OwnMeans(own, len(variations) * self._phases)
 
     def responses(
         self, ranking: AdaptiveRanking, layer: RankedLayer, means: Tensor
@@ -88,15 +87,15 @@ class SecondPass:
         Args:
             ranking: One of the rankings.
             layer: One that it applies to.
-            means: ``(K, conditions)``, what the layer's metric found for :func:`set_name`.
+            means: ``(K, conditions)``, what the layer's metric found for :func:`shown_gratings`.
         """
         first, best = self._first[layer.name], self._best[layer.name]
         orientation, frequency = (
             one.masked_fill(best < 0, torch.nan) for one in _parameters(first, best.clamp(min=0))
         )
-        shown = self._shown[set_name(ranking, layer)]
+        shown = self._shown[shown_gratings(ranking, layer)]
         return VariedResponses(
-            table=means.unflatten(1, (len(shown), self._settings.phases)),
+            table=means.unflatten(1, (len(shown), self._phases)),
             blank=first.blank,
             is_rectified=first.is_rectified,
             dead=first.dead,
@@ -106,8 +105,8 @@ class SecondPass:
         ).of(self._variations[ranking.name])
 
 
-def set_name(ranking: AdaptiveRanking, layer: RankedLayer) -> str:
-    """Return the name of the stimuli of a layer for a ranking."""
+def shown_gratings(ranking: AdaptiveRanking, layer: RankedLayer) -> str:
+    """Return the name of the set of gratings that a layer is shown for a ranking."""
     if not ranking.is_windowed or layer.place is None:
         return "best gratings"
     row, column = layer.place

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
 from neurovis.readouts import READOUTS, ReadoutName
 from neurovis.tuning.stimuli import Gratings, Modulation, default_spatial_frequencies
 
@@ -102,14 +103,16 @@ class RankingSettings:
                 over all gratings are compared, there are fewer gratings of each.
 
         Raises:
-            ValueError: If a spatial frequency is less than one cycle in the image.
+            ArgumentError: If the settings are wrong in themselves, or a spatial frequency is less
+                than one cycle in the image.
+            ValueError: If the image is too small for gratings.
         """
         frequencies = self.spatial_frequencies
         if frequencies is None:
             frequencies = default_spatial_frequencies(spec)
         lowest = 1 / min(spec.size)
         if frequencies and 0 < min(frequencies) < lowest * (1 - 1e-6):
-            raise ValueError(
+            raise ArgumentError(
                 f"spatial_frequencies: {min(frequencies):g} cycles/pixel are less than one cycle "
                 f"in an image of {min(spec.size)} px, whose mean would change with the phase; give "
                 f"at least {lowest:.3g}"

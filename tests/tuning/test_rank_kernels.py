@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from neurovis import InputSpec, rank_kernels
 from neurovis.demo import demo_input_spec, load_demo_network
+from neurovis.layers import ArgumentError
 from neurovis.tuning import (
     RANKINGS,
     KernelRanking,
@@ -27,7 +28,7 @@ from neurovis.tuning import (
     register_ranking,
 )
 from neurovis.tuning.grating_responses import GratingResponses
-from neurovis.tuning.rankings import GratingRanking, ImageRanking, Scores
+from neurovis.tuning.rankings import AnyRanking, GratingRanking, ImageRanking, Scores
 from neurovis.tuning.rankings.base import ImageResponses
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.stimuli import Gratings
@@ -410,10 +411,10 @@ class FaintPeakRanking(PeakRanking):
     """The same, of gratings of the ranking's own: at half of the contrast."""
 
     name = "faint_peak"
-    gratings = "faint_gratings"
+    set_name = "faint gratings"
 
     @override
-    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Gratings:
         return replace(settings, contrast=settings.contrast / 2).gratings(spec)
 
 
@@ -424,6 +425,47 @@ def test_a_ranking_with_stimuli_of_its_own() -> None:
     full, half = found["conv", "peak"].score, found["conv", "faint_peak"].score
     assert full.min() > 0
     assert torch.allclose(half, full / 2, rtol=1e-5)
+
+
+def named(ranking: AnyRanking, name: str) -> AnyRanking:
+    """The same ranking under another name."""
+    return type("Renamed", (type(ranking),), {"name": name})()
+
+
+@pytest.mark.parametrize(
+    ("known", "name"),
+    [
+        *((known, "gratings") for known in ("border_ownership", "activation", "size")),
+        *(("border_ownership", name) for name in ("images", "best gratings")),
+    ],
+)
+def test_a_ranking_may_be_called_as_stimuli_are(network: nn.Module, known: str, name: str) -> None:
+    own = named(RANKINGS[known], name)
+    others = ["orientation", "color", "sparseness", known]
+    options: dict[str, Any] = {**FEW, "input_spec": InputSpec.rgb(16), "null_kernels": 3}
+    options["images"] = labeled(8, options["input_spec"])[0]
+    found = rank_kernels(network, "1", [own, *others], **options)
+    for by in others:
+        alone = rank_kernels(network, "1", by, **options).only
+        assert torch.equal(found["1", by].score.nan_to_num(), alone.score.nan_to_num())
+    assert torch.equal(found["1", name].score.nan_to_num(), found["1", known].score.nan_to_num())
+
+
+def test_all_rankings_but_the_one_that_compares_frequencies(network: nn.Module) -> None:
+    options: dict[str, Any] = {
+        "input_spec": InputSpec.rgb(16),
+        "null_kernels": 0,
+        "orientations": 4,
+    }
+    found = rank_kernels(network, "1", "all", spatial_frequencies=[0.2], **options)
+    assert "give at least 2" in found["1", "spatial_frequency"].reason
+    assert found["1", "orientation"].reason is None
+    both = ["orientation", "spatial_frequency"]
+    with pytest.raises(ValueError, match="give at least 2"):
+        rank_kernels(network, "1", both, spatial_frequencies=[0.2], **options)
+    for wrong in ({"spatial_frequencies": [0.01]}, {"contrast": 2.0}, {"aperture": -1.0}):
+        with pytest.raises(ArgumentError, match=next(iter(wrong)).replace("ies", "y")[:8]):
+            rank_kernels(network, "1", "all", **options, **wrong)
 
 
 def test_a_ranking_that_gives_too_little_is_named(network: nn.Module) -> None:

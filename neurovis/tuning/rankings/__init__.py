@@ -14,17 +14,14 @@ from neurovis.tuning.rankings.base import (
     ImageResponses,
     Ranking,
     Scores,
+    StimuliRanking,
     WeightRanking,
 )
 from neurovis.tuning.rankings.border_ownership import BorderOwnershipRanking
 from neurovis.tuning.rankings.category import CategoryRanking
 from neurovis.tuning.rankings.class_selectivity import ClassRanking
 from neurovis.tuning.rankings.color import ColorRanking
-from neurovis.tuning.rankings.conditions import (
-    ConditionRanking,
-    OwnStimuliRanking,
-    PictureRanking,
-)
+from neurovis.tuning.rankings.conditions import ConditionRanking, PictureRanking
 from neurovis.tuning.rankings.contrast import ContrastRanking
 from neurovis.tuning.rankings.cross_orientation import CrossOrientationRanking
 from neurovis.tuning.rankings.curvature import CurvatureRanking
@@ -50,11 +47,11 @@ __all__ = [
     "GratingRanking",
     "ImageRanking",
     "ImageResponses",
-    "OwnStimuliRanking",
     "PictureRanking",
     "PredictableRanking",
     "Ranking",
     "Scores",
+    "StimuliRanking",
     "WeightRanking",
     "are_all",
     "register_ranking",
@@ -91,13 +88,7 @@ RANKINGS: dict[str, AnyRanking] = {
 
 
 #: All that can be collected and scored.
-_KINDS = (
-    GratingRanking,
-    AdaptiveRanking,
-    OwnStimuliRanking,
-    ImageRanking,
-    WeightRanking,
-)
+_KINDS = (StimuliRanking, AdaptiveRanking, ImageRanking, WeightRanking)
 
 
 def register_ranking(ranking: AnyRanking) -> AnyRanking:

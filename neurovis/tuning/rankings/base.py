@@ -15,12 +15,13 @@ from neurovis.tuning.grating_responses import GratingResponses
 from neurovis.tuning.metrics import ResponseMetric
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.settings import RankingSettings
-from neurovis.tuning.stimuli import Gratings, Variation
+from neurovis.tuning.stimuli import Conditions, Gratings, Variation
 from neurovis.tuning.varied_responses import VariedResponses
 
 #: A column of a table, one value for each kernel: numbers ``(K,)``, or words.
 Column = Tensor | Sequence[str]
 Responses = TypeVar("Responses")
+_Stimuli = TypeVar("_Stimuli", bound=Conditions)
 
 #: Least number of images for a ranking whose note does not call them few.
 _FEW_IMAGES = 20
@@ -74,6 +75,7 @@ class Ranking(ABC, Generic[Responses]):
         needs_labels: Whether each of these must have a class.
         curve_name: What the values of a curve are.
         shows_gratings: Whether the stimuli are gratings, whose phases responses are reduced over.
+        least_phases: Fewest phases of each of these that the score needs.
     """
 
     name: ClassVar[str]
@@ -87,14 +89,12 @@ class Ranking(ABC, Generic[Responses]):
     needs_labels: ClassVar[bool] = False
     curve_name: ClassVar[str] = "response"
     shows_gratings: ClassVar[bool] = False
+    least_phases: ClassVar[int] = 4
 
     @property
     def meaning(self) -> str:
         """The first line of the class's docstring; empty without one."""
         return next(iter((type(self).__doc__ or "").strip().splitlines()), "")
-
-    def check(self, spec: InputSpec) -> None:
-        """Raise ValueError if the ranking does not apply to what the network is shown."""
 
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         """Return the reason why the ranking does not apply to a layer; None if it does."""
@@ -118,15 +118,51 @@ class Ranking(ABC, Generic[Responses]):
 AnyRanking = Ranking[Any]
 
 
-class GratingRanking(Ranking[GratingResponses]):
-    """A ranking by responses to gratings.
+class StimuliRanking(Ranking[Responses], Generic[Responses, _Stimuli]):
+    """A ranking by responses to a set of stimuli, the same for all kernels."""
+
+    @property
+    def set_name(self) -> str:
+        """Name of the set of stimuli; rankings with one name share it."""
+        return f"stimuli of {self.name}"
+
+    @abstractmethod
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> _Stimuli:
+        """Return the stimuli.
+
+        Args:
+            spec: What the network is shown.
+            settings: Numbers of orientations and phases, spatial frequencies, and contrast.
+            images: Dataset of the images that the user gives, whose items begin with
+                ``(C, H, W)`` in [0, 1]; None without any, unless the ranking needs them.
+
+        Raises:
+            ArgumentError: If the settings are wrong in themselves.
+            ValueError: If the ranking does not apply to the input or the images.
+        """
+
+    @abstractmethod
+    def responses(self, stimuli: _Stimuli, means: Tensor, layer: RankedLayer) -> Responses:
+        """Return what :meth:`score` takes.
+
+        Args:
+            stimuli: What was shown.
+            means: ``(K, n)``, mean responses to each stimulus, of the layer's kernels and of the
+                random ones behind them.
+            layer: The layer.
+        """
+
+    def note(self, stimuli: _Stimuli) -> str | None:
+        """Return what there is to know of the stimuli; None where there is nothing."""
+
+
+class GratingRanking(StimuliRanking[GratingResponses, Gratings]):
+    """A ranking by responses to gratings; a subclass may show others than the settings'.
 
     In maps that can be negative only a single unit can be read: where one unit is driven another is
     suppressed, so that their mean or highest response to a grating says nothing about either.
 
     Attributes:
-        gratings: Name of the set that :meth:`stimuli` returns; rankings with one name share it.
-        least_phases: Fewest phases of each grating that the score needs.
         split: The axis of the gratings that is split for the reliability, every second value in
             either half: ``"orientation"`` or ``"spatial_frequency"``.
         split_phases: Whether every second phase goes into either half too.
@@ -134,23 +170,20 @@ class GratingRanking(Ranking[GratingResponses]):
     """
 
     shows_gratings = True
-    gratings: ClassVar[str] = "gratings"
-    least_phases: ClassVar[int] = 4
+    set_name = "gratings"
     split: ClassVar[str] = "orientation"
     split_phases: ClassVar[bool] = True
     drawn_over: ClassVar[str] = "orientation"
 
-    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
-        """Return the gratings that kernels are ranked by; a subclass may show others.
-
-        Args:
-            spec: What the network is shown.
-            settings: Numbers of orientations and phases, spatial frequencies, and contrast.
-
-        Raises:
-            ValueError: If the settings do not suit.
-        """
+    @override
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Gratings:
         return settings.gratings(spec)
+
+    @override
+    def responses(self, stimuli: Gratings, means: Tensor, layer: RankedLayer) -> GratingResponses:
+        return GratingResponses.to_gratings(
+            stimuli, means, layer.is_rectified, self.split, self.split_phases
+        )
 
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
@@ -166,12 +199,10 @@ class AdaptiveRanking(Ranking[VariedResponses]):
     Attributes:
         is_windowed: Whether the variations have windows, which stand where a layer's central units
             look.
-        least_phases: Fewest phases of each grating that the score needs.
     """
 
     shows_gratings = True
     is_windowed: ClassVar[bool] = False
-    least_phases: ClassVar[int] = 4
 
     @abstractmethod
     def variations(self, spec: InputSpec, settings: RankingSettings) -> Sequence[Variation]:
@@ -182,7 +213,7 @@ class AdaptiveRanking(Ranking[VariedResponses]):
             settings: Contrast and aperture of the gratings.
 
         Raises:
-            ValueError: If the input does not suit.
+            ValueError: If the ranking does not apply to the input.
         """
 
     @override

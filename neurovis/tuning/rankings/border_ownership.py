@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
@@ -14,6 +13,7 @@ from neurovis.tuning.grating_responses import significant
 from neurovis.tuning.rankings.base import Scores
 from neurovis.tuning.rankings.conditions import ConditionRanking
 from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Squares
 
 
@@ -30,7 +30,7 @@ class BorderOwnershipRanking(ConditionRanking):
     scale = "0 where the square's side makes no difference, 1 where it drives from one side alone"
 
     @override
-    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> Squares:
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Squares:
         return Squares(spec)
 
     @override

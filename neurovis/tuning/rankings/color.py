@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
@@ -23,14 +25,10 @@ class ColorRanking(GratingRanking):
     name = "color"
     score_name = "color selectivity (RGB)"
     scale = "0 where gray gratings do as much as colored ones, 1 where color alone counts"
-    gratings = "color_gratings"
+    set_name = "color gratings"
 
     @override
-    def check(self, spec: InputSpec) -> None:
-        color_modulations(spec)
-
-    @override
-    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Gratings:
         return settings.gratings(spec, color_modulations(spec))
 
     @override

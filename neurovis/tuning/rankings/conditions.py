@@ -1,63 +1,24 @@
-"""Base classes of the rankings that bring their own stimuli, the same for all kernels."""
+"""Base classes of the rankings by a table of responses over the parameters of stimuli."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sized
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.tuning.condition_responses import ConditionResponses
 from neurovis.tuning.grating_responses import significant_without_phase
-from neurovis.tuning.rankings.base import Ranking, Responses, images_note, mixed_units_reason
+from neurovis.tuning.rankings.base import StimuliRanking, images_note, mixed_units_reason
 from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Conditions, DriftingGratings, PictureVersions
 
-_Stimuli = TypeVar("_Stimuli", bound=Conditions)
 
-
-class OwnStimuliRanking(Ranking[Responses], Generic[Responses, _Stimuli]):
-    """A ranking by responses to a set of stimuli of its own, in a form of its own."""
-
-    @property
-    def set_name(self) -> str:
-        """Name of the set of stimuli; rankings with one name share it."""
-        return self.name
-
-    @abstractmethod
-    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> _Stimuli:
-        """Return the stimuli.
-
-        Args:
-            spec: What the network is shown.
-            images: Those that the user gives, if any; items begin with ``(C, H, W)`` in [0, 1].
-
-        Raises:
-            ValueError: If they cannot be shown in such an input.
-        """
-
-    @abstractmethod
-    def responses(self, stimuli: _Stimuli, means: Tensor, layer: RankedLayer) -> Responses:
-        """Return what :meth:`score` takes.
-
-        Args:
-            stimuli: What was shown.
-            means: ``(K, n)``, mean responses to each stimulus, of the layer's kernels and of the
-                random ones behind them.
-            layer: The layer.
-        """
-
-    def note(self, stimuli: _Stimuli) -> str | None:
-        """Return what there is to know of the stimuli; None where there is nothing."""
-
-
-class ConditionRanking(OwnStimuliRanking[ConditionResponses, Conditions]):
-    """A ranking by a table of responses over the parameters of a set of stimuli of its own.
+class ConditionRanking(StimuliRanking[ConditionResponses, Conditions]):
+    """A ranking by a table of responses over the parameters of a set of stimuli.
 
     For the reliability, every second value of the set's first parameter goes into either half.
     """
@@ -78,22 +39,14 @@ class MotionRanking(ConditionRanking):
     """A ranking by drifting gratings, for networks of video."""
 
     shows_gratings = True
-
-    @property
-    @override
-    def set_name(self) -> str:
-        return "drifting_gratings"
+    set_name = "drifting gratings"
 
     @override
-    def check(self, spec: InputSpec) -> None:
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> DriftingGratings:
         if spec.frames == 1:
             raise ValueError(
                 f"ranking by {self.name} is for networks of video; the input is images"
             )
-        DriftingGratings(spec)
-
-    @override
-    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> DriftingGratings:
         return DriftingGratings(spec)
 
     def tuning(self, responses: ConditionResponses, layer: RankedLayer) -> Tensor:
@@ -122,10 +75,8 @@ class PictureRanking(ConditionRanking):
     most_pictures: ClassVar[int]
 
     @override
-    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> PictureVersions:
-        if images is None:
-            raise ValueError(f"ranking by {self.name} needs images to show; give images")
-        count = len(cast(Sized, images))
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> PictureVersions:
+        count = len(images)
         shown = min(count, self.most_pictures)
         return self.versions(spec, images, [place * count // shown for place in range(shown)])
 

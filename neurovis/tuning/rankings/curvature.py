@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
@@ -15,6 +14,7 @@ from neurovis.tuning.rankings.base import Scores
 from neurovis.tuning.rankings.conditions import ConditionRanking
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.selectivity import contrast_index
+from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Arcs
 
 
@@ -32,12 +32,8 @@ class CurvatureRanking(ConditionRanking):
     is_signed = True
 
     @override
-    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> Arcs:
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Arcs:
         return Arcs(spec)
-
-    @override
-    def check(self, spec: InputSpec) -> None:
-        Arcs(spec)
 
     @override
     def score(self, responses: ConditionResponses, layer: RankedLayer) -> Scores:

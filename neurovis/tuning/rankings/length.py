@@ -29,10 +29,6 @@ class LengthRanking(AdaptiveRanking):
     is_windowed = True
 
     @override
-    def check(self, spec: InputSpec) -> None:
-        default_extents(spec)
-
-    @override
     def variations(self, spec: InputSpec, settings: RankingSettings) -> Sequence[Variation]:
         return [Variation(settings.contrast, length=one) for one in default_extents(spec)]
 

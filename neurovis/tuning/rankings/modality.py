@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from typing_extensions import override
 
@@ -25,20 +27,17 @@ class ModalityRanking(GratingRanking):
     name = "modality"
     score_name = "modality selectivity"
     scale = "from -1, the first modality alone, to 1, the second alone"
-    gratings = "modality_gratings"
+    set_name = "modality gratings"
     is_signed = True
 
     @override
-    def check(self, spec: InputSpec) -> None:
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Gratings:
         names = [modality.name for modality in spec.modalities]
         if len(names) != 2:
             raise ValueError(
                 f"ranking by modality compares two modalities; the input has {len(names)}: "
                 f"{', '.join(names)}"
             )
-
-    @override
-    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
         return settings.gratings(spec, modality_modulations(spec))
 
     @override

@@ -7,19 +7,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
 from neurovis.readouts import are_constant
 from neurovis.tuning.predictions import Predictions, explained_variance, predict_responses
-from neurovis.tuning.rankings.base import Scores, chosen_names
-from neurovis.tuning.rankings.conditions import OwnStimuliRanking
+from neurovis.tuning.rankings.base import Scores, StimuliRanking, chosen_names
 from neurovis.tuning.responses import RankedLayer
+from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Mixture
 
 
-class PredictableRanking(OwnStimuliRanking[Predictions, Mixture]):
+class PredictableRanking(StimuliRanking[Predictions, Mixture]):
     """R² of a linear filter, energy or normalization on pictures that it was not fitted to.
 
     Adelson & Bergen (1985) for energy; Heeger (1992) for normalization; Rust, Schwartz, Movshon &
@@ -35,9 +34,7 @@ class PredictableRanking(OwnStimuliRanking[Predictions, Mixture]):
     most_null_kernels = 50
 
     @override
-    def stimuli(self, spec: InputSpec, images: Dataset[Any] | None) -> Mixture:
-        if images is None:
-            raise ValueError(f"ranking by {self.name} needs images to show; give images")
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Mixture:
         return Mixture(spec, images)
 
     @override

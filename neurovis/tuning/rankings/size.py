@@ -29,10 +29,6 @@ class SizeRanking(AdaptiveRanking):
     is_windowed = True
 
     @override
-    def check(self, spec: InputSpec) -> None:
-        default_extents(spec)
-
-    @override
     def variations(self, spec: InputSpec, settings: RankingSettings) -> Sequence[Variation]:
         return [Variation(settings.contrast, diameter=one) for one in default_extents(spec)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from typing_extensions import override
@@ -29,8 +30,8 @@ class SpatialFrequencyRanking(GratingRanking):
     drawn_over = "spatial_frequency"
 
     @override
-    def stimuli(self, spec: InputSpec, settings: RankingSettings) -> Gratings:
-        gratings = super().stimuli(spec, settings)
+    def stimuli(self, spec: InputSpec, settings: RankingSettings, images: Any) -> Gratings:
+        gratings = super().stimuli(spec, settings, images)
         if len(gratings.spatial_frequencies) < 2:
             raise ValueError(
                 f"ranking by {self.name} compares spatial_frequencies; give at least 2"

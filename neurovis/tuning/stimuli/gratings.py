@@ -15,6 +15,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
+from neurovis.layers import ArgumentError
 from neurovis.tuning.stimuli.base import Conditions, check_contrast, check_gains
 from neurovis.tuning.stimuli.modulations import Modulation, uniform_modulation
 from neurovis.tuning.stimuli.rendering import (
@@ -187,7 +188,7 @@ class Gratings(Conditions):
 def _increasing(name: str, values: Sequence[float]) -> tuple[float, ...]:
     numbers = tuple(float(value) for value in values)
     if not numbers or any(not later > earlier for earlier, later in itertools.pairwise(numbers)):
-        raise ValueError(f"{name} must be one or more increasing numbers; got {numbers}")
+        raise ArgumentError(f"{name} must be one or more increasing numbers; got {numbers}")
     return numbers
 
 

@@ -181,7 +181,7 @@ def check_diameters(diameters: Tensor) -> None:
     """Refuse diameters of apertures that are not positive and finite."""
     for diameter in diameters.tolist():
         if not (diameter > 0 and math.isfinite(diameter)):
-            raise ValueError(f"aperture is a diameter in pixels, above 0; got {diameter:g}")
+            raise ArgumentError(f"aperture is a diameter in pixels, above 0; got {diameter:g}")
 
 
 def center_of(spec: InputSpec, center: tuple[float, float] | None) -> tuple[float, float]:
