@@ -103,17 +103,15 @@ class Cells:
         for index, lines in enumerate(self._lines):
             across, down = self._grid.place(index)
             left, top = x + self._names_width + across, y + down
-            # Short labels stand on the same line as the last line of long ones.
-            label_top = top + self._label_height - len(lines) * line_height(LABEL)
-            page.text(left + self._cell_width / 2, label_top, lines, align="center")
+            middle, under = left + self._cell_width / 2, top + self._label_height
+            page.text(middle, under, lines, align="center", above=True)
             if self._captions:
-                below = top + self._label_height + 3 + self._stack + 3
-                middle = left + self._cell_width / 2
+                below = under + 3 + self._stack + 3
                 page.text(middle, below, self._captions[index], align="center")
             first = left + (self._cell_width - self._width) // 2
             for number, pictures in enumerate(rows):
                 frame, level = divmod(number, len(self._names))
-                at = top + self._label_height + 3 + level * (self._height + 3)
+                at = under + 3 + level * (self._height + 3)
                 page.picture(first + frame * (self._picture_width + 3), at, pictures[index])
                 if across == 0 and frame == 0 and self._names_width:
                     middle = at + (self._height - LABEL) / 2

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neurovis.figures.cells import Cells
 from neurovis.figures.output import to_pixels
-from neurovis.figures.page import GAP, MARGIN, MAXIMUM_WIDTH, Page, page_figure, titled_page
+from neurovis.figures.page import GAP, MAXIMUM_WIDTH, Beside, Page, page_figure
 from neurovis.figures.pictures import (
     finite_range,
     fitted,
@@ -108,30 +108,26 @@ def signature_figure(
     stack = len(rows) // spec.frames * (height + GAP) - GAP
     columns = 2 if spec.frames == 1 else 1
     images = Cells(rows, ["initial image", "preferred image"], columns, spec.frames)
-    maps = [
-        _Map("target map", target_map, _from_zero(target_map), max(width, 160)),
-        _Map("resulting map", resulting_map, finite_range(resulting_map), max(width, 160)),
-    ]
-    body = max(images.height, *(one.height for one in maps))
-    width = images.width + sum(GAP + one.width for one in maps)
-    page, top = titled_page(title, [], width, body)
-    images.draw(page, MARGIN, top)
-    left = MARGIN + images.width + GAP
-    for one in maps:
-        one.draw(page, left, top, stack)
-        left += one.width + GAP
-    return page.figure()
+    size = max(width, 160)
+    target = _Map("target map", target_map, _from_zero(target_map), size, stack)
+    resulting = _Map("resulting map", resulting_map, finite_range(resulting_map), size, stack)
+    return page_figure(Beside([images, target, resulting]), title, minimum_width=0)
 
 
 class _Map:
-    """One map under its name and over the values of black and white."""
+    """One map under its name and over the values of black and white, in the middle of its room."""
 
     def __init__(
-        self, name: str, values: Tensor, limits: tuple[float, float] | None, size: int
+        self,
+        name: str,
+        values: Tensor,
+        limits: tuple[float, float] | None,
+        size: int,
+        room: int,
     ) -> None:
         values = values.detach().float()
         self.width = size
-        self._name = name
+        self._name, self._room = name, room
         # Enlarged by the whole factor that just fits, so that units stay squares.
         factor = size // max(values.shape)
         self._picture = to_pixels(
@@ -145,11 +141,11 @@ class _Map:
         lines = 1 + len(self._note)
         return len(self._picture) + lines * line_height(LABEL) + 3 + GAP
 
-    def draw(self, page: Page, x: int, y: int, room: int) -> None:
-        """Put it on a page, in the middle of ``room`` pixels below its name's line."""
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put it on a page with its upper left corner here."""
         height, width = self._picture.shape[:2]
         page.text(x + self.width / 2, y, [self._name], align="center")
-        top = y + line_height(LABEL) + 3 + max(0, room - height) // 2
+        top = y + line_height(LABEL) + 3 + max(0, self._room - height) // 2
         page.picture(x + (self.width - width) // 2, top, self._picture)
         page.text(x + self.width / 2, top + height + GAP // 2, self._note, align="center")
 

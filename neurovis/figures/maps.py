@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neurovis.figures.cells import Cells
-from neurovis.figures.page import GAP, MARGIN, MINIMUM_WIDTH, titled_page
+from neurovis.figures.page import GAP, Beside, page_figure
 from neurovis.figures.pictures import (
     constant_maps,
     finite_range,
@@ -83,13 +83,7 @@ def feature_map_figure(
         else "",
         image_note,
     ]
-    beside = shown.width + 2 * GAP
-    width = max(beside + grid.width, MINIMUM_WIDTH)
-    height = max(shown.height, grid.height)
-    page, top = titled_page(title, [note for note in notes if note], width, height)
-    shown.draw(page, MARGIN, top)
-    grid.draw(page, MARGIN + beside, top)
-    return page.figure()
+    return page_figure(Beside([shown, grid], 2 * GAP), title, [note for note in notes if note])
 
 
 def _beside(maps: Tensor, tokens: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from neurovis.figures.text import DPI, LABEL, TITLE, line_height, wrapped
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Distances in pixels.
-MARGIN, GAP = 14, 8
+#: Distances in pixels; the last is that of pictures in a stack.
+MARGIN, GAP, APART = 14, 8, 3
 
 INK = "#222222"
 
@@ -50,6 +50,13 @@ class Page:
         self._canvas[y - 1 : y + height + 1, x - 1 : x + width + 1] = _PICTURE_FRAME
         self._canvas[y : y + height, x : x + width] = pixels
 
+    def stack(self, x: int, y: int, pictures: Sequence[Pixels]) -> int:
+        """Put pictures one below the other; return the top of a further one."""
+        for pixels in pictures:
+            self.picture(x, y, pixels)
+            y += len(pixels) + APART
+        return y
+
     def text(
         self,
         x: float,
@@ -58,8 +65,15 @@ class Page:
         size: int = LABEL,
         align: Align = "left",
         color: str = INK,
+        above: bool = False,
     ) -> None:
-        """Put lines of text here, ``y`` being the upper edge of the first."""
+        """Put lines of text here, ``y`` being the upper edge of the first.
+
+        With ``above`` it is the lower edge of the last: short labels beside long ones stand on the
+        same line as their last.
+        """
+        if above:
+            y -= len(lines) * line_height(size)
         for row, line in enumerate(lines):
             if line:
                 down = y + row * line_height(size) + size
@@ -136,6 +150,26 @@ class Body(Protocol):
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put it on a page with its upper left corner here."""
+
+
+class Beside:
+    """Bodies beside each other, with their upper edges level.
+
+    Args:
+        bodies: From left to right.
+        apart: Pixels between them.
+    """
+
+    def __init__(self, bodies: Sequence[Body], apart: int = GAP) -> None:
+        self._bodies, self._apart = bodies, apart
+        self.width = sum(body.width + apart for body in bodies) - apart
+        self.height = max(body.height for body in bodies)
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put them on a page with their upper left corner here."""
+        for body in self._bodies:
+            body.draw(page, x, y)
+            x += body.width + self._apart
 
 
 def page_figure(

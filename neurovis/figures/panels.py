@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 from neurovis.figures.colors import Key
 from neurovis.figures.output import Pixels
-from neurovis.figures.page import GAP, Page
+from neurovis.figures.page import APART, GAP, Page
 from neurovis.figures.text import LABEL, line_height, text_width, wrapped
 
-#: Between pictures of one panel, and between blocks.
-_PICTURES_APART, _BLOCKS_APART = 3, 24
-_NAME_WIDTH = 90
+#: Between blocks, and the largest width of the names beside them.
+_BLOCKS_APART, _NAME_WIDTH = 24, 90
 
 
 @dataclass
@@ -31,18 +30,14 @@ class Panel:
     @property
     def height(self) -> int:
         """Pixels down, without the heading."""
-        stack = sum(len(picture) + _PICTURES_APART for picture in self.pictures)
+        stack = sum(len(picture) + APART for picture in self.pictures)
         return stack + (self.key.height if self.key else 0)
 
     def draw(self, page: Page, x: int, y: int, heading: int) -> None:
         """Put it on a page; ``heading`` lines of room are left for the heading."""
-        # Short headings stand on the same line as the last line of long ones.
-        down = (heading - len(self.lines)) * line_height(LABEL)
-        page.text(x + self.width / 2, y + down, self.lines, align="center")
-        y += heading * line_height(LABEL) + _PICTURES_APART
-        for picture in self.pictures:
-            page.picture(x, y, picture)
-            y += len(picture) + _PICTURES_APART
+        y += heading * line_height(LABEL)
+        page.text(x + self.width / 2, y, self.lines, align="center", above=True)
+        y = page.stack(x, y + APART, self.pictures)
         if self.key:
             self.key.draw(page, x, y)
 
@@ -76,13 +71,13 @@ class Block:
     @property
     def height(self) -> int:
         """Pixels down."""
-        lead = self._headings[0] * line_height(LABEL) + _PICTURES_APART + self.lead.height
+        lead = self._headings[0] * line_height(LABEL) + APART + self.lead.height
         lines = sum(self._line_heights()) + GAP * (len(self.lines) - 1)
         return len(self._label) * line_height(LABEL) + max(lead, lines)
 
     def _line_heights(self) -> list[int]:
         return [
-            heading * line_height(LABEL) + _PICTURES_APART + max(panel.height for panel in line)
+            heading * line_height(LABEL) + APART + max(panel.height for panel in line)
             for heading, line in zip(self._headings, self.lines, strict=True)
         ]
 
@@ -90,7 +85,7 @@ class Block:
         """Put it on a page with its upper left corner here."""
         page.text(x + self._indent, y, self._label)
         y += len(self._label) * line_height(LABEL)
-        self._draw_names(page, x, y + self._headings[0] * line_height(LABEL) + _PICTURES_APART)
+        self._draw_names(page, x, y + self._headings[0] * line_height(LABEL) + APART)
         x += self._indent
         self.lead.draw(page, x, y, self._headings[0])
         for heading, line, height in zip(
@@ -104,7 +99,7 @@ class Block:
         for picture, lines in zip(self.lead.pictures, self._names, strict=False):
             middle = y + (len(picture) - len(lines) * line_height(LABEL)) // 2
             page.text(x + self._indent - GAP, middle, lines, align="right")
-            y += len(picture) + _PICTURES_APART
+            y += len(picture) + APART
 
 
 class Blocks:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from neurovis.figures.page import GAP, Page, page_figure
+from neurovis.figures.legend import Drawn, Legend
+from neurovis.figures.page import Page, page_figure
 from neurovis.figures.plots import (
     BLUE,
     GRAY,
@@ -18,14 +19,12 @@ from neurovis.figures.plots import (
     Values,
     as_values,
     linear_axis,
-    rectangle,
 )
-from neurovis.figures.text import LABEL, line_height
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SIZE, _SWATCH = (560, 280), 26
+_SIZE = (560, 280)
 _BAND, _SINGLE = "#e6e6e6", "#8fb8d8"
 #: Flagged kernels that are named.
 _MOST_NAMED = 6
@@ -92,23 +91,20 @@ class _Lines:
             "layer, from the image to the kernels",
             "correlation of what images and top pictures excite",
         )
-        self._legend = [
-            (BLUE, "each kernel's images, and their median"),
-            (_BAND, "with other kernels' pictures (5 to 95 %)"),
-            (GRAY, "top pictures with each other, median"),
+        rows = [
+            Drawn("each kernel's images, and their median", "line", BLUE),
+            Drawn("with other kernels' pictures (5 to 95 %)", "bar", _BAND),
+            Drawn("top pictures with each other, median", "line", GRAY),
         ]
         if self.flagged:
-            self._legend.append((ORANGE, "kernels that take another way"))
-        self._top = len(self._legend) * line_height(LABEL) + GAP
-        self.width, self.height = self._plot.width, self._top + self._plot.height
+            rows.append(Drawn("kernels that take another way", "line", ORANGE))
+        self._legend = Legend(*([row] for row in rows))
+        self.width, self.height = self._plot.width, self._legend.height + self._plot.height
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put it on a page with its upper left corner here."""
-        for row, (color, words) in enumerate(self._legend):
-            top = y + row * line_height(LABEL)
-            page.area(rectangle(x, top + 4, x + _SWATCH, top + LABEL), color)
-            page.text(x + _SWATCH + 5, top, [words])
-        frame = self._plot.draw(page, x, y + self._top)
+        self._legend.draw(page, x, y)
+        frame = self._plot.draw(page, x, y + self._legend.height)
         depths = np.arange(1.0, self.correlations.shape[1] + 1)
         low, high = self._band
         known = np.isfinite(low)

@@ -156,6 +156,25 @@ class Frame:
             for point in points[np.isfinite(points).all(axis=1)]:
                 page.area(circle(point, 3), color)
 
+    def bars(self, page: Page, edges: Values, heights: Values, color: str) -> None:
+        """Draw a histogram's bars: ``heights`` ``(n,)`` between ``edges`` ``(n + 1,)``."""
+        for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
+            (left, bottom), (right, top) = self.points(np.array([low, high]), np.array([0, height]))
+            page.area(rectangle(left + 0.5, top, right - 0.5, bottom), color)
+
+    def steps(
+        self,
+        page: Page,
+        edges: Values,
+        heights: Values,
+        color: str,
+        width: float,
+        dashed: bool = False,
+    ) -> None:
+        """Draw a histogram's outline."""
+        corners = np.concatenate([[0], heights.repeat(2), [0]])
+        page.line(self.points(edges.repeat(2), corners), color, width, dashed)
+
     def upright(self, page: Page, at: float, color: str = INK, dashed: bool = True) -> None:
         """Draw a line over the whole height at a value."""
         x = self.points(np.array([at]), np.array([self.up.low]))[0, 0]

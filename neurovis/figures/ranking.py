@@ -206,10 +206,8 @@ class _Cells:
             self._draw_body(page, index, left + 1, top + self._lines * line_height(LABEL) + 4)
 
     def _draw_body(self, page: Page, index: int, left: int, top: int) -> None:
-        entry, down = self._entries[index], top
-        for picture in self._stacks[index]:
-            page.picture(left, down, picture)
-            down += len(picture) + 3
+        entry = self._entries[index]
+        page.stack(left, top, self._stacks[index])
         right = left + self._inner - self._curve_width
         middle = (right + self._curve_width / 2, top + self._body / 2)
         words = "no response" if entry.curve is not None and not _responds(entry) else ""

@@ -190,10 +190,9 @@ class _Band:
         """Put it on a page with its upper left corner here."""
         left = x + self._indent + 1
         for column in self._columns:
-            # Short labels stand on the same line as the last line of long ones.
-            down = self._labels - 4 - len(column.lines) * line_height(LABEL)
-            page.text(left + column.width / 2, y + down, column.lines, align="center")
             top = y + self._labels
+            middle = left + column.width / 2
+            page.text(middle, top - 4, column.lines, align="center", above=True)
             for name, height in self._rows.items():
                 column.draw_map(page, name, left, top)
                 top += height + GAP

@@ -13,13 +13,13 @@ import torch
 
 from neurovis.figures.cells import Grid
 from neurovis.figures.colors import Key, colored
+from neurovis.figures.legend import Drawn, Legend
 from neurovis.figures.page import GAP, INK, Page, page_figure
 from neurovis.figures.plots import (
     BLUE,
     GRAY,
     ORANGE,
     Axis,
-    Frame,
     Plot,
     Values,
     linear_axis,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BinCounts = npt.NDArray[np.int64]
 
 #: Sizes in pixels.
-_CELL_WIDTH, _TILE, _NULL_TILE, _PANEL, _SWATCH = 104, 34, 12, (280, 150), 26
+_CELL_WIDTH, _TILE, _NULL_TILE, _PANEL = 104, 34, 12, (280, 150)
 _CELLS_COLOR = "#d9d9d9"
 
 
@@ -98,8 +98,7 @@ class _HeatMap:
         """Put it on a page with its upper left corner here."""
         for column, lines in enumerate(self._labels):
             middle = x + self._left + column * (_CELL_WIDTH + GAP) + _CELL_WIDTH / 2
-            top = y + self._top - 4 - len(lines) * line_height(LABEL)
-            page.text(middle, top, lines, align="center")
+            page.text(middle, y + self._top - 4, lines, align="center", above=True)
         for row, name in enumerate(self._properties):
             top = y + self._top + row * self._step
             middle = top + (_TILE - LABEL) / 2
@@ -191,41 +190,28 @@ class _Histograms:
         self._plots = [Plot(_PANEL, across, up, "", "share", one.label) for one in layers]
         size = max(one.width for one in self._plots), max(one.height for one in self._plots)
         self._grid = Grid(len(layers), size, 2 * GAP, landscape=1.3)
-        self._legend = [("bar", cells_label), ("kernels", "kernels"), ("null", "random kernels")]
-        if all(np.isnan(null).all() for _, null in self._layers):
-            self._legend.pop()
-        self._top = len(self._legend) * line_height(LABEL) + GAP
-        legend = max(text_width(text) for _, text in self._legend) + _SWATCH + GAP
-        self.width, self.height = max(self._grid.width, legend), self._top + self._grid.height
+        rows = [Drawn(cells_label, "bar", _CELLS_COLOR), Drawn("kernels", "line", BLUE)]
+        if not all(np.isnan(null).all() for _, null in self._layers):
+            rows.append(Drawn("random kernels", "dashed", INK))
+        self._legend = Legend(*([row] for row in rows))
+        self.width = max(self._grid.width, self._legend.width)
+        self.height = self._legend.height + self._grid.height
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put it on a page with its upper left corner here."""
-        for line, (kind, text) in enumerate(self._legend):
-            top = y + line * line_height(LABEL)
-            page.text(x + _SWATCH + GAP, top, [text])
-            if kind == "bar":
-                page.area(rectangle(x, top + 2, x + _SWATCH, top + LABEL + 1), _CELLS_COLOR)
-            else:
-                middle = top + 2 + LABEL / 2
-                ends = np.array([[x, middle], [x + _SWATCH, middle]])
-                page.line(ends, BLUE if kind == "kernels" else INK, 2, kind == "null")
-        for index, plot in enumerate(self._plots):
+        self._legend.draw(page, x, y)
+        edges = np.arange(len(self._cells) + 1.0)
+        for index, (plot, (kernels, null)) in enumerate(
+            zip(self._plots, self._layers, strict=True)
+        ):
             across, down = self._grid.place(index)
             # Frames of a row stand level, whatever their titles.
             down += max(one.above for one in self._plots) - plot.above
-            frame = plot.draw(page, x + across, y + self._top + down)
-            self._draw_shares(page, frame, *self._layers[index])
-
-    def _draw_shares(self, page: Page, frame: Frame, kernels: Values, null: Values) -> None:
-        for place, share in enumerate(self._cells):
-            ends = frame.points(np.array([place, place + 1.0]), np.array([0, share]))
-            (left, bottom), (right, top) = ends
-            page.area(rectangle(left + 0.5, top, right - 0.5, bottom), _CELLS_COLOR)
-        for shares, color, dashed in ((kernels, BLUE, False), (null, INK, True)):
-            if not np.isnan(shares).all():
-                steps = np.concatenate([[0], shares.repeat(2), [0]])
-                corners = frame.points(np.arange(len(shares) + 1.0).repeat(2), steps)
-                page.line(corners, color, 1.2 if dashed else 2, dashed)
+            frame = plot.draw(page, x + across, y + self._legend.height + down)
+            frame.bars(page, edges, self._cells, _CELLS_COLOR)
+            frame.steps(page, edges, kernels, BLUE, 2)
+            if not np.isnan(null).all():
+                frame.steps(page, edges, null, INK, 1.2, dashed=True)
 
 
 def _shares(counts: BinCounts) -> Values:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from torch import Tensor
 
+from neurovis.figures.legend import Drawn, Legend
 from neurovis.figures.page import GAP, INK, Page, page_figure
 from neurovis.figures.pictures import number
 from neurovis.figures.plots import (
@@ -22,7 +23,6 @@ from neurovis.figures.plots import (
     Values,
     as_values,
     linear_axis,
-    rectangle,
 )
 from neurovis.figures.text import LABEL, line_height, text_width
 
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 _LIMIT = 95
 _HISTOGRAM_SIZE = (560, 280)
 _BINS = (10, 40)
-_SWATCH, _BAR = 26, "#9cc3e2"
-#: Colors of the lines, and whether they are dashed.
+_BAR = "#9cc3e2"
+#: Lines at percentiles of what is drawn as bars and as an outline.
 _LINES = {
-    "median of bar": (BLUE, False),
-    "median of outline": (GRAY, False),
-    "limit": (ORANGE, True),
+    "bar": {50: Drawn("median", "line", BLUE)},
+    "outline": {
+        50: Drawn("median", "line", GRAY),
+        _LIMIT: Drawn("95th percentile", "dashed", ORANGE),
+    },
 }
 
 
@@ -176,68 +178,40 @@ class _Histogram:
         self._plot = Plot(
             _HISTOGRAM_SIZE, self.across, up, self.xlabel, "number of kernels", room=room
         )
-        self._rows = self._legend()
-        self._top = len(self._rows) * line_height(LABEL) + GAP
+        self._marks: list[tuple[float, Drawn]] = []
+        rows = [self._explained("kernels", self.kernels, Drawn("", "bar", _BAR))]
+        if len(self.chance):
+            rows.append(self._explained(self.null_name, self.chance, Drawn("", "outline", INK)))
+        self._legend = Legend(*rows)
         self.width = self._plot.width
-        self.height = self._top + self._plot.height
+        self.height = self._legend.height + self._plot.height
 
     def _counts(self, values: Values) -> Values:
         finite = values[np.isfinite(values)]
         return np.histogram(finite, self._edges)[0].astype(np.float64)
 
-    def _legend(self) -> list[list[tuple[str, str]]]:
-        """Rows of a kind of drawing and what it is."""
-        rows = []
-        for name, kind, values in (
-            ("kernels", "bar", self.kernels),
-            (self.null_name, "outline", self.chance),
-        ):
-            if not len(values):
-                continue
-            row = [(kind, f"{name}, n = {int(np.isfinite(values).sum())}")]
-            median = _percentile(values, 50)
-            if median is not None:
-                row.append((f"median of {kind}", f"median {number(median)}"))
-            limit = _percentile(values, _LIMIT)
-            if kind == "outline" and limit is not None:
-                row.append(("limit", f"95th percentile {number(limit)}"))
-            rows.append(row)
-        return rows
+    def _explained(self, name: str, values: Values, drawn: Drawn) -> list[Drawn]:
+        """A row of the legend: what scores are drawn as, and the lines at some of them."""
+        row = [drawn._replace(words=f"{name}, n = {int(np.isfinite(values).sum())}")]
+        for percent, line in _LINES[drawn.kind].items():
+            at = _percentile(values, percent)
+            if at is not None:
+                row.append(line._replace(words=f"{line.words} {number(at)}"))
+                self._marks.append((at, line))
+        return row
 
     def draw(self, page: Page, x: int, y: int) -> None:
         """Put it on a page with its upper left corner here."""
-        frame = self._plot.draw(page, x, y + self._top)
-        self._draw_legend(page, x, y)
-        for low, high, count in zip(self._edges[:-1], self._edges[1:], self._bars, strict=True):
-            (left, bottom), (right, top) = frame.points(np.array([low, high]), np.array([0, count]))
-            page.area(rectangle(left + 0.5, top, right - 0.5, bottom), _BAR)
+        self._legend.draw(page, x, y)
+        frame = self._plot.draw(page, x, y + self._legend.height)
+        frame.bars(page, self._edges, self._bars, _BAR)
         if np.isfinite(self.chance).any():
-            steps = np.concatenate([[0], self._outline.repeat(2), [0]])
-            page.line(frame.points(self._edges.repeat(2), steps), INK, 1.4)
-        for kind, values, percent in (
-            ("median of bar", self.kernels, 50),
-            ("median of outline", self.chance, 50),
-            ("limit", self.chance, _LIMIT),
-        ):
-            at = _percentile(values, percent)
-            if at is not None and self.across.low <= at <= self.across.high:
-                color, dashed = _LINES[kind]
-                frame.upright(page, at, color, dashed)
+            frame.steps(page, self._edges, self._outline, INK, 1.4)
+        for at, line in self._marks:
+            if self.across.low <= at <= self.across.high:
+                frame.upright(page, at, line.color, line.kind == "dashed")
         if self.split is not None:
             self._draw_split(page, frame, self.split)
-
-    def _draw_legend(self, page: Page, x: int, y: int) -> None:
-        columns = max(len(row) for row in self._rows)
-        widths = [
-            max(text_width(row[place][1]) for row in self._rows if len(row) > place)
-            for place in range(columns)
-        ]
-        for line, row in enumerate(self._rows):
-            left, top = x, y + line * line_height(LABEL)
-            for (kind, words), width in zip(row, widths, strict=False):
-                _draw_swatch(page, kind, left, top + 2)
-                page.text(left + _SWATCH + 5, top, [words])
-                left += _SWATCH + width + 24
 
     def _draw_split(self, page: Page, frame: Frame, split: float) -> None:
         at = frame.points(np.array([split]), np.array([frame.up.low]))[0, 0]
@@ -251,15 +225,3 @@ class _Histogram:
         top = frame.top - GAP - line_height(LABEL)
         page.text(middle - GAP, top, [below], align="right")
         page.text(middle + GAP, top, [above])
-
-
-def _draw_swatch(page: Page, kind: str, x: float, y: float) -> None:
-    box = rectangle(x, y, x + _SWATCH, y + LABEL - 1)
-    if kind == "bar":
-        page.area(box, _BAR)
-    elif kind == "outline":
-        page.line(box[[3, 0, 1, 2]], INK, 1.4)
-    else:
-        color, dashed = _LINES[kind]
-        middle = y + LABEL / 2
-        page.line(np.array([[x, middle], [x + _SWATCH, middle]]), color, 1.6, dashed)

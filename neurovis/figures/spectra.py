@@ -182,13 +182,11 @@ class _Grid:
             across, down = self._grid.place(index)
             left, top = x + 1 + across, y + down
             page.text(left, top, lines)
-            down = top + self._lines
-            for pictures in self._rows:
-                page.picture(left, down, pictures[index])
-                down += pictures.shape[1] + 3
+            top += self._lines
+            page.stack(left, top, [pictures[index] for pictures in self._rows])
             at = left + self._wide + GAP
-            page.picture(at, top + self._lines, self._spectra[index])
-            self._draw_peaks(page, index, at, top + self._lines)
+            page.picture(at, top, self._spectra[index])
+            self._draw_peaks(page, index, at, top)
 
     def _draw_peaks(self, page: Page, index: int, x: int, y: int) -> None:
         height, width = self._spectra.shape[1:3]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import GAP, MINIMUM_WIDTH, Page, page_figure
+from neurovis.figures.page import APART, GAP, MINIMUM_WIDTH, Page, page_figure
 from neurovis.figures.pictures import modality_rows
 from neurovis.figures.plots import GRAY
 from neurovis.figures.text import LABEL, line_height, text_width, wrapped
@@ -28,8 +28,8 @@ _CROPS_IN_LINE = 10
 _WIDEST_LABEL = 150
 #: Font size of a kernel's name.
 _NAME_SIZE = 14
-#: Between the pictures of an image's modalities, between rows, and behind the preferred image.
-_MODALITIES_APART, _ROWS_APART, _BEHIND_PREFERRED = 3, 18, 20
+#: Between rows, and behind the preferred image.
+_ROWS_APART, _BEHIND_PREFERRED = 18, 20
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ class _Body:
         self._names = names if len(names) > 1 else []
         self._names_width = max(map(text_width, self._names)) + GAP if self._names else 0
         columns = [column for column in (self._whole, self._crop) if column is not None]
-        self._picture_step = max(column.picture_height for column in columns) + _MODALITIES_APART
-        self._stack = len(names) * self._picture_step - _MODALITIES_APART
+        self._picture_step = max(column.picture_height for column in columns) + APART
+        self._stack = len(names) * self._picture_step - APART
         across = max(min(len(row.crops), _CROPS_IN_LINE) for row in rows)
         self._first = self._names_width
         if self._whole is not None:
@@ -215,7 +215,7 @@ class _Body:
             texts.append(self._whole.lines(row.preferred_labels))
         if line == 0 and row.preferred_crop is not None:
             texts.append(self._crop.lines([row.preferred_crop.label]))
-        return max((len(one) for one in texts), default=0) * line_height(LABEL) + _MODALITIES_APART
+        return max((len(one) for one in texts), default=0) * line_height(LABEL) + APART
 
     def _line_heights(self, row: TopImagesRow) -> list[int]:
         lines = range(len(self._lines(row)))
@@ -257,10 +257,8 @@ class _Body:
     def _draw_cell(
         self, page: Page, x: int, top: int, column: _Column, crop: Crop, labels: Sequence[str]
     ) -> None:
-        lines = column.lines(labels)
-        # Short labels stand on the same line as the last line of long ones.
-        up = top - _MODALITIES_APART - len(lines) * line_height(LABEL)
-        page.text(x + column.width / 2, up, lines, align="center")
+        middle, lines = x + column.width / 2, column.lines(labels)
+        page.text(middle, top - APART, lines, align="center", above=True)
         column.draw(page, x, top, crop, self._picture_step)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from neurovis.figures.colors import colored
-from neurovis.figures.output import Pixels, to_pixels
-from neurovis.figures.page import GAP, MARGIN, Align, Page, titled_page
+from neurovis.figures.output import to_pixels
+from neurovis.figures.page import APART, GAP, Align, Beside, Page, page_figure
 from neurovis.figures.pictures import fitted, modality_rows, number
 from neurovis.figures.plots import (
     GRAY,
@@ -86,17 +86,8 @@ def kernel_sheet_figure(
         _known(preferred_orientation, 180.0),
         _known(preferred_spatial_frequency, None),
     )
-    pictures = _stack(picture, spec)
-    indent = pictures[0].shape[1] + _PLOTS_APART if pictures else 0
-    width = indent + sheet.width
-    stack = sum(len(one) + 3 for one in pictures)
-    page, top = titled_page(title, notes, width, max(sheet.height, stack))
-    down = top + 1
-    for one in pictures:
-        page.picture(MARGIN + 1, down, one)
-        down += len(one) + 3
-    sheet.draw(page, MARGIN + indent, top)
-    return page.figure()
+    body = sheet if picture is None else Beside([_Picture(picture, spec), sheet], _PLOTS_APART)
+    return page_figure(body, title, notes, minimum_width=0)
 
 
 def _checked(
@@ -127,17 +118,23 @@ def _known(value: float | None, period: float | None) -> float | None:
     return value % period if period else value
 
 
-def _stack(picture: Tensor | None, spec: InputSpec | None) -> list[Pixels]:
-    """The picture's modalities, to be drawn one below the other."""
-    if picture is None:
-        return []
-    if spec is None or picture.ndim != 3:
-        raise ValueError(
-            f"a picture must be (C, H, W) and come with its spec; got {tuple(picture.shape)}, "
-            f"spec {'missing' if spec is None else 'given'}"
-        )
-    rows = modality_rows(picture.detach().cpu()[None], spec)
-    return [to_pixels(fitted(one, _PICTURE_SIZE, _PICTURE_SIZE)[0]) for one in rows.values()]
+class _Picture:
+    """A picture's modalities, one below the other."""
+
+    def __init__(self, picture: Tensor, spec: InputSpec | None) -> None:
+        if spec is None or picture.ndim != 3:
+            raise ValueError(
+                f"a picture must be (C, H, W) and come with its spec; got {tuple(picture.shape)}, "
+                f"spec {'missing' if spec is None else 'given'}"
+            )
+        rows = modality_rows(picture.detach().cpu()[None], spec).values()
+        self._rows = [to_pixels(fitted(one, _PICTURE_SIZE, _PICTURE_SIZE)[0]) for one in rows]
+        self.width = self._rows[0].shape[1]
+        self.height = sum(len(one) + APART for one in self._rows)
+
+    def draw(self, page: Page, x: int, y: int) -> None:
+        """Put it on a page with its upper left corner here."""
+        page.stack(x + 1, y + 1, self._rows)
 
 
 @dataclass
