@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -54,7 +54,7 @@ def draw_ranking(
         title,
         notes=_notes(ranking),
         spec=None if drawn is None else ranking.spec,
-        values_name=_values_name(ranking),
+        values_name="" if curves is None else curves.axis or "",
         curve_name=ranking.measure.curve_name,
     )
 
@@ -234,36 +234,45 @@ def _pictures(ranking: RankingData, pictures: Tensor | None) -> Tensor | None:
     return weight_pictures(ranking.weights, ranking.spec)
 
 
-def _values_name(ranking: RankingData) -> str:
-    """Return the name of the curves' axis; empty for orientations, or if there are no curves."""
-    if ranking.grating_responses is not None:
-        return "spatial frequency (cycles/pixel)" if _is_over_frequency(ranking) else ""
-    if _curves(ranking) is None:
-        return ""
-    if isinstance(ranking.curve_over, Tensor):
-        return ranking.measure.curve_axis
-    return ", ".join(f"{number} {word}" for number, word in enumerate(ranking.curve_over))
+@dataclass(frozen=True)
+class _Curves:
+    """What a ranking draws of its kernels' responses.
+
+    Attributes:
+        responses: ``(K, n)``.
+        over: ``(n,)``, what they are to.
+        axis: Name of that; None for orientations.
+        preferred: The column of the ranking's that is marked, if it has it.
+    """
+
+    responses: Tensor
+    over: Tensor
+    axis: str | None
+    preferred: str
 
 
-def _is_over_frequency(ranking: RankingData) -> bool:
-    measure = ranking.measure
-    return isinstance(measure, GratingRanking) and measure.drawn_over == "spatial_frequency"
-
-
-def _curves(ranking: RankingData) -> Tensor | None:
-    """``(K, n)``, over what the ranking draws its responses over."""
-    responses = ranking.grating_responses
-    if responses is None:
-        is_drawn = ranking.curve is not None and 1 < len(ranking.curve_over) <= _MOST_DRAWN
-        return ranking.curve if is_drawn else None
-    rows = torch.arange(len(ranking))
-    tuning = responses.tuning[rows, responses.best_modulation].float()
-    over = frequency_curves if _is_over_frequency(ranking) else orientation_curves
-    return over(tuning)
+def _curves(ranking: RankingData) -> _Curves | None:
+    found, measure, over = ranking.grating_responses, ranking.measure, ranking.curve_over
+    if found is not None:
+        tuning = found.tuning[torch.arange(len(ranking)), found.best_modulation].float()
+        if isinstance(measure, GratingRanking) and measure.drawn_over == "spatial_frequency":
+            curves, axis = frequency_curves(tuning), "spatial frequency (cycles/pixel)"
+            return _Curves(curves, found.spatial_frequencies, axis, "preferred_spatial_frequency")
+        return _Curves(
+            orientation_curves(tuning), found.orientations, None, "preferred_orientation"
+        )
+    if ranking.curve is None or not 1 < len(over) <= _MOST_DRAWN:
+        return None
+    curves = ranking.curve.clamp(min=0)
+    if isinstance(over, Tensor):
+        marked = next((name for name in _PREFERRED_EXTENTS if name in ranking.values), "")
+        return _Curves(curves, over, measure.curve_axis, marked)
+    axis = ", ".join(f"{number} {word}" for number, word in enumerate(over))
+    return _Curves(curves, torch.arange(len(over)), axis, "")
 
 
 def _entry(
-    ranking: RankingData, curves: Tensor | None, drawn: Tensor | None, place: int, kernel: int
+    ranking: RankingData, curves: _Curves | None, drawn: Tensor | None, place: int, kernel: int
 ) -> RankedEntry:
     entry = RankedEntry(
         label=f"#{place} {class_label(ranking.class_names, kernel)}",
@@ -271,27 +280,14 @@ def _entry(
         picture=None if drawn is None or drawn[kernel].isnan().any() else drawn[kernel],
         faded=bool(ranking.dead[kernel]),
     )
-    responses = ranking.grating_responses
-    if curves is None or not bool(curves[kernel].isfinite().all()):
+    if curves is None or not bool(curves.responses[kernel].isfinite().all()):
         return entry
-    if responses is None:
-        over = ranking.curve_over
-        numbers = over if isinstance(over, Tensor) else torch.arange(curves.shape[1])
-        marked = [name for name in _PREFERRED_EXTENTS if name in ranking.values]
-        return replace(
-            entry,
-            curve=curves[kernel].clamp(min=0),
-            values=numbers,
-            preferred=_number(ranking.values[marked[0]], kernel) if marked else None,
-        )
-    if _is_over_frequency(ranking):
-        preferred = _number(ranking.values.get("preferred_spatial_frequency"), kernel)
-        return replace(
-            entry, curve=curves[kernel], values=responses.spatial_frequencies, preferred=preferred
-        )
-    preferred = _number(ranking.values.get("preferred_orientation"), kernel)
     return replace(
-        entry, curve=curves[kernel], orientations=responses.orientations, preferred=preferred
+        entry,
+        curve=curves.responses[kernel],
+        orientations=curves.over if curves.axis is None else None,
+        values=None if curves.axis is None else curves.over,
+        preferred=_number(ranking.values.get(curves.preferred), kernel),
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from neurovis.receptive_fields import Box
 from neurovis.tuning.noise_maps import row_correlations
@@ -21,8 +20,6 @@ _HALVING_CONTRASTS = (0.1, 0.3, 1.0, 3.0)
 _ENERGY_FILTERS = 2
 #: A less simple model must explain more than this of the responses' variance in addition.
 _LEAST_GAIN = 0.01
-#: Largest side in pixels of what models see; larger receptive fields are scaled down to it.
-_LARGEST_SIDE = 16
 _TINY = 1e-12
 
 
@@ -97,21 +94,25 @@ def predict_responses(
     # Nothing is fitted to kernels with a response that is no number; they get no score.
     measured = responses.float()
     responses = torch.where(measured.isfinite().all(1, keepdim=True), measured, 0.0)
-    pixels = _visible_pixels(stimuli, visible)
+    pixels = stimuli.visible_pixels(visible)
     choosing, judging = stimuli.purpose == Purpose.CHOICE, stimuli.purpose == Purpose.SCORE
-    pictures = stimuli.pictures
+    pictures, are_pictures = stimuli.pictures, stimuli.family == Family.PICTURE
+    weights = (stimuli.purpose == Purpose.FIT) * torch.where(are_pictures, 1.0, 0.1)
 
     def fitted(*inputs: Tensor, filters: int = 0) -> Tensor:
         every = [_outputs(one, responses, stimuli, filters, is_rectified) for one in inputs]
         return _best(responses, every, choosing)
 
+    seen = decorrelated(pixels.flatten(1), weights)
     # Simplest first.
     outputs = {
-        "linear": fitted(pixels.flatten(1)),
-        "energy": fitted(pixels.flatten(1), filters=_ENERGY_FILTERS),
-        "normalized": fitted(*_normalized(pixels, stimuli.family == Family.PICTURE)),
+        "linear": fitted(seen),
+        "energy": fitted(seen, filters=_ENERGY_FILTERS),
+        "normalized": fitted(
+            *(decorrelated(one, weights) for one in _normalized(pixels, are_pictures))
+        ),
     }
-    gray = fitted(pixels.mean(1))
+    gray = fitted(decorrelated(pixels.mean(1), weights))
     by_noise = _reverse_correlation(pixels.flatten(1), responses, stimuli, is_rectified)
     return Predictions(
         measured=measured[:, judging],
@@ -125,19 +126,6 @@ def predict_responses(
         reverse_correlation=by_noise[:, judging],
         pictures=pictures[judging],
     )
-
-
-def _visible_pixels(stimuli: Mixture, visible: Box) -> Tensor:
-    """Return the pixels ``(n, C, P)`` of all stimuli that units see, fewer if they are many."""
-    top, left, bottom, right = visible
-    size = [min(side, _LARGEST_SIDE) for side in (bottom - top, right - left)]
-    parts = []
-    for numbers in torch.arange(len(stimuli)).split(64):
-        part = stimuli.images(numbers)[..., top:bottom, left:right]
-        if list(part.shape[2:]) != size:
-            part = functional.interpolate(part, size, mode="bilinear", antialias=True)
-        parts.append(part.flatten(2))
-    return torch.cat(parts) - 0.5
 
 
 def _normalized(pixels: Tensor, pictures: Tensor) -> Iterator[Tensor]:
@@ -156,11 +144,10 @@ def _best(responses: Tensor, outputs: list[Tensor], choosing: Tensor) -> Tensor:
 
 
 def _outputs(
-    pixels: Tensor, responses: Tensor, stimuli: Mixture, filters: int, is_rectified: bool
+    inputs: Tensor, responses: Tensor, stimuli: Mixture, filters: int, is_rectified: bool
 ) -> Tensor:
     """Responses ``(K, n)`` to all stimuli by a model that is fitted to its part of them."""
     fitted, choosing = stimuli.purpose == Purpose.FIT, stimuli.purpose == Purpose.CHOICE
-    inputs = decorrelated(pixels, fitted * torch.where(stimuli.family == Family.PICTURE, 1.0, 0.1))
     held_out = responses[:, choosing]
 
     def loss(outputs: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from typing_extensions import override
 
 from neurovis.inputs import InputSpec
+from neurovis.receptive_fields import Box
 from neurovis.tuning.stimuli.base import Conditions, Stimuli
 from neurovis.tuning.stimuli.gratings import Gratings
 from neurovis.tuning.stimuli.noise import DenseNoise
@@ -24,6 +25,8 @@ _LEAST_PICTURES = 12
 _CONTRASTS = (0.25, 1.0)
 _CHECK_SIZES = (1, 2, 4, 8, 16)
 _NOISE_OF_A_SIZE = 256
+#: Largest side in pixels of what models see; larger receptive fields are scaled down to it.
+_LARGEST_SIDE = 16
 
 
 class Family(IntEnum):
@@ -77,6 +80,7 @@ class Mixture(Conditions):
         shown = min(number, _VIEWS)
         self._numbers = [place * number // shown for place in range(shown)]
         self._pictures = pictures
+        self._last: tuple[Box, Tensor] | None = None
         self._views = min(_MOST_VIEWS, _VIEWS // shown)
         gratings = Gratings(spec, orientations=8, phases=4, contrasts=_CONTRASTS)
         sizes = (size for size in _CHECK_SIZES if size <= min(spec.size))
@@ -132,6 +136,29 @@ class Mixture(Conditions):
             if inside.any():
                 images[inside] = others.images(indices[inside] - start)
         return images
+
+    def visible_pixels(self, visible: Box) -> Tensor:
+        """Return the pixels ``(n, C, P)`` of all stimuli that units see, fewer if they are many.
+
+        The last are kept, since layers that follow each other often see the same.
+
+        Args:
+            visible: The part of the image that the units see.
+
+        Returns:
+            Values from -0.5 to 0.5.
+        """
+        if self._last is None or self._last[0] != visible:
+            top, left, bottom, right = visible
+            size = [min(side, _LARGEST_SIDE) for side in (bottom - top, right - left)]
+            parts = []
+            for numbers in torch.arange(len(self)).split(64):
+                part = self.images(numbers)[..., top:bottom, left:right]
+                if list(part.shape[2:]) != size:
+                    part = functional.interpolate(part, size, mode="bilinear", antialias=True)
+                parts.append(part.flatten(2))
+            self._last = visible, torch.cat(parts) - 0.5
+        return self._last[1]
 
     def _view(self, picture: Tensor, index: int) -> Tensor:
         if index % self._views == 0:
