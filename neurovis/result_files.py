@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from neurovis.figures import render, save_png
 from neurovis.files import write_arrays
 from neurovis.observation import Observation
-from neurovis.summaries import log_observation, log_picture, picture_path
+from neurovis.summaries import log_observation, picture_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +56,10 @@ class ResultFiles:
         """
         tag, pixels, path = tag or name, render(figure), self.path(name, ".png")
         save_png(path, pixels)
-        words = "" if tag in self._described else description
-        log_picture(self._loggers, tag, pixels, step, None, words)
+        observation = Observation(pictures={tag: pixels})
+        if description and tag not in self._described:
+            observation.descriptions[tag] = description
+        log_observation(self._loggers, observation, step, None)
         self._described.add(tag)
         return path
 

@@ -151,7 +151,6 @@ def log_picture(
     picture: PixelArray,
     step: int,
     folder: str | os.PathLike[str] | None,
-    description: str = "",
 ) -> None:
     """Log a picture to every logger that takes images, or else write a PNG file.
 
@@ -165,15 +164,11 @@ def log_picture(
         picture: ``(H, W, 3)`` uint8.
         step: As Lightning's own scalars.
         folder: For the PNG file; None if there is to be none.
-        description: What is seen, and how to read it: Markdown, for TensorBoard.
 
     Raises:
         OSError: If the file cannot be written. What a logger raises is passed on.
     """
-    loggers, logged, failures = list(loggers), False, _Failures()
-    if description:
-        with failures.postponed():
-            describe(loggers, "images", {tag: description}, step)
+    logged, failures = False, _Failures()
     for logger in loggers:
         log = _picture_method(logger)
         if log is not None:

@@ -44,8 +44,10 @@ class Battery:
         variations: For rankings by each kernel's best grating, by their names, how it is shown.
         images: Those of image rankings, if any.
         classes: Names of the images' classes; empty if they have none.
-        left_out: Why rankings are left out, by their names: where all were asked for, those that
-            do not apply to the input, or want images or classes that are not given.
+        may_leave_out: Whether all rankings were asked for, so that those that cannot be made are
+            left out.
+        left_out: Why rankings are left out, by their names: those that do not apply to the input,
+            or want images or classes that are not given.
     """
 
     settings: RankingSettings
@@ -53,6 +55,7 @@ class Battery:
     variations: dict[str, Sequence[Variation]]
     images: LabeledImages | None
     classes: list[str]
+    may_leave_out: bool
     left_out: dict[str, str]
 
     @property
@@ -105,7 +108,7 @@ def choose_battery(
                 f"labels go up to class {int(labels.max())}, but there are {len(names)} classes, "
                 "from 0"
             )
-    battery = Battery(settings, {}, {}, shown, names, {})
+    battery = Battery(settings, {}, {}, shown, names, are_all(rankings), {})
     for ranking in rankings:
         try:
             _check_images(ranking, shown, names)
@@ -118,7 +121,7 @@ def choose_battery(
         except ArgumentError:
             raise
         except ValueError as error:
-            if not are_all(rankings):
+            if not battery.may_leave_out:
                 raise
             battery.left_out[ranking.name] = str(error)
     by_images = (one for one in rankings if isinstance(one, ImageRanking))

@@ -16,7 +16,7 @@ from neurovis.arithmetic import has_float64
 from neurovis.tuning.battery import IMAGES, Battery
 from neurovis.tuning.layer_ranker import ALL, FIRST_HALF, SECOND_HALF, LayerRanker
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
-from neurovis.tuning.rankings import AdaptiveRanking, AnyRanking, ImageRanking, are_all
+from neurovis.tuning.rankings import AdaptiveRanking, AnyRanking, ImageRanking
 from neurovis.tuning.responses import LayerResponses
 from neurovis.tuning.results import Rankings
 from neurovis.tuning.second_pass import SecondPass
@@ -167,9 +167,7 @@ class Collection:
         )
 
     def _ranker(self) -> LayerRanker:
-        return LayerRanker(
-            self._battery, self._metrics, self._second, may_refuse=not are_all(self._all_rankings)
-        )
+        return LayerRanker(self._battery, self._metrics, self._second)
 
     def _place_metrics(self) -> torch.device:
         """Keep the sums beside the network, which may have moved, if there is float64."""

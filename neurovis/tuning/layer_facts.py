@@ -78,6 +78,15 @@ class LayerFacts:
     class_names: Sequence[str] = ()
 
     @property
+    def mixes_units(self) -> bool:
+        """True if what is read of a map is of several units, which may be negative.
+
+        Where one of them is driven another is suppressed, so that their mean or highest response
+        says nothing about either.
+        """
+        return self.readout != "center" and bool(self.unit) and not self.is_rectified
+
+    @property
     def box(self) -> Box | None:
         """The pixels that its central unit's receptive field spans, perhaps beyond the image."""
         field = self.field

@@ -42,8 +42,6 @@ class LayerRanker:
         metrics: What they did, by layer, set of stimuli, and part of it; of images
             also by ranking.
         second: The second pass, if there was one.
-        may_refuse: Whether too few responses raise an error, or are the reason of a ranking
-            without scores.
     """
 
     def __init__(
@@ -51,17 +49,14 @@ class LayerRanker:
         battery: Battery,
         metrics: Mapping[tuple[str, str, str], ResponseMetric],
         second: SecondPass | None,
-        *,
-        may_refuse: bool,
     ) -> None:
         self._battery, self._metrics, self._second = battery, metrics, second
-        self._may_refuse = may_refuse
 
     def rank(self, layer: RankedLayer, ranking: AnyRanking) -> KernelRanking:
         """Rank a layer's kernels; every process must call this.
 
         Raises:
-            ValueError: If the responses are too few for the ranking, unless it may not refuse.
+            ValueError: If the responses are too few for the ranking, unless it may be left out.
             TypeError: If the ranking's stimuli are of another kind.
         """
         reason = self._battery.left_out.get(ranking.name) or ranking.inapplicable_reason(layer)
@@ -70,7 +65,7 @@ class LayerRanker:
         try:
             return self._ranked_by_kind(layer, ranking)
         except ValueError as error:
-            if self._may_refuse:
+            if not self._battery.may_leave_out:
                 raise
             # What only the responses tell, such as too few images of each class.
             return not_applicable(layer, ranking, str(error))

@@ -69,6 +69,7 @@ class Ranking(ABC, Generic[Responses]):
         scale: How the score is read: its range and what its ends mean; empty if nothing is to say.
         boundary: Score that divides two kinds of kernels, drawn in histograms.
         needs_rectifier: Whether responses must be cut off at 0 for it to mean something.
+        needs_single_units: Whether responses that can be negative must be those of one unit each.
         is_signed: Whether the lowest scores are as selective as the highest, for something else.
         curve_axis: What a curve over numbers is over, with the unit, for figures.
         needs_images: Whether it is by images that the user gives.
@@ -83,6 +84,7 @@ class Ranking(ABC, Generic[Responses]):
     scale: ClassVar[str] = ""
     boundary: ClassVar[float | None] = None
     needs_rectifier: ClassVar[bool] = False
+    needs_single_units: ClassVar[bool] = False
     is_signed: ClassVar[bool] = False
     curve_axis: ClassVar[str] = ""
     needs_images: ClassVar[bool] = False
@@ -98,6 +100,12 @@ class Ranking(ABC, Generic[Responses]):
 
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
         """Return the reason why the ranking does not apply to a layer; None if it does."""
+        if self.needs_single_units and layer.mixes_units:
+            return (
+                f"the {layer.readout} of a map that can be negative says nothing of "
+                f"{'gratings' if self.shows_gratings else self.name}; use the readout center, "
+                "name the layer behind the ReLU, or say rectify"
+            )
         if self.needs_rectifier and not layer.is_rectified:
             return (
                 f"{self.name} needs responses that are cut off at 0, as behind a ReLU; name the "
@@ -159,9 +167,6 @@ class StimuliRanking(Ranking[Responses], Generic[Responses, _Stimuli]):
 class GratingRanking(StimuliRanking[GratingResponses, Gratings]):
     """A ranking by responses to gratings; a subclass may show others than the settings'.
 
-    In maps that can be negative only a single unit can be read: where one unit is driven another is
-    suppressed, so that their mean or highest response to a grating says nothing about either.
-
     Attributes:
         split: The axis of the gratings that is split for the reliability, every second value in
             either half: ``"orientation"`` or ``"spatial_frequency"``.
@@ -170,6 +175,7 @@ class GratingRanking(StimuliRanking[GratingResponses, Gratings]):
     """
 
     shows_gratings = True
+    needs_single_units = True
     set_name = "gratings"
     split: ClassVar[str] = "orientation"
     split_phases: ClassVar[bool] = True
@@ -185,10 +191,6 @@ class GratingRanking(StimuliRanking[GratingResponses, Gratings]):
             stimuli, means, layer.is_rectified, self.split, self.split_phases
         )
 
-    @override
-    def inapplicable_reason(self, layer: RankedLayer) -> str | None:
-        return mixed_units_reason(layer) or super().inapplicable_reason(layer)
-
 
 class AdaptiveRanking(Ranking[VariedResponses]):
     """A ranking by responses to each kernel's best grating, shown in several variations.
@@ -202,6 +204,7 @@ class AdaptiveRanking(Ranking[VariedResponses]):
     """
 
     shows_gratings = True
+    needs_single_units = True
     is_windowed: ClassVar[bool] = False
 
     @abstractmethod
@@ -222,7 +225,7 @@ class AdaptiveRanking(Ranking[VariedResponses]):
             return f"{self.name} shows windows, and the layer has no maps whose units look at one"
         if self.is_windowed and layer.readout != "center":
             return f"{self.name} shows windows to the central unit; use the readout center"
-        return mixed_units_reason(layer) or super().inapplicable_reason(layer)
+        return super().inapplicable_reason(layer)
 
 
 def images_note(name: str, number: int, classes: int = 0) -> str:
@@ -236,16 +239,6 @@ def images_note(name: str, number: int, classes: int = 0) -> str:
     of_classes = f" of {classes} classes" if classes else ""
     few = ": too few to say much" if number < _FEW_IMAGES else ""
     return f"{name}: shown {number} images{of_classes}{few}"
-
-
-def mixed_units_reason(layer: RankedLayer, stimuli: str = "gratings") -> str | None:
-    """Return why the mean or highest of a map that can be negative says nothing of stimuli."""
-    if layer.readout == "center" or not layer.unit or layer.is_rectified:
-        return None
-    return (
-        f"the {layer.readout} of a map that can be negative says nothing of {stimuli}; use "
-        "the readout center, name the layer behind the ReLU, or say rectify"
-    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing_extensions import override
 from neurovis.inputs import InputSpec
 from neurovis.tuning.condition_responses import ConditionResponses
 from neurovis.tuning.grating_responses import significant_without_phase
-from neurovis.tuning.rankings.base import StimuliRanking, images_note, mixed_units_reason
+from neurovis.tuning.rankings.base import StimuliRanking, images_note
 from neurovis.tuning.responses import RankedLayer
 from neurovis.tuning.settings import RankingSettings
 from neurovis.tuning.stimuli import Conditions, DriftingGratings, PictureVersions
@@ -23,16 +23,14 @@ class ConditionRanking(StimuliRanking[ConditionResponses, Conditions]):
     For the reliability, every second value of the set's first parameter goes into either half.
     """
 
+    needs_single_units = True
+
     @override
     def responses(
         self, stimuli: Conditions, means: Tensor, layer: RankedLayer
     ) -> ConditionResponses:
         table = means[:, :-1].unflatten(1, stimuli.shape)
         return ConditionResponses(table, means[:, -1], torch.arange(stimuli.shape[0]))
-
-    @override
-    def inapplicable_reason(self, layer: RankedLayer) -> str | None:
-        return mixed_units_reason(layer, self.name) or super().inapplicable_reason(layer)
 
 
 class MotionRanking(ConditionRanking):
@@ -49,17 +47,26 @@ class MotionRanking(ConditionRanking):
             )
         return DriftingGratings(spec)
 
-    def tuning(self, responses: ConditionResponses, layer: RankedLayer) -> Tensor:
-        """Return the responses without phase, non-negative, as those to gratings are.
+    def curves(
+        self, responses: ConditionResponses, layer: RankedLayer, axis: int, first: int = 0
+    ) -> Tensor:
+        """Return responses over one parameter, at each kernel's best values of the others.
+
+        They are without phase and non-negative, as those to gratings are.
 
         Args:
             responses: Responses to drifting gratings.
             layer: Layer of the kernels.
+            axis: The parameter: 1 for spatial frequencies, 2 for directions, 3 for temporal
+                frequencies.
+            first: The lowest temporal frequency that counts; 1 leaves out what stands still.
 
         Returns:
-            ``(K, spatial frequencies, directions, temporal frequencies)``.
+            ``(K, n)``.
         """
-        return significant_without_phase(responses.table, responses.blank, layer.is_rectified)
+        tuning = significant_without_phase(responses.table, responses.blank, layer.is_rectified)
+        curves = tuning[..., first:].movedim(axis, 3).flatten(1, 2)
+        return curves[torch.arange(len(curves)), curves.amax(2).nan_to_num().argmax(1)]
 
 
 class PictureRanking(ConditionRanking):

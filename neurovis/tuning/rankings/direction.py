@@ -26,11 +26,8 @@ class DirectionRanking(MotionRanking):
 
     @override
     def score(self, responses: ConditionResponses, layer: RankedLayer) -> Scores:
-        moving = self.tuning(responses, layer)[:, :, :, 1:]
-        count = moving.shape[2]
-        rows = torch.arange(len(moving))
-        by_frequencies = moving.movedim(2, 3).flatten(1, 2)
-        curve = by_frequencies[rows, by_frequencies.amax(2).nan_to_num().argmax(1)]
+        curve = self.curves(responses, layer, axis=2, first=1)
+        rows, count = torch.arange(len(curve)), curve.shape[1]
         best = curve.nan_to_num().argmax(1)
         opposite = curve[rows, (best + count // 2) % count]
         radians = torch.deg2rad(DriftingGratings.directions).to(curve)

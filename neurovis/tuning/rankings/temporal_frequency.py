@@ -26,9 +26,7 @@ class TemporalFrequencyRanking(MotionRanking):
 
     @override
     def score(self, responses: ConditionResponses, layer: RankedLayer) -> Scores:
-        by_direction = self.tuning(responses, layer).flatten(1, 2)
-        rows = torch.arange(len(by_direction))
-        curve = by_direction[rows, by_direction.amax(2).nan_to_num().argmax(1)]
+        curve = self.curves(responses, layer, axis=3)
         frequencies = DriftingGratings(layer.spec).temporal_frequencies
         score = lifetime_sparseness(curve)
         best = frequencies[curve.nan_to_num().argmax(1)]
