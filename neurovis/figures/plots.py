@@ -25,9 +25,9 @@ FAINT, GRAY = "#d0d0d0", "#777777"
 _TICK = 4
 
 
-def line_top(middle: float, size: int = LABEL) -> float:
+def line_top(middle: float) -> float:
     """Return the upper edge, in pixels, of a line of text whose digits have their middle here."""
-    return middle - 0.635 * size
+    return middle - 0.635 * LABEL
 
 
 def as_values(values: Tensor) -> Values:
@@ -181,10 +181,10 @@ class Frame:
         ends = np.array([[x, self.top], [x, self.top + self.height]])
         page.line(ends, color, 1.3, dashed)
 
-    def level(self, page: Page, at: float, color: str = INK, dashed: bool = True) -> None:
-        """Draw a line over the whole width at a value."""
+    def level(self, page: Page, at: float, color: str = INK) -> None:
+        """Draw a dashed line over the whole width at a value."""
         y = self.points(np.array([self.across.low]), np.array([at]))[0, 1]
-        page.line(np.array([[self.left, y], [self.left + self.width, y]]), color, 1.3, dashed)
+        page.line(np.array([[self.left, y], [self.left + self.width, y]]), color, 1.3, True)
 
 
 def circle(center: Values, radius: float, corners: int = 16) -> Points:

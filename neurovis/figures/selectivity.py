@@ -53,7 +53,6 @@ def score_histogram(
     limits: tuple[float, float] | None = None,
     *,
     notes: Sequence[str] = (),
-    split_names: tuple[str, str] = ("complex", "simple"),
     null_name: str = "null",
 ) -> Figure:
     """Histogram of the kernels' scores, with the scores of chance as an outline over it.
@@ -66,10 +65,9 @@ def score_histogram(
         null: ``(N,)``, scores of what is not selective, such as random kernels; or None.
         title: Stands over the figure.
         xlabel: What the score is, with the unit if it has one.
-        split: A score to draw a line at, with a name on each side, such as 1 for F1/F0.
+        split: A score to draw a line at, between complex and simple cells: 1 for F1/F0.
         limits: Ends of the axis; by default all scores are on it.
         notes: Lines under the title.
-        split_names: What is below the split, and what is above.
         null_name: What the null is, such as ``"random kernels"``.
 
     Raises:
@@ -86,7 +84,7 @@ def score_histogram(
     kernels = as_values(scores)
     chance = np.empty(0) if null is None else as_values(null)
     across = _axis(kernels, chance, split, limits)
-    plot = _Histogram(kernels, chance, across, xlabel, split, split_names, null_name)
+    plot = _Histogram(kernels, chance, across, xlabel, split, null_name)
     lines = [*notes, *_counted(kernels, chance, across, null_name)]
     return page_figure(plot, title, lines, plot.width)
 
@@ -161,7 +159,6 @@ class _Histogram:
     across: Axis
     xlabel: str
     split: float | None
-    split_names: tuple[str, str]
     null_name: str
 
     def __post_init__(self) -> None:
@@ -217,8 +214,8 @@ class _Histogram:
         at = frame.points(np.array([split]), np.array([frame.up.low]))[0, 0]
         page.line(np.array([[at, frame.top - GAP], [at, frame.top + frame.height]]), INK, 2.4)
         known = self.kernels[np.isfinite(self.kernels)]
-        below = f"{self.split_names[0]}: {int((known < split).sum())}"
-        above = f"{self.split_names[1]}: {int((known >= split).sum())}"
+        below = f"complex: {int((known < split).sum())}"
+        above = f"simple: {int((known >= split).sum())}"
         # At the line's sides, or as near as the page allows.
         end = frame.left + frame.width - text_width(above)
         middle = min(max(at, frame.left + text_width(below) + GAP), end - GAP)

@@ -37,8 +37,6 @@ def size_tuning_figure(
     suppression: Tensor | None = None,
     preferred: Tensor | None = None,
     notes: Sequence[str] = (),
-    response_name: str = "response",
-    columns: int | None = None,
 ) -> Figure:
     """A curve for each kernel over the diameter of a grating, its peak marked.
 
@@ -50,8 +48,6 @@ def size_tuning_figure(
         suppression: ``(K,)``, stated in the labels; "not defined" if not finite.
         preferred: ``(K,)`` in pixels, the preferred diameters, drawn as a line and stated.
         notes: Lines under the title.
-        response_name: What the responses are, with the unit.
-        columns: Curves in a row; by default the figure is about square.
 
     Raises:
         ValueError: If there is no curve, or an argument has another shape or order.
@@ -74,7 +70,7 @@ def size_tuning_figure(
         for index, label in enumerate(labels)
     ]
     marks = np.full(len(labels), np.nan) if preferred is None else as_values(preferred)
-    body = _Curves(sizes, as_values(responses), marks, titles, response_name, columns)
+    body = _Curves(sizes, as_values(responses), marks, titles)
     ring = "Ring: the largest response"
     dashed = "" if preferred is None else "; dashed: the preferred size"
     return page_figure(body, title, [*notes, ring + dashed])
@@ -97,20 +93,16 @@ class _Curves:
         curves: Values,
         marks: Values,
         titles: Sequence[str],
-        response_name: str,
-        columns: int | None,
     ) -> None:
         self._sizes, self._curves, self._marks = sizes, curves, marks
         across = octave_axis(sizes)
         self._plots = [
-            Plot(
-                _CURVE_SIZE, across, response_axis(curve), "diameter (pixels)", response_name, words
-            )
+            Plot(_CURVE_SIZE, across, response_axis(curve), "diameter (pixels)", "response", words)
             for curve, words in zip(curves, titles, strict=True)
         ]
         cell = max(plot.width for plot in self._plots), max(plot.height for plot in self._plots)
         self._above = max(plot.above for plot in self._plots)
-        self._grid = Grid(len(self._plots), cell, _CURVES_APART, columns, 1.3)
+        self._grid = Grid(len(self._plots), cell, _CURVES_APART, landscape=1.3)
         self.width, self.height = self._grid.width, self._grid.height
 
     def draw(self, page: Page, x: int, y: int) -> None:

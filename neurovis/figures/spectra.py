@@ -45,7 +45,6 @@ def grating_preference_figure(
     title: str,
     *,
     notes: Sequence[str] = (),
-    columns: int | None = None,
     window: bool = False,
 ) -> Figure:
     """Preferred images beside their Fourier amplitudes, marked where kernel and image peak.
@@ -65,7 +64,6 @@ def grating_preference_figure(
         labels: One for each picture.
         title: Stands over the figure.
         notes: Lines under the title.
-        columns: Kernels in a row; by default the figure is about square.
         window: Whether images are faded towards their borders (Hann) before the transform, without
             which borders that do not match make a bright upright cross.
 
@@ -99,7 +97,7 @@ def grating_preference_figure(
     grating = np.stack([angles, cycles], axis=1)
     own = np.stack([own_angles, own_cycles], axis=1)
     height, width = images.shape[-2:]
-    grid = _Grid(rows, _spectra(images, window), grating, own, labels, (height, width), columns)
+    grid = _Grid(rows, _spectra(images, window), grating, own, labels, (height, width))
     said = (
         "Spectra: amplitude of the image, 40 dB from violet to yellow, 0 in the middle, 0.5 "
         "cycles/pixel at the border. Cross: preferred grating; ring: the image's own peak "
@@ -156,7 +154,6 @@ class _Grid:
         own: Values,
         labels: Sequence[str],
         bins: tuple[int, int],
-        columns: int | None,
     ) -> None:
         self._rows, self._spectra, self._bins = rows, spectra, bins
         self._peaks = list(zip(grating, own, strict=True))
@@ -173,7 +170,7 @@ class _Grid:
         self._lines = max(map(len, self._texts)) * line_height(LABEL) + 4
         stack = sum(row.shape[1] + 3 for row in rows) - 3
         high = self._lines + stack
-        self._grid = Grid(len(labels), (self._cell, high), _CELLS_APART, columns, 1.3)
+        self._grid = Grid(len(labels), (self._cell, high), _CELLS_APART, landscape=1.3)
         self.width, self.height = self._grid.width + 2, self._grid.height + 2
 
     def draw(self, page: Page, x: int, y: int) -> None:

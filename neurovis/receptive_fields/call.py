@@ -49,9 +49,9 @@ class Call:
             raise UnknownFieldError
         return self.traces[id(self[name])]
 
-    def dimension(self, trace: Trace, name: str = "dim") -> int:
-        """The argument that names one dimension, counted from the front."""
-        return int(self[name]) % max(len(trace.dims), 1)
+    def dimension(self, trace: Trace) -> int:
+        """The argument ``dim``, counted from the front."""
+        return int(self["dim"]) % max(len(trace.dims), 1)
 
     def per_axis(self, name: str, count: int) -> list[int]:
         """An argument that is one number for all spatial dimensions, or one for each."""
