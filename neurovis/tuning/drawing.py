@@ -236,7 +236,7 @@ def _pictures(ranking: RankingData, pictures: Tensor | None) -> Tensor | None:
 
 @dataclass(frozen=True)
 class _Curves:
-    """What a ranking draws of its kernels' responses.
+    """Responses of a ranking's kernels, as figures draw them.
 
     Attributes:
         responses: ``(K, n)``.
