@@ -30,7 +30,7 @@ class Drawn(NamedTuple):
 
 
 class Legend:
-    """What is drawn in plots below: rows of a swatch and words, in columns."""
+    """Rows of swatches and words, in columns, that explain the plots below."""
 
     def __init__(self, *rows: Sequence[Drawn]) -> None:
         self._rows = rows
