@@ -135,7 +135,9 @@ def find_layers(
             place=_central_place(fields.get(name), tuple(map_size), spec.size),
             class_names=class_names(network, name, kernels),
         )
-        layers[name] = replace(layers[name], notes=_notes(layers[name], settings))
+        layers[name] = replace(
+            layers[name], notes=_notes(layers[name], settings, lowest[name].dtype)
+        )
     return layers
 
 
@@ -204,9 +206,14 @@ def read_noise(
         raise
 
 
-def _notes(layer: LayerFacts, settings: RankingSettings) -> tuple[str, ...]:
-    """Return notes on a layer's responses: readout, null, receptive field and stimuli."""
+def _notes(layer: LayerFacts, settings: RankingSettings, dtype: torch.dtype) -> tuple[str, ...]:
+    """Return notes on a layer's responses: readout, type, null, receptive field and stimuli."""
     notes = []
+    if dtype in (torch.bfloat16, torch.float16):
+        notes.append(
+            f"computed in {str(dtype).removeprefix('torch.')}: differences of "
+            f"{torch.finfo(dtype).eps / 2:.2%} of a response are rounding; rank model.float()"
+        )
     if layer.unit:
         unit = "unit in the center" if settings.readout == "center" else settings.readout
         notes.append(f"read: {unit} of the map")

@@ -226,8 +226,10 @@ def test_notes_say_what_a_unit_cannot_see(network: Net) -> None:
 def test_precision_of_the_network_is_kept_and_responses_are_float32() -> None:
     torch.manual_seed(0)
     network = Net().eval().bfloat16()
-    found = read(network, ["conv2", "relu2"])(images())
-    assert {response.dtype for response in found.values()} == {torch.float32}
+    reader = read(network, ["conv2", "relu2"])
+    assert {response.dtype for response in reader(images()).values()} == {torch.float32}
+    for layer in reader.layers.values():
+        assert layer.notes[0].startswith("computed in bfloat16: differences of 0.39% of a response")
 
 
 def test_features_last_and_sequences() -> None:
