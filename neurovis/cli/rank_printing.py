@@ -67,7 +67,11 @@ def _notes(rankings: Rankings) -> list[str]:
     """Each note once, with the layers that it is of."""
     layers: dict[str, dict[str, None]] = {}
     for ranking in rankings:
-        notes = ranking.notes if ranking.reason is None else (f"not applicable: {ranking.reason}",)
+        notes = ranking.notes
+        if ranking.reason is not None:
+            # Stimuli do not know who shows them.
+            subject = "" if ranking.by in ranking.reason else f"{ranking.by}: "
+            notes = (f"not applicable: {subject}{ranking.reason}",)
         for note in notes:
             layers.setdefault(note, {})[ranking.layer] = None
     every = {ranking.layer for ranking in rankings}
@@ -137,7 +141,7 @@ def print_reference_scores(scores: ReferenceScores) -> None:
                     "score": f"{item.score:.3f}",
                     "95 % interval": f"{low:.2f} to {high:.2f}",
                     "null": _number(item.null_score, "{:.3f}"),
-                    "above null": _number(item.null_percentile, "{:.0f} %"),
+                    "null percentile": _number(item.null_percentile, "{:.0f}"),
                     "kernels": "" if cells is None else str(item.kernel_counts.sum()),
                     "cells": "" if cells is None else str(cells.counts.sum()),
                     "source": "" if cells is None else cells.source,

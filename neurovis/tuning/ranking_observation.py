@@ -26,8 +26,8 @@ _RANKING_DESCRIPTIONS = {
     "/first_and_now": "**Every kernel's score when this fit began (across) against now (up)**: "
     "{score}. Kernels above the diagonal have gained; chance rarely gives scores beyond the orange "
     "lines.",
-    "/median": "**Median score of the kernels**: {score}. It rises as the layer becomes "
-    "selective; compare it with the random kernels' in the histogram, not with 0.",
+    "/median": "**Median score of the kernels**: {score}. Compare it with the random kernels' in "
+    "the histogram, not with 0.",
     "/above_null": "**Fraction of kernels that score above the 95th percentile of random ones**, "
     "from 0 to 1. Chance gives 0.05.",
     "/below_null": "**Fraction of kernels that score below the 5th percentile of random ones**, "

@@ -44,7 +44,7 @@ class PredictableRanking(StimuliRanking[Predictions, Mixture]):
 
     @override
     def note(self, stimuli: Mixture) -> str:
-        return stimuli.note
+        return f"{self.name}: {stimuli.note}"
 
     @override
     def inapplicable_reason(self, layer: RankedLayer) -> str | None:
