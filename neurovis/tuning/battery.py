@@ -136,8 +136,8 @@ def _check_images(ranking: AnyRanking, shown: LabeledImages | None, names: Seque
         raise ValueError(f"ranking by {ranking.name} needs images to show; give images")
     if ranking.needs_labels and not names:
         raise ValueError(
-            f"ranking by {ranking.name} needs images with labels; give labels, or a dataset "
-            "of (image, class) with the names of its classes"
+            f"ranking by {ranking.name} needs images with labels; give labels, a dataset of "
+            "(image, class) with the names of its classes, or a folder with one for each class"
         )
 
 

@@ -118,6 +118,11 @@ def test_spatial_frequency_peak_and_bandwidth(ratio: float) -> None:
     widths = found.values["spatial_frequency_bandwidth"]
     aligned = [0, 1, 4]  # At 0, 10 and 90 degrees a grating has the kernel's very orientation.
     assert widths[aligned].tolist() == pytest.approx([TABLE[ratio][4]] * 3, abs=0.06)
+    # The kernel's spectrum: a Gaussian on either side of 0.
+    apart = torch.tensor(frequencies) - torch.tensor([[1.0], [-1.0]]) / WAVELENGTH
+    curve = (-2 * (math.pi * ratio * WAVELENGTH * apart) ** 2).exp().sum(0)
+    sparseness = (1 - curve.mean() ** 2 / (curve**2).mean()) / (1 - 1 / len(curve))
+    assert found.score[aligned].tolist() == pytest.approx([sparseness.item()] * 3, abs=2e-3)
 
 
 @pytest.mark.sampled(2)

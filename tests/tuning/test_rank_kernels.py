@@ -357,6 +357,19 @@ def test_modalities_of_an_rgbd_network() -> None:
 
 
 @pytest.mark.parametrize(
+    ("gains", "score"), [((1, 1, 1, 1), -0.5), ((1, 1, 1, 3), 0.0), ((0.5, 0.5, -0.5, 1.5), 0.5)]
+)
+def test_modality_and_weight(gains: tuple[float, ...], score: float) -> None:
+    """For linear kernels whose channels differ by a factor it is arithmetic."""
+    network = gabor_network([0, 90], gains=gains)
+    found = rank_kernels(network, "conv", ["modality", "weight"], input_spec=RGBD, **FEW)
+    assert found["conv", "modality"].score.tolist() == pytest.approx([score] * 2, abs=1e-4)
+    alike = gabor_network([0, 90], gains=(1,)).conv.weight.detach().abs().sum((1, 2, 3))
+    expected = sum(map(abs, gains)) * alike
+    assert found["conv", "weight"].score.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
     ("gains", "score"),
     [((1, 1, 1), 0.0), ((1, -1, 0), 1.0), ((1, 0, 0), 2 / 3), ((1, 1, -1), 0.8)],
 )
