@@ -23,6 +23,11 @@ SPEC = InputSpec.rgb(32)
 
 def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rankings:
     shown: dict[str, Any] = {}
+    if by == "adaptive":
+        adaptive = ["size", "length", "contrast", "cross_orientation", "spatial_frequency"]
+        few = {"orientations": 4, "phases": 4, "spatial_frequencies": [0.1, 0.2], "null_kernels": 3}
+        options = {"input_spec": SPEC, "trainer": trainer, "reference": "macaque_v1", **few}
+        return rank_kernels(model, ["2", "4"], adaptive, **options)
     if RANKINGS[by].needs_images:
         generator = torch.Generator().manual_seed(1)
         shown["images"] = torch.rand(21, 3, 32, 32, generator=generator)
@@ -37,7 +42,8 @@ def ranked(model: nn.Module, by: str, trainer: pl.Trainer | None = None) -> Rank
     "by",
     [
         *("orientation", "phase", "color", "sparseness", "class", "category", "texture"),
-        *("tolerance", "curvature", "border_ownership", "weight"),
+        *("tolerance", "curvature", "border_ownership", "weight", "activation", "predictable"),
+        "adaptive",
     ],
 )
 def test_rankings_are_the_cpu_s(by: str) -> None:
@@ -47,12 +53,15 @@ def test_rankings_are_the_cpu_s(by: str) -> None:
     expected = ranked(five_layer_network(), by)
     alone = ranked(five_layer_network().to(DEVICE), by)
     for found in (alone, ranked(five_layer_network(), by, trainer)):
-        for layer in ("2", "4"):
-            assert found[layer].notes == expected[layer].notes
-            assert found[layer].reason == expected[layer].reason
-            assert len(found[layer].null_score) == len(expected[layer].null_score)
-            assert_close(found[layer].score, expected[layer].score, equal_nan=True)
-            assert_close(found[layer].null_score, expected[layer].null_score, equal_nan=True)
+        for one, other in zip(found, expected, strict=True):
+            assert (one.layer, one.by, one.notes) == (other.layer, other.by, other.notes)
+            assert one.reason == other.reason
+            assert len(one.null_score) == len(other.null_score)
+            assert_close(one.score, other.score, equal_nan=True)
+            assert_close(one.null_score, other.null_score, equal_nan=True)
+        if expected.reference_scores is not None:
+            assert found.reference_scores is not None
+            assert [*found.reference_scores.rows()] == [*expected.reference_scores.rows()]
         if by == "orientation":
             assert len(found["2"].null_score) == 10
 
