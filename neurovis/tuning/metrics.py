@@ -13,8 +13,6 @@ from torch import Tensor
 from torchmetrics import Metric
 from typing_extensions import override
 
-from neurovis.tuning.selectivity import lifetime_sparseness_of_sums
-
 #: Precision of sums over thousands of responses; for devices without it sums are on the CPU.
 _SUM_DTYPE = torch.float64
 
@@ -144,43 +142,6 @@ class OwnMeans(ResponseMetric):
     def compute(self) -> Tensor:
         """``(K, conditions)``, NaN for what was never shown."""
         return self.total / self.count
-
-
-class LifetimeSparseness(ResponseMetric):
-    """Lifetime sparseness: high if a kernel responds to few of the stimuli, Vinje & Gallant (2000).
-
-    Args:
-        kernels: ``K``.
-        **options: Options of :class:`torchmetrics.Metric`.
-
-    Example:
-        >>> sparseness = LifetimeSparseness(kernels=2)
-        >>> sparseness.update(torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 6.0]]))
-        >>> sparseness.compute()
-        tensor([0., 1.], dtype=torch.float64)
-    """
-
-    total: Tensor
-    total_squared: Tensor
-    count: Tensor
-
-    def __init__(self, kernels: int, **options: Any) -> None:
-        super().__init__(**options)
-        self._add("total", kernels)
-        self._add("total_squared", kernels)
-        self._add("count")
-
-    @override
-    def update(self, responses: Tensor, shown: Tensor | None = None) -> None:
-        responses = responses.to(self.total)
-        self.total += responses.sum(0)
-        self.total_squared += responses.square().sum(0)
-        self.count += len(responses)
-
-    @override
-    def compute(self) -> Tensor:
-        """``(K,)`` in [0, 1]; NaN for kernels that never responded."""
-        return lifetime_sparseness_of_sums(self.total, self.total_squared, self.count)
 
 
 class ResponseRange(ResponseMetric):

@@ -16,10 +16,10 @@ from torch import Tensor
 from neurovis.tuning.metrics import (
     ConditionMeans,
     ConditionSums,
-    LifetimeSparseness,
     ResponseMetric,
     ResponseRange,
 )
+from neurovis.tuning.rankings import RANKINGS, ImageResponses
 
 KERNELS, CONDITIONS = 5, 4
 
@@ -45,19 +45,29 @@ def literal(kind: type[ResponseMetric], responses: Tensor, shown: Tensor) -> Ten
         groups = [responses[shown == condition] for condition in range(CONDITIONS)]
         sums = [[torch.ones_like(r).sum(0), r.sum(0), (r * r).sum(0)] for r in groups]
         return torch.stack([torch.stack(group, 1) for group in sums], 1)
-    if kind is ResponseRange:
-        rows = [[r.sum() / len(r), r.min(), r.max()] for r in responses.T]
-        return torch.tensor(rows, dtype=torch.float64)
-    values = []
-    for r in responses.T.tolist():
+    rows = [[r.sum() / len(r), r.min(), r.max()] for r in responses.T]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+KINDS = [ConditionMeans, ConditionSums, ResponseRange]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 23])
+def test_sparseness_of_what_streams(batch: int) -> None:
+    responses, _ = drawn()
+    ranking: Any = RANKINGS["sparseness"]
+    metric = ranking.metric(KERNELS, 0)
+    for part in responses.split(batch):
+        metric.update(part, torch.zeros(len(part), dtype=torch.long))
+    scores = ranking.score(ImageResponses(metric.compute()), None)
+    expected = []
+    for r in responses.double().T.tolist():
         n = len(r)
         squares = sum(x * x for x in r) / n
         part = (sum(r) / n) ** 2 / squares if squares else float("nan")
-        values.append((1 - part) / (1 - 1 / n))
-    return torch.tensor(values, dtype=torch.float64)
-
-
-KINDS = [ConditionMeans, ConditionSums, LifetimeSparseness, ResponseRange]
+        expected.append((1 - part) / (1 - 1 / n))
+    assert scores.score.tolist() == pytest.approx(expected, nan_ok=True)
+    assert scores.dead.tolist() == [True] + [False] * (KERNELS - 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -34,9 +34,11 @@ class _Noise(Stimuli):
         seed: int,
         check_size: int,
         contrast: float,
-        gains: tuple[float, ...],
+        modulation: Modulation | None,
     ) -> None:
         super().__init__(spec)
+        check_contrast("contrast", contrast)
+        (direction,) = check_gains(spec, [modulation or uniform_modulation(spec)], contrast)
         if count < 1:
             raise ValueError(f"count must be at least 1; got {count}")
         if seed < 0:
@@ -52,7 +54,7 @@ class _Noise(Stimuli):
         self.contrast = contrast
         # Checks that do not fit are cut off at the right and at the bottom.
         self.grid = (-(-spec.size[0] // check_size), -(-spec.size[1] // check_size))
-        self._amplitude = 0.5 * contrast * torch.tensor(gains)[:, None, None]
+        self._amplitude = 0.5 * contrast * torch.tensor(direction.gains)[:, None, None]
 
     def __len__(self) -> int:
         return self.count
@@ -100,16 +102,13 @@ class SparseNoise(_Noise):
         contrast: float = 1.0,
         modulation: Modulation | None = None,
     ) -> None:
-        check_contrast("contrast", contrast)
-        (modulation,) = check_gains(spec, [modulation or uniform_modulation(spec)], contrast)
-        super().__init__(spec, count, seed, check_size, contrast, modulation.gains)
+        super().__init__(spec, count, seed, check_size, contrast, modulation)
         places = self.grid[0] * self.grid[1]
         if not 1 <= squares <= places:
             raise ValueError(
                 f"squares must be 1 to {places}, the places in a grid of {self.grid}; got {squares}"
             )
         self.squares = squares
-        self.modulation = modulation
 
     def _draw(self, generator: np.random.Generator) -> Pattern:
         pattern = np.zeros(self.grid, np.float32)
@@ -153,11 +152,9 @@ class DenseNoise(_Noise):
         contrast: float = 1.0,
         modulation: Modulation | None = None,
     ) -> None:
-        check_contrast("contrast", contrast)
         if distribution not in ("binary", "gaussian"):
             raise ValueError(f"distribution must be 'binary' or 'gaussian'; got {distribution!r}")
-        (direction,) = check_gains(spec, [modulation or uniform_modulation(spec)], contrast)
-        super().__init__(spec, count, seed, check_size, contrast, direction.gains)
+        super().__init__(spec, count, seed, check_size, contrast, modulation)
         self.distribution = distribution
         self.modulation = modulation
 
