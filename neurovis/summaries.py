@@ -16,7 +16,7 @@ from neurovis.figures import save_png
 from neurovis.files import safe_name
 from neurovis.observation import Histogram, Observation, PixelArray
 from neurovis.tables import append_to_table
-from neurovis.tensorboard_layout import Kind, arrange, describe
+from neurovis.tensorboard_layout import Kind, arrange, describe, tensorboard_method
 
 __all__ = [
     "Histogram",
@@ -27,7 +27,6 @@ __all__ = [
     "log_picture",
     "log_scalars",
     "picture_path",
-    "tensorboard_method",
 ]
 
 
@@ -178,12 +177,6 @@ def log_picture(
     if not logged and folder is not None:
         save_png(Path(folder) / picture_path(tag, step), picture)
     failures.raise_first()
-
-
-def tensorboard_method(logger: object, name: str) -> Callable[..., object] | None:
-    """A method of a TensorBoard-like logger's ``experiment``; None if it has no such method."""
-    method = getattr(getattr(logger, "experiment", None), name, None)
-    return method if callable(method) else None
 
 
 def _picture_method(logger: object) -> Callable[[str, PixelArray, int], object] | None:

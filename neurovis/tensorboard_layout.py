@@ -6,7 +6,7 @@ Only torch's own SummaryWriter is written to; other loggers have no room for it 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,12 @@ Charts = Mapping[str, Mapping[str, Iterable[str]]]
 
 #: TensorBoard's own tag of a layout.
 _LAYOUT_TAG = "custom_scalars__config__"
+
+
+def tensorboard_method(logger: object, name: str) -> Callable[..., object] | None:
+    """A method of a TensorBoard-like logger's ``experiment``; None if it has no such method."""
+    method = getattr(getattr(logger, "experiment", None), name, None)
+    return method if callable(method) else None
 
 
 def describe(

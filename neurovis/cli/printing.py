@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neurovis.summaries import tensorboard_method
+from neurovis.tensorboard_layout import tensorboard_method
 
 if TYPE_CHECKING:
     from neurovis.maximization import MaximizationResults
