@@ -13,10 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +23,7 @@ from typing_extensions import Unpack
 from neurovis.analysis.clusters import clusters
 from neurovis.analysis.contributions import ContributionReader
 from neurovis.analysis.picture_responses import PictureResponses, as_responses
+from neurovis.analysis.preferred_images import run_ascents
 from neurovis.analysis.shown_network import ShownNetwork
 from neurovis.copies import frozen_copy
 from neurovis.figures import labeled_grid
@@ -224,19 +223,7 @@ def facet_images(
         driven = _driven_by(network, found, item)
         kernels = [item.kernel]
         module = ActivationMaximization(driven, found.layer, kernels, found.spec, **settings)
-        with TemporaryDirectory() as folder:
-            trainer = pl.Trainer(
-                accelerator=accelerator,
-                devices=1,
-                max_epochs=-1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                default_root_dir=folder,
-            )
-            trainer.fit(module)
-            images.append(module.results.images[0])
+        images.append(run_ascents(module, accelerator=accelerator).images[0])
     made, kernels = torch.stack(images), [item.kernel for item in found.items]
     means = ShownNetwork(network, found.spec, found.spec).means(found.layer, made)
     return replace(found, images=made, activations=means[range(len(made)), kernels])

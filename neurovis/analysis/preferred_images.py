@@ -183,22 +183,44 @@ def compare_preferred_images(
         spec = of_layer[0].ranking.spec
         box = Units(network, layer, kernels, spec).clipped_box
         module = _ascents(network, layer, kernels, spec, box)
-        with TemporaryDirectory() as temporary:
-            root = Path(folder or temporary)
-            trainer = pl.Trainer(
-                accelerator=accelerator,
-                devices=devices,
-                max_epochs=-1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=show_progress,
-                callbacks=[AscentProgress()] if show_progress else [],
-                default_root_dir=root / picture_path(f"{_NAME}/{layer}", 0).parent,
-            )
-            trainer.fit(module)
-            comparisons += [_compare(one, module.results, box) for one in of_layer]
+        own = None if folder is None else Path(folder, picture_path(f"{_NAME}/{layer}", 0).parent)
+        results = run_ascents(
+            module,
+            accelerator=accelerator,
+            devices=devices,
+            folder=own,
+            show_progress=show_progress,
+        )
+        comparisons += [_compare(one, results, box) for one in of_layer]
     return comparisons
+
+
+def run_ascents(
+    module: ActivationMaximization,
+    *,
+    accelerator: str = "auto",
+    devices: int | str | list[int] = 1,
+    folder: Path | None = None,
+    show_progress: bool = False,
+) -> MaximizationResults:
+    """Run the ascents of one layer without logs, and return their results.
+
+    Arguments are those of :func:`compare_preferred_images`.
+    """
+    with TemporaryDirectory() as temporary:
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            max_epochs=-1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=show_progress,
+            callbacks=[AscentProgress()] if show_progress else [],
+            default_root_dir=folder or temporary,
+        )
+        trainer.fit(module)
+        return module.results
 
 
 def _ascents(

@@ -16,12 +16,7 @@ from neurovis.kernels import KernelSelection, reusable
 from neurovis.maximization.results import MaximizationResults
 from neurovis.prediction import check_prediction
 from neurovis.recording import undisturbed
-from neurovis.top_images.images import (
-    ImageBatch,
-    ImageSource,
-    Shown,
-    number_images,
-)
+from neurovis.top_images.images import ImageBatch, ImageSource, number_images
 from neurovis.top_images.reading import AnyObjective, TopReader
 from neurovis.top_images.results import TopImages
 from neurovis.top_images.search import Search
@@ -166,7 +161,15 @@ class TopImagesProbe(pl.LightningModule):
             ValueError: If it would show some of the images only, or images that are rounded, cannot
                 share them out, or would lose what was found.
         """
-        check_search_trainer(trainer, self._shown)
+        number = self._shown.number
+        if trainer.world_size > 1 and number is None:
+            raise ValueError(
+                "an iterable cannot be shared out among devices; give a data set with a length, or "
+                "one device"
+            )
+        # Under autocast too the network is run in float32.
+        precisions = ("32-true", "bf16-mixed", "16-mixed")
+        check_prediction(trainer, "the search for top images", "images", number, precisions)
 
     @override
     def on_predict_start(self) -> None:
@@ -188,18 +191,6 @@ class TopImagesProbe(pl.LightningModule):
         with torch.no_grad():
             self.results = self._search.found(self.preferred, self._batch_size)
         self._reader.network.to("cpu")
-
-
-def check_search_trainer(trainer: pl.Trainer, shown: Shown) -> None:
-    """As :meth:`TopImagesProbe.check_trainer`."""
-    if trainer.world_size > 1 and shown.number is None:
-        raise ValueError(
-            "an iterable cannot be shared out among devices; give a data set with a length, or "
-            "one device"
-        )
-    # Under autocast too the network is run in float32.
-    precisions = ("32-true", "bf16-mixed", "16-mixed")
-    check_prediction(trainer, "the search for top images", "images", shown.number, precisions)
 
 
 def _check_numbers(k: int, batch_size: int) -> None:
