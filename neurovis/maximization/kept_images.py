@@ -135,7 +135,7 @@ def highest_levels(spec: InputSpec, settings: AscentSettings) -> dict[str, int]:
     constraints = settings.constraints
     levels = {}
     for modality in spec.modalities:
-        is_free = settings.image_parameters.is_free and not constraints.sets(modality.name)
+        is_free = settings.resolved_parametrization.is_free and not constraints.sets(modality.name)
         levels[modality.name] = 255 if modality.is_rgb and is_free else 65535
         if modality.name in (settings.frozen or {}):
             levels[modality.name] = 0

@@ -81,7 +81,7 @@ class LayerAscent:
         self._batch.is_active = [slot < len(first) for slot in range(slots)]
         self._contrasts = ContrastMemory()
         rows = slots * settings.variants
-        self.images = settings.image_parameters.images(rows, layer.region.spec).to(device)
+        self.images = settings.resolved_parametrization.images(rows, layer.region.spec).to(device)
         self.moments = Moments.none(self.images.values.detach())
         for slot, job in enumerate(filled):
             self._fill(slot, states.get(job))

@@ -207,7 +207,7 @@ def make_manifest(
                 **described(settings),
                 # What is behind names of files, too.
                 "prepared_objective": described(objective),
-                "images": settings.image_parameters.fingerprint(input_spec),
+                "images": settings.resolved_parametrization.fingerprint(input_spec),
                 "views": described(settings.views(input_spec.size)),
                 "constraints": repr(settings.constraints.prepared(input_spec)),
                 "levels": highest_levels(input_spec, settings),

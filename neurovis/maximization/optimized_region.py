@@ -95,7 +95,7 @@ class OptimizedRegion:
     def noise_images(self, kernels: Sequence[int]) -> Tensor:
         """The whole noise images ``(N D, C, H, W)`` that those for N kernels are compared with."""
         count = len(kernels) * self.settings.variants
-        images = self.settings.image_parameters.images(count, self.spec)
+        images = self.settings.resolved_parametrization.images(count, self.spec)
         images.start_from_noise(self._generators(kernels))
         noise = images()
         if self.photograph is not None:
@@ -130,4 +130,4 @@ class OptimizedRegion:
     @cached_property
     def _parameters(self) -> ImageParameters:
         """Parameters of one target's images, filled again for each."""
-        return self.settings.image_parameters.images(self.settings.variants, self.spec)
+        return self.settings.resolved_parametrization.images(self.settings.variants, self.spec)

@@ -152,7 +152,7 @@ class MaximizableLayer:
     def _noise_images(self, count: int) -> Tensor:
         """Whole noise images ``(count, C, H, W)``, as an ascent starts from them."""
         spec = self.response.spec
-        images = self._settings.image_parameters.images(count, spec)
+        images = self._settings.resolved_parametrization.images(count, spec)
         seed = self._settings.seed
         images.start_from_noise(
             [image_generator(seed, number, Stream.STATISTICS) for number in range(count)]

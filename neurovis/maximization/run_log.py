@@ -168,7 +168,9 @@ def hyperparameters(
         "steps": settings.most_steps,
         **{name: getattr(settings, name) for name in _NUMBER_OPTIONS},
         **{name: _short(_text(getattr(settings, name))) for name in _TEXTS},
-        "parametrization": _short(_text(settings.parametrization or settings.image_parameters)),
+        "parametrization": _short(
+            _text(settings.parametrization or settings.resolved_parametrization)
+        ),
         "patience": _text(settings.steps_without_improvement),
     }
     others = [

@@ -201,15 +201,16 @@ class AscentSettings:
         self._check_choices()
 
     def _check_choices(self) -> None:
-        self.resolved_objective, self.image_parameters, self.constraints  # noqa: B018 - they check themselves
+        self.resolved_objective, self.resolved_parametrization, self.constraints  # noqa: B018 - they check themselves
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(
                 f'precision must be "auto", "float32" or "bfloat16"; got {self.precision!r}'
             )
         is_zero = isinstance(self.init, str) and self.init == "zero"
-        if is_zero and not self.image_parameters.has_gray:
+        parametrization = self.resolved_parametrization
+        if is_zero and not parametrization.has_gray:
             raise ValueError(
-                f'init="zero": mid gray is not among the images of {self.image_parameters}; '
+                f'init="zero": mid gray is not among the images of {parametrization}; '
                 'start from "noise" or an image'
             )
         if isinstance(self.init, Tensor):
@@ -228,11 +229,11 @@ class AscentSettings:
             raise ValueError("change is from an image to start from; give init, or leave it out")
         if self.contrast is not None or self.luminance is not None:
             raise ValueError("contrast and luminance would lead away from init; leave out change")
-        parameters = self.image_parameters
-        has_contrast = isinstance(parameters, Fourier) and parameters.contrast is not None
-        if has_contrast or isinstance(parameters, FixedMagnitude):
+        parametrization = self.resolved_parametrization
+        has_contrast = isinstance(parametrization, Fourier) and parametrization.contrast is not None
+        if has_contrast or isinstance(parametrization, FixedMagnitude):
             raise ValueError(
-                f"init is not among the images of {parameters}; leave out change, or "
+                f"init is not among the images of {parametrization}; leave out change, or "
                 "parametrization"
             )
 
@@ -242,8 +243,8 @@ class AscentSettings:
         return as_objective(self.objective)
 
     @cached_property
-    def image_parameters(self) -> Parametrization:
-        """The parametrization as an object: the parameters that images are made of."""
+    def resolved_parametrization(self) -> Parametrization:
+        """The parametrization as an object, as asked for or by the style."""
         given = self.parametrization
         return as_parametrization(self._applied_style.parametrization if given is None else given)
 
@@ -265,7 +266,7 @@ class AscentSettings:
     @property
     def learning_rate(self) -> float:
         """Adam's learning rate, as asked for or by default."""
-        return self.image_parameters.lr if self.lr is None else self.lr
+        return self.resolved_parametrization.lr if self.lr is None else self.lr
 
     @property
     def penalties(self) -> list[Penalty]:

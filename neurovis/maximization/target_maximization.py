@@ -102,7 +102,7 @@ class TargetMaximization(pl.LightningModule):
         self.jobs = list(jobs)
         self._run = RunImages(jobs, self.input_spec, self.settings, self.grouped, self._class_names)
         # The Trainer wants parameters before it says how many devices there are.
-        self.images = self.settings.image_parameters.images(1, self.input_spec)
+        self.images = self.settings.resolved_parametrization.images(1, self.input_spec)
 
     @property
     def targets(self) -> list[Target]:

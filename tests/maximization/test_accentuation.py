@@ -160,7 +160,7 @@ def test_views_are_natural_and_frequencies_free() -> None:
     accentuated = AscentSettings(init=_photograph(), change=0.5)
     natural, started = AscentSettings(), AscentSettings(init=_photograph())
     assert accentuated.views((64, 64)) == natural.views((64, 64)) != started.views((64, 64))
-    assert isinstance(accentuated.image_parameters, Fourier)
+    assert isinstance(accentuated.resolved_parametrization, Fourier)
     maximal = AscentSettings(init=_photograph(), change=0.5, style="maximal")
     assert maximal.views((64, 64)) == started.views((64, 64))
 

@@ -69,7 +69,7 @@ def test_images_during_a_training_are_chosen_alike(small_network: nn.Module) -> 
             [one.moments.averaged(one.values) for one in reached],
         )
     )
-    images = settings.image_parameters.images(8, GRAY)
+    images = settings.resolved_parametrization.images(8, GRAY)
     last, averaged = (images.of(one).detach() for one in (values, averages))
     with torch.no_grad():
         of_last, of_averaged = (

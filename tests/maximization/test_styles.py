@@ -25,7 +25,7 @@ def views(size: int = 224, **options: object) -> Affine:
 
 def test_natural_is_the_default() -> None:
     assert AscentSettings() == AscentSettings(style="natural")
-    assert AscentSettings().image_parameters == Fourier(decay=2, contrast=1)
+    assert AscentSettings().resolved_parametrization == Fourier(decay=2, contrast=1)
     assert AscentSettings().most_steps == 128
     assert views() == Affine(jitter=32, scale=(0.5, 1.5), rotate=15, border="gray")
 
@@ -33,7 +33,7 @@ def test_natural_is_the_default() -> None:
 def test_maximal_is_what_reaches_the_highest_activation() -> None:
     """The settings of before there were styles."""
     settings = AscentSettings(style="maximal")
-    assert settings.image_parameters == Fourier()
+    assert settings.resolved_parametrization == Fourier()
     assert settings.learning_rate == 0.2
     assert (settings.most_steps, settings.steps_without_improvement) == (256, 32)
     assert settings.views((224, 224), border=True) == [
@@ -47,7 +47,7 @@ def test_options_that_are_given_override_a_style(style: str) -> None:
     given = {"jitter": 3, "scale": (0.9, 1.2), "rotate": 0}
     assert views(style=style, **given) == Affine(3, (0.9, 1.2), 0, "gray")
     settings = AscentSettings(style=style, parametrization="pixel", patience=None)  # type: ignore[arg-type]
-    assert settings.image_parameters == Pixel()
+    assert settings.resolved_parametrization == Pixel()
     assert settings.steps_without_improvement is None
 
 
@@ -64,7 +64,7 @@ def test_natural_views_shift_in_proportion_to_the_image() -> None:
 def test_what_natural_images_would_contradict_is_maximal(asked: dict[str, object]) -> None:
     assert views(**asked) == views(style="maximal")
     settings = AscentSettings(**asked)  # type: ignore[arg-type]
-    assert settings.image_parameters == Fourier()
+    assert settings.resolved_parametrization == Fourier()
     assert settings.steps_without_improvement == 32
 
 

@@ -44,7 +44,7 @@ class ImageParameters(nn.Module, ABC):
 
     @abstractmethod
     def logits(self) -> Tensor:
-        """ImageParameters ``(count, C, H, W)`` before the sigmoid."""
+        """The images ``(count, C, H, W)`` before the sigmoid."""
 
     @abstractmethod
     def from_logits(self, logits: Tensor) -> Tensor:
