@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neurovis.maximization.contrast_search import searched, shift_for
+from neurovis.maximization.contrast_search import sample_of, searched, straight_guess
 
 #: Beyond this, logits say nothing more about a float32 image.
 _LOGIT_EPSILON = 1e-6
 #: From where an image was a step ago; each step squares what is missing.
 _STEPS = 3
+#: From nowhere, first on a part of the values, where steps cost little.
+_STEPS_ON_SAMPLE = 8
 #: Distance from the wanted mean and contrast at which Newton's method has found its solution, after
 #: one more step.
 _NEAR = 1e-4
@@ -187,18 +189,19 @@ def _solved(
 
 def _searched(logits: Tensor, mean: Tensor, contrast: float | None) -> tuple[Tensor, Tensor]:
     """As :func:`_solved`, from nowhere; the best there is where a contrast is out of reach."""
-    place = searched(logits, mean, contrast)
-    refined, is_near = _refined(logits, place, mean, contrast)
+    guess = straight_guess(logits, mean, contrast)
+    guess, _ = _refined(sample_of(logits), guess, mean, contrast, _STEPS_ON_SAMPLE)
+    place, is_near = _refined(logits, guess, mean, contrast)
     if not is_near.all():
-        # Where the contrast is out of reach, at least the mean is right.
-        place[1] = shift_for(logits * place[0, :, None], mean)
-        again, is_found = _refined(logits, place, mean, contrast)
-        refined, is_near = torch.where(is_near, refined, again), is_near | is_found
-    return torch.where(is_near, refined, place), is_near
+        rows = (~is_near).nonzero().flatten()
+        guess = searched(logits[rows], mean[rows], contrast)
+        found, is_found = _refined(logits[rows], guess, mean[rows], contrast)
+        place[:, rows], is_near[rows] = torch.where(is_found, found, guess), is_found
+    return place, is_near
 
 
 def _refined(
-    logits: Tensor, place: Tensor, mean: Tensor, contrast: float | None
+    logits: Tensor, place: Tensor, mean: Tensor, contrast: float | None, steps: int = _STEPS
 ) -> tuple[Tensor, Tensor]:
     """Gain and shift ``(2, B)`` after some of Newton's steps from a place, and whether found.
 
@@ -206,7 +209,7 @@ def _refined(
     """
     place = place.clone()
     planes = logits.new_empty(6, *logits.shape)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         matched = _shown(logits, place)
         torch.sub(matched, mean[:, None], out=planes[0])
         torch.addcmul(matched, matched, matched, value=-1, out=planes[2])
