@@ -139,6 +139,10 @@ def _check_images(ranking: AnyRanking, shown: LabeledImages | None, names: Seque
             f"ranking by {ranking.name} needs images with labels; give labels, a dataset of "
             "(image, class) with the names of its classes, or a folder with one for each class"
         )
+    if ranking.needs_labels and len(names) == 1:
+        raise ValueError(
+            f"ranking by {ranking.name} compares classes; all images are of {names[0]}"
+        )
 
 
 class LabeledImages(Dataset[tuple[Tensor, int, int]]):

@@ -294,6 +294,7 @@ def test_all_rankings_and_why_some_do_not_apply(network: nn.Module) -> None:
     assert "needs images with labels" in flat["1", "category"].reason
     few = rank_kernels(network, "1", "all", images=images[:2], labels=labels[:2] * 0, **options)
     assert "all images are of" in few["1", "class"].reason
+    few = rank_kernels(network, "1", "all", images=images[:2], labels=labels[:2], **options)
     assert "two or more images" in few["1", "category"].reason
     every = rank_kernels(network, "1", ["all"], images=images, labels=labels, **options)
     assert {item.by for item in every if item.reason is not None} == {

@@ -41,7 +41,7 @@ class CategoryRanking(ImageRanking):
         if sum(enough) < 2:
             names = [name for name, has in zip(responses.classes, enough, strict=True) if has]
             raise ValueError(
-                "ranking by category compares classes of two or more images; there are "
+                "ranking by category compares two or more classes of two or more images; there are "
                 f"{names or 'none'}"
             )
         curve = _d_prime(sums, sums.sum(1, keepdim=True) - sums)

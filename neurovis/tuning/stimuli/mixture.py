@@ -74,8 +74,8 @@ class Mixture(Conditions):
         number = len(cast(Sized, pictures))
         if number < _LEAST_PICTURES:
             raise ValueError(
-                f"models need at least {_LEAST_PICTURES} pictures, to be fitted, chosen and judged "
-                f"by different ones; got {number}"
+                f"ranking by predictable needs at least {_LEAST_PICTURES} pictures, to fit, choose "
+                f"and judge models by different ones; got {number}: give more images"
             )
         shown = min(number, _VIEWS)
         self._numbers = [place * number // shown for place in range(shown)]
