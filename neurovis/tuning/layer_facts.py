@@ -37,6 +37,8 @@ _SIGNED = (
     *(nn.GroupNorm, nn.LayerNorm, nn.Sigmoid, nn.Hardsigmoid, nn.Tanh),
 )
 _NOISE_IMAGES = 16
+#: Distance in pixels from the middle of the image that a unit's place is not noted up to.
+_LARGEST_OFFSET = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +219,13 @@ def _notes(layer: LayerFacts, settings: RankingSettings, dtype: torch.dtype) -> 
     if layer.unit:
         unit = "unit in the center" if settings.readout == "center" else settings.readout
         notes.append(f"read: {unit} of the map")
+    if layer.place is not None and settings.readout == "center":
+        off = math.dist(layer.place, [(side - 1) / 2 for side in layer.spec.size])
+        if off > _LARGEST_OFFSET:
+            notes.append(
+                f"its central unit looks {off:.2g} px beside the middle of the image, where arcs "
+                "and squares are"
+            )
     if layer.source is None and settings.null_kernels:
         notes.append("no null: random kernels can be made for convolutions and linear layers only")
     field = layer.field

@@ -217,6 +217,11 @@ def test_notes_say_what_a_unit_cannot_see(network: Net) -> None:
     large = read(network, ["conv1"], aperture=9.0).layers["conv1"]
     assert not any("do not cover" in note for note in large.notes)
     assert not any("padding" in note for note in layers["conv1"].notes)
+    assert not any("beside the middle" in note for note in layers["conv1"].notes)
+    # The unit 2 of 4, over the pixels 10 to 14.
+    coarse = nn.Sequential(nn.Conv2d(3, 4, 5, stride=5))
+    notes = LayerResponses(coarse, "0", SPEC, RankingSettings()).layers["0"].notes
+    assert notes[1].startswith("its central unit looks 3.5 px beside the middle of the image")
     wide = nn.Sequential(nn.Conv2d(3, 4, 25, padding=12))
     notes = LayerResponses(wide, "0", SPEC, RankingSettings()).layers["0"].notes
     assert any("20 x 20 px, do not fill the receptive field" in note for note in notes)
