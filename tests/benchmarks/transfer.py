@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--model", default="torchvision.models.squeezenet1_0")
     parser.add_argument("--weights", default="DEFAULT")
     parser.add_argument("--judges", nargs="+", default=["transfer.efficientnet_lite0"])
+    parser.add_argument("--size", type=int, default=224, help="of networks of no known size")
     parser.add_argument("--layer", default="classifier.1", help="of logits, without --pictures")
     parser.add_argument("--kernels", nargs="+", default=list(map(str, CLASSES)))
     parser.add_argument("--styles", nargs="+", default=list(STYLES))
@@ -72,7 +73,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     network = load_model(options.model, options.weights)
-    options.spec = suggested_input_spec(network) or InputSpec.rgb(224)
+    options.spec = suggested_input_spec(network) or InputSpec.rgb(options.size)
     makers = {style: partial(in_style, style) for style in options.styles}
     if options.lucent_steps:
         makers["Lucent"] = with_lucent
