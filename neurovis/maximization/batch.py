@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from neurovis.maximization.ascent import AscentStep, Views
+from neurovis.maximization.gain_noise import draw_gains
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import TargetBatch
 from neurovis.maximization.preferred_image import Ended
@@ -69,6 +70,7 @@ class Batch:
         self._gains = torch.full_like(self._curves, torch.nan)
         self._asleep = torch.zeros(rows, dtype=torch.bool)
         self._drawn = self._draw(self.jobs)
+        self._gain_places = self._draw_gains(self.jobs)
         self._gather_targets()
 
     def rows(self, slot: int) -> list[int]:
@@ -86,6 +88,7 @@ class Batch:
         self._gains[rows] = torch.nan
         for kept, drawn in zip(self._drawn, self._draw([job]), strict=True):
             kept[:, rows] = drawn
+        self._gain_places[:, rows] = self._draw_gains([job])
         self._gather_targets()
 
     def views(self) -> Views:
@@ -93,6 +96,10 @@ class Batch:
         # Slots that are done may have no steps left.
         step = self._steps.clamp(max=self._last_step)
         return Views(self._transforms, [drawn[step, self._rows] for drawn in self._drawn])
+
+    def gain_places(self) -> Tensor:
+        """Return where the gains of the images' next steps begin, ``(B,)`` on the CPU."""
+        return self._gain_places[self._steps.clamp(max=self._last_step), self._rows]
 
     def leak(self) -> Tensor:
         """The part of the gradient that leaks through last rectifiers, ``(B,)`` on the CPU."""
@@ -166,13 +173,19 @@ class Batch:
 
     def _draw(self, jobs: Sequence[Job]) -> list[Tensor]:
         """Draw the transforms of jobs' images at every step, ``(steps, rows, P)`` on the CPU."""
-        keys = [
-            (job.target.kernels[0], variant)
-            for job in jobs
-            for variant in range(self._settings.variants)
-        ]
         steps = self._last_step + 1
+        keys = self._keys(jobs)
         return draw_transforms(self._transforms, self._size, self._settings.seed, keys, steps)
+
+    def _draw_gains(self, jobs: Sequence[Job]) -> Tensor:
+        """Draw the gains of jobs' images at every step, ``(steps, rows)`` on the CPU."""
+        steps, seed = self._last_step + 1, self._settings.seed
+        return torch.stack([draw_gains(seed, *key, steps) for key in self._keys(jobs)], dim=1)
+
+    def _keys(self, jobs: Sequence[Job]) -> list[tuple[int, int]]:
+        """Kernel and variant of each of jobs' images."""
+        variants = range(self._settings.variants)
+        return [(job.target.kernels[0], variant) for job in jobs for variant in variants]
 
 
 def has_converged(curves: Tensor, steps: Tensor, patience: int, min_improvement: float) -> Tensor:

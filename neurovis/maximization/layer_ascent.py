@@ -191,7 +191,7 @@ class LayerAscent:
         layer, batch = self.layer, self._batch
         leak = batch.leak() if layer.last_rectifiers else None
         images = layer.region.constrained(self.images(), self._contrasts)
-        with layer.leaking(leak):
+        with layer.leaking(leak), layer.varied(batch.gain_places()):
             return ascent_losses(
                 images,
                 batch.views(),

@@ -15,6 +15,7 @@ from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views, try_views
 from neurovis.maximization.checks import try_layer
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
+from neurovis.maximization.gain_noise import GainNoise
 from neurovis.maximization.kept_images import ImageKeeper
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.network import fast_copy, fold_batch_norms
@@ -47,6 +48,7 @@ class PreparedLayer:
         keeper: Rounds finished images to the values that are kept; None to leave them.
         last_rectifiers: The rectifiers that end the layer, through which gradients may leak, by
             the order of their calls.
+        gain_noise: Random gains of the kernels before the layer; None for none.
     """
 
     response: LayerResponse
@@ -56,6 +58,7 @@ class PreparedLayer:
     transforms: Sequence[Transform]
     keeper: ImageKeeper | None = None
     last_rectifiers: frozenset[int] = frozenset()
+    gain_noise: GainNoise | None = None
 
     @property
     def name(self) -> str:
@@ -67,6 +70,10 @@ class PreparedLayer:
         if leak is None or not leak.any():
             return nullcontext()
         return LeakingRectifiers(self.last_rectifiers, leak)
+
+    def varied(self, places: Tensor) -> AbstractContextManager[object]:
+        """Let the gains of kernels before the layer vary, as drawn for each image."""
+        return nullcontext() if self.gain_noise is None else self.gain_noise.applied(places)
 
     def finished(self, images: Tensor) -> Tensor:
         """Whole images, rounded to the values that are kept, of what is optimized."""
@@ -121,6 +128,8 @@ class MaximizableLayer:
             fast = fast_copy(folded_response, settings.precision, device)
             fast_response = LayerResponse(fast, self.name, region.spec, layout)
             rectifiers = last_rectifiers(fast_response) if settings.leak else frozenset()
+            deviation = settings.gain_deviation
+            gain_noise = GainNoise(fast_response, deviation, device) if deviation else None
             transforms = (
                 default_views(settings, self.response) if crop is None else self._views(crop.box)
             )
@@ -133,6 +142,7 @@ class MaximizableLayer:
                 transforms,
                 ImageKeeper(whole, settings),
                 rectifiers,
+                gain_noise,
             )
         finally:
             self.response.to(torch.device("cpu"))

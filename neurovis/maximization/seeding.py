@@ -14,6 +14,7 @@ class Stream(IntEnum):
     START = 0
     VIEWS = 1
     STATISTICS = 2
+    GAINS = 3
 
 
 def image_generator(

@@ -66,6 +66,7 @@ class AscentOptions(TypedDict, total=False):
     lp: float
     lp_order: float
     smoothness: float | None
+    gain_noise: float | None
     regularizers: Sequence[Regularizer | Penalty]
     jitter: float | None
     scale: tuple[float, float] | None
@@ -78,9 +79,9 @@ class AscentSettings:
     """The options of an ascent, the same for activation maximization and for groups.
 
     Args:
-        style: Defaults of ``parametrization``, ``smoothness``, ``steps``, ``patience``,
-            ``jitter``, ``scale`` and ``rotate``: ``natural`` for images that other networks and
-            people recognize, ``maximal`` for the highest activation; see
+        style: Defaults of ``parametrization``, ``smoothness``, ``gain_noise``, ``steps``,
+            ``patience``, ``jitter``, ``scale`` and ``rotate``: ``natural`` for images that other
+            networks and people recognize, ``maximal`` for the highest activation; see
             :mod:`~neurovis.maximization.styles`. Images that are read at one position, start from a
             picture or gray, or have penalties are ``maximal``.
         steps: Most ascent steps for each image, at least 1. ``auto``: as the style has it, 128 for
@@ -129,6 +130,9 @@ class AscentSettings:
         smoothness: Total variation in relation to what is reached: the part of what is maximized,
             at least 0, that a line across the image costs whose pixels go once from black to
             white. By default the style's.
+        gain_noise: Standard deviation, at least 0, of gains around 1 that all kernels of the
+            convolutions before the layer have, others at every step, so that images drive similar
+            networks too; see :mod:`~neurovis.maximization.gain_noise`. By default the style's.
         regularizers: More penalties: from images ``(B, C, H, W)`` to ``(B,)``.
         jitter: Views shift by up to this number of pixels; by default the style's part of the
             shorter side.
@@ -165,6 +169,7 @@ class AscentSettings:
     lp: float = 0.0
     lp_order: float = 2.0
     smoothness: float | None = None
+    gain_noise: float | None = None
     regularizers: Sequence[Regularizer | Penalty] = field(default_factory=tuple)
     jitter: float | None = None
     scale: tuple[float, float] | None = None
@@ -188,8 +193,9 @@ class AscentSettings:
         for option in ("min_improvement", "leak"):
             check_number(option, getattr(self, option), at_most=1)
         check_number("lp_order", self.lp_order, at_least=1)
-        if self.smoothness is not None:
-            check_number("smoothness", self.smoothness)
+        for option in ("smoothness", "gain_noise"):
+            if getattr(self, option) is not None:
+                check_number(option, getattr(self, option))
         if self.lr is not None:
             check_number("lr", self.lr, at_least=0)
             if self.lr == 0:
@@ -284,6 +290,11 @@ class AscentSettings:
         return self._applied_style.smoothness if self.smoothness is None else self.smoothness
 
     @property
+    def gain_deviation(self) -> float:
+        """Standard deviation of gains as asked for or by the style."""
+        return self._applied_style.gain_noise if self.gain_noise is None else self.gain_noise
+
+    @property
     def images_at_once(self) -> int:
         """Batch size that does not depend on how much memory is free."""
         return _UNMEASURED if self.batch_size is None else self.batch_size
@@ -329,7 +340,12 @@ class AscentSettings:
         free = STYLES["maximal"]
         if self.change is None:
             return free
-        return replace(style, parametrization=free.parametrization, smoothness=free.smoothness)
+        return replace(
+            style,
+            parametrization=free.parametrization,
+            smoothness=free.smoothness,
+            gain_noise=free.gain_noise,
+        )
 
 
 def _check_functions(option: str, given: object) -> None:

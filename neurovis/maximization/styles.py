@@ -29,6 +29,8 @@ class Style:
             longer it takes to tell.
         smoothness: The part of what is maximized that a line across the image costs whose pixels
             go once from black to white.
+        gain_noise: Standard deviation of the gains of kernels before the layer, see
+            :mod:`~neurovis.maximization.gain_noise`.
     """
 
     parametrization: Parametrization
@@ -38,11 +40,12 @@ class Style:
     steps: int
     patience: int
     smoothness: float
+    gain_noise: float
 
 
 #: Styles by their names.
 STYLES: dict[StyleName, Style] = {
     # Few large things on plain grounds, seen from afar: see docs/comparison.md.
-    "natural": Style(Fourier(decay=2.0, contrast=1.0), 1 / 7, (0.5, 1.5), 15.0, 128, 64, 0.13),
-    "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 256, 32, 0.0),
+    "natural": Style(Fourier(decay=2.0, contrast=1.0), 1 / 7, (0.5, 1.5), 15.0, 128, 64, 0.13, 0.1),
+    "maximal": Style(Fourier(), 1 / 28, (0.95, 1.05), 5.0, 256, 32, 0.0, 0.0),
 }

@@ -1,0 +1,96 @@
+"""Random gains of the kernels before a layer, so that an image drives similar networks too.
+
+An image may reach a high activation by a chance agreement of a few kernels, which no other network
+shares. If the gain of every kernel varies from view to view, many have to speak for the image, as
+gains of neurons vary from trial to trial (Goris, Movshon & Simoncelli 2014). That images which
+drive perturbed networks transfer to others is known from adversarial examples (Li et al. 2020,
+"Learning transferable adversarial examples via ghost networks").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from neurovis.layers import find_call, first_names, named_layers
+from neurovis.maximization.layer_response import LayerResponse
+from neurovis.maximization.seeding import Stream, image_generator
+from neurovis.recording import hooked
+from neurovis.transfer import sent
+
+#: Number of random numbers that all gains are taken from, in runs that begin anywhere.
+_NUMBERS = 2**16
+
+
+class GainNoise:
+    """Gains ``1 + strength * N(0, 1)`` of all kernels of the convolutions before a layer.
+
+    Each image of a batch has gains of its own, the same wherever its kernels respond. What a
+    convolution returns for other than one map for each kernel and image, such as for the frames of
+    a video, stays as it is; so do the convolutions in the layer itself.
+
+    Args:
+        response: Response of the layer, on the network as it is run.
+        strength: Standard deviation of the gains, at least 0.
+        device: Where the network is.
+    """
+
+    def __init__(self, response: LayerResponse, strength: float, device: torch.device) -> None:
+        self._convolutions = _convolutions_outside(response)
+        self._channels = [one.out_channels for one in self._convolutions.values()]
+        total = sum(self._channels)
+        numbers = torch.randn(_NUMBERS + total, generator=torch.Generator().manual_seed(0))
+        self._numbers = (1 + strength * numbers).to(device)
+        self._run = torch.arange(total, device=device)
+
+    @contextmanager
+    def applied(self, places: Tensor) -> Iterator[None]:
+        """Let the gains vary while the network is run inside.
+
+        Args:
+            places: ``(B,)`` on the CPU, where each image's gains begin, of :func:`draw_gains`.
+        """
+        run = sent(places, self._run.device)[:, None] + self._run
+        gains = dict(
+            zip(self._convolutions, self._numbers[run].split(self._channels, 1), strict=True)
+        )
+
+        def vary(name: str, _module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> Any:
+            own = gains[name]
+            if not isinstance(output, Tensor) or output.shape[:2] != own.shape:
+                return None
+            return output * own.to(output.dtype).reshape(*own.shape, *[1] * (output.ndim - 2))
+
+        with hooked(self._convolutions, vary):
+            yield
+
+
+def draw_gains(seed: int, kernel: int, variant: int, steps: int) -> Tensor:
+    """Draw where an image's gains begin at each step, ``(steps,)`` on the CPU.
+
+    The first of a longer draw are those of a shorter one.
+
+    Args:
+        seed: Seed of the run.
+        kernel: Kernel of the image.
+        variant: Which of several different images of one kernel.
+        steps: How many.
+    """
+    generator = image_generator(seed, kernel, Stream.GAINS, variant)
+    return torch.randint(_NUMBERS, (steps,), generator=generator)
+
+
+def _convolutions_outside(response: LayerResponse) -> dict[str, _ConvNd]:
+    """Convolutions of a network by name that are no part of a layer."""
+    layer, _ = find_call(named_layers(response.network), response.layer)
+    own = set() if layer is None else set(layer.modules())
+    return {
+        name: module
+        for name, module in first_names(response.network).items()
+        if isinstance(module, _ConvNd) and module not in own
+    }
