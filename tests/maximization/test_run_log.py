@@ -230,7 +230,8 @@ class TestHyperparameters:
             "diversity": 0.75, "parametrization": "pixel", "init": "zero", "contrast": 0.375,
             "luminance": 0.625, "frozen": {"rgb": torch.rand(3, 8, 8)}, "tv": 13.0, "lp": 17.0,
             "lp_order": 3.0, "regularizers": [torch.mean], "jitter": 1.5, "scale": (0.5, 2.0),
-            "rotate": 45.0, "transforms": [], "style": "maximal", "smoothness": 0.625, "gain_noise": 0.375,
+            "rotate": 45.0, "transforms": [], "style": "maximal", "smoothness": 0.625,
+            "gain_noise": 0.375,
         }  # fmt: skip
         others = {one.name for one in fields(AscentSettings)} - set(changes)
         assert others == {"batch_size", "change"}
