@@ -1,4 +1,4 @@
-"""Checks of the numbers and pictures that options are given; messages name the option."""
+"""Checks of numbers, pictures and functions that options are given; messages name the option."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ def check_number(option: str, value: float, at_least: float = 0, at_most: float 
         raise ValueError(f"{option} must be a number of at least {at_least}; got {value!r}")
     if value > at_most:
         raise ValueError(f"{option} must be a number of at most {at_most:g}; got {value!r}")
+
+
+def check_positive(option: str, value: float) -> None:
+    """Raise ValueError for what is no finite number above 0."""
+    check_number(option, value)
+    if value == 0:
+        raise ValueError(f"{option} must be a positive number; got 0")
 
 
 def check_integer(
@@ -65,3 +72,16 @@ def check_picture(option: str, picture: Tensor, shape: str = "(C, H, W)") -> Non
     low, high = (float(limit) for limit in picture.aminmax())
     if not 0 <= low <= high <= 1:
         raise ValueError(f"{option} must have values in [0, 1]; got {low:g} to {high:g}")
+
+
+def check_functions(option: str, given: object) -> None:
+    """Refuse what is no list of functions, or of objects that can be called."""
+    if given is None and option == "transforms":
+        return
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"{option} must be a list, as in [{given!r}]; got {given!r}")
+    for one in given:
+        if isinstance(one, type):
+            raise ValueError(f"{option} must be objects, as in {one.__name__}(...); got the class")
+        if not callable(one):
+            raise ValueError(f"{option} must be functions of images; got {one!r}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neurovis.maximization.option_checks import check_number
+from neurovis.maximization.option_checks import check_number, check_positive
 
 
 class Regularizer(ABC):
@@ -97,9 +97,7 @@ class HighFrequency(Regularizer):
 
     def __post_init__(self) -> None:
         check_number("weight", self.weight)
-        check_number("sigma", self.sigma)
-        if self.sigma == 0:
-            raise ValueError("sigma must be a positive number; got 0")
+        check_positive("sigma", self.sigma)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Weighted high frequencies ``(B,)``."""

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from neurovis.maximization.constraints import Constraints
 from neurovis.maximization.objectives import Objective, ObjectiveName, as_objective
-from neurovis.maximization.option_checks import check_integer, check_number, check_picture
+from neurovis.maximization.option_checks import (
+    check_functions,
+    check_integer,
+    check_number,
+    check_picture,
+    check_positive,
+)
 from neurovis.maximization.parametrizations import (
     FixedMagnitude,
     Fourier,
@@ -197,11 +203,9 @@ class AscentSettings:
             if getattr(self, option) is not None:
                 check_number(option, getattr(self, option))
         if self.lr is not None:
-            check_number("lr", self.lr, at_least=0)
-            if self.lr == 0:
-                raise ValueError("lr must be a positive number; got 0")
+            check_positive("lr", self.lr)
         for option in ("regularizers", "transforms"):
-            _check_functions(option, getattr(self, option))
+            check_functions(option, getattr(self, option))
         # They check themselves, also where other transforms take their place.
         self._affine((1, 1))
         self._check_choices()
@@ -228,9 +232,7 @@ class AscentSettings:
             self._check_change(self.change)
 
     def _check_change(self, change: float) -> None:
-        check_number("change", change)
-        if change == 0:
-            raise ValueError("change must be a positive number; got 0")
+        check_positive("change", change)
         if not isinstance(self.init, Tensor):
             raise ValueError("change is from an image to start from; give init, or leave it out")
         if self.contrast is not None or self.luminance is not None:
@@ -346,16 +348,3 @@ class AscentSettings:
             smoothness=free.smoothness,
             gain_noise=free.gain_noise,
         )
-
-
-def _check_functions(option: str, given: object) -> None:
-    """Refuse what is no list of functions, or of objects that can be called."""
-    if given is None and option == "transforms":
-        return
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"{option} must be a list, as in [{given!r}]; got {given!r}")
-    for one in given:
-        if isinstance(one, type):
-            raise ValueError(f"{option} must be objects, as in {one.__name__}(...); got the class")
-        if not callable(one):
-            raise ValueError(f"{option} must be functions of images; got {one!r}")

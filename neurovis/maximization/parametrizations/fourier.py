@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.option_checks import check_number
+from neurovis.maximization.option_checks import check_number, check_positive
 from neurovis.maximization.parametrizations.images import (
     NOISE_STD,
     ImageParameters,
@@ -134,9 +134,7 @@ class Fourier(Parametrization):
     def __post_init__(self) -> None:
         check_number("decay", self.decay)
         if self.contrast is not None:
-            check_number("contrast", self.contrast)
-            if self.contrast == 0:
-                raise ValueError("contrast must be a positive number; got 0")
+            check_positive("contrast", self.contrast)
 
     def images(self, count: int, spec: InputSpec) -> ImageParameters:
         """``count`` images of ``spec``, on the CPU."""
