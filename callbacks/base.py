@@ -62,8 +62,8 @@ class MonitorOptions(TypedDict, total=False):
 class Monitor(MonitorHooks, ABC):
     """Base of the monitors: a subclass defines :meth:`observe`.
 
-    One with options has an ``__init__`` too, and a :attr:`state_key` if two monitors of one run may
-    differ in these alone.
+    One with options has an ``__init__`` too, and a :attr:`state_key` and :attr:`tag_settings` if
+    two monitors of one run may differ in these alone.
 
     It runs during ``fit`` on its schedule, and in ``validate``, ``test`` and ``predict`` once at
     the end; not while sanity checking. Observations go to every logger that takes them; pictures

@@ -104,11 +104,11 @@ def owns_kernels(module: nn.Module) -> bool:
 def kernel_dim(module: nn.Module, field: Field | None = None) -> int | None:
     """The dimension of a layer's output that counts its kernels.
 
-    It is 1 for convolutions, poolings and batch norms, and the last one for ``nn.Linear`` and the
-    layer norms, which ConvNeXt and vision transformers apply to ``(N, H, W, K)`` or
-    ``(N, tokens, K)``. A layer norm over several dimensions, or a subclass of one with a
-    ``forward`` of its own (torchvision's ``LayerNorm2d``), may be applied to maps: its output, as
-    that of all other layers, is known as far as it was followed through a forward.
+    It is 1 for convolutions and batch norms, for poolings unless a forward tells, and the last one
+    for ``nn.Linear`` and the layer norms, which ConvNeXt and vision transformers apply to
+    ``(N, H, W, K)`` or ``(N, tokens, K)``. A layer norm over several dimensions, or a subclass of
+    one with a ``forward`` of its own (torchvision's ``LayerNorm2d``), may be applied to maps: its
+    output, as that of all other layers, is known as far as it was followed through a forward.
 
     Args:
         module: The layer.

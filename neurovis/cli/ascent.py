@@ -149,7 +149,7 @@ class AscentRun:
         module, trainer = self._module, self.trainer
         kept = "finished images are in"
         if self.is_resumable:
-            kept = "the same command goes on with the rest, in"
+            kept = "the same command makes the rest, in"
         with stoppable(
             lambda: (
                 f"when {module.finished_count} of {len(module.jobs)} were finished; {kept} "
@@ -218,5 +218,5 @@ def _trainer_arguments(
         stopped = unfinished_run(root / RUNS, module.manifest(), last_file)
         if stopped is not None:
             given["logger"] = RunLogger(root, RUNS, stopped.name)
-            print_line(f"Going on in {stopped}, where a run was stopped")
+            print_line(f"Resuming in {stopped}, where a run was stopped")
     return given

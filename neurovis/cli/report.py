@@ -118,7 +118,7 @@ def run(
     objective = "max" if images.objective == "center" else None
     evidence = EvidenceRun(pictures, judges, network, module, maximization, made, objective)
     folder = ascents.run()
-    kept = ", and the same command goes on there" if ascents.is_resumable else ""
+    kept = ", and the same command resumes there" if ascents.is_resumable else ""
     with stoppable(lambda: f"before the page was made; the preferred images are in {folder}{kept}"):
         evidence.run(folder)
         tuning.run(made)

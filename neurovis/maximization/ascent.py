@@ -15,6 +15,7 @@ from torch import Tensor
 
 from neurovis.arithmetic import exact_float32
 from neurovis.first_forward import checked_forward
+from neurovis.maximization.gain_noise import GainNoise
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.objectives import (
     Objective,
@@ -74,10 +75,14 @@ class Views:
     Attributes:
         transforms: In this order.
         drawn: For each of them ``(B, P)``, what was drawn for each image.
+        gain_noise: Random gains of the network that they are shown to; None for none.
+        gain_places: ``(B,)``, those that were drawn for each image.
     """
 
     transforms: Sequence[Transform]
     drawn: Sequence[Tensor]
+    gain_noise: GainNoise | None = None
+    gain_places: Tensor | None = None
 
     def of(self, images: Tensor, rows: Sequence[int] | None = None) -> Tensor:
         """Views of the images ``(B, C, H, W)``, or of those that ``images`` has of the batch.
@@ -88,6 +93,16 @@ class Views:
         """
         drawn = self.drawn if rows is None else [values[list(rows)] for values in self.drawn]
         return apply_transforms(images, self.transforms, list(drawn))
+
+    def activation(
+        self, response: LayerResponse, images: Tensor, rows: Sequence[int] | None = None
+    ) -> Tensor:
+        """The layer's activation ``(B, K, ...)`` of the views; arguments as in :meth:`of`."""
+        if self.gain_noise is None or self.gain_places is None:
+            return response(self.of(images, rows))
+        places = self.gain_places if rows is None else self.gain_places[list(rows)]
+        with self.gain_noise.applied(places):
+            return response(self.of(images, rows))
 
 
 class AscentStep(NamedTuple):
@@ -141,7 +156,7 @@ def ascent_losses(
         sure: ``(B,)`` bool each, which images are known to keep to a constraint.
 
     """
-    activation = response(views.of(images))
+    activation = views.activation(response, images)
     members = targets.members(objective(activation.float()))
     objective_values = targets.joint(members)
     gains = objective_values
@@ -202,7 +217,7 @@ def waking_gradients(
     places = sent(torch.tensor(rows), images.device)
     asleep = images.detach()[places].requires_grad_(True)
     with torch.enable_grad(), WakingRectifiers():
-        activation = response(views.of(asleep, rows))
+        activation = views.activation(response, asleep, rows)
     own = targets.of(rows)
     own_silent = sent(silent[rows], images.device)
     total = own.waking(own.members(objective(activation.float())), own_silent).sum()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurovis.maximization.ascent import AscentStep, Views
-from neurovis.maximization.gain_noise import draw_gains
+from neurovis.maximization.gain_noise import GainNoise, draw_gain_places
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.objectives import TargetBatch
 from neurovis.maximization.preferred_image import Ended
@@ -36,6 +36,7 @@ class Batch:
         size: Height and width of the images that are optimized.
         device: Where they are.
         steps: How many steps each slot has made before; by default none.
+        gain_noise: Random gains of the network; None for none.
 
     Attributes:
         jobs: What each slot works on, or worked on last.
@@ -53,11 +54,13 @@ class Batch:
         size: tuple[int, int],
         device: torch.device,
         steps: Sequence[int] | None = None,
+        gain_noise: GainNoise | None = None,
     ) -> None:
         self.jobs = list(jobs)
         self.is_active = [True] * len(jobs)
         self._settings = settings
         self._transforms = list(transforms)
+        self._gain_noise = gain_noise
         self._size = size
         self._device = device
         # All that is counted and noted is on the host, so that nothing has to ask the device.
@@ -70,7 +73,7 @@ class Batch:
         self._gains = torch.full_like(self._curves, torch.nan)
         self._asleep = torch.zeros(rows, dtype=torch.bool)
         self._drawn = self._draw(self.jobs)
-        self._gain_places = self._draw_gains(self.jobs)
+        self._gain_places = self._draw_gain_places(self.jobs)
         self._gather_targets()
 
     def rows(self, slot: int) -> list[int]:
@@ -88,18 +91,16 @@ class Batch:
         self._gains[rows] = torch.nan
         for kept, drawn in zip(self._drawn, self._draw([job]), strict=True):
             kept[:, rows] = drawn
-        self._gain_places[:, rows] = self._draw_gains([job])
+        self._gain_places[:, rows] = self._draw_gain_places([job])
         self._gather_targets()
 
     def views(self) -> Views:
-        """Return the transforms of the images' next steps, with their drawn parameters."""
+        """Return how images are shown at their next steps, with what was drawn for them."""
         # Slots that are done may have no steps left.
         step = self._steps.clamp(max=self._last_step)
-        return Views(self._transforms, [drawn[step, self._rows] for drawn in self._drawn])
-
-    def gain_places(self) -> Tensor:
-        """Return where the gains of the images' next steps begin, ``(B,)`` on the CPU."""
-        return self._gain_places[self._steps.clamp(max=self._last_step), self._rows]
+        transforms = [drawn[step, self._rows] for drawn in self._drawn]
+        places = self._gain_places[step, self._rows]
+        return Views(self._transforms, transforms, self._gain_noise, places)
 
     def leak(self) -> Tensor:
         """The part of the gradient that leaks through last rectifiers, ``(B,)`` on the CPU."""
@@ -177,10 +178,11 @@ class Batch:
         keys = self._keys(jobs)
         return draw_transforms(self._transforms, self._size, self._settings.seed, keys, steps)
 
-    def _draw_gains(self, jobs: Sequence[Job]) -> Tensor:
-        """Draw the gains of jobs' images at every step, ``(steps, rows)`` on the CPU."""
+    def _draw_gain_places(self, jobs: Sequence[Job]) -> Tensor:
+        """Draw where gains of jobs' images begin at every step, ``(steps, rows)`` on the CPU."""
         steps, seed = self._last_step + 1, self._settings.seed
-        return torch.stack([draw_gains(seed, *key, steps) for key in self._keys(jobs)], dim=1)
+        drawn = [draw_gain_places(seed, *key, steps) for key in self._keys(jobs)]
+        return torch.stack(drawn, dim=1)
 
     def _keys(self, jobs: Sequence[Job]) -> list[tuple[int, int]]:
         """Kernel and variant of each of jobs' images."""

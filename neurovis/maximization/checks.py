@@ -75,7 +75,7 @@ def check_trainer(trainer: pl.Trainer, images: ImageParameters) -> None:
             raise ValueError(
                 f"{type(callback).__name__} would let devices wait for each other, which make "
                 "different numbers of steps; leave it out: finished images are kept as files, and "
-                "a run that was stopped goes on with the others"
+                "a resumed run makes the others"
             )
     if trainer.accumulate_grad_batches != 1:
         raise ValueError("one step is one ascent step: leave accumulate_grad_batches at 1")

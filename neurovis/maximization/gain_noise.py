@@ -23,12 +23,12 @@ from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.recording import hooked
 from neurovis.transfer import sent
 
-#: Number of random numbers that all gains are taken from, in runs that begin anywhere.
+#: Number of random numbers that all gains are taken from, those of an image in a row.
 _NUMBERS = 2**16
 
 
 class GainNoise:
-    """Gains ``1 + strength * N(0, 1)`` of all kernels of the convolutions before a layer.
+    """Gains ``1 + deviation * N(0, 1)`` of all kernels of the convolutions before a layer.
 
     Each image of a batch has gains of its own, the same wherever its kernels respond. What a
     convolution returns for other than one map for each kernel and image, such as for the frames of
@@ -36,28 +36,29 @@ class GainNoise:
 
     Args:
         response: Response of the layer, on the network as it is run.
-        strength: Standard deviation of the gains, at least 0.
+        deviation: Standard deviation of the gains, at least 0.
         device: Where the network is.
     """
 
-    def __init__(self, response: LayerResponse, strength: float, device: torch.device) -> None:
+    def __init__(self, response: LayerResponse, deviation: float, device: torch.device) -> None:
         self._convolutions = _convolutions_outside(response)
         self._channels = [one.out_channels for one in self._convolutions.values()]
         total = sum(self._channels)
         numbers = torch.randn(_NUMBERS + total, generator=torch.Generator().manual_seed(0))
-        self._numbers = (1 + strength * numbers).to(device)
-        self._run = torch.arange(total, device=device)
+        self._numbers = (1 + deviation * numbers).to(device)
+        self._offsets = torch.arange(total, device=device)
 
     @contextmanager
     def applied(self, places: Tensor) -> Iterator[None]:
         """Let the gains vary while the network is run inside.
 
         Args:
-            places: ``(B,)`` on the CPU, where each image's gains begin, of :func:`draw_gains`.
+            places: ``(B,)`` on the CPU, where each image's gains begin, as
+                :func:`draw_gain_places` gives them.
         """
-        run = sent(places, self._run.device)[:, None] + self._run
+        indices = sent(places, self._offsets.device)[:, None] + self._offsets
         gains = dict(
-            zip(self._convolutions, self._numbers[run].split(self._channels, 1), strict=True)
+            zip(self._convolutions, self._numbers[indices].split(self._channels, 1), strict=True)
         )
 
         def vary(name: str, _module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> Any:
@@ -70,7 +71,7 @@ class GainNoise:
             yield
 
 
-def draw_gains(seed: int, kernel: int, variant: int, steps: int) -> Tensor:
+def draw_gain_places(seed: int, kernel: int, variant: int, steps: int) -> Tensor:
     """Draw where an image's gains begin at each step, ``(steps,)`` on the CPU.
 
     The first of a longer draw are those of a shorter one.

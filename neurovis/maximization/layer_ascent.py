@@ -77,6 +77,7 @@ class LayerAscent:
             layer.region.spec.size,
             device,
             [states[job].steps if job in states else 0 for job in filled],
+            layer.gain_noise,
         )
         self._batch.is_active = [slot < len(first) for slot in range(slots)]
         self._contrasts = ContrastMemory()
@@ -191,7 +192,7 @@ class LayerAscent:
         layer, batch = self.layer, self._batch
         leak = batch.leak() if layer.last_rectifiers else None
         images = layer.region.constrained(self.images(), self._contrasts)
-        with layer.leaking(leak), layer.varied(batch.gain_places()):
+        with layer.leaking(leak):
             return ascent_losses(
                 images,
                 batch.views(),

@@ -71,10 +71,6 @@ class PreparedLayer:
             return nullcontext()
         return LeakingRectifiers(self.last_rectifiers, leak)
 
-    def varied(self, places: Tensor) -> AbstractContextManager[object]:
-        """Let the gains of kernels before the layer vary, as drawn for each image."""
-        return nullcontext() if self.gain_noise is None else self.gain_noise.applied(places)
-
     def finished(self, images: Tensor) -> Tensor:
         """Whole images, rounded to the values that are kept, of what is optimized."""
         return self.region.whole(images if self.keeper is None else self.keeper.rounded(images))

@@ -88,8 +88,8 @@ class AscentSettings:
         style: Defaults of ``parametrization``, ``smoothness``, ``gain_noise``, ``steps``,
             ``patience``, ``jitter``, ``scale`` and ``rotate``: ``natural`` for images that other
             networks and people recognize, ``maximal`` for the highest activation; see
-            :mod:`~neurovis.maximization.styles`. Images that are read at one position, start from a
-            picture or gray, or have penalties are ``maximal``.
+            :mod:`~neurovis.maximization.styles`. Images of other objectives than means of
+            maps, that start from a picture or gray, or have penalties are ``maximal``.
         steps: Most ascent steps for each image, at least 1. ``auto``: as the style has it, 128 for
             ``natural`` and 256 for ``maximal``.
         patience: An image is done when it has not improved for this number of steps, on average
@@ -334,9 +334,9 @@ class AscentSettings:
         that is fixed, and that of an image to start from would be lost: where it is accentuated,
         its views alone are natural.
         """
-        is_whole = self.resolved_objective.fits_any_size
+        is_mean = self.resolved_objective.fits_any_size
         is_from_noise = isinstance(self.init, str) and self.init == "noise"
-        style = STYLES[self.style if is_whole and not self.penalties else "maximal"]
+        style = STYLES[self.style if is_mean and not self.penalties else "maximal"]
         if is_from_noise:
             return style
         free = STYLES["maximal"]

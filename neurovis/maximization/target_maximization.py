@@ -297,7 +297,7 @@ class TargetMaximization(pl.LightningModule):
             there = "these are the results" if made else "there are no results"
             rank_zero_warn(
                 f"the Trainer stopped when {made} of {len(self.jobs)} images were finished: "
-                f"{there}; a run in the same folder goes on with the others"
+                f"{there}; a run in the same folder makes the others"
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -112,7 +112,7 @@ def test_a_stopped_run_goes_on_in_its_folder(
     kept = {path: path.stat().st_mtime_ns for path in run.glob("finished/*/*")}
     capsys.readouterr()
     assert main([*AM, *folder]) == 0
-    assert f"Going on in {run}, where a run was stopped" in capsys.readouterr().out
+    assert f"Resuming in {run}, where a run was stopped" in capsys.readouterr().out
     assert runs(tmp_path) == ["version_0"]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert manifest(run)["complete"]
@@ -203,7 +203,7 @@ def test_a_metric_that_is_not_there_is_told_in_one_line(
     assert "`nonsense` which is not available" in line
     # It is looked for at the end, when all images are made.
     assert main([*AM, *folder]) == 0
-    assert "Going on in" in capsys.readouterr().out
+    assert "Resuming in" in capsys.readouterr().out
     assert runs(tmp_path) == ["version_0"]
 
 
@@ -403,7 +403,7 @@ def test_a_stopped_group_am_goes_on(capsys: pytest.CaptureFixture[str], tmp_path
     # Statistics are measured again, in another process: their last digits may not matter.
     capsys.readouterr()
     assert main([*arguments, str(tmp_path)]) == 0
-    assert "Going on in" in capsys.readouterr().out
+    assert "Resuming in" in capsys.readouterr().out
     assert runs(tmp_path) == ["version_0"]
     assert len(np.load(tmp_path / "lightning_logs/version_0/results.npz")["activations"]) == 3
 

@@ -196,7 +196,7 @@ def test_a_report_that_was_stopped_before_its_page_goes_on(
     (finished,) = (version / "finished").rglob("*.npz")
     made = finished.stat().st_mtime_ns
     assert _run(tmp_path, *options) == 0
-    assert "Going on in" in capsys.readouterr().out
+    assert "Resuming in" in capsys.readouterr().out
     assert _versions(tmp_path) == [version]
     assert finished.stat().st_mtime_ns == made
     page = (version / "report.html").read_text(encoding="utf-8")

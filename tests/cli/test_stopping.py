@@ -70,13 +70,13 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
         "am --layer conv2 --kernels 0-3 --steps 2 --batch_size 1",
         (LayerAscent, "compute_step"),
         5,
-        "when 2 of 4 were finished; the same command goes on with the rest, in {folder}",
+        "when 2 of 4 were finished; the same command makes the rest, in {folder}",
     ),
     "group-am": (
         "group-am --layer conv2 --groups 0;1;2 --steps 2 --batch_size 1",
         (LayerAscent, "compute_step"),
         3,
-        "when 1 of 3 were finished; the same command goes on with the rest, in {folder}",
+        "when 1 of 3 were finished; the same command makes the rest, in {folder}",
     ),
     "am that is not resumed": (
         "am --layer conv2 --kernels 0-2 --steps 2 --batch_size 1 --resume false",
@@ -138,7 +138,7 @@ STOPS: dict[str, tuple[str, tuple[Any, str], int, str]] = {
         (TopImagesProbe, "predict_step"),
         1,
         "before the page was made; the preferred images are in {folder}, and the same command "
-        "goes on there",
+        "resumes there",
     ),
     "layers": ("layers", (layers, "list_layers"), 0, "before there were results"),
     "demo": (

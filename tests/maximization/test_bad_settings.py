@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from climbing import GRAY, Climber
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization import ActivationMaximization
+from neurovis.maximization import ActivationMaximization, AscentOptions, AscentSettings
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,8 @@ def test_nan_in_an_ascent_is_of_the_objective(
     )
     with pytest.raises(ValueError, match=message):
         climb(module)
+
+
+def test_keyword_arguments_are_the_settings() -> None:
+    """What the modules and the monitor take by name is what there is to set."""
+    assert list(AscentOptions.__annotations__) == [one.name for one in fields(AscentSettings)]

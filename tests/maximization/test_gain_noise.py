@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from neurovis.inputs import InputSpec
-from neurovis.maximization.gain_noise import GainNoise, draw_gains
+from neurovis.maximization.ascent import Views
+from neurovis.maximization.gain_noise import GainNoise, draw_gain_places
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.settings import AscentSettings
 
@@ -71,6 +72,17 @@ def test_each_kernel_s_map_is_scaled_for_each_image() -> None:
     torch.testing.assert_close(response(images), plain()(response.inputs(images)).detach())
 
 
+def test_a_part_of_a_batch_has_the_gains_that_it_has_in_the_whole() -> None:
+    """As where some images are woken by a pass of their own."""
+    response = response_of(plain(), "4")
+    noise, places = GainNoise(response, 0.5, CPU), torch.tensor([5, 900, 77])
+    views, images = Views([], [], noise, places), torch.rand(3, 3, 8, 8)
+    whole = views.activation(response, images)
+    for rows in ([1], [2, 0], [0, 1, 2]):
+        torch.testing.assert_close(views.activation(response, images[rows], rows), whole[rows])
+    assert not torch.equal(whole, Views([], []).activation(response, images))
+
+
 def test_gains_have_the_deviation_that_is_asked_for() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4000, 1, bias=False), nn.Conv2d(4000, 1, 1))
@@ -131,9 +143,13 @@ def test_gains_end_with_an_exception() -> None:
 
 
 def test_what_is_drawn_belongs_to_the_image_and_the_step() -> None:
-    drawn = draw_gains(0, 3, 0, 50)
-    assert torch.equal(drawn[:20], draw_gains(0, 3, 0, 20))
-    for other in (draw_gains(1, 3, 0, 50), draw_gains(0, 4, 0, 50), draw_gains(0, 3, 1, 50)):
+    drawn = draw_gain_places(0, 3, 0, 50)
+    assert torch.equal(drawn[:20], draw_gain_places(0, 3, 0, 20))
+    for other in (
+        draw_gain_places(1, 3, 0, 50),
+        draw_gain_places(0, 4, 0, 50),
+        draw_gain_places(0, 3, 1, 50),
+    ):
         assert not torch.equal(drawn, other)
 
 

@@ -148,7 +148,7 @@ def test_control_c_says_how_to_go_on(tmp_path: Path, stopping: signal.Signals) -
     assert expected in output
     assert "Traceback" not in output
     assert not list(tmp_path.rglob("*.partial"))
-    assert f"Going on in {runs / 'version_0'}" in finish(tmp_path)
+    assert f"Resuming in {runs / 'version_0'}" in finish(tmp_path)
     assert [path.name for path in runs.iterdir()] == ["version_0"]
     finish(tmp_path / "reference", "--trainer.logger", "false")
     assert_is_whole(runs / "version_0", tmp_path / "reference")

@@ -201,7 +201,7 @@ def test_max_steps_stop_it_and_it_goes_on(
     uninterrupted: ActivationMaximization,
 ) -> None:
     first = module(small_network)
-    with pytest.warns(UserWarning, match=r"of 6 images were finished.*goes on with the others"):
+    with pytest.warns(UserWarning, match=r"of 6 images were finished.*makes the others"):
         climb(first, max_steps=30)
     ended = [item.ended for item in first.results.items]
     assert "cut short" in ended

@@ -11,7 +11,7 @@ from neurovis.inputs import InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
 from neurovis.maximization.ascent import AscentStep, Views, ascent_losses
 from neurovis.maximization.layer_response import LayerResponse
-from neurovis.maximization.objectives import Mean, Target, TargetBatch
+from neurovis.maximization.objectives import Max, Mean, Target, TargetBatch
 from neurovis.maximization.parametrizations import Fourier, Pixel
 from neurovis.maximization.regularizers import variation_across
 from neurovis.maximization.transforms import Affine, Pad
@@ -66,6 +66,13 @@ def test_what_natural_images_would_contradict_is_maximal(asked: dict[str, object
     settings = AscentSettings(**asked)  # type: ignore[arg-type]
     assert settings.resolved_parametrization == Fourier()
     assert settings.steps_without_improvement == 32
+
+
+def test_sums_of_means_are_natural_and_others_are_not() -> None:
+    natural, maximal = views(), views(style="maximal")
+    assert natural != maximal
+    assert views(objective=2 * Mean() - 1) == views(objective=Mean() + Mean()) == natural
+    assert views(objective=Mean() - 0.5 * Max()) == maximal
 
 
 def test_smoothness_is_a_part_of_what_is_reached() -> None:

@@ -28,8 +28,8 @@ class Objective(ABC):
             is to be woken, and is dead if it stays so.
         reads_center: Whether only the unit in the middle of a map is read, so that an image of its
             receptive field is enough.
-        fits_any_size: Whether the numbers are the same on larger maps, so that images may be shown
-            with a border.
+        fits_any_size: Whether the numbers are means over maps of any size, so that images may be
+            natural (see :mod:`~neurovis.maximization.styles`) and shown with a border.
     """
 
     noun = "kernel"
@@ -148,6 +148,11 @@ class WeightedSum(Objective):
         return not self.offset and all(
             weight > 0 and objective.silent_at_zero for weight, objective in self.terms
         )
+
+    @property
+    def fits_any_size(self) -> bool:  # type: ignore[override]
+        """True if all terms do."""
+        return all(objective.fits_any_size for _, objective in self.terms)
 
     def prepared(self, response: LayerResponse) -> WeightedSum:
         """The sum with each objective ready for a layer.
