@@ -11,6 +11,7 @@ from torch import Tensor
 from neurovis.kernels import KernelSelection, select_kernels
 from neurovis.maximization.ascent import default_views
 from neurovis.maximization.checks import check_pictures, has_gradient
+from neurovis.maximization.gain_noise import chosen_gain_noise
 from neurovis.maximization.jobs import Job
 from neurovis.maximization.layer_ascent import ImageState, LayerAscent
 from neurovis.maximization.layer_response import LayerResponse, noise_images
@@ -96,7 +97,8 @@ def continue_ascents(
     region = OptimizedRegion(response.spec, settings)
     transforms = default_views(settings, response)
     objective = settings.resolved_objective.prepared(response)
-    layer = PreparedLayer(response, response, objective, region, transforms)
+    gain_noise = chosen_gain_noise(response, settings, device)
+    layer = PreparedLayer(response, response, objective, region, transforms, gain_noise=gain_noise)
     jobs = [
         Job(kernel, response.layer, Target((kernel,)), f"kernel {kernel}") for kernel in kernels
     ]

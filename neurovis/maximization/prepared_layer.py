@@ -15,7 +15,7 @@ from neurovis.layers import LayerSelection, select_layers
 from neurovis.maximization.ascent import default_views, try_views
 from neurovis.maximization.checks import try_layer
 from neurovis.maximization.field_crop import FieldCrop, find_field_crop
-from neurovis.maximization.gain_noise import GainNoise
+from neurovis.maximization.gain_noise import GainNoise, chosen_gain_noise
 from neurovis.maximization.kept_images import ImageKeeper
 from neurovis.maximization.layer_response import LayerResponse, noise_images
 from neurovis.maximization.network import fast_copy, fold_batch_norms
@@ -124,8 +124,6 @@ class MaximizableLayer:
             fast = fast_copy(folded_response, settings.precision, device)
             fast_response = LayerResponse(fast, self.name, region.spec, layout)
             rectifiers = last_rectifiers(fast_response) if settings.leak else frozenset()
-            deviation = settings.gain_deviation
-            gain_noise = GainNoise(fast_response, deviation, device) if deviation else None
             transforms = (
                 default_views(settings, self.response) if crop is None else self._views(crop.box)
             )
@@ -138,7 +136,7 @@ class MaximizableLayer:
                 transforms,
                 ImageKeeper(whole, settings),
                 rectifiers,
-                gain_noise,
+                chosen_gain_noise(fast_response, settings, device),
             )
         finally:
             self.response.to(torch.device("cpu"))

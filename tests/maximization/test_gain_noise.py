@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.ascent import Views
-from neurovis.maximization.gain_noise import GainNoise, draw_gain_places
+from neurovis.maximization.gain_noise import GainNoise, chosen_gain_noise, draw_gain_places
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.settings import AscentSettings
 
 CPU = torch.device("cpu")
+
+
+class OneByOne(nn.Module):
+    """A convolution that is shown each image by itself, as a batch of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.last = nn.Conv2d(4, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.cat([self.first(image[None]) for image in images])
+        result: Tensor = self.last(maps)
+        return result
+
+
+class Checkpointed(nn.Module):
+    """A convolution whose forward is computed again in the backward pass."""
+
+    def __init__(self, *, reentrant: bool) -> None:
+        super().__init__()
+        self.reentrant = reentrant
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU())
+        self.last = nn.Conv2d(4, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = checkpoint(self.body, images, use_reentrant=self.reentrant)
+        result: Tensor = self.last(maps)
+        return result
 
 
 class Frames(nn.Module):
@@ -109,14 +141,46 @@ def test_what_lies_in_the_layer_keeps_its_gains(layer: str) -> None:
         assert torch.equal(response(images), response_of(network, name)(images))
 
 
-def test_other_than_one_map_for_each_image_stays_as_it_is() -> None:
+@pytest.mark.parametrize("kind", [Frames, OneByOne])
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_other_than_one_map_for_each_image_stays_as_it_is(
+    kind: type[nn.Module], count: int
+) -> None:
     """Rows that were counted as images would mix the gains of images."""
     torch.manual_seed(0)
-    network = Frames()
+    network = kind()
     response = response_of(network, "last")
-    images = torch.rand(2, 3, 8, 8)
-    with GainNoise(response, 0.5, CPU).applied(torch.tensor([1, 2])):
+    images = torch.rand(count, 3, 8, 8)
+    noise = GainNoise(response, 0.5, CPU)
+    assert not noise.varies
+    with noise.applied(torch.arange(count)):
         assert torch.equal(response(images), network(response.inputs(images)))
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_is_computed_again_has_the_same_gains(reentrant: bool) -> None:
+    torch.manual_seed(0)
+    network = Checkpointed(reentrant=reentrant)
+    response, places = response_of(network, "last"), torch.tensor([1, 2])
+    images = torch.rand(2, 3, 8, 8, requires_grad=True)
+    plain_response = response_of(nn.Sequential(*network.body, network.last), "4")
+    gradients = []
+    for one in (response, plain_response):
+        views = Views([], [], GainNoise(one, 0.5, CPU), places)
+        (gradient,) = torch.autograd.grad(views.activation(one, images).sum(), images)
+        gradients.append(gradient)
+    torch.testing.assert_close(*gradients)
+
+
+def test_gain_noise_that_does_nothing_is_named() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 5), nn.ReLU(), nn.Linear(5, 2))
+    response = response_of(network, "3")
+    with pytest.warns(UserWarning, match='gain_noise does nothing for layer "3"'):
+        assert chosen_gain_noise(response, AscentSettings(gain_noise=0.2), CPU) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chosen_gain_noise(response, AscentSettings(), CPU) is None
+        assert chosen_gain_noise(response_of(plain(), "4"), AscentSettings(), CPU) is not None
 
 
 def test_a_module_of_two_names_is_scaled_once() -> None:
