@@ -75,14 +75,13 @@ class Views:
     Attributes:
         transforms: In this order.
         drawn: For each of them ``(B, P)``, what was drawn for each image.
-        gain_noise: Random gains of the network that they are shown to; None for none.
-        gain_places: ``(B,)``, those that were drawn for each image.
+        gains: Random gains of the network that they are shown to, with ``(B,)``, those that were
+            drawn for each image; None for none.
     """
 
     transforms: Sequence[Transform]
     drawn: Sequence[Tensor]
-    gain_noise: GainNoise | None = None
-    gain_places: Tensor | None = None
+    gains: tuple[GainNoise, Tensor] | None = None
 
     def of(self, images: Tensor, rows: Sequence[int] | None = None) -> Tensor:
         """Views of the images ``(B, C, H, W)``, or of those that ``images`` has of the batch.
@@ -98,10 +97,10 @@ class Views:
         self, response: LayerResponse, images: Tensor, rows: Sequence[int] | None = None
     ) -> Tensor:
         """The layer's activation ``(B, K, ...)`` of the views; arguments as in :meth:`of`."""
-        if self.gain_noise is None or self.gain_places is None:
+        if self.gains is None:
             return response(self.of(images, rows))
-        places = self.gain_places if rows is None else self.gain_places[list(rows)]
-        with self.gain_noise.applied(places):
+        noise, places = self.gains
+        with noise.applied(places if rows is None else places[list(rows)]):
             return response(self.of(images, rows))
 
 

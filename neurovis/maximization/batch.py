@@ -73,7 +73,6 @@ class Batch:
         self._gains = torch.full_like(self._curves, torch.nan)
         self._asleep = torch.zeros(rows, dtype=torch.bool)
         self._drawn = self._draw(self.jobs)
-        self._gain_places = self._draw_gain_places(self.jobs)
         self._gather_targets()
 
     def rows(self, slot: int) -> list[int]:
@@ -91,16 +90,15 @@ class Batch:
         self._gains[rows] = torch.nan
         for kept, drawn in zip(self._drawn, self._draw([job]), strict=True):
             kept[:, rows] = drawn
-        self._gain_places[:, rows] = self._draw_gain_places([job])
         self._gather_targets()
 
     def views(self) -> Views:
         """Return how images are shown at their next steps, with what was drawn for them."""
         # Slots that are done may have no steps left.
         step = self._steps.clamp(max=self._last_step)
-        transforms = [drawn[step, self._rows] for drawn in self._drawn]
-        places = self._gain_places[step, self._rows]
-        return Views(self._transforms, transforms, self._gain_noise, places)
+        drawn = [one[step, self._rows] for one in self._drawn]
+        gains = None if self._gain_noise is None else (self._gain_noise, drawn.pop())
+        return Views(self._transforms, drawn, gains)
 
     def leak(self) -> Tensor:
         """The part of the gradient that leaks through last rectifiers, ``(B,)`` on the CPU."""
@@ -173,21 +171,21 @@ class Batch:
         self.targets = TargetBatch(per_row, self._device)
 
     def _draw(self, jobs: Sequence[Job]) -> list[Tensor]:
-        """Draw the transforms of jobs' images at every step, ``(steps, rows, P)`` on the CPU."""
-        steps = self._last_step + 1
-        keys = self._keys(jobs)
-        return draw_transforms(self._transforms, self._size, self._settings.seed, keys, steps)
+        """Draw the transforms of jobs' images at every step, ``(steps, rows, P)`` on the CPU.
 
-    def _draw_gain_places(self, jobs: Sequence[Job]) -> Tensor:
-        """Draw where gains of jobs' images begin at every step, ``(steps, rows)`` on the CPU."""
+        Last, if there is gain noise, comes where the gains of each begin, ``(steps, rows)``.
+        """
+        keys = [
+            (job.target.kernels[0], variant)
+            for job in jobs
+            for variant in range(self._settings.variants)
+        ]
         steps, seed = self._last_step + 1, self._settings.seed
-        drawn = [draw_gain_places(seed, *key, steps) for key in self._keys(jobs)]
-        return torch.stack(drawn, dim=1)
-
-    def _keys(self, jobs: Sequence[Job]) -> list[tuple[int, int]]:
-        """Kernel and variant of each of jobs' images."""
-        variants = range(self._settings.variants)
-        return [(job.target.kernels[0], variant) for job in jobs for variant in variants]
+        drawn = draw_transforms(self._transforms, self._size, seed, keys, steps)
+        if self._gain_noise is not None:
+            places = [draw_gain_places(seed, *key, steps) for key in keys]
+            drawn.append(torch.stack(places, dim=1))
+        return drawn
 
 
 def has_converged(curves: Tensor, steps: Tensor, patience: int, min_improvement: float) -> Tensor:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from neurovis.arithmetic import has_float64
 from neurovis.tuning.battery import IMAGES, Battery
-from neurovis.tuning.layer_ranker import ALL, FIRST_HALF, SECOND_HALF, LayerRanker
+from neurovis.tuning.layer_ranker import ALL, FIRST_HALF, SECOND_HALF, LayerRanker, image_part
 from neurovis.tuning.metrics import ConditionMeans, ResponseMetric
 from neurovis.tuning.rankings import AdaptiveRanking, AnyRanking, ImageRanking
 from neurovis.tuning.responses import LayerResponses
@@ -68,7 +68,7 @@ class Collection:
             for ranking in self._by_image[layer.name]:
                 for part in (ALL, FIRST_HALF, SECOND_HALF):
                     metric = ranking.metric(rows, len(battery.classes))
-                    self._metrics[layer.name, IMAGES, f"{ranking.name}: {part}"] = metric
+                    self._metrics[layer.name, IMAGES, image_part(ranking, part)] = metric
         self._watch_alone()
         # A random split, since images may alternate; the same on every process.
         number = 0 if battery.images is None else len(battery.images)
@@ -150,7 +150,7 @@ class Collection:
                 shown = classes if ranking.needs_labels else torch.zeros_like(classes)
                 for part, rows in parts.items():
                     if len(shown[rows]):
-                        metric = self._metrics[layer, IMAGES, f"{ranking.name}: {part}"]
+                        metric = self._metrics[layer, IMAGES, image_part(ranking, part)]
                         metric.update(responses[rows], shown[rows])
 
     def rankings(self) -> Rankings:

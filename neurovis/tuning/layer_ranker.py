@@ -90,7 +90,7 @@ class LayerRanker:
         classes = self._battery.classes if ranking.needs_labels else []
 
         def responses(part: str) -> tuple[ImageResponses, ImageResponses]:
-            values = self._computed(layer, IMAGES, f"{ranking.name}: {part}")
+            values = self._computed(layer, IMAGES, image_part(ranking, part))
             own, null = values[: layer.kernels], values[layer.kernels :]
             return ImageResponses(own, classes), ImageResponses(null, classes)
 
@@ -119,6 +119,11 @@ class LayerRanker:
             computed: Tensor = self._metrics[layer.name, name, part].compute()
         # Torchmetrics makes scalars of single elements.
         return computed.cpu().view(-1) if computed.ndim == 0 else computed.cpu()
+
+
+def image_part(ranking: ImageRanking, part: str) -> str:
+    """Return the name of what a ranking keeps of a part of the images, for its metric's key."""
+    return f"{ranking.name}: {part}"
 
 
 def _with_halves(layer: RankedLayer, ranking: AnyRanking, found: SplitResponses) -> KernelRanking:

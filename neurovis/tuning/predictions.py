@@ -103,11 +103,11 @@ def predict_responses(
         every = [_outputs(one, responses, stimuli, filters, is_rectified) for one in inputs]
         return _best(responses, every, choosing)
 
-    seen = decorrelated(pixels.flatten(1), weights)
+    every_pixel = decorrelated(pixels.flatten(1), weights)
     # Simplest first.
     outputs = {
-        "linear": fitted(seen),
-        "energy": fitted(seen, filters=_ENERGY_FILTERS),
+        "linear": fitted(every_pixel),
+        "energy": fitted(every_pixel, filters=_ENERGY_FILTERS),
         "normalized": fitted(
             *(decorrelated(one, weights) for one in _normalized(pixels, are_pictures))
         ),

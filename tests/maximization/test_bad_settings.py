@@ -121,5 +121,5 @@ def test_nan_in_an_ascent_is_of_the_objective(
 
 
 def test_keyword_arguments_are_the_settings() -> None:
-    """What the modules and the monitor take by name is what there is to set."""
+    """Modules and monitors take all settings by name."""
     assert list(AscentOptions.__annotations__) == [one.name for one in fields(AscentSettings)]

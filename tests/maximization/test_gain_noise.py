@@ -74,7 +74,7 @@ def plain(seed: int = 0) -> nn.Sequential:
 
 
 def test_each_kernel_s_map_is_scaled_for_each_image() -> None:
-    """What comes out is what the convolutions give with their weights scaled, image by image."""
+    """Gains do what scaled weights of the convolutions do, image by image."""
     network = plain()
     response = response_of(network, "4")
     noise = GainNoise(response, 0.5, CPU)
@@ -108,7 +108,7 @@ def test_a_part_of_a_batch_has_the_gains_that_it_has_in_the_whole() -> None:
     """As where some images are woken by a pass of their own."""
     response = response_of(plain(), "4")
     noise, places = GainNoise(response, 0.5, CPU), torch.tensor([5, 900, 77])
-    views, images = Views([], [], noise, places), torch.rand(3, 3, 8, 8)
+    views, images = Views([], [], (noise, places)), torch.rand(3, 3, 8, 8)
     whole = views.activation(response, images)
     for rows in ([1], [2, 0], [0, 1, 2]):
         torch.testing.assert_close(views.activation(response, images[rows], rows), whole[rows])
@@ -166,7 +166,7 @@ def test_what_is_computed_again_has_the_same_gains(reentrant: bool) -> None:
     plain_response = response_of(nn.Sequential(*network.body, network.last), "4")
     gradients = []
     for one in (response, plain_response):
-        views = Views([], [], GainNoise(one, 0.5, CPU), places)
+        views = Views([], [], (GainNoise(one, 0.5, CPU), places))
         (gradient,) = torch.autograd.grad(views.activation(one, images).sum(), images)
         gradients.append(gradient)
     torch.testing.assert_close(*gradients)

@@ -442,7 +442,7 @@ def test_a_ranking_with_stimuli_of_its_own() -> None:
 
 
 def named(ranking: AnyRanking, name: str) -> AnyRanking:
-    """The same ranking under another name."""
+    """Return a ranking of the same kind under another name."""
     return type("Renamed", (type(ranking),), {"name": name})()
 
 
