@@ -144,7 +144,9 @@ def test_control_c_says_how_to_go_on(tmp_path: Path, stopping: signal.Signals) -
     assert process.returncode == 128 + stopping, output
     finished = len(images(runs / "version_0"))
     assert 5 <= finished < len(KERNELS)
-    expected = f"neurovis: stopped when {finished} of 24 were finished; the same command goes on"
+    expected = (
+        f"neurovis: stopped when {finished} of 24 were finished; the same command makes the rest"
+    )
     assert expected in output
     assert "Traceback" not in output
     assert not list(tmp_path.rglob("*.partial"))
