@@ -242,6 +242,25 @@ class InputSpec:
         """The dimension of the network's input that counts frames; None for images."""
         return {"video": 2, "frames": 1}.get(self.passed_as)
 
+    @property
+    def channel_means(self) -> tuple[float, ...]:
+        """Mean of each channel over natural images, in [0, 1], as far as preprocessing tells.
+
+        It is what is subtracted from a modality before the network, or 0.5 if nothing is.
+
+        Example:
+            >>> InputSpec.rgbd(64).channel_means
+            (0.485, 0.456, 0.406, 0.5)
+        """
+        means = []
+        for modality in self.modalities:
+            low, high = modality.range
+            is_known = any(modality.mean)
+            for mean in modality.mean:
+                part = (mean - low) / (high - low) if is_known else 0.5
+                means.append(min(max(part, 0.0), 1.0))
+        return tuple(means)
+
     def example(self, batch: int = 1) -> Tensor:
         """Mid-gray images ``(batch, C, H, W)`` in the network's space, for a trial forward."""
         return self.to_network(torch.full((batch, *self.shape), 0.5))

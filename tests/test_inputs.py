@@ -126,3 +126,17 @@ def test_bad_spec() -> None:
         InputSpec.rgb(0)
     with pytest.raises(ValueError, match=r"at least 1 pixel; got \(8, -1\)"):
         InputSpec.rgb((8, -1))
+
+
+def test_channel_means_are_what_is_subtracted_in_image_units() -> None:
+    spec = InputSpec(
+        (
+            Modality("rgb", 3, mean=(0.5, 0.4, 0.3)),
+            Modality("depth", 1, range=(1, 5), mean=(2,)),
+            Modality("thermal", 1),
+            Modality("far", 1, mean=(-3,)),
+        )
+    )
+    assert spec.channel_means == pytest.approx((0.5, 0.4, 0.3, 0.25, 0.5, 0))
+    zeros = spec.to_network(torch.tensor((*spec.channel_means[:4], 0, 0))[:, None, None])[:4]
+    assert zeros.abs().max() < 1e-6

@@ -34,7 +34,7 @@ from neurovis.transfer import sent
 def default_views(settings: AscentSettings, response: LayerResponse) -> list[Transform]:
     """Return the transforms of whole images, with a border where network and objective allow it."""
     spec = response.spec
-    views = settings.views(spec.size, border=settings.resolved_objective.fits_any_size)
+    views = settings.views(spec, border=settings.resolved_objective.fits_any_size)
     size = spec.size
     for transform in views:
         size = transform.output_size(size)
@@ -44,8 +44,8 @@ def default_views(settings: AscentSettings, response: LayerResponse) -> list[Tra
         with torch.no_grad():
             larger = response(noise_images(spec.resized(size), count=1))
     except Exception:  # What a network raises that is made for one size may be anything.
-        return settings.views(spec.size)
-    return views if larger.isfinite().all() else settings.views(spec.size)
+        return settings.views(spec)
+    return views if larger.isfinite().all() else settings.views(spec)
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def try_views(response: LayerResponse, settings: AscentSettings) -> None:
         ValueError: If one fails, or the network cannot take the images that they return.
     """
     size = response.spec.size
-    transforms = settings.views(size)
+    transforms = settings.views(response.spec)
     drawn = draw_transforms(transforms, size, settings.seed, [(0, 0), (1, 0)], steps=1)
     images = noise_images(response.spec, count=2)
     shown = apply_transforms(images, transforms, [own[0] for own in drawn])

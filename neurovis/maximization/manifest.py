@@ -208,7 +208,7 @@ def make_manifest(
                 # What is behind names of files, too.
                 "prepared_objective": described(objective),
                 "images": settings.resolved_parametrization.fingerprint(input_spec),
-                "views": described(settings.views(input_spec.size)),
+                "views": described(settings.views(input_spec)),
                 "constraints": repr(settings.constraints.prepared(input_spec)),
                 "levels": highest_levels(input_spec, settings),
             },

@@ -179,7 +179,7 @@ class MaximizableLayer:
     def _views(self, field: Box) -> list[Transform]:
         """Return views for a field; by default they shift it in proportion to its size."""
         top, left, bottom, right = field
-        return self._settings.views((bottom - top, right - left))
+        return self._settings.views(self.response.spec.resized((bottom - top, right - left)))
 
 
 def maximizable_layers(

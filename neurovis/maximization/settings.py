@@ -10,6 +10,7 @@ from typing import Literal, TypedDict
 
 from torch import Tensor
 
+from neurovis.inputs import InputSpec
 from neurovis.maximization.constraints import Constraints
 from neurovis.maximization.objectives import Objective, ObjectiveName, as_objective
 from neurovis.maximization.option_checks import (
@@ -28,18 +29,13 @@ from neurovis.maximization.parametrizations import (
 )
 from neurovis.maximization.regularizers import LpContrast, Regularizer, TotalVariation
 from neurovis.maximization.styles import STYLES, Style, StyleName
-from neurovis.maximization.transforms import Affine, Pad, Transform, as_transform
+from neurovis.maximization.transforms import Affine, Transform, as_transform
 from neurovis.readouts import Readout
 
 Precision = Literal["auto", "float32", "bfloat16"]
 #: From images ``(B, C, H, W)`` in [0, 1] to penalties ``(B,)``.
 Penalty = Callable[[Tensor], Tensor]
 
-#: A border around views is as wide as this part of the image's shorter side: 12 pixels of 224.
-_BORDER = 12 / 224
-#: Images so small that it would be narrower have none: on the scale of a layer's stride, it would
-#: change where units look rather than what they see at the edges.
-_LEAST_BORDER = 4
 #: No run has more steps, or images at a time.
 _LARGEST_NUMBER = 10**9
 #: Images at a time where the free memory decides nothing.
@@ -301,20 +297,20 @@ class AscentSettings:
         """Batch size that does not depend on how much memory is free."""
         return _UNMEASURED if self.batch_size is None else self.batch_size
 
-    def views(self, size: tuple[int, int], border: bool = False) -> list[Transform]:
-        """Return the transforms for an image of this height and width.
+    def views(self, spec: InputSpec, border: bool = False) -> list[Transform]:
+        """Return the transforms for images of a spec.
 
         Args:
-            size: Height and width in pixels.
-            border: Whether the default views have a gray border around the image.
+            spec: What the images are of, and their size.
+            border: Whether the default views have a border around the image.
         """
         if self.transforms is not None:
             return [as_transform(one) for one in self.transforms]
-        affine = self._affine(size)
+        style = self._applied_style
+        affine = replace(self._affine(spec.size), border=style.border_color(spec))
         if affine.is_still:
             return []
-        width = round(min(size) * _BORDER)
-        return [Pad(width), affine] if border and width >= _LEAST_BORDER else [affine]
+        return [*style.borders(spec), affine] if border else [affine]
 
     def _affine(self, size: tuple[int, int]) -> Affine:
         """Return how images of this height and width are moved, as asked for or by the style."""
@@ -323,7 +319,6 @@ class AscentSettings:
             jitter=min(size) * style.jitter if self.jitter is None else self.jitter,
             scale=style.scale if self.scale is None else self.scale,
             rotate=style.rotate if self.rotate is None else self.rotate,
-            border="gray",
         )
 
     @property

@@ -159,10 +159,11 @@ def test_an_ascent_gains_activation_and_keeps_to_the_distance(
 def test_views_are_natural_and_frequencies_free() -> None:
     accentuated = AscentSettings(init=_photograph(), change=0.5)
     natural, started = AscentSettings(), AscentSettings(init=_photograph())
-    assert accentuated.views((64, 64)) == natural.views((64, 64)) != started.views((64, 64))
+    spec = InputSpec.rgb(64)
+    assert accentuated.views(spec) == natural.views(spec) != started.views(spec)
     assert isinstance(accentuated.resolved_parametrization, Fourier)
     maximal = AscentSettings(init=_photograph(), change=0.5, style="maximal")
-    assert maximal.views((64, 64)) == started.views((64, 64))
+    assert maximal.views(spec) == started.views(spec)
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,19 @@ import torch
 from climbing import GRAY, Climber
 from torch import nn
 
-from neurovis.inputs import InputSpec
+from neurovis.inputs import IMAGENET_MEAN, InputSpec
 from neurovis.maximization import ActivationMaximization, AscentSettings
 from neurovis.maximization.ascent import AscentStep, Views, ascent_losses
 from neurovis.maximization.layer_response import LayerResponse
 from neurovis.maximization.objectives import Max, Mean, Target, TargetBatch
 from neurovis.maximization.parametrizations import Fourier, Pixel
 from neurovis.maximization.regularizers import variation_across
-from neurovis.maximization.transforms import Affine, Pad
+from neurovis.maximization.transforms import Affine, Pad, apply_transforms, draw_transforms
+from neurovis.modality import Modality
 
 
 def views(size: int = 224, **options: object) -> Affine:
-    *_, affine = AscentSettings(**options).views((size, size))  # type: ignore[arg-type]
+    *_, affine = AscentSettings(**options).views(InputSpec.rgb(size))  # type: ignore[arg-type]
     assert isinstance(affine, Affine)
     return affine
 
@@ -27,7 +28,7 @@ def test_natural_is_the_default() -> None:
     assert AscentSettings() == AscentSettings(style="natural")
     assert AscentSettings().resolved_parametrization == Fourier(decay=2, contrast=1)
     assert AscentSettings().most_steps == 128
-    assert views() == Affine(jitter=32, scale=(0.5, 1.5), rotate=15, border="gray")
+    assert views() == Affine(jitter=32, scale=(0.5, 1.5), rotate=15, border=IMAGENET_MEAN)
 
 
 def test_maximal_is_what_reaches_the_highest_activation() -> None:
@@ -36,7 +37,7 @@ def test_maximal_is_what_reaches_the_highest_activation() -> None:
     assert settings.resolved_parametrization == Fourier()
     assert settings.learning_rate == 0.2
     assert (settings.most_steps, settings.steps_without_improvement) == (256, 32)
-    assert settings.views((224, 224), border=True) == [
+    assert settings.views(InputSpec.rgb(224), border=True) == [
         Pad(12),
         Affine(jitter=8, scale=(0.95, 1.05), rotate=5, border="gray"),
     ]
@@ -45,10 +46,41 @@ def test_maximal_is_what_reaches_the_highest_activation() -> None:
 @pytest.mark.parametrize("style", ["natural", "maximal"])
 def test_options_that_are_given_override_a_style(style: str) -> None:
     given = {"jitter": 3, "scale": (0.9, 1.2), "rotate": 0}
-    assert views(style=style, **given) == Affine(3, (0.9, 1.2), 0, "gray")
+    border = IMAGENET_MEAN if style == "natural" else "gray"
+    assert views(style=style, **given) == Affine(3, (0.9, 1.2), 0, border)
     settings = AscentSettings(style=style, parametrization="pixel", patience=None)  # type: ignore[arg-type]
     assert settings.resolved_parametrization == Pixel()
     assert settings.steps_without_improvement is None
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        InputSpec.rgb(112),
+        InputSpec.rgbd(112, depth_range=(0.3, 2.3), depth_mean=0.8),
+        InputSpec(Modality("flow", 2, range=(-1, 1), mean=(0.2,), std=(0.5,)), (80, 112)),
+    ],
+)
+def test_a_network_sees_zeros_beyond_natural_images(spec: InputSpec) -> None:
+    transforms = AscentSettings(seed=3).views(spec, border=True)
+    assert [type(one) for one in transforms] == [Pad, Affine]
+    drawn = draw_transforms(transforms, spec.size, 3, [(0, 0)], steps=20)
+    white = torch.ones(20, *spec.shape)
+    seen = spec.to_network(apply_transforms(white, transforms, [own[:, 0] for own in drawn]))
+    inside = spec.to_network(white)[:, :, :1, :1].expand_as(seen)
+    is_inside = (seen - inside).abs() < 1e-5
+    is_beyond = seen.abs() < 1e-5
+    for share in (is_inside.float().mean(), is_beyond.float().mean()):
+        assert 0.2 < share < 0.8
+    # Where they meet, pixels are interpolated.
+    assert (is_inside | is_beyond).float().mean() > 0.9
+
+
+def test_natural_images_without_a_known_mean_lie_on_gray() -> None:
+    spec = InputSpec(Modality("thermal", 1), (64, 64))
+    (affine,) = AscentSettings().views(spec)
+    assert isinstance(affine, Affine)
+    assert affine.border == (0.5,)
 
 
 def test_natural_views_shift_in_proportion_to_the_image() -> None:

@@ -37,13 +37,15 @@ def halved(images: Tensor) -> Tensor:
 
 ALL = [
     Affine(4, (0.9, 1.1), 10),
+    Affine(4, (0.7, 1.1), 10, (0.4, 0.5, 0.6)),
     Jitter(3),
     GaussianNoise(0.1),
     GaussianBlur((0.5, 2)),
     Lighting(0.1, (0.8, 1.2)),
     FunctionTransform(halved),
+    Pad(2, (0.4, 0.5, 0.6)),
 ]
-DRAWING = ALL[:-1]
+DRAWING = ALL[:-2]
 
 
 def _map(angle: float = 0.0, zoom: float = 1.0, right: float = 0.0, down: float = 0.0) -> Tensor:
@@ -96,7 +98,8 @@ def test_an_image_does_not_depend_on_its_neighbors(transform: Transform) -> None
     for batch, own in ((images, drawn[0]), (neighbors, drawn[0][rows])):
         batch.requires_grad_(True)
         shown = apply_transforms(batch, [transform], [own])
-        (gradient,) = torch.autograd.grad((shown[2] * torch.linspace(0, 1, 33)).sum(), batch)
+        weights = torch.linspace(0, 1, shown.shape[-1])
+        (gradient,) = torch.autograd.grad((shown[2] * weights).sum(), batch)
         gradients.append((shown[2], gradient[2]))
         assert gradient[[0, 1, 3]].abs().max() == 0
     assert torch.equal(gradients[0][0], gradients[1][0])
@@ -290,6 +293,25 @@ def test_a_border_is_gray_and_as_wide_as_asked() -> None:
         Pad(1.5)  # type: ignore[arg-type]
 
 
+def test_a_border_may_be_of_a_color() -> None:
+    images = torch.rand(2, 3, *SIZE, requires_grad=True)
+    padded = _shown(Pad(3, (0.1, 0.4, 1)), images)
+    gray = F.pad(images, [3] * 4)
+    is_beyond = F.pad(torch.zeros(SIZE), [3] * 4, value=1)
+    color = torch.tensor([0.1, 0.4, 1])[:, None, None]
+    assert torch.equal(padded, gray + is_beyond * color)
+    (gradient,) = torch.autograd.grad(padded.sum(), images)
+    assert torch.equal(gradient, torch.ones_like(images))
+
+
+@pytest.mark.parametrize(
+    "transform", [Pad(4, (0.2, 0.6)), Affine(9, (0.5, 1), 0, border=(0.2, 0.6))]
+)
+def test_a_color_of_other_channels_is_refused(transform: Transform) -> None:
+    with pytest.raises(ValueError, match=r"one number for each of 3 channels; got \(0\.2, 0\.6\)"):
+        _shown(transform, torch.rand(1, 3, *SIZE))
+
+
 def test_jitter_after_a_border_is_in_the_same_pixels() -> None:
     _, maps = draw_transforms([Pad(6), Affine(10, (1, 1), 0)], SIZE, 0, [(3, 0)], 200)
     height, width = Pad(6).output_size(SIZE)
@@ -301,12 +323,15 @@ def test_jitter_after_a_border_is_in_the_same_pixels() -> None:
 def test_beyond_the_edges_is_mirrored_or_gray() -> None:
     images = torch.rand(1, 2, *SIZE)
     mirrored = sampled(images, _map(right=5))
-    gray = sampled(images, _map(right=5), beyond=0.5)
+    gray = sampled(images, _map(right=5), beyond=torch.tensor([0.5, 0.25])[:, None, None])
     assert torch.equal(gray[..., :-5], mirrored[..., :-5])
-    assert torch.equal(gray[..., -5:], torch.full_like(gray[..., -5:], 0.5))
+    color = torch.tensor([0.5, 0.25])[:, None, None]
+    assert torch.equal(gray[..., -5:], color.expand_as(gray[..., -5:]))
     assert not torch.equal(mirrored[..., -5:], gray[..., -5:])
-    with pytest.raises(ValueError, match='border must be "mirror" or "gray"'):
-        Affine(border="black")  # type: ignore[arg-type]
+    for border in ("black", (), 3, (0.2, 1.1, 0), (0.2, "red")):
+        with pytest.raises(ValueError, match=r'border must be "gray", .* got'):
+            Affine(border=border)  # type: ignore[arg-type]
+    assert Affine(border=[0, 1]) == Affine(border=(0.0, 1.0))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("size", [SIZE, (6, 4)])

@@ -10,15 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from neurovis.maximization.option_checks import check_number, checked_range
+from neurovis.layers import ArgumentError
+from neurovis.maximization.option_checks import check_number, checked_range, is_number
 from neurovis.maximization.transforms.base import Transform
 from neurovis.maximization.transforms.sampling import sampled
+from neurovis.transfer import sent
 
 #: Images shift by at most this part of their shorter side where no jitter is given.
 DEFAULT_JITTER = 1 / 28
 #: Beyond these (pixels, degrees, magnifications) nothing of an image is left to be seen, and
 #: coordinates overflow at last, which torch's sampling does not survive.
 MOST_JITTER, MOST_ROTATE, SCALES = 1e6, 360.0, (1e-3, 1e3)
+
+
+#: Color of what lies around an image: mid gray, or one number in [0, 1] for each channel.
+Border = Literal["gray"] | tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Affine(Transform):
             shorter side.
         scale: Smallest and largest magnification.
         rotate: Largest rotation in degrees, either way.
-        border: What is seen beyond the image: itself, mirrored (``mirror``), or mid ``gray``.
+        border: What is seen beyond the image: itself, mirrored (``mirror``), mid ``gray``, or a
+            color, one number in [0, 1] for each channel.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -39,7 +46,7 @@ class Affine(Transform):
     jitter: float | None = None
     scale: tuple[float, float] = (0.9, 1.1)
     rotate: float = 10.0
-    border: Literal["mirror", "gray"] = "mirror"
+    border: Literal["mirror"] | Border = "mirror"
 
     def __post_init__(self) -> None:
         if self.jitter is not None:
@@ -47,7 +54,7 @@ class Affine(Transform):
         check_number("rotate", self.rotate, at_most=MOST_ROTATE)
         object.__setattr__(self, "scale", checked_range("scale", self.scale, *SCALES))
         if self.border not in ("mirror", "gray"):
-            raise ValueError(f'border must be "mirror" or "gray"; got {self.border!r}')
+            object.__setattr__(self, "border", _checked_color(self.border))
 
     @property
     def is_still(self) -> bool:
@@ -74,8 +81,10 @@ class Affine(Transform):
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Images under the maps."""
-        beyond = 0.5 if self.border == "gray" else None
-        return sampled(images, drawn.view(-1, 2, 3), beyond)
+        maps = drawn.view(-1, 2, 3)
+        if self.border == "mirror":
+            return sampled(images, maps)
+        return sampled(images, maps, _color(self.border, images))
 
     def reach(self, extent: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
         """The farthest that a corner of the extent turns, at the smallest magnification."""
@@ -93,21 +102,25 @@ class Affine(Transform):
 
 @dataclass(frozen=True)
 class Pad(Transform):
-    """Puts a gray border around images, so that what they gain at the edges of a map is not theirs.
+    """Puts a border around images, so that what they gain at the edges of a map is not theirs.
 
     The network is shown larger images than without.
 
     Args:
         pixels: Its width.
+        border: Mid ``gray``, or a color, one number in [0, 1] for each channel.
 
     Raises:
-        ValueError: If ``pixels`` is negative or no whole number.
+        ValueError: If an option is out of its range.
     """
 
     pixels: int
+    border: Border = "gray"
 
     def __post_init__(self) -> None:
         _check_whole("pixels", self.pixels)
+        if self.border != "gray":
+            object.__setattr__(self, "border", _checked_color(self.border))
 
     @property
     def is_still(self) -> bool:
@@ -116,7 +129,13 @@ class Pad(Transform):
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:  # noqa: ARG002
         """The images in their borders, ``(B, C, H + 2 pixels, W + 2 pixels)``."""
-        return F.pad(images, [self.pixels] * 4, value=0.5)
+        if self.border == "gray":
+            return F.pad(images, [self.pixels] * 4, value=0.5)
+        height, width = images.shape[2:]
+        size = self.output_size((height, width))
+        padded = _color(self.border, images).expand(*images.shape[:2], *size).clone()
+        padded[..., self.pixels :, self.pixels :][..., :height, :width] = images
+        return padded
 
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Larger by the border on either side."""
@@ -171,6 +190,29 @@ class Jitter(Transform):
     def _limit(self, side: int, size: tuple[int, int]) -> int:
         pixels = round(min(size) * DEFAULT_JITTER) if self.pixels is None else int(self.pixels)
         return min(pixels, side)
+
+
+def _checked_color(border: str | tuple[float, ...]) -> tuple[float, ...]:
+    """A border's color as a tuple."""
+    numbers = border if isinstance(border, (tuple, list)) else ()
+    if not numbers or not all(is_number(one) and 0 <= one <= 1 for one in numbers):
+        raise ValueError(
+            'border must be "gray", "mirror" where images are moved, or a color, one number in '
+            f"[0, 1] for each channel; got {border!r}"
+        )
+    return tuple(float(one) for one in numbers)
+
+
+def _color(border: str | tuple[float, ...], images: Tensor) -> Tensor:
+    """The color ``(C, 1, 1)`` of a border around images ``(B, C, H, W)``, on their device."""
+    channels = images.shape[1]
+    numbers = (0.5,) * channels if isinstance(border, str) else border
+    if len(numbers) != channels:
+        raise ArgumentError(
+            f"a border needs one number for each of {channels} channels; got {numbers}"
+        )
+    color = torch.tensor(numbers, dtype=images.dtype)[:, None, None]
+    return sent(color, images.device)
 
 
 def _check_whole(option: str, value: float) -> None:

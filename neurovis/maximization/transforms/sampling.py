@@ -15,7 +15,7 @@ from neurovis.transfer import sent
 _LARGEST_SUM = 2.0**61
 
 
-def sampled(images: Tensor, maps: Tensor, beyond: float | None = None) -> Tensor:
+def sampled(images: Tensor, maps: Tensor, beyond: Tensor | None = None) -> Tensor:
     """Images under affine maps, interpolated bilinearly; edges are mirrored.
 
     What ``torch.nn.functional.affine_grid`` and ``grid_sample`` give. Positions are added
@@ -26,7 +26,7 @@ def sampled(images: Tensor, maps: Tensor, beyond: float | None = None) -> Tensor
         images: ``(B, C, H, W)``.
         maps: ``(B, 2, 3)``, from positions in the result to positions in the images, ``x`` first;
             coordinates run from -1 to 1 along either axis.
-        beyond: The value of what lies beyond the edges, in place of mirrored pixels.
+        beyond: ``(C, 1, 1)`` the color of what lies beyond the edges, in place of mirrored pixels.
 
     Returns:
         ``(B, C, H, W)`` of the images' type.
@@ -37,7 +37,7 @@ def sampled(images: Tensor, maps: Tensor, beyond: float | None = None) -> Tensor
     result: Tensor = _Sampled.apply(pixels, grid) if must_repeat else _sample(pixels, grid)
     if beyond is not None:
         is_beyond = grid.abs().amax(-1)[:, None] > 1
-        result = result.masked_fill(is_beyond, beyond)
+        result = torch.where(is_beyond, beyond.to(dtype), result)
     return result.to(images.dtype)
 
 
