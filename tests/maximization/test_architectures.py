@@ -48,7 +48,7 @@ def test_kernels_of_every_layer_are_driven(climb: Climber, name: str) -> None:
             [1, 3],
             InputSpec.rgb(64),
             style="maximal",
-            steps=10,
+            steps=20,
             lr=0.1,
             batch_size=2,
             jitter=0,
