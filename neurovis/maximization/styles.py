@@ -12,7 +12,7 @@ from typing import Literal
 
 from neurovis.inputs import InputSpec
 from neurovis.maximization.parametrizations import Fourier, Parametrization
-from neurovis.maximization.transforms import Border, Pad
+from neurovis.maximization.transforms.geometry import Border, Pad
 
 StyleName = Literal["natural", "maximal"]
 

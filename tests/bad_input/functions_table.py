@@ -579,7 +579,11 @@ _OBJECTS = [
     ),
     Bad("Affine: scales backwards", lambda: Affine(scale=(2, 1)), "high <= 1000; got (2, 1)"),
     Bad("Affine: turns that overflow", lambda: Affine(rotate=1e300), "at most 360; got 1e+300"),
-    Bad("Affine: near miss", lambda: Affine(border="grey"), '"mirror" or "gray"; got \'grey\''),
+    Bad(
+        "Affine: near miss", lambda: Affine(border="grey"), '"mirror", "gray" or a color … \'grey\''
+    ),
+    Bad("Affine: color", lambda: Affine(border=(0, 2)), "one number in [0, 1] … got (0, 2)"),
+    Bad("Pad: mirrored", lambda: Pad(2, border="mirror"), "\"gray\" or a color … got 'mirror'"),
     Bad("Jitter: half a pixel", lambda: Jitter(1.5), "pixels must be a whole number; got 1.5"),
     Bad("Pad: negative", lambda: Pad(-1), "pixels must be a number of at least 0; got -1"),
     Bad("GaussianBlur: one number", lambda: GaussianBlur(3), "0 <= low <= high; got 3"),

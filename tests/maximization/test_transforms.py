@@ -329,7 +329,7 @@ def test_beyond_the_edges_is_mirrored_or_gray() -> None:
     assert torch.equal(gray[..., -5:], color.expand_as(gray[..., -5:]))
     assert not torch.equal(mirrored[..., -5:], gray[..., -5:])
     for border in ("black", (), 3, (0.2, 1.1, 0), (0.2, "red")):
-        with pytest.raises(ValueError, match=r'border must be "gray", .* got'):
+        with pytest.raises(ValueError, match=r'border must be "mirror", "gray" or .* got'):
             Affine(border=border)  # type: ignore[arg-type]
     assert Affine(border=[0, 1]) == Affine(border=(0.0, 1.0))  # type: ignore[arg-type]
 

@@ -15,11 +15,10 @@ from torch import Tensor
 from neurovis.maximization.seeding import Stream, image_generator
 from neurovis.maximization.transforms.appearance import GaussianBlur, GaussianNoise, Lighting
 from neurovis.maximization.transforms.base import FunctionTransform, Transform
-from neurovis.maximization.transforms.geometry import Affine, Border, Jitter, Pad
+from neurovis.maximization.transforms.geometry import Affine, Jitter, Pad
 
 __all__ = [
     "Affine",
-    "Border",
     "FunctionTransform",
     "GaussianBlur",
     "GaussianNoise",

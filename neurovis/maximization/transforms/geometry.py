@@ -54,7 +54,7 @@ class Affine(Transform):
         check_number("rotate", self.rotate, at_most=MOST_ROTATE)
         object.__setattr__(self, "scale", checked_range("scale", self.scale, *SCALES))
         if self.border not in ("mirror", "gray"):
-            object.__setattr__(self, "border", _checked_color(self.border))
+            object.__setattr__(self, "border", _checked_color('"mirror", "gray"', self.border))
 
     @property
     def is_still(self) -> bool:
@@ -120,7 +120,7 @@ class Pad(Transform):
     def __post_init__(self) -> None:
         _check_whole("pixels", self.pixels)
         if self.border != "gray":
-            object.__setattr__(self, "border", _checked_color(self.border))
+            object.__setattr__(self, "border", _checked_color('"gray"', self.border))
 
     @property
     def is_still(self) -> bool:
@@ -192,13 +192,13 @@ class Jitter(Transform):
         return min(pixels, side)
 
 
-def _checked_color(border: str | tuple[float, ...]) -> tuple[float, ...]:
-    """A border's color as a tuple."""
+def _checked_color(names: str, border: str | tuple[float, ...]) -> tuple[float, ...]:
+    """A border's color as a tuple; ``names`` are what it may be instead."""
     numbers = border if isinstance(border, (tuple, list)) else ()
     if not numbers or not all(is_number(one) and 0 <= one <= 1 for one in numbers):
         raise ValueError(
-            'border must be "gray", "mirror" where images are moved, or a color, one number in '
-            f"[0, 1] for each channel; got {border!r}"
+            f"border must be {names} or a color, one number in [0, 1] for each channel; "
+            f"got {border!r}"
         )
     return tuple(float(one) for one in numbers)
 

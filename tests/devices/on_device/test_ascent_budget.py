@@ -193,7 +193,8 @@ def test_the_exact_adjoint_is_that_of_sampling() -> None:
     for deterministic in (False, True):
         torch.use_deterministic_algorithms(deterministic)
         try:
-            total = sampled(images, maps, 0.5).square().sum()
+            gray = torch.full((3, 1, 1), 0.5, device=DEVICE)
+            total = sampled(images, maps, gray).square().sum()
             gradients += torch.autograd.grad(total, images)
         finally:
             torch.use_deterministic_algorithms(False)
