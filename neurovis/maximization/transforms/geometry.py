@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from neurovis.layers import ArgumentError
 from neurovis.maximization.option_checks import check_number, checked_range, is_number
@@ -21,7 +20,6 @@ DEFAULT_JITTER = 1 / 28
 #: Beyond these (pixels, degrees, magnifications) nothing of an image is left to be seen, and
 #: coordinates overflow at last, which torch's sampling does not survive.
 MOST_JITTER, MOST_ROTATE, SCALES = 1e6, 360.0, (1e-3, 1e3)
-
 
 #: Color of what lies around an image: mid gray, or one number in [0, 1] for each channel.
 Border = Literal["gray"] | tuple[float, ...]
@@ -129,8 +127,6 @@ class Pad(Transform):
 
     def __call__(self, images: Tensor, drawn: Tensor) -> Tensor:  # noqa: ARG002
         """The images in their borders, ``(B, C, H + 2 pixels, W + 2 pixels)``."""
-        if self.border == "gray":
-            return F.pad(images, [self.pixels] * 4, value=0.5)
         height, width = images.shape[2:]
         size = self.output_size((height, width))
         padded = _color(self.border, images).expand(*images.shape[:2], *size).clone()
